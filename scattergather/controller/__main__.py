@@ -1,0 +1,75 @@
+"""Starts a controller: ``python -P -m scattergather.controller DESCRIPTOR``.
+
+The order matters for the time to the first result: the client's first message is read and the root
+zygote is started before Twisted is imported, so that workers come up meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+
+import msgspec
+
+from scattergather.wire import messages
+from scattergather.wire.frame import LENGTHS
+from scattergather.workers.daemon.launch import launch
+
+
+def _read_exactly(connection: socket.socket, size: int) -> bytes:
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = connection.recv(size - len(pieces))
+        if not piece:
+            sys.exit(0)
+        pieces += piece
+    return bytes(pieces)
+
+
+def _read_spawn(connection: socket.socket) -> messages.Spawn:
+    head, body = LENGTHS.unpack(_read_exactly(connection, LENGTHS.size))
+    message = messages.read_to_controller(_read_exactly(connection, head))
+    _read_exactly(connection, body)
+    if not isinstance(message, messages.Spawn):
+        sys.exit(f"the client's first message was {type(message).__name__}, not Spawn")
+    if message.protocol != messages.PROTOCOL:
+        sys.exit(f"the client speaks protocol {message.protocol}, we speak {messages.PROTOCOL}")
+    return message
+
+
+def main() -> None:
+    """Serve one client until it leaves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(connection.fileno(), False)
+    spawn = _read_spawn(connection)
+    embedded = [spec for spec in spawn.hosts if not spec.furl]
+    root = launch() if embedded else None
+    workers = len(os.sched_getaffinity(0))
+    spawn = msgspec.structs.replace(
+        spawn,
+        hosts=tuple(
+            spec if spec.furl or spec.workers else msgspec.structs.replace(spec, workers=workers)
+            for spec in spawn.hosts
+        ),
+    )
+
+    # Only now: see above.
+    from twisted.internet import reactor  # noqa: PLC0415
+    from twisted.logger import globalLogBeginner, textFileLogObserver  # noqa: PLC0415
+
+    from scattergather.controller.service import Controller  # noqa: PLC0415
+
+    # Timers must not jump with the wall clock.
+    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    controller = Controller(reactor, connection, spawn, root)
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(controller.stop))  # type: ignore[attr-defined]
+    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+"""Feeds the scheduler and carries out what it asks for.
+
+Everything between the client's pipe and the hosts passes here. The scheduler sees counts and
+ranges; the bytes stay here, and are cut and joined by their offset tables. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import msgspec
+
+from scattergather.controller.inputs import Inputs
+from scattergather.controller.nested import NestedCalls, Origin
+from scattergather.controller.roster import Entry, Roster
+from scattergather.model.outcome import Kind
+from scattergather.scheduler import actions, events
+from scattergather.scheduler.scheduler import Scheduler
+from scattergather.wire import blobs, messages
+from scattergather.wire.messages import JobId
+
+_PLAIN = bytes([Kind.RETURNED, Kind.RAISED])
+
+
+@dataclass(slots=True)
+class Batch:
+    """The outcomes that an action of the scheduler speaks of."""
+
+    host: str
+    message: messages.Outcomes
+    body: bytes
+
+
+@dataclass(slots=True)
+class Record:
+    """A job as the driver knows it: how to run it, and the inputs of its unfinished tasks."""
+
+    spec: messages.AddJob
+    inputs: Inputs
+    begun: float
+    finished: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class Driver:
+    """Between front desk, scheduler and hosts. ``send`` passes a message to the client."""
+
+    def __init__(self, roster: Roster, send: Callable[[messages.ToClient, bytes], None]) -> None:
+        self.scheduler = Scheduler()
+        self.jobs: dict[JobId, Record] = {}
+        self.dirty = True
+        self._roster = roster
+        self._send = send
+        self._nested = NestedCalls()
+        self._queue: deque[tuple[actions.Action, Batch | None]] = deque()
+        self._performing = False
+
+    # ---- jobs ----
+
+    def add_job(self, spec: messages.AddJob, origin: Origin | None = None) -> None:
+        """Begin a job; its tasks follow."""
+        self.jobs[spec.job] = Record(spec, Inputs(), time.monotonic())
+        digest = messages.digest_of(spec.function)
+        bound = (digest, *spec.needs) if digest is not None else spec.needs
+        self.handle(
+            events.JobAdded(
+                job=spec.job,
+                function=spec.function,
+                priority=spec.priority,
+                retries=spec.retries,
+                python=self._roster.python_of(bound),
+                service="" if digest is not None else spec.function,
+                depth=origin.depth if origin is not None else 0,
+                stream=spec.stream,
+                limited=spec.limits != messages.Limits(),
+            )
+        )
+
+    def add_tasks(self, message: messages.AddTasks, body: bytes) -> None:
+        """Queue tasks.
+
+        Raises:
+            ValueError: the body does not hold what the message says.
+        """
+        record = self.jobs.get(message.job)
+        if record is None or not message.count:
+            return
+        record.inputs.add(message.first, message.count, body, message.needs)
+        self.handle(
+            events.TasksAdded(
+                job=message.job, first=message.first, count=message.count, size=len(body)
+            )
+        )
+
+    def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:
+        """A task submitted a call: a job of one task that goes before its parent's siblings."""
+        parent = self.scheduler.job_of(message.chunk)
+        if parent is None:
+            return
+        origin = Origin(
+            host=host,
+            worker=message.worker,
+            ticket=message.ticket,
+            chunk=message.chunk,
+            depth=parent.spec.depth + 1,
+        )
+        record = self.jobs[parent.spec.job]
+        job = os.urandom(16)
+        self._nested.add(job, origin)
+        spec = messages.AddJob(
+            job=job,
+            name=f"{record.spec.name} > call {message.ticket}",
+            function=message.function,
+            needs=message.needs,
+            priority=record.spec.priority,
+            code_version=record.spec.code_version,
+        )
+        self.add_job(spec, origin)
+        tasks = messages.AddTasks(job=job, first=0, count=1, needs=message.needs)
+        self.add_tasks(tasks, body)
+        self.handle(events.TasksEnded(job=job, total=1))
+
+    def outcomes(self, host: str, message: messages.Outcomes, body: bytes) -> None:
+        """A pool reports outcomes."""
+        if message.kinds.strip(_PLAIN):
+            self._cancel_nested(message.chunk)
+        self.handle(
+            events.OutcomesArrived(
+                host=host,
+                chunk=message.chunk,
+                first=message.first,
+                kinds=message.kinds,
+                elapsed=message.elapsed,
+            ),
+            Batch(host, message, body),
+        )
+
+    def output(self, host: str, message: messages.Output, body: bytes) -> None:
+        """A pool reports what a task printed."""
+        job = self.scheduler.job_of(message.chunk)
+        if job is not None and self._nested.origin(job.spec.job) is None:
+            self._send(
+                messages.TaskOutput(
+                    job=job.spec.job,
+                    index=message.index,
+                    host=host,
+                    worker=message.worker,
+                    dropped=message.dropped,
+                ),
+                body,
+            )
+
+    def _cancel_nested(self, chunk: int) -> None:
+        for job in self._nested.of_chunk(chunk):
+            self.handle(events.JobCancelled(job=job))
+
+    # ---- performing ----
+
+    def handle(self, event: events.Event, batch: Batch | None = None) -> list[actions.Action]:
+        """Pass an event to the scheduler and carry out what it asks for; returns that.
+
+        A host in this process may answer an action with the next event at once: the actions of that
+        one go to the end of the line, so that they never overtake those before them.
+        """
+        self.dirty = True
+        wanted = self.scheduler.handle(event, time.monotonic())
+        self._queue.extend((action, batch) for action in wanted)
+        if self._performing:
+            return wanted
+        self._performing = True
+        try:
+            while self._queue:
+                self._perform(*self._queue.popleft())
+        finally:
+            self._performing = False
+        return wanted
+
+    def _perform(self, action: actions.Action, batch: Batch | None) -> None:
+        match action:
+            case actions.SendChunk():
+                self._send_chunk(action)
+            case actions.Deliver():
+                if batch is not None:
+                    self._deliver(action, batch)
+            case actions.ReportPlaced():
+                self._send(
+                    messages.Placed(job=action.job, first=action.first, count=action.count), b""
+                )
+            case actions.DeliverLoss():
+                self._deliver_loss(action)
+            case actions.ReportCancelled():
+                self._report_cancelled(action)
+            case actions.EndJob():
+                self.jobs.pop(action.job, None)
+                self._nested.ended(action.job)
+            case actions.CancelChunks():
+                for chunk in action.chunks:
+                    self._cancel_nested(chunk)
+                entry = self._roster.entries[action.host]
+                self._roster.send(entry, messages.Cancel(chunks=action.chunks))
+            case actions.TakeBackFrom():
+                entry = self._roster.entries[action.host]
+                self._roster.send(entry, messages.TakeBack(count=action.count))
+            case _:
+                assert_never(action)
+
+    def _send_chunk(self, action: actions.SendChunk) -> None:
+        record = self.jobs.get(action.job)
+        if record is None:
+            return
+        spec, entry = record.spec, self._roster.entries[action.host]
+        body, needs = record.inputs.cut(action.first, action.count)
+        if spec.needs:
+            needs = tuple(dict.fromkeys((*needs, *spec.needs)))
+        self._teach(entry, spec, needs)
+        self._roster.send(
+            entry,
+            messages.Run(
+                chunk=action.chunk,
+                job=action.job,
+                function=spec.function,
+                first=action.first,
+                count=action.count,
+                attempt=action.attempt,
+                needs=needs,
+                retry_on=spec.retry_on,
+                code_version=spec.code_version,
+                brief=action.brief,
+                limits=spec.limits,
+                label=spec.name,
+            ),
+            body,
+        )
+
+    def _teach(self, entry: Entry, spec: messages.AddJob, needs: tuple[bytes, ...]) -> None:
+        digest = messages.digest_of(spec.function)
+        if digest is not None and digest not in entry.known:
+            self._roster.teach(entry, (digest,))
+        if needs:
+            self._roster.teach(entry, needs)
+        if spec.retry_on:
+            self._roster.teach(entry, (spec.retry_on,))
+
+    def _deliver(self, action: actions.Deliver, batch: Batch) -> None:
+        record = self.jobs.get(action.job)
+        if record is None:
+            return
+        record.inputs.release(action.first, action.count)
+        record.finished += action.count
+        kinds, body = batch.message.kinds, batch.body
+        if action.count != len(kinds):
+            ends = blobs.ends_of(body, len(kinds))
+            data = memoryview(body)[len(kinds) * blobs.WIDTH :]
+            body = blobs.cut(ends, data, action.offset, action.offset + action.count)
+            kinds = kinds[action.offset : action.offset + action.count]
+        if kinds.strip(_PLAIN):
+            kinds, body = _certify(kinds, body, batch.host, action)
+        record.failed += len(kinds) - kinds.count(Kind.RETURNED)
+        self._roster.entries[batch.host].done += action.count
+        self._hand_over(
+            messages.TaskOutcomes(
+                job=action.job,
+                first=action.first,
+                kinds=kinds,
+                host=batch.host,
+                worker=batch.message.worker,
+                attempt=action.attempt,
+            ),
+            body,
+        )
+
+    def _deliver_loss(self, action: actions.DeliverLoss) -> None:
+        record = self.jobs.get(action.job)
+        if record is None:
+            return
+        record.inputs.release(action.first, action.count)
+        record.finished += action.count
+        record.failed += action.count
+        loss = messages.Loss(
+            kind=action.kind,
+            reason=action.reason,
+            host=action.host,
+            attempt=action.attempt,
+            attempts=action.attempts,
+        )
+        self._hand_over(
+            messages.TaskOutcomes(
+                job=action.job,
+                first=action.first,
+                kinds=bytes([Kind.LOST]) * action.count,
+                host=action.host,
+                attempt=action.attempt,
+            ),
+            blobs.pack([messages.encode(loss)] * action.count),
+        )
+
+    def _report_cancelled(self, action: actions.ReportCancelled) -> None:
+        record = self.jobs.get(action.job)
+        if record is None:
+            return
+        record.inputs.release(action.first, action.count)
+        record.finished += action.count
+        record.cancelled += action.count
+        if self._nested.origin(action.job) is None:
+            self._send(
+                messages.TasksCancelled(job=action.job, first=action.first, count=action.count),
+                b"",
+            )
+
+    def _hand_over(self, message: messages.TaskOutcomes, body: bytes) -> None:
+        """To the client, or to the worker whose task submitted it."""
+        origin = self._nested.origin(message.job)
+        if origin is None:
+            self._send(message, body)
+            return
+        entry = self._roster.entries[origin.host]
+        outcome = messages.NestedOutcome(
+            worker=origin.worker,
+            ticket=origin.ticket,
+            kind=message.kinds[0],
+            host=message.host,
+            pid=message.worker,
+        )
+        self._roster.send(entry, outcome, body)
+
+
+def _certify(kinds: bytes, body: bytes, host: str, action: actions.Deliver) -> tuple[bytes, bytes]:
+    """Complete what a pool could not know of its losses: the host's name, attempt n of m."""
+    judged, kept = bytearray(kinds), blobs.each(body, len(kinds))
+    for place, kind in enumerate(kinds):
+        if kind == Kind.RETRYABLE:
+            judged[place] = Kind.RAISED
+        elif kind in (Kind.LOST, Kind.INTERRUPTED):
+            judged[place] = Kind.LOST
+            loss = msgspec.structs.replace(
+                messages.read_loss(kept[place]),
+                host=host,
+                attempt=action.attempt,
+                attempts=action.attempts,
+            )
+            kept[place] = messages.encode(loss)
+    return bytes(judged), blobs.pack(kept)

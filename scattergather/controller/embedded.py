@@ -1,0 +1,56 @@
+"""The pool in this process, as a host: the same pool as a daemon's, joined in memory."""
+
+from __future__ import annotations
+
+from scattergather.link.seams import HostListener, Session
+from scattergather.wire import messages
+from scattergather.workers.daemon.service import PoolService
+
+
+class _Upward:
+    """The session's peer: passes reports to the listener; the first ready worker is the join."""
+
+    def __init__(self, pool: PoolService, listener: HostListener) -> None:
+        self._pool = pool
+        self._listener = listener
+        self.joined = False
+
+    def send(self, message: messages.FromPool, body: bytes = b"") -> None:
+        if not self.joined and isinstance(message, messages.WorkersChanged):
+            if message.why:
+                self._listener.refused(message.why)
+                return
+            self.joined = True
+            self._listener.joined(self._pool.facts())
+        if self.joined:
+            self._listener.received(message, body)
+
+
+class EmbeddedHost:
+    """Implements ``link.seams.Host`` over a pool of our own; joined once a worker is ready."""
+
+    def __init__(
+        self, pool: PoolService, listener: HostListener, place: messages.OpenSession
+    ) -> None:
+        self._pool = pool
+        self._upward = _Upward(pool, listener)
+        self._place = place
+        self._session: Session | None = None
+
+    def start(self) -> None:
+        """Fork the workers."""
+        self._pool.start()
+        self._session = self._pool.open(
+            self._upward, controller="the embedded controller", workers=0, place=self._place
+        )
+
+    def send(self, message: messages.ToPool, body: bytes = b"") -> None:
+        """Pass a message to the pool."""
+        if self._session is not None:
+            self._session.receive(message, body)
+
+    def stop(self) -> None:
+        """Close the session; the service is stopped by whoever owns it."""
+        if self._session is not None:
+            self._session.close("the controller leaves")
+            self._session = None

@@ -1,0 +1,135 @@
+"""Builds a controller and wires its parts: the one page that shows the whole process."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from scattergather.controller.driver import Driver
+from scattergather.controller.embedded import EmbeddedHost
+from scattergather.controller.front_desk import FrontDesk
+from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.watch import ParentWatch
+from scattergather.link.seams import Host, PoolFacts
+from scattergather.wire import messages
+from scattergather.workers.daemon.launch import Root
+from scattergather.workers.daemon.pipe import FramePipe
+from scattergather.workers.daemon.service import PoolService
+
+
+class _Listener:
+    """Hears one host and tells the front desk which one it was."""
+
+    def __init__(self, desk: FrontDesk, entry: Entry) -> None:
+        self._desk = desk
+        self._entry = entry
+
+    def joined(self, facts: PoolFacts) -> None:
+        self._desk.host_joined(self._entry, facts)
+
+    def received(self, message: messages.FromPool, body: bytes) -> None:
+        self._desk.host_said(self._entry, message, body)
+
+    def left(self, reason: str) -> None:
+        self._desk.host_left(self._entry, reason)
+
+    def refused(self, reason: str) -> None:
+        self._desk.host_refused(self._entry, reason)
+
+
+class Controller:
+    """One client's controller, from its first message to its end. Reactor thread only.
+
+    Args:
+        reactor: Twisted's.
+        connection: the socket to the client, from which ``spawn`` was read already.
+        spawn: the client's first message.
+        root: a root zygote that was launched ahead, if an embedded pool is wanted.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, reactor: Any, connection: socket.socket, spawn: messages.Spawn, root: Root | None
+    ) -> None:
+        self._reactor = reactor
+        self._spawn = spawn
+        self._stopped = False
+        self._links: Any = None
+        self._pools: list[PoolService] = []
+        self._pipe = FramePipe(reactor, connection, self._client_said, self._client_left)
+        self._roster = Roster(spawn.hosts)
+        self._driver = Driver(self._roster, self._to_client)
+        self._desk = FrontDesk(reactor, self._roster, self._driver, self._to_client, self.stop)
+        ParentWatch(reactor, spawn.client_pid, lambda: self._client_left("the client died"))
+        for entry in self._roster.entries.values():
+            entry.host = self._build(entry, root)
+        for entry in self._roster.entries.values():
+            if entry.host is not None:
+                entry.host.start()
+
+    def _build(self, entry: Entry, root: Root | None) -> Host:
+        listener = _Listener(self._desk, entry)
+        if not entry.spec.furl:
+            place = messages.OpenSession(
+                directory=self._spawn.directory,
+                path=self._spawn.path,
+                environment=self._spawn.environment,
+            )
+            pool = PoolService(
+                self._reactor, workers=entry.spec.workers, root=root, name=entry.spec.name
+            )
+            self._pools.append(pool)
+            return EmbeddedHost(pool, listener, place)
+        if self._links is None:
+            # Foolscap is imported only when a remote host is used: it takes as long as Twisted.
+            from scattergather.link.host import Links  # noqa: PLC0415
+
+            self._links = Links(self._reactor, controller=f"pid {self._spawn.client_pid}")
+        host: Host = self._links.host(entry.spec, listener)
+        return host
+
+    def _to_client(self, message: messages.ToClient, body: bytes) -> None:
+        self._pipe.send(messages.encode(message), body)
+
+    def _client_said(self, head: bytes, body: bytes) -> None:
+        self._desk.receive(messages.read_to_controller(head), body)
+
+    def _client_left(self, reason: str) -> None:
+        self.log.info("the client is gone: {reason}", reason=reason)
+        self.stop()
+
+    def stop(self) -> None:
+        """End everything that is ours, then the process."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._pipe.flush(time.monotonic() + 0.2)
+        for entry in self._roster.entries.values():
+            if entry.host is not None:
+                entry.host.stop()
+        waiting: list[Deferred[None]] = [pool.stop() for pool in self._pools]
+        if self._links is not None:
+            waiting.append(self._links.stop())
+        left = len(waiting)
+
+        def one_less(_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._end()
+
+        for each in waiting:
+            each.addBoth(one_less)
+        if not waiting:
+            self._end()
+
+    def _end(self) -> None:
+        self._pipe.close()
+        self._reactor.stop()
+        sys.stderr.flush()

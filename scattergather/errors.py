@@ -1,0 +1,207 @@
+"""Every error that a user can meet, in one tree, by whose fault it is.
+
+``ScatterGatherError``
+    ``RequestError``: what was asked for cannot be done; nothing was started.
+    ``JobFailed``, ``InputFailed``: the user's function, or the user's iterable, raised.
+    ``TaskError``: a task raised something that could not travel; this stands in for it.
+    ``TaskLost``: something died under the task.
+    ``ControllerLost``: the controller died under the client.
+
+Each error is a sentence that can be shown as it stands, and keeps its facts in attributes. Errors
+cross process borders as pickles, so each one can be rebuilt from its fields: see ``__reduce__``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scattergather.model.failure import Failure
+
+
+class ScatterGatherError(Exception):
+    """The root of the tree. ``fields`` are the keyword facts that a subclass was made from."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.__dict__.update(fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: value for name, value in self.__dict__.items() if name != "message"}
+        return _rebuild, (type(self), self.message, fields)
+
+
+def _rebuild(kind: type[ScatterGatherError], message: str, fields: dict[str, Any]) -> Exception:
+    error = kind.__new__(kind, message)
+    ScatterGatherError.__init__(error, message, **fields)
+    return error
+
+
+# ---- the request cannot be carried out -----------------------------------------------------
+
+
+class RequestError(ScatterGatherError):
+    """What was asked for cannot be done; the sentence says why and what to do instead."""
+
+
+class BadRequest(RequestError, TypeError, ValueError):
+    """An argument has the wrong shape, type or value: the culprit is named."""
+
+
+class UnknownName(RequestError, LookupError):
+    """A service, command, host or option is not known here: the known ones are listed."""
+
+
+class CannotConnect(RequestError, ConnectionError):
+    """A host cannot be reached, or is not the one that its FURL promises."""
+
+
+class VersionMismatch(RequestError):
+    """Two sides run versions that do not fit; both are named."""
+
+
+class CannotPickle(RequestError, TypeError):
+    """A value cannot travel; ``path`` leads to the culprit (``f -> closure 'log' -> .lock``)."""
+
+    path: str
+
+
+class CannotImport(RequestError, ImportError):
+    """A host lacks a module that a task needs; ``module`` names it."""
+
+    module: str
+
+
+class NothingToWaitFor(RequestError):
+    """``waitForResult`` was called and no job is outstanding."""
+
+
+class Closed(RequestError, RuntimeError):
+    """The client was shut down, or its controller was told to die."""
+
+
+# ---- the user's own code failed ----------------------------------------------------------
+
+
+class JobFailed(ScatterGatherError):
+    """Some tasks of a job failed.
+
+    Attributes:
+        results: all results in task order, the failed places hold their exception.
+        failures: one ``Failure`` for each failed task, in task order.
+    """
+
+    SHOWN = 4
+    """How many of the original exceptions are shown; the rest is counted by kind."""
+
+    results: list[Any]
+    failures: list[Failure]
+
+    def __init__(
+        self, message: str, *, results: Sequence[Any] = (), failures: Sequence[Failure] = ()
+    ) -> None:
+        super().__init__(message, results=list(results), failures=list(failures))
+
+    def __str__(self) -> str:
+        return "\n".join(self.report())
+
+    def report(self) -> list[str]:
+        """The sentence, the first few originals with their remote tracebacks, and the counts."""
+        lines = [self.message]
+        for failure in self.failures[: self.SHOWN]:
+            lines.append("")
+            lines += failure.report()
+        if len(self.failures) > self.SHOWN:
+            kinds = Counter(type(failure.error).__name__ for failure in self.failures)
+            counts = ", ".join(f"{kind} x {count}" for kind, count in kinds.most_common())
+            lines += ["", f"... {len(self.failures)} failures in all: {counts}"]
+        lines += [
+            "",
+            "All of them: job.failures; what succeeded: error.results or errors='return'.",
+        ]
+        return lines
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: without it the remote tracebacks drown in the local frames."""
+        return [f"JobFailed: {self.message}", *self.report()[1:]]
+
+
+class InputFailed(ScatterGatherError):
+    """The iterable of a job raised; ``results`` holds what came of the tasks before that."""
+
+    results: list[Any]
+
+
+class TaskError(ScatterGatherError):
+    """Stands in for an exception that could not be pickled or rebuilt.
+
+    Attributes:
+        type_name: qualified name of the original exception type.
+        text: ``str()`` of the original, at most 64 kB.
+    """
+
+    type_name: str
+    text: str
+
+
+# ---- something died under the task ---------------------------------------------------------
+
+
+class TaskLost(ScatterGatherError):
+    """A task ended without an outcome of its own.
+
+    Attributes:
+        index: the task's place in its job.
+        host, worker: where it ran; ``worker`` is the process id, 0 if it never started.
+        attempt: which attempt this was, from 1; ``attempts`` is how many were allowed.
+        reason: what happened, in words.
+        output: the last lines that the task printed.
+    """
+
+    index: int
+    host: str
+    worker: int
+    attempt: int
+    attempts: int
+    reason: str
+    output: str
+
+
+class TaskKilledWorker(TaskLost):
+    """The worker was ended by a signal while it ran this task; ``signal`` is its number."""
+
+    signal: int
+
+
+class OutOfMemory(TaskLost):
+    """The kernel ended the worker for want of memory."""
+
+
+class ExitCalled(TaskLost):
+    """The task ended its worker process; ``status`` is the exit status."""
+
+    status: int
+
+
+class HostLost(TaskLost):
+    """The host, or the link to it, died while the task was there."""
+
+
+class TimeLimitExceeded(TaskLost, TimeoutError):
+    """The task ran longer than ``time_limit`` seconds; ``limit`` holds them."""
+
+    limit: float
+
+
+class MemoryLimitExceeded(TaskLost):
+    """The task took more than ``memory_limit`` bytes; ``limit`` and ``peak`` are in bytes."""
+
+    limit: int
+    peak: int
+
+
+class ControllerLost(ScatterGatherError):
+    """The controller process died; what had arrived stays readable."""

@@ -1,0 +1,45 @@
+"""A failed task, as it is shown to the user."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What came of one task that did not return.
+
+    Attributes:
+        index: the task's place in its job.
+        error: the original exception, a ``TaskLost``, or ``CancelledError``.
+        host: where it ran; empty if it never started.
+        worker: process id of its worker; 0 if it never started.
+        attempt: which attempt this was, from 1.
+    """
+
+    index: int
+    error: BaseException
+    host: str = ""
+    worker: int = 0
+    attempt: int = 1
+
+    def report(self) -> list[str]:
+        """Lines without ends: where it was, the remote traceback, the error and its notes."""
+        place = f"task {self.index}"
+        if self.host:
+            place += f" on {self.host}, worker {self.worker}"
+        if self.attempt > 1:
+            place += f", attempt {self.attempt}"
+        lines = [f"--- {place} ---"]
+        cause = self.error.__cause__
+        if cause is not None:
+            lines += str(cause).strip('\n"').splitlines()
+        summary = "".join(traceback.format_exception_only(self.error)).splitlines()
+        # The remote traceback ends with the same sentence.
+        head = str(self.error).splitlines()[:1]
+        if cause is None or not head or head[0] not in lines[-1]:
+            return lines + summary
+        return lines + [note for each in self.error.__notes__ for note in each.splitlines()] if (
+            hasattr(self.error, "__notes__")
+        ) else lines

@@ -1,0 +1,186 @@
+"""What ``status``, the reprs and the go value show: frozen, and readable as text and as HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostView:
+    """One host as the controller last knew it. ``why`` says why it is not up.
+
+    ``round_trip`` is in seconds, ``memory`` (free) in bytes.
+    """
+
+    name: str
+    state: str
+    workers: int = 0
+    busy: int = 0
+    queued: int = 0
+    done: int = 0
+    python: str = ""
+    version: str = ""
+    services: tuple[str, ...] = ()
+    why: str = ""
+    round_trip: float = 0.0
+    memory: int = 0
+
+    def line(self) -> str:
+        """The host in one line."""
+        text = f"{self.name}  {self.state}"
+        if self.state == "up":
+            text += f"  {plural(self.workers, 'worker')}, {self.busy} busy"
+            text += f", python {self.python}" if self.python else ""
+        return text + (f"  ({self.why})" if self.why else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """Counts of one job, in tasks; ``rate`` in tasks per second; ``total`` None: not known yet."""
+
+    name: str
+    total: int | None
+    queued: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    rate: float = 0.0
+
+    @property
+    def settled(self) -> int:
+        """How many tasks have their outcome."""
+        return self.done + self.failed + self.cancelled
+
+    def line(self) -> str:
+        """The job in one line."""
+        total = "?" if self.total is None else str(self.total)
+        text = f"{self.name}  {self.settled}/{total}"
+        for count, word in (
+            (self.running, "running"),
+            (self.queued, "queued"),
+            (self.failed, "failed"),
+            (self.cancelled, "cancelled"),
+        ):
+            text += f" · {count} {word}" if count else ""
+        if self.rate and self.settled != self.total:
+            text += f" · {self.rate:.0f}/s"
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is going on in a controller.
+
+    Attributes:
+        rerun: how many tasks had to be run again because something died under them.
+        held: bytes of inputs that the controller keeps for retries.
+        uptime: seconds since it began.
+    """
+
+    hosts: tuple[HostView, ...] = ()
+    jobs: tuple[JobView, ...] = ()
+    controller_pid: int = 0
+    uptime: float = 0.0
+    rerun: int = 0
+    held: int = 0
+
+    @property
+    def workers(self) -> int:
+        """How many workers the hosts that are up have together."""
+        return sum(host.workers for host in self.hosts if host.state == "up")
+
+    def headline(self) -> str:
+        """Workers, hosts and tasks in one line."""
+        up = sum(host.state == "up" for host in self.hosts)
+        text = f"{plural(self.workers, 'worker')} on {plural(up, 'host')}"
+        if up < len(self.hosts):
+            text += f" ({len(self.hosts) - up} not up)"
+        running = sum(job.running for job in self.jobs)
+        queued = sum(job.queued for job in self.jobs)
+        return text + f" · {running} running · {queued} queued"
+
+    def __repr__(self) -> str:
+        lines = [self.headline(), *("  " + host.line() for host in self.hosts)]
+        lines += ["  " + job.line() for job in self.jobs]
+        facts = [f"controller {self.controller_pid}, up {self.uptime:.0f} s"]
+        facts += [f"{plural(self.rerun, 'task')} run again"] if self.rerun else []
+        facts += [f"{self.held:,} bytes of inputs held"] if self.held else []
+        return "\n".join([*lines, "  " + " · ".join(facts)])
+
+    def _repr_html_(self) -> str:
+        return f"<div><b>{escape(self.headline())}</b>{hosts_table(self.hosts)}" + (
+            jobs_table(self.jobs) + "</div>"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """Who is ready: what the first ``waitForResult`` after spawning returns."""
+
+    hosts: tuple[HostView, ...]
+    workers: int
+
+    def __repr__(self) -> str:
+        up = sum(host.state == "up" for host in self.hosts)
+        head = f"Go: {plural(self.workers, 'worker')} on {up} of {plural(len(self.hosts), 'host')}"
+        return "\n".join([head, *("  " + host.line() for host in self.hosts)])
+
+    def _repr_html_(self) -> str:
+        return f"<div><b>{plural(self.workers, 'worker')} ready</b>{hosts_table(self.hosts)}</div>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """Every worker was replaced; ``interrupted`` tasks were running and run again."""
+
+    workers: int
+    hosts: int
+    interrupted: int
+    seconds: float
+    problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        text = f"refreshed {plural(self.workers, 'worker')} on {plural(self.hosts, 'host')} in "
+        text += f"{self.seconds:.2f} s ({plural(self.interrupted, 'task')} interrupted)"
+        return "\n".join([text, *("  " + problem for problem in self.problems)])
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 worker``, ``2 workers``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def hosts_table(hosts: tuple[HostView, ...]) -> str:
+    """The hosts as an HTML table."""
+    rows = [
+        (host.name, host.state, str(host.workers), str(host.busy), host.python, host.why)
+        for host in hosts
+    ]
+    return _table(("host", "state", "workers", "busy", "python", ""), rows)
+
+
+def jobs_table(jobs: tuple[JobView, ...]) -> str:
+    """The jobs as an HTML table, empty without jobs."""
+    rows = [
+        (
+            job.name,
+            f"{job.settled}/{'?' if job.total is None else job.total}",
+            str(job.running),
+            str(job.queued),
+            str(job.failed),
+            f"{job.rate:.0f}/s",
+        )
+        for job in jobs
+    ]
+    return _table(("job", "done", "running", "queued", "failed", "rate"), rows) if rows else ""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    cells = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
+    lines = [f"<tr>{cells}</tr>"]
+    for row in rows:
+        cells = "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr>{cells}</tr>")
+    return f"<table>{''.join(lines)}</table>"

@@ -1,0 +1,172 @@
+"""Finds the smallest thing in a value that cannot be sent, for the message of CannotPickle.
+
+Slow and careful: it runs only when pickling has failed already, for half a second at most.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from scattergather.errors import CannotPickle
+from scattergather.wire.names import global_names
+from scattergather.wire.origin import importable
+from scattergather.wire.recipe import RECIPES, Refused, refusal
+
+MOST_THINGS = 20_000
+MOST_SECONDS = 0.5
+CURE = "Pass what it needs as an argument, or make it inside the task."
+
+_ATOMS = (int, float, complex, str, bytes, bool, type(None), types.ModuleType)
+
+
+class _Probe(pickle.Pickler):
+    """Pickles one thing while every by-value class counts as fine."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), 5)
+        self.namespaces: dict[int, dict[str, Any]] = {}
+        self.holds_code = False
+
+    def reducer_override(self, thing: Any) -> Any:
+        kind = type(thing)
+        if hasattr(kind, "__scattergather_refuse__"):
+            raise Refused(refusal(thing))
+        recipe = RECIPES.get(kind)
+        if recipe is not None:
+            return recipe(self, thing)
+        if issubclass(kind, type) and not importable(thing):
+            return str, ()
+        return NotImplemented
+
+
+def explain(value: Any, name: str, error: BaseException) -> CannotPickle:
+    """The error to raise for a ``value``, called ``name``, that pickling failed on with ``error``."""
+    found = _search(value, name)
+    path, culprit, why = found or (name, value, error)
+    kind = type(culprit)
+    said = refusal(culprit) or (str(why) if isinstance(why, Refused) else None)
+    if said is not None:
+        reason = said
+    else:
+        reason = f"{_type_name(kind)}: {str(why)[:500]}"
+    full = path if path.endswith(")") else f"{path} (a {_type_name(kind)})"
+    tail = "" if refusal(culprit) else f" {CURE}"
+    return CannotPickle(f"Cannot send {full}: {reason.rstrip('.')}.{tail}", path=full)
+
+
+def find(value: Any, root_name: str) -> str | None:
+    """The path from ``root_name`` to the culprit, with its type; None when all of it can be sent."""
+    found = _search(value, root_name)
+    if found is None:
+        return None
+    path, culprit, _ = found
+    return f"{path} (a {_type_name(type(culprit))})"
+
+
+def _search(value: Any, name: str) -> tuple[str, Any, BaseException] | None:
+    error = _failure(value)
+    if error is None:
+        return None
+    deadline = time.monotonic() + MOST_SECONDS
+    done = {id(value)}
+    kept = [value]  # else ids of temporaries come again
+    path = name
+    # Down from one bad thing to a bad part of it, until no part is bad alone.
+    while True:
+        for step, part in _parts(value):
+            if time.monotonic() > deadline or len(done) > MOST_THINGS:
+                return path, value, error
+            if id(part) in done or isinstance(part, _ATOMS):
+                continue
+            done.add(id(part))
+            kept.append(part)
+            failed = _failure(part)
+            if failed is not None:
+                path, value, error = path + step, part, failed
+                break
+        else:
+            return path, value, error
+
+
+def _failure(thing: Any) -> BaseException | None:
+    try:
+        _Probe().dump(thing)
+    except RecursionError:
+        return None
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What a thing is made of, with the step that leads there."""
+    if isinstance(thing, types.FunctionType):
+        names = thing.__code__.co_freevars
+        for name, cell in zip(names, thing.__closure__ or (), strict=False):
+            try:
+                yield f" -> closure {name!r}", cell.cell_contents
+            except ValueError:
+                continue
+        for name in global_names(thing.__code__):
+            if name in thing.__globals__:
+                yield f" -> global {name!r}", thing.__globals__[name]
+        for number, default in enumerate(thing.__defaults__ or ()):
+            yield f" -> default {number}", default
+        for name, default in (thing.__kwdefaults__ or {}).items():
+            yield f" -> default {name!r}", default
+    elif isinstance(thing, types.MethodType):
+        yield " -> self", thing.__self__
+        yield " -> function", thing.__func__
+    elif isinstance(thing, property):
+        yield from ((" -> getter", thing.fget), (" -> setter", thing.fset))
+    elif isinstance(thing, classmethod | staticmethod):
+        yield "", thing.__func__
+    elif isinstance(thing, type):
+        yield from ((f" -> .{name}", part) for name, part in list(vars(thing).items()))
+    if isinstance(thing, dict):
+        for key, part in list(thing.items()):
+            yield f"[{_short(key)}]", part
+            yield f" -> key {_short(key)}", key
+    elif isinstance(thing, list | tuple):
+        yield from ((f"[{number}]", part) for number, part in enumerate(thing))
+    elif isinstance(thing, set | frozenset):
+        yield from ((" -> item", part) for part in thing)
+    if not isinstance(thing, type):
+        yield from _attributes(thing)
+
+
+def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    own = getattr(thing, "__dict__", None)
+    if type(own) is dict:
+        yield from ((f" -> .{name}", part) for name, part in list(own.items()))
+    for kind in type(thing).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            try:
+                yield f" -> .{name}", getattr(thing, name)
+            except Exception:  # noqa: S112  (an empty slot, or a descriptor of the user's)
+                continue
+    for name in ("func", "args", "keywords"):
+        if type(thing).__name__ == "partial":
+            yield f" -> .{name}", getattr(thing, name)
+
+
+def _short(key: Any) -> str:
+    try:
+        text = repr(key)
+    except Exception:
+        return "?"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _type_name(kind: type) -> str:
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    if kind.__module__.startswith("scattergather"):
+        return f"{kind.__qualname__} of scattergather"
+    return f"{kind.__module__}.{kind.__qualname__}"

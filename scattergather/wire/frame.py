@@ -1,0 +1,90 @@
+"""A message and its body on a byte stream.
+
+Every pipe of ours (client to controller, pool to worker, and the stream inside a Foolscap link)
+carries frames: eight bytes of lengths, a small head that says what the frame means (a message of
+``wire.messages``, msgpack) and a body of user bytes that nobody on the way looks into::
+
+    0        4        8            8 + head            8 + head + body
+    | head   | body   | head ...   | body ...          |
+      uint32   uint32
+
+The reader is fed whatever the socket gave and hands out whole frames; it does no I/O. A frame that
+claims more than ``MAX_HEAD`` or ``max_body`` is refused before a byte of it is stored.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+LENGTHS = struct.Struct("<II")
+MAX_HEAD = 1 << 26
+MAX_BODY = (1 << 32) - 1
+
+Bytes = bytes | bytearray | memoryview
+
+
+class FrameError(ValueError):
+    """The stream does not hold a frame of ours: the peer speaks another language or is broken."""
+
+
+def frame(head: bytes, *body: Bytes) -> list[Bytes]:
+    """The pieces of one frame, to be written one after the other (``b"".join`` or ``writev``)."""
+    length = sum(map(len, body))
+    if length > MAX_BODY or len(head) > MAX_HEAD:
+        raise FrameError(f"a frame of {len(head)} + {length} bytes exceeds the wire's 4 GiB")
+    return [LENGTHS.pack(len(head), length) + head, *body]
+
+
+class FrameReader:
+    """Collects bytes and yields frames as ``(head, body)``.
+
+    Small frames are cut out of one buffer; the bytes of a frame larger than what has arrived are
+    gathered piecewise and joined once, so that a large body is copied once and never quadratically.
+    """
+
+    __slots__ = ("_have", "_max_body", "_pieces", "_want")
+
+    def __init__(self, max_body: int = MAX_BODY) -> None:
+        self._pieces: list[bytes] = []
+        self._have = 0
+        self._want = LENGTHS.size
+        self._max_body = max_body
+
+    @property
+    def partial(self) -> bool:
+        """True while the beginning of a frame waits for its rest."""
+        return self._have > 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield every frame that ``data`` completes, in order.
+
+        Raises:
+            FrameError: a length is beyond the limits.
+        """
+        self._pieces.append(data)
+        self._have += len(data)
+        if self._have < self._want:
+            return
+        buffer = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        at, end = 0, len(buffer)
+        try:
+            while end - at >= LENGTHS.size:
+                head, body = LENGTHS.unpack_from(buffer, at)
+                if head > MAX_HEAD or body > self._max_body:
+                    raise FrameError(f"refused a frame that claims {head} + {body} bytes")
+                size = LENGTHS.size + head + body
+                if end - at < size:
+                    self._want = size
+                    break
+                start = at + LENGTHS.size
+                at += size
+                yield buffer[start : start + head], buffer[start + head : at]
+            else:
+                self._want = LENGTHS.size
+        finally:
+            rest = buffer[at:] if at else buffer
+            self._have = len(rest)
+            if rest:
+                self._pieces.append(rest)

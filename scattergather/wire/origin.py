@@ -1,0 +1,48 @@
+"""Where functions and classes live: in an importable module, or only in the notebook.
+
+A thing is importable when its module and qualified name lead back to it on any host. Everything
+else (whatever is in ``__main__``, lambdas, closures, nested classes) has to travel by value.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+NOTEBOOK = frozenset({"__main__", "__mp_main__"})
+"""Modules that are another thing in every process, so that a name in them means nothing."""
+
+_ABSENT = object()
+
+
+def importable(thing: Any) -> bool:
+    """True when a reference by module and qualified name leads to ``thing`` itself."""
+    module_name = getattr(thing, "__module__", None)
+    if not isinstance(module_name, str) or module_name in NOTEBOOK:
+        return False
+    module = sys.modules.get(module_name)
+    if module is None:
+        return False
+    found = lookup(module, getattr(thing, "__qualname__", ""))
+    return found is thing
+
+
+def lookup(module: Any, qualname: str) -> Any:
+    """What ``qualname`` names in ``module``, or a sentinel that is no value at all."""
+    found = module
+    for name in qualname.split("."):
+        found = getattr(found, name, _ABSENT)
+        if found is _ABSENT:
+            return _ABSENT
+    return found
+
+
+def at_home(kind: type) -> bool:
+    """True when ``__main__`` shows ``kind`` under its own name, as after a cell defined it."""
+    return kind.__module__ in NOTEBOOK and present(kind.__qualname__) is kind
+
+
+def present(qualname: str) -> type | None:
+    """The class that ``__main__`` has under this name now, if it has one."""
+    found = lookup(sys.modules.get("__main__"), qualname)
+    return found if isinstance(found, type) else None

@@ -1,0 +1,148 @@
+"""The two picklers and the unpickler, joined with the recipes and with a way for classes.
+
+The C pickler does nearly everything: plain data never goes at the speed of a pickler written in
+Python. What it cannot do goes to dill, and then the whole value does, because a value split
+between two memos would lose the identity of what its parts share.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from scattergather.errors import CannotImport, CannotPickle
+from scattergather.wire import rebuild
+from scattergather.wire.culprit import explain
+from scattergather.wire.recipe import RECIPES, Refused, refusal
+
+PROTOCOL = 5
+
+ReduceClass = Callable[[type], Any]
+"""What a class becomes: a reduction, or ``NotImplemented`` for a plain reference by name."""
+
+Outside = Callable[[pickle.PickleBuffer], Any]
+"""Takes a large buffer to travel beside the payload; a true answer keeps it inside."""
+
+
+class ValuePickler(pickle.Pickler):
+    """C pickler that knows functions, and asks ``reduce_class`` for classes. One value at a time:
+    whoever uses it calls :meth:`forget` between two."""
+
+    def __init__(
+        self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
+    ) -> None:
+        super().__init__(file, PROTOCOL, buffer_callback=outside)
+        self._reduce_class = reduce_class
+        self.namespaces: dict[int, dict[str, Any]] = {}
+        self.holds_code = False
+
+    def reducer_override(self, thing: Any) -> Any:
+        kind = type(thing)
+        recipe = RECIPES.get(kind)
+        if recipe is not None:
+            return recipe(self, thing)
+        if issubclass(kind, type):
+            return self._reduce_class(thing)
+        if hasattr(kind, "__scattergather_refuse__"):
+            raise Refused(refusal(thing))
+        return NotImplemented
+
+    def forget(self) -> None:
+        """The next value starts with an empty memo."""
+        self.clear_memo()
+        if self.namespaces:
+            self.namespaces.clear()
+
+
+class ValueUnpickler(pickle.Unpickler):
+    """C unpickler that resolves classes through a book. Made anew for every value: its memo
+    survives ``load()``, and clearing it leaves its length, so that the next value cannot be read
+    (and calling ``__init__`` again after that crashed CPython 3.11.7)."""
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        doors: dict[tuple[str, str], Any],
+        buffers: Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(file, buffers=buffers)
+        self._doors = doors
+
+    def find_class(self, module: str, name: str) -> Any:
+        door = self._doors.get((module, name))
+        if door is not None:
+            return door
+        try:
+            return super().find_class(module, name)
+        except (ImportError, AttributeError) as error:
+            if isinstance(error, CannotImport):
+                raise
+            raise rebuild.missing(module, f"{module}.{name}", error) from error
+
+
+def write(
+    value: Any,
+    reduce_class: ReduceClass,
+    pickler: ValuePickler,
+    buffer: io.BytesIO,
+    name: str,
+    outside: Outside | None = None,
+) -> bool:
+    """Append ``value`` to ``buffer``; nothing of it stays there when it cannot be pickled.
+
+    Returns:
+        True when the payload holds byte code.
+
+    Raises:
+        CannotPickle: neither pickler can; the message leads to the culprit, from ``name`` on.
+    """
+    start = buffer.tell()
+    pickler.holds_code = False
+    try:
+        pickler.dump(value)
+    except CannotPickle:
+        _cut(buffer, start)
+        raise
+    except RecursionError as error:
+        _cut(buffer, start)
+        message = f"Cannot send {name}: it is nested too deeply. Send it flatter, or as bytes."
+        raise CannotPickle(message, path=name) from error
+    except Exception as error:
+        _cut(buffer, start)
+        if isinstance(error, Refused):
+            raise explain(value, name, error) from error
+        return _write_by_dill(value, reduce_class, buffer, name, error, outside)
+    finally:
+        pickler.forget()
+    return pickler.holds_code
+
+
+def _write_by_dill(
+    value: Any,
+    reduce_class: ReduceClass,
+    buffer: io.BytesIO,
+    name: str,
+    first: Exception,
+    outside: Outside | None,
+) -> bool:
+    # dill takes 60 ms to import, and most sessions never need it.
+    from scattergather.wire.by_dill import DillPickler
+
+    start = buffer.tell()
+    try:
+        pickler = DillPickler(buffer, reduce_class, outside)
+        pickler.dump(value)
+    except CannotPickle:
+        _cut(buffer, start)
+        raise
+    except Exception as error:
+        _cut(buffer, start)
+        raise explain(value, name, first) from error
+    return pickler.holds_code
+
+
+def _cut(buffer: io.BytesIO, end: int) -> None:
+    buffer.seek(end)
+    buffer.truncate()

@@ -1,0 +1,134 @@
+"""Exceptions of tasks on their way home.
+
+What arrives is an exception of the original type, with its attributes and notes, whose cause is
+the remote traceback as text. What cannot be rebuilt, and what would end the notebook if it were
+raised there (``SystemExit``, ``KeyboardInterrupt``), is stood in for by a ``TaskError``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from types import TracebackType
+from typing import Any
+
+from scattergather.errors import TaskError
+from scattergather.wire import rebuild
+from scattergather.wire.codebook import BOOK, CodeBook
+from scattergather.wire.payload import dumps, loads
+from scattergather.wire.shipping import Carrier
+
+MOST_TEXT = 64 << 10
+_VERSION = 1
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception that came from a worker: its traceback there, as text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class _Bare:
+    """Pickled in the place of an exception whose ``__init__`` cannot be called with its args."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = self._error
+        return rebuild.make_exception, (type(error), error.args, dict(error.__dict__))
+
+
+def pack_exception(
+    error: BaseException, carrier: Carrier | CodeBook = BOOK, *, skip: int = 0
+) -> bytes:
+    """``error`` as bytes; never raises.
+
+    Args:
+        error: what the task raised.
+        carrier: as for :class:`Packer`.
+        skip: how many leading frames of its traceback are ours.
+    """
+    type_name = _type_name(type(error))
+    text = text_of(error)
+    blob = b""
+    if isinstance(error, Exception):
+        book = carrier if isinstance(carrier, CodeBook) else carrier.book
+        for form in (error, _Bare(error)):
+            blob = _tried(form, error, carrier, book)
+            if blob:
+                break
+    return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip)), 5)
+
+
+def unpack_exception(body: bytes, book: CodeBook = BOOK, note: str | None = None) -> BaseException:
+    """The exception in ``body``, with the remote traceback as its cause and ``note`` added."""
+    version, blob, type_name, text, trace = pickle.loads(body)
+    if version != _VERSION:
+        raise ValueError(f"an exception in format {version} came; this side reads {_VERSION}")
+    error: BaseException | None = None
+    if blob:
+        try:
+            error = loads(blob, book)
+        except Exception as failed:
+            note = "\n".join(filter(None, (note, f"It could not be rebuilt here: {failed}")))
+    if not isinstance(error, BaseException):
+        message = f"{type_name}: {text}" if text else type_name
+        error = TaskError(message, type_name=type_name, text=text)
+    error.__cause__ = RemoteTraceback(trace)
+    if note:
+        error.add_note(note)
+    return error
+
+
+def text_of(error: BaseException) -> str:
+    """``str(error)``, whatever its ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception as failed:
+        text = f"<its __str__ raised {type(failed).__name__}>"
+    return _fit(text)
+
+
+def traceback_text(error: BaseException, skip: int = 0) -> str:
+    """The traceback with its chain, without the first ``skip`` frames of ``error`` itself."""
+    trace: TracebackType | None = error.__traceback__
+    for _ in range(skip):
+        if trace is not None:
+            trace = trace.tb_next
+    try:
+        return _fit("".join(traceback.format_exception(type(error), error, trace)))
+    except Exception as failed:
+        return f"{_type_name(type(error))} (its traceback cannot be shown: {failed!r})\n"
+
+
+def _tried(form: Any, error: Exception, carrier: Carrier | CodeBook, book: CodeBook) -> bytes:
+    """``form`` as bytes if ``error`` comes out of them again, else nothing."""
+    try:
+        blob = dumps(form, carrier, name="exception")
+        copy = loads(blob, book)
+        # A message built in __init__ from an argument is built twice by a naive copy.
+        same = type(copy) is type(error) and str(copy) == str(error)
+        return blob if same and len(copy.args) == len(error.args) else b""
+    except Exception:
+        return b""
+
+
+def _fit(text: str) -> str:
+    """At most :data:`MOST_TEXT` bytes of UTF-8, the middle left out, surrogates replaced."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > MOST_TEXT:
+        half = MOST_TEXT // 2 - 32
+        data = data[:half] + b"\n... [cut here] ...\n" + data[-half:]
+    return data.decode("utf-8", "replace")
+
+
+def _type_name(kind: type) -> str:
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"

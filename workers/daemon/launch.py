@@ -1,0 +1,40 @@
+"""Starts the root zygote.
+
+It is exec'd, never forked from a process that has a reactor, and this module imports nothing of
+Twisted: the embedded pool's zygote loads its own imports while the controller still loads Twisted.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root zygote that was started: its process and our end of its socket."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+
+
+def launch(services: Sequence[str] = ()) -> Root:
+    """Start a root zygote that preloads ``services`` (names, or ``name=module:function``)."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        number = theirs.fileno()
+        command = [sys.executable, "-P", "-m", "scattergather.workers.process.zygote", str(number)]
+        for service in services:
+            command += ["--service", service]
+        process = subprocess.Popen(
+            command,
+            pass_fds=[number],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=os.environ.copy(),
+        )
+    return Root(process, ours)

@@ -1,0 +1,157 @@
+"""Frames over a local socket, in the reactor.
+
+Twisted's own stream transports write in the next turn of the reactor. A pool's messages are small
+and somebody waits for each, so this one tries the socket at once and lets the reactor write only
+what did not fit.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.python import failure, log
+
+from scattergather.wire.frame import Bytes, FrameError, FrameReader, frame
+
+READ_BYTES = 1 << 18
+PIECES = 64
+"""How many pieces one ``sendmsg`` takes; the kernel's own limit is 1024."""
+
+
+class FramePipe:
+    """One end of a socket that carries frames. Reactor thread only.
+
+    Args:
+        on_frame: called with head and body of every frame; what it raises ends the pipe.
+        on_end: called once, with a reason, when the pipe has ended by itself.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        connection: socket.socket,
+        on_frame: Callable[[bytes, bytes], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        connection.setblocking(False)
+        self._reactor = reactor
+        self._socket = connection
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._reader = FrameReader()
+        self._backlog: deque[memoryview] = deque()
+        self.waiting = 0
+        """Bytes that wait to be written."""
+        self.open = True
+        reactor.addReader(self)
+
+    def send(self, head: bytes, *body: Bytes) -> None:
+        """Send one frame; what the socket does not take now follows later. Silent when closed."""
+        if not self.open:
+            return
+        pieces = [memoryview(piece) for piece in frame(head, *body) if len(piece)]
+        if not self._backlog:
+            pieces = self._write_some(pieces)
+        if pieces:
+            if not self._backlog:
+                self._reactor.addWriter(self)
+            self._backlog.extend(pieces)
+            self.waiting += sum(map(len, pieces))
+
+    def _write_some(self, pieces: list[memoryview]) -> list[memoryview]:
+        """Write what the socket takes; returns the rest. A broken socket is noticed by reading."""
+        try:
+            sent = self._socket.sendmsg(pieces[:PIECES])
+        except BlockingIOError:
+            return pieces
+        except OSError:
+            return []
+        return _behind(pieces, sent)
+
+    def drain(self) -> None:
+        """Read what has arrived: everything that a dead peer had written."""
+        while self.open and self._read_once():
+            pass
+
+    def flush(self, deadline: float) -> None:
+        """Write what waits, for the last time: blocks, at most until ``deadline`` (monotonic)."""
+        while self.open and self._backlog and time.monotonic() < deadline:
+            select.select([], [self._socket], [], max(0.0, deadline - time.monotonic()))
+            self.doWrite()
+
+    def close(self) -> None:
+        """Close without a word to ``on_end``; what waits to be written is dropped."""
+        if self.open:
+            self.open = False
+            self._reactor.removeReader(self)
+            self._reactor.removeWriter(self)
+            self._backlog.clear()
+            self.waiting = 0
+            self._socket.close()
+
+    def _end(self, reason: str) -> None:
+        if self.open:
+            self.close()
+            self._on_end(reason)
+
+    def _read_once(self) -> bool:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._end(str(error))
+            return False
+        if not data:
+            self._end("the other end closed the pipe")
+            return False
+        try:
+            for head, body in self._reader.feed(data):
+                self._on_frame(head, body)
+        except FrameError as error:
+            self._end(str(error))
+        except Exception as error:
+            log.err(failure.Failure(), "a frame could not be handled")
+            self._end(f"a frame could not be handled: {error}")
+        return True
+
+    # ---- what the reactor calls ----
+
+    def fileno(self) -> int:
+        """For the reactor."""
+        return self._socket.fileno() if self.open else -1
+
+    def doRead(self) -> None:
+        """For the reactor: something arrived."""
+        self._read_once()
+
+    def doWrite(self) -> None:
+        """For the reactor: the socket takes more."""
+        backlog = self._backlog
+        pieces = [backlog.popleft() for _ in range(min(PIECES, len(backlog)))]
+        rest = self._write_some(pieces)
+        self.waiting -= sum(map(len, pieces)) - sum(map(len, rest))
+        backlog.extendleft(reversed(rest))
+        if not backlog:
+            self._reactor.removeWriter(self)
+
+    def connectionLost(self, reason: failure.Failure) -> None:
+        """For the reactor: the descriptor is broken, or the reactor ends."""
+        self._end(reason.getErrorMessage())
+
+    def logPrefix(self) -> str:
+        """For Twisted's log."""
+        return "FramePipe"
+
+
+def _behind(pieces: list[memoryview], sent: int) -> list[memoryview]:
+    for place, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [piece[sent:], *pieces[place + 1 :]]
+        sent -= len(piece)
+    return []

@@ -1,0 +1,90 @@
+"""One worker process as its daemon holds it: pipe, journal and output file."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from scattergather.wire import messages
+from scattergather.wire.frame import Bytes
+from scattergather.workers.daemon.pipe import FramePipe
+from scattergather.workers.pool.events import Harvest
+from scattergather.workers.process.capture import OutputFile
+from scattergather.workers.process.journal import Journal
+
+OUTPUT_KEPT = 1 << 16
+"""Bytes of a task's output that are kept."""
+
+OUTPUT_CERTIFIED = 4000
+"""Characters of output that go into a loss."""
+
+
+class WorkerProcess:
+    """Our ends of everything that a worker was given. Reactor thread only."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        number: int,
+        on_message: Callable[[int, messages.FromWorker, bytes], None],
+        on_broken: Callable[[int, str], None],
+    ) -> None:
+        ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.number = number
+        self.pid = 0
+        self.journal = Journal.create()
+        self.output = OutputFile.create()
+        self._pipe = FramePipe(
+            reactor,
+            ours,
+            lambda head, body: on_message(number, messages.read_from_worker(head), body),
+            lambda reason: on_broken(number, reason),
+        )
+
+    def descriptors(self) -> list[int]:
+        """What the worker is forked with, in the order that ``messages.Fork`` names."""
+        return [self._theirs.fileno(), self.journal.fd, self.output.fd]
+
+    def handed_over(self) -> None:
+        """The zygote has its copies of the descriptors: close what only the worker needs."""
+        self._theirs.close()
+
+    def tell(self, message: messages.ToWorker, body: Bytes) -> None:
+        """Send a message."""
+        self._pipe.send(messages.encode(message), body)
+
+    def hang_up(self) -> None:
+        """Close the pipe: an idle worker ends by itself."""
+        self._pipe.close()
+
+    def bury(self) -> Harvest:
+        """Read what the dead worker left, and free everything."""
+        self._pipe.drain()
+        left = self.journal.harvest()
+        text, _ = self.output.tail(OUTPUT_KEPT)
+        self.free()
+        return Harvest(
+            chunk=left.chunk,
+            running=left.running,
+            outcomes=tuple(left.outcomes),
+            output=text.decode("utf-8", "backslashreplace")[-OUTPUT_CERTIFIED:],
+        )
+
+    def free(self) -> None:
+        """Free every descriptor and mapping."""
+        self._theirs.close()
+        self._pipe.close()
+        self.journal.close()
+        self.output.close()
+
+    def anonymous_memory(self) -> int:
+        """Bytes of anonymous memory that the process holds; 0 when it cannot be read."""
+        try:
+            with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+                for line in status:
+                    if line.startswith("RssAnon:"):
+                        return int(line.split()[1]) * 1024
+        except (OSError, ValueError):
+            pass
+        return 0

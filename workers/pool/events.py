@@ -1,0 +1,84 @@
+"""What can happen to a pool, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scattergather.wire.messages import FromWorker, ToPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened:
+    """A controller joined and wants at most ``workers`` (0: all)."""
+
+    session: int
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed:
+    """A controller left; nothing may be reported to it any more."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A controller sent a message."""
+
+    session: int
+    message: ToPool
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSaid:
+    """A worker sent a message."""
+
+    worker: int
+    message: FromWorker
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harvest:
+    """What a dead worker left in its journal: finished outcomes, and the task it was in.
+
+    ``outcomes`` are ``(index, kind, blob)`` of ``chunk``; ``running`` is None between tasks.
+    """
+
+    chunk: int = 0
+    running: int | None = None
+    outcomes: tuple[tuple[int, int, bytes], ...] = ()
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerExited:
+    """A worker is dead and all it had written was read."""
+
+    worker: int
+    status: int = 0
+    signal: int = 0
+    peak: int = 0
+    out_of_memory: bool = False
+    harvest: Harvest = field(default_factory=Harvest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """A worker with limits was looked at: the task it is in, since when, and its memory."""
+
+    worker: int
+    chunk: int
+    index: int
+    started: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """Time passed: ``Pool.wake_at`` came."""
+
+
+Event = SessionOpened | SessionClosed | Received | WorkerSaid | WorkerExited | Sampled | Ticked

@@ -1,0 +1,656 @@
+"""The pool's one door: ``handle(event, now) -> list[Action]``.
+
+Rules, and why:
+
+- A worker gets a chunk when it is idle, and a second one only when both are brief: then it need not
+  wait for us in between. Everything else stays queued here, where it can be cancelled or given
+  back without asking a worker.
+- At most ``slots`` workers run at a time, whichever session they belong to. A free slot goes to the
+  session that runs least; one that got none for a second is given a worker beyond the slots.
+- A worker that waits for a nested result lends its slot, and another is forked if none is idle.
+- When a worker dies, what it finished is in its socket or its journal and counts. The task it was
+  in is lost (or interrupted, or cancelled, by the pool's own doing), everything behind that is
+  given back. So only the task that ran is charged.
+- A refresh forks the replacements before the old ones are dead: nothing waits for funerals.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import assert_never
+
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.workers.pool import actions, events
+from scattergather.workers.pool.session import (
+    EARLY_PERIOD,
+    MAX_EARLY_DEATHS,
+    Queued,
+    Round,
+    Session,
+)
+from scattergather.workers.pool.verdict import loss_of
+from scattergather.workers.pool.worker import Doom, Lease, Worker
+
+TERM_AFTER = 1.0
+KILL_AFTER = 2.0
+"""Seconds from the interrupt of a cancelled task to SIGTERM and to SIGKILL."""
+
+LIMIT_GRACE = 2.0
+"""Seconds that a task has, after its time limit's exception, before its worker is replaced."""
+
+HUNGRY_AFTER = 1.0
+SPARE_SECONDS = 5.0
+"""How long an idle worker beyond the limit (it had a lent slot) is kept."""
+
+
+class Pool:
+    """Sessions and workers of one host. ``wake_at`` is when it wants to be ticked, or None."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.sessions: dict[int, Session] = {}
+        self.workers: dict[int, Worker] = {}
+        self.wake_at: float | None = None
+        self._count = 0
+
+    def handle(self, event: events.Event, now: float) -> list[actions.Action]:
+        """Take in what happened; returns what is to be done about it, in order."""
+        out: list[actions.Action] = []
+        match event:
+            case events.WorkerSaid():
+                worker = self.workers.get(event.worker)
+                if worker is not None:
+                    self._worker_said(worker, event.message, event.body, now, out)
+            case events.Received():
+                session = self.sessions.get(event.session)
+                if session is not None:
+                    self._received(session, event.message, event.body, now, out)
+            case events.WorkerExited():
+                self._worker_exited(event, now, out)
+            case events.SessionOpened():
+                limit = min(event.workers or self.slots, self.slots)
+                session = Session(event.session, limit)
+                self.sessions[event.session] = session
+                self._fork(session, now, out)
+            case events.SessionClosed():
+                self._session_closed(event, now, out)
+            case events.Sampled():
+                self._sampled(event, now, out)
+            case events.Ticked():
+                self._ticked(now, out)
+            case _:
+                assert_never(event)
+        return out
+
+    def limited(self) -> list[int]:
+        """The workers whose running chunk has limits: the driver samples them."""
+        return [
+            worker.number
+            for worker in self.workers.values()
+            if worker.leases and worker.leases[0].run.limits != messages.Limits()
+        ]
+
+    def _wake(self, at: float) -> None:
+        if self.wake_at is None or at < self.wake_at:
+            self.wake_at = at
+
+    # ---- from controllers ----
+
+    def _received(
+        self,
+        session: Session,
+        message: messages.ToPool,
+        body: bytes,
+        now: float,
+        out: list[actions.Action],
+    ) -> None:
+        match message:
+            case messages.Run():
+                session.queue[message.chunk] = Queued(message, body)
+                self._feed(now, out)
+            case messages.Code():
+                session.code[message.digest] = (message, body)
+            case messages.Resident():
+                session.residents.append(message)
+                out += [
+                    actions.Tell(worker=worker.number, message=message)
+                    for worker in session.workers.values()
+                    if worker.born and worker.doom is None
+                ]
+            case messages.TakeBack():
+                self._take_back(session, message.count, out)
+            case messages.Cancel():
+                for chunk in message.chunks:
+                    self._cancel(session, chunk, now, out)
+            case messages.Refresh():
+                self._refresh(session, message.call, now, out)
+            case messages.Everywhere():
+                self._everywhere(session, message, body, out)
+            case messages.NestedOutcome():
+                if message.worker in session.workers:
+                    out.append(actions.Tell(worker=message.worker, message=message, body=body))
+            case _:
+                assert_never(message)
+
+    def _take_back(self, session: Session, count: int, out: list[actions.Action]) -> None:
+        while count > 0 and session.queue:
+            chunk, queued = session.queue.popitem()
+            count -= queued.run.count
+            self._report(session, messages.GaveBack(chunk=chunk, first=queued.run.first), out)
+
+    def _cancel(self, session: Session, chunk: int, now: float, out: list[actions.Action]) -> None:
+        queued = session.queue.pop(chunk, None)
+        if queued is not None:
+            self._report(session, messages.CancelDone(chunk=chunk, first=queued.run.first), out)
+            return
+        for worker in session.workers.values():
+            for lease in worker.leases:
+                if lease.run.chunk == chunk:
+                    lease.cancelled = True
+                    if lease is worker.leases[0]:
+                        self._interrupt(worker, now, out)
+                    return
+
+    def _interrupt(self, worker: Worker, now: float, out: list[actions.Action]) -> None:
+        """SIGINT now; SIGTERM and SIGKILL follow unless the chunk ends before."""
+        if worker.doom is None:
+            out.append(
+                actions.InterruptChunk(worker=worker.number, chunk=worker.leases[0].run.chunk)
+            )
+            worker.escalation = [
+                (now + TERM_AFTER, signal.SIGTERM),
+                (now + KILL_AFTER, signal.SIGKILL),
+            ]
+            self._wake(now + TERM_AFTER)
+
+    def _refresh(self, session: Session, call: int, now: float, out: list[actions.Action]) -> None:
+        running = sum(bool(worker.leases) for worker in session.workers.values())
+        self._end_refresh(session, now, out)
+        for worker in session.workers.values():
+            self._doom(worker, Doom.REFRESH, out)
+        session.idle.clear()
+        session.early_deaths.clear()
+        session.degraded_until = 0.0
+        forked = self._fork(session, now, out)
+        session.refresh = Round(call, set(forked), begun=now, interrupted=running)
+
+    def _end_refresh(self, session: Session, now: float, out: list[actions.Action]) -> None:
+        refresh, session.refresh = session.refresh, None
+        if refresh is not None:
+            self._report(
+                session,
+                messages.Refreshed(
+                    call=refresh.call,
+                    workers=session.alive,
+                    interrupted=refresh.interrupted,
+                    seconds=now - refresh.begun,
+                ),
+                out,
+            )
+
+    def _everywhere(
+        self,
+        session: Session,
+        message: messages.Everywhere,
+        body: bytes,
+        out: list[actions.Action],
+    ) -> None:
+        targets = [worker for worker in session.workers.values() if worker.doom is None]
+        session.everywhere[message.call] = (
+            message,
+            body,
+            Round(message.call, {worker.number for worker in targets}),
+        )
+        for worker in targets:
+            if worker.born:
+                self._tell_everywhere(session, worker, message, body, out)
+
+    def _tell_everywhere(
+        self,
+        session: Session,
+        worker: Worker,
+        message: messages.Everywhere,
+        body: bytes,
+        out: list[actions.Action],
+    ) -> None:
+        self._teach(session, worker, message.function, message.needs, out)
+        out.append(actions.Tell(worker=worker.number, message=message, body=body))
+
+    # ---- from workers ----
+
+    def _worker_said(
+        self,
+        worker: Worker,
+        message: messages.FromWorker,
+        body: bytes,
+        now: float,
+        out: list[actions.Action],
+    ) -> None:
+        session = self.sessions.get(worker.session)
+        if session is None:
+            return
+        match message:
+            case messages.Outcomes():
+                self._outcomes(session, worker, message, body, now, out)
+            case messages.Output():
+                self._report(session, message, out, body)
+            case messages.Born():
+                self._born(session, worker, message.pid, now, out)
+            case messages.GaveBack():
+                self._gave_back(session, worker, message, now, out)
+            case messages.EverywhereDone():
+                self._everywhere_done(session, worker, message, body, out)
+            case messages.NestedSubmit():
+                self._report(session, _with_worker(message, worker.number), out, body)
+            case messages.Code():
+                session.code[message.digest] = (message, body)
+                worker.known.add(message.digest)
+                self._report(session, message, out, body)
+            case messages.Waiting():
+                if not worker.blocked:
+                    worker.blocked = True
+                    session.running -= bool(worker.leases)
+                    if not session.idle and session.alive < session.limit + session.blocked:
+                        self._fork(session, now, out)
+                    self._feed(now, out)
+            case messages.Resumed():
+                if worker.blocked:
+                    worker.blocked = False
+                    session.running += bool(worker.leases)
+            case _:
+                assert_never(message)
+
+    def _born(
+        self, session: Session, worker: Worker, pid: int, now: float, out: list[actions.Action]
+    ) -> None:
+        worker.born, worker.pid = True, pid
+        if worker.doom is not None:
+            return
+        out += [actions.Tell(worker=worker.number, message=each) for each in session.residents]
+        for message, body, round_ in session.everywhere.values():
+            if worker.number in round_.waiting:
+                self._tell_everywhere(session, worker, message, body, out)
+        self._idle(session, worker, now)
+        self._report(
+            session,
+            messages.WorkersChanged(workers=session.limit, alive=session.alive),
+            out,
+        )
+        if session.refresh is not None:
+            session.refresh.waiting.discard(worker.number)
+            if not session.refresh.waiting:
+                self._end_refresh(session, now, out)
+        self._feed(now, out)
+
+    def _outcomes(
+        self,
+        session: Session,
+        worker: Worker,
+        message: messages.Outcomes,
+        body: bytes,
+        now: float,
+        out: list[actions.Action],
+    ) -> None:
+        lease = worker.leases[0] if worker.leases else None
+        if lease is None or lease.run.chunk != message.chunk or message.first != lease.next:
+            return
+        lease.next += len(message.kinds)
+        self._report(session, message, out, body)
+        if lease.next >= lease.stop:
+            self._lease_ended(session, worker, now, out)
+
+    def _lease_ended(
+        self, session: Session, worker: Worker, now: float, out: list[actions.Action]
+    ) -> None:
+        worker.leases.popleft()
+        worker.escalation.clear()
+        if not worker.leases:
+            session.running -= not worker.blocked
+            worker.blocked = False
+            self._idle(session, worker, now)
+        elif worker.leases[0].cancelled:
+            self._interrupt(worker, now, out)
+        self._feed(now, out)
+
+    def _gave_back(
+        self,
+        session: Session,
+        worker: Worker,
+        message: messages.GaveBack,
+        now: float,
+        out: list[actions.Action],
+    ) -> None:
+        for lease in worker.leases:
+            if lease.run.chunk == message.chunk:
+                self._free(session, lease, message.first, out)
+                if lease is worker.leases[0]:
+                    self._lease_ended(session, worker, now, out)
+                else:
+                    worker.leases.remove(lease)
+                return
+
+    def _free(self, session: Session, lease: Lease, first: int, out: list[actions.Action]) -> None:
+        """Tell the controller that the rest of a chunk is free, or gone if it was cancelled."""
+        if first < lease.stop:
+            kind = messages.CancelDone if lease.cancelled else messages.GaveBack
+            self._report(session, kind(chunk=lease.run.chunk, first=first), out)
+
+    def _everywhere_done(
+        self,
+        session: Session,
+        worker: Worker,
+        message: messages.EverywhereDone,
+        body: bytes,
+        out: list[actions.Action],
+    ) -> None:
+        entry = session.everywhere.get(message.call)
+        if entry is None:
+            return
+        waiting = entry[2].waiting
+        waiting.discard(worker.number)
+        if not waiting:
+            del session.everywhere[message.call]
+        self._report(
+            session,
+            messages.EverywhereDone(
+                call=message.call, worker=worker.pid, kind=message.kind, last=not waiting
+            ),
+            out,
+            body,
+        )
+
+    # ---- deaths ----
+
+    def _worker_exited(
+        self, event: events.WorkerExited, now: float, out: list[actions.Action]
+    ) -> None:
+        worker = self.workers.pop(event.worker, None)
+        if worker is None:
+            return
+        session = self.sessions.get(worker.session)
+        if session is None:
+            return
+        del session.workers[worker.number]
+        session.idle.pop(worker.number, None)
+        session.running -= worker.busy
+        self._settle_leases(session, worker, event, out)
+        for message, _, round_ in list(session.everywhere.values()):
+            if worker.number in round_.waiting:
+                loss = loss_of(worker, event, messages.Limits())
+                done = messages.EverywhereDone(call=message.call, worker=worker.pid, kind=Kind.LOST)
+                self._everywhere_done(
+                    session, worker, done, blobs.pack([messages.encode(loss)]), out
+                )
+        if not worker.born and worker.doom is None:
+            self._died_early(session, event, now, out)
+        elif worker.doom is not Doom.RETIRED:
+            self._fork(session, now, out)
+        if session.refresh is not None:
+            session.refresh.waiting.discard(worker.number)
+            if not session.refresh.waiting:
+                self._end_refresh(session, now, out)
+        self._feed(now, out)
+
+    def _settle_leases(
+        self,
+        session: Session,
+        worker: Worker,
+        event: events.WorkerExited,
+        out: list[actions.Action],
+    ) -> None:
+        """Every task of the dead worker's chunks gets its due: outcome, loss, or freedom."""
+        if not worker.leases:
+            return
+        lease, harvest = worker.leases[0], event.harvest
+        for index, kind, blob in harvest.outcomes if harvest.chunk == lease.run.chunk else ():
+            if index == lease.next:
+                lease.next += 1
+                self._outcome(session, worker, lease, index, kind, blob, out)
+        began = harvest.chunk == lease.run.chunk and harvest.running == lease.next
+        # A chunk that ends its worker before the first task begins (its code does, when loaded)
+        # would circle for ever if nothing were charged; our own kills are nobody's fault.
+        charged = began or (worker.doom is None and lease.next == lease.run.first)
+        if charged and lease.next < lease.stop:
+            index = lease.next
+            lease.next += 1
+            if worker.doom is Doom.CANCEL or lease.cancelled:
+                kind, blob = Kind.CANCELLED, b""
+            else:
+                loss = loss_of(worker, event, lease.run.limits)
+                kind = Kind.INTERRUPTED if worker.doom is Doom.REFRESH else Kind.LOST
+                blob = messages.encode(loss)
+            self._outcome(session, worker, lease, index, kind, blob, out)
+        for each in worker.leases:
+            self._free(session, each, each.next, out)
+
+    def _outcome(
+        self,
+        session: Session,
+        worker: Worker,
+        lease: Lease,
+        index: int,
+        kind: int,
+        blob: bytes,
+        out: list[actions.Action],
+    ) -> None:
+        message = messages.Outcomes(
+            chunk=lease.run.chunk, first=index, kinds=bytes([kind]), worker=worker.pid
+        )
+        self._report(session, message, out, blobs.pack([blob]))
+
+    def _died_early(
+        self,
+        session: Session,
+        event: events.WorkerExited,
+        now: float,
+        out: list[actions.Action],
+    ) -> None:
+        deaths = session.early_deaths
+        deaths.append(now)
+        while deaths and deaths[0] < now - EARLY_PERIOD:
+            deaths.popleft()
+        if len(deaths) < MAX_EARLY_DEATHS:
+            self._fork(session, now, out)
+            return
+        session.degraded_until = now + EARLY_PERIOD
+        self._wake(session.degraded_until)
+        how = f"signal {event.signal}" if event.signal else f"exit status {event.status}"
+        why = f"{len(deaths)} workers died before they were ready, the last with {how}"
+        if event.harvest.output:
+            why += f"; it printed: {event.harvest.output[-2000:]}"
+        self._report(
+            session,
+            messages.WorkersChanged(workers=session.alive, alive=session.alive, why=why),
+            out,
+        )
+
+    def _doom(self, worker: Worker, doom: Doom, out: list[actions.Action]) -> None:
+        if worker.doom is None:
+            worker.doom = doom
+            out.append(actions.KillWorker(worker=worker.number, signal=signal.SIGKILL, group=True))
+
+    def _session_closed(
+        self, event: events.SessionClosed, now: float, out: list[actions.Action]
+    ) -> None:
+        """Forget the session and its workers: the driver closes their zygote, which ends them."""
+        session = self.sessions.pop(event.session, None)
+        if session is not None:
+            for number in session.workers:
+                del self.workers[number]
+            self._feed(now, out)
+
+    # ---- time ----
+
+    def _sampled(self, event: events.Sampled, now: float, out: list[actions.Action]) -> None:
+        worker = self.workers.get(event.worker)
+        if worker is None or not worker.leases or worker.doom is not None:
+            return
+        lease = worker.leases[0]
+        if lease.run.chunk != event.chunk:
+            return
+        limits = lease.run.limits
+        worker.peak = max(worker.peak, event.memory)
+        if limits.memory is not None and event.memory > limits.memory:
+            self._doom(worker, Doom.MEMORY, out)
+        elif limits.time is not None and now - event.started > limits.time + LIMIT_GRACE:
+            self._doom(worker, Doom.TIME, out)
+
+    def _ticked(self, now: float, out: list[actions.Action]) -> None:
+        self.wake_at = None
+        for worker in self.workers.values():
+            self._escalate(worker, now, out)
+        for session in self.sessions.values():
+            if session.degraded_until:
+                if now >= session.degraded_until:
+                    session.degraded_until = 0.0
+                    self._fork(session, now, out)
+                else:
+                    self._wake(session.degraded_until)
+            self._retire_spares(session, now, out)
+        self._feed(now, out)
+
+    def _escalate(self, worker: Worker, now: float, out: list[actions.Action]) -> None:
+        while worker.escalation and worker.escalation[0][0] <= now:
+            _, number = worker.escalation.pop(0)
+            if number == signal.SIGKILL:
+                self._doom(worker, Doom.CANCEL, out)
+            else:
+                out.append(actions.KillWorker(worker=worker.number, signal=number, group=True))
+        if worker.escalation:
+            self._wake(worker.escalation[0][0])
+
+    def _retire_spares(self, session: Session, now: float, out: list[actions.Action]) -> None:
+        surplus = session.alive - session.limit - session.blocked
+        for worker in list(session.idle.values())[: max(0, surplus)]:
+            if now - worker.since >= SPARE_SECONDS:
+                worker.doom = Doom.RETIRED
+                del session.idle[worker.number]
+                out.append(actions.RetireWorker(worker=worker.number))
+            else:
+                self._wake(worker.since + SPARE_SECONDS)
+
+    # ---- feeding ----
+
+    def _fork(self, session: Session, now: float, out: list[actions.Action]) -> list[int]:
+        """Fork workers until the session has what it may have; returns their numbers."""
+        forked: list[int] = []
+        if now < session.degraded_until:
+            return forked
+        for _ in range(session.limit + session.blocked - session.alive):
+            self._count += 1
+            worker = Worker(self._count, session.number)
+            self.workers[worker.number] = session.workers[worker.number] = worker
+            forked.append(worker.number)
+            out.append(actions.ForkWorker(session=session.number, worker=worker.number))
+        return forked
+
+    def _idle(self, session: Session, worker: Worker, now: float) -> None:
+        if worker.doom is None:
+            worker.since = now
+            session.idle[worker.number] = worker
+            if session.alive > session.limit + session.blocked:
+                self._wake(now + SPARE_SECONDS)
+
+    def _feed(self, now: float, out: list[actions.Action]) -> None:
+        """Give queued chunks to idle workers, then brief ones to workers that will soon be idle."""
+        if len(self.sessions) == 1:
+            (session,) = self.sessions.values()
+            while session.queue and session.idle and session.running < self.slots:
+                self._assign(session, session.idle.popitem(last=False)[1], out)
+        else:
+            self._feed_fairly(now, out)
+        for session in self.sessions.values():
+            self._feed_ahead(session, out)
+
+    def _feed_fairly(self, now: float, out: list[actions.Action]) -> None:
+        ready = [each for each in self.sessions.values() if each.queue and each.idle]
+        free = self.slots - sum(each.running for each in self.sessions.values())
+        while ready and free > 0:
+            session = min(ready, key=lambda each: each.running)
+            self._assign(session, session.idle.popitem(last=False)[1], out)
+            free -= 1
+            if not (session.queue and session.idle):
+                ready.remove(session)
+        for session in self.sessions.values():
+            if session.running or not session.queue:
+                session.hungry_since = None
+            elif session.hungry_since is None:
+                session.hungry_since = now
+                self._wake(now + HUNGRY_AFTER)
+            elif now - session.hungry_since >= HUNGRY_AFTER and session.idle:
+                session.hungry_since = None
+                self._assign(session, session.idle.popitem(last=False)[1], out)
+            else:
+                self._wake(session.hungry_since + HUNGRY_AFTER)
+
+    def _feed_ahead(self, session: Session, out: list[actions.Action]) -> None:
+        if not session.queue or len(self.sessions) > 1:
+            return
+        for worker in session.workers.values():
+            if not session.queue:
+                return
+            head = next(iter(session.queue.values()))
+            if not head.run.brief:
+                return
+            if (
+                len(worker.leases) == 1
+                and worker.leases[0].run.brief
+                and not worker.blocked
+                and worker.doom is None
+            ):
+                self._assign(session, worker, out)
+
+    def _assign(self, session: Session, worker: Worker, out: list[actions.Action]) -> None:
+        _, queued = session.queue.popitem(last=False)
+        run = queued.run
+        self._teach(session, worker, run.function, run.needs, out)
+        if run.retry_on:
+            self._teach_digest(session, worker, run.retry_on, out)
+        if not worker.leases:
+            session.running += 1
+        worker.leases.append(Lease(run, run.first))
+        out.append(actions.Tell(worker=worker.number, message=run, body=queued.body))
+
+    def _teach(
+        self,
+        session: Session,
+        worker: Worker,
+        function: str,
+        needs: tuple[bytes, ...],
+        out: list[actions.Action],
+    ) -> None:
+        digest = messages.digest_of(function)
+        if digest is not None:
+            self._teach_digest(session, worker, digest, out)
+        for need in needs:
+            self._teach_digest(session, worker, need, out)
+
+    def _teach_digest(
+        self, session: Session, worker: Worker, digest: bytes, out: list[actions.Action]
+    ) -> None:
+        if digest in worker.known:
+            return
+        for each in session.missing(digest, worker.known):
+            code, blob = session.code[each]
+            worker.known.add(each)
+            out.append(actions.Tell(worker=worker.number, message=code, body=blob))
+
+    def _report(
+        self,
+        session: Session,
+        message: messages.FromPool,
+        out: list[actions.Action],
+        body: bytes = b"",
+    ) -> None:
+        out.append(actions.Report(session=session.number, message=message, body=body))
+
+
+def _with_worker(message: messages.NestedSubmit, worker: int) -> messages.NestedSubmit:
+    return messages.NestedSubmit(
+        ticket=message.ticket,
+        function=message.function,
+        needs=message.needs,
+        chunk=message.chunk,
+        worker=worker,
+    )

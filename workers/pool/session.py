@@ -1,0 +1,71 @@
+"""One controller's part of a pool: its queue, its code, its workers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from scattergather.wire.messages import Code, Everywhere, Resident, Run
+from scattergather.workers.pool.worker import Worker
+
+MAX_EARLY_DEATHS = 5
+EARLY_PERIOD = 10.0
+"""A session whose workers die this often, within so many seconds, before they are ready, is
+degraded: it forks one worker a period until one lives (the supervisor's rule of Erlang/OTP)."""
+
+
+@dataclass(slots=True)
+class Queued:
+    """A chunk that no worker has yet."""
+
+    run: Run
+    body: bytes
+
+
+@dataclass(slots=True)
+class Round:
+    """A ``Refresh`` or an ``Everywhere`` that is under way: which workers have not answered."""
+
+    call: int
+    waiting: set[int]
+    begun: float = 0.0
+    interrupted: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy."""
+
+    number: int
+    limit: int
+    queue: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
+    code: dict[bytes, tuple[Code, bytes]] = field(default_factory=dict)
+    residents: list[Resident] = field(default_factory=list)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    idle: OrderedDict[int, Worker] = field(default_factory=OrderedDict)
+    running: int = 0
+    refresh: Round | None = None
+    everywhere: dict[int, tuple[Everywhere, bytes, Round]] = field(default_factory=dict)
+    early_deaths: deque[float] = field(default_factory=deque)
+    degraded_until: float = 0.0
+    hungry_since: float | None = None
+    closed: bool = False
+
+    @property
+    def blocked(self) -> int:
+        """How many workers wait for nested results."""
+        return sum(worker.blocked and worker.doom is None for worker in self.workers.values())
+
+    @property
+    def alive(self) -> int:
+        """How many workers live or are being forked, the doomed not counted."""
+        return sum(worker.doom is None for worker in self.workers.values())
+
+    def missing(self, digest: bytes, known: set[bytes]) -> list[bytes]:
+        """What a worker that knows ``known`` lacks of a digest and its needs, needs first."""
+        if digest in known or digest not in self.code:
+            return []
+        found: list[bytes] = []
+        for need in self.code[digest][0].needs:
+            found += [each for each in self.missing(need, known) if each not in found]
+        return [*found, digest]

@@ -1,0 +1,64 @@
+"""One worker process as the pool sees it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from scattergather.wire.messages import Run
+
+
+class Doom(Enum):
+    """Why the pool itself ended a worker; anything else is the task's or the kernel's doing."""
+
+    REFRESH = "refresh"
+    CANCEL = "cancel"
+    TIME = "time limit"
+    MEMORY = "memory limit"
+    RETIRED = "retired"
+
+
+@dataclass(slots=True)
+class Lease:
+    """A chunk that a worker has. Outcomes come in order: ``next`` is the first without one."""
+
+    run: Run
+    next: int
+    cancelled: bool = False
+
+    @property
+    def stop(self) -> int:
+        """The index behind the chunk's last task."""
+        return self.run.first + self.run.count
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process that runs one task at a time.
+
+    ``leases[0]`` is what it works on, a second one is what it holds ready. While ``blocked`` its
+    task waits for a nested result and its slot is lent. ``since`` is when it became idle.
+    """
+
+    number: int
+    session: int
+    born: bool = False
+    pid: int = 0
+    leases: deque[Lease] = field(default_factory=deque)
+    known: set[bytes] = field(default_factory=set)
+    blocked: bool = False
+    doom: Doom | None = None
+    escalation: list[tuple[float, int]] = field(default_factory=list)
+    peak: int = 0
+    since: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Ready for a chunk."""
+        return self.born and not self.leases and self.doom is None
+
+    @property
+    def busy(self) -> bool:
+        """Holds a slot."""
+        return bool(self.leases) and not self.blocked
