@@ -39,9 +39,10 @@ def ends_of(body: bytes | memoryview, count: int) -> array[int]:
     Raises:
         ValueError: the body is shorter than its own table says.
     """
-    ends = array("Q")
-    ends.frombytes(body[: count * WIDTH])
-    if len(ends) != count or (count and ends[-1] != len(body) - count * WIDTH):
+    ends, size = array("Q"), count * WIDTH
+    if len(body) >= size:
+        ends.frombytes(body[:size])
+    if len(ends) != count or (count and ends[-1] != len(body) - size):
         raise ValueError(f"a body of {len(body)} bytes does not hold {count} blobs")
     return ends
 

@@ -10,6 +10,7 @@ import abc
 import enum
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from scattergather.wire import rebuild
@@ -29,7 +30,8 @@ def skeleton(kind: type) -> tuple[Any, ...]:
     """The reduction that makes ``kind`` without its attributes."""
     metaclass = type(kind)
     if isinstance(kind, enum.EnumMeta) and kind.__members__:
-        members = {name: member._value_ for name, member in kind.__members__.items()}
+        shown: Mapping[str, Any] = kind.__members__
+        members = {name: member._value_ for name, member in shown.items()}
         return rebuild.make_enum, (
             metaclass, kind.__name__, kind.__bases__, members, kind.__module__,
         )  # fmt: skip
@@ -50,7 +52,8 @@ def state(kind: type) -> tuple[Any, ...]:
     skipped = _MADE_BY_TYPE
     if isinstance(kind, enum.EnumMeta) and kind.__members__:
         skipped = skipped | _MADE_BY_ENUM | kind.__members__.keys()
-        for name, member in kind.__members__.items():
+        shown: Mapping[str, Any] = kind.__members__
+        for name, member in shown.items():
             own = {key: value for key, value in vars(member).items() if not _generated(key)}
             if own:
                 members[name] = own

@@ -61,8 +61,11 @@ def digest_of(blob: bytes) -> bytes:
 
 
 def resolve(digest: bytes, index: int) -> type:
-    """The class that a payload refers to. Pickles name this function; our own unpickler puts the
-    method of its book in its place, a plain one gets the book of the process."""
+    """The class that a payload refers to.
+
+    Pickles name this function; our own unpickler puts the method of its book in its place, a plain
+    one gets the book of the process.
+    """
     return BOOK.resolve(digest, index)
 
 

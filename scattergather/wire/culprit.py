@@ -45,22 +45,19 @@ class _Probe(pickle.Pickler):
 
 
 def explain(value: Any, name: str, error: BaseException) -> CannotPickle:
-    """The error to raise for a ``value``, called ``name``, that pickling failed on with ``error``."""
+    """The error to raise for ``value``, called ``name``, on which pickling failed with ``error``."""
     found = _search(value, name)
     path, culprit, why = found or (name, value, error)
     kind = type(culprit)
     said = refusal(culprit) or (str(why) if isinstance(why, Refused) else None)
-    if said is not None:
-        reason = said
-    else:
-        reason = f"{_type_name(kind)}: {str(why)[:500]}"
+    reason = said or f"{_type_name(kind)}: {str(why)[:500]}"
     full = path if path.endswith(")") else f"{path} (a {_type_name(kind)})"
     tail = "" if refusal(culprit) else f" {CURE}"
     return CannotPickle(f"Cannot send {full}: {reason.rstrip('.')}.{tail}", path=full)
 
 
 def find(value: Any, root_name: str) -> str | None:
-    """The path from ``root_name`` to the culprit, with its type; None when all of it can be sent."""
+    """The path from ``root_name`` to the culprit, with its type; None if all of it can travel."""
     found = _search(value, root_name)
     if found is None:
         return None
@@ -149,7 +146,7 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
             try:
                 yield f" -> .{name}", getattr(thing, name)
-            except Exception:  # noqa: S112  (an empty slot, or a descriptor of the user's)
+            except Exception:
                 continue
     for name in ("func", "args", "keywords"):
         if type(thing).__name__ == "partial":

@@ -29,7 +29,8 @@ _MISSING = object()
 
 def fingerprint(function: Any) -> list[Any] | None:
     """Everything that ``function`` reaches, to be compared by identity; None if some of it can
-    change in place. Keep the list: ids of things that are gone come again."""
+    change in place. Keep the list: ids of things that are gone come again.
+    """
     parts: list[Any] = []
     return parts if _reach(function, parts, set()) else None
 

@@ -64,7 +64,7 @@ class Code(Message, frozen=True, kw_only=True):
 
 
 class Resident(Message, frozen=True, kw_only=True):
-    """Source to be run in the workers' ``__main__``: version ``version`` adds it to those before."""
+    """Source to run in the workers' ``__main__``: version ``version`` adds it to those before."""
 
     version: int
     source: str

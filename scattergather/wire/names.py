@@ -28,7 +28,7 @@ def global_names(code: CodeType) -> tuple[str, ...]:
 
 
 def attribute_names(code: CodeType) -> tuple[str, ...]:
-    """All of ``co_names``, nested code included: where ``x.y.z`` shows which submodules it needs."""
+    """All of ``co_names``, nested code included: ``x.y.z`` shows which submodules it needs."""
     return _entry(code)[2]
 
 

@@ -7,12 +7,15 @@ else (whatever is in ``__main__``, lambdas, closures, nested classes) has to tra
 from __future__ import annotations
 
 import sys
+import types
 from typing import Any
 
 NOTEBOOK = frozenset({"__main__", "__mp_main__"})
 """Modules that are another thing in every process, so that a name in them means nothing."""
 
 _ABSENT = object()
+_HEAP_TYPE = 1 << 9
+_IMMUTABLE_TYPE = 1 << 8
 
 
 def importable(thing: Any) -> bool:
@@ -35,6 +38,23 @@ def lookup(module: Any, qualname: str) -> Any:
         if found is _ABSENT:
             return _ABSENT
     return found
+
+
+def written_in_c(kind: type) -> bool:
+    """True for types that no Python code made: they cannot travel by value."""
+    return not kind.__flags__ & _HEAP_TYPE or bool(kind.__flags__ & _IMMUTABLE_TYPE)
+
+
+def name_in_types(kind: type) -> str | None:
+    """The name in :mod:`types` of a type like ``mappingproxy``, which ``builtins`` lacks."""
+    return _NAMES_IN_TYPES.get(kind)
+
+
+_NAMES_IN_TYPES = {
+    value: name
+    for name, value in vars(types).items()
+    if isinstance(value, type) and value.__module__ == "builtins"
+}
 
 
 def at_home(kind: type) -> bool:

@@ -87,7 +87,7 @@ def make_class(
     ``maker`` is the importable metaclass below ``metaclass``: the notebook's own ``__new__`` did
     its work at home and what it did travels as attributes.
     """
-    made: type = maker.__new__(metaclass, name, bases, dict(namespace))  # type: ignore[call-overload]
+    made: type = maker.__new__(metaclass, name, bases, dict(namespace))
     return made
 
 
@@ -95,11 +95,11 @@ def make_enum(
     metaclass: type, name: str, bases: tuple[type, ...], members: dict[str, Any], module: str
 ) -> type:
     """An enumeration with its members, but without its methods."""
-    namespace = metaclass.__prepare__(name, bases)
+    namespace: Any = metaclass.__prepare__(name, bases)
     namespace["__module__"] = module
     for member, value in members.items():
         namespace[member] = value
-    made: type = metaclass.__new__(metaclass, name, bases, namespace)  # type: ignore[call-overload]
+    made: type = metaclass.__new__(metaclass, name, bases, namespace)
     return made
 
 

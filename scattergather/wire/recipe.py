@@ -53,7 +53,7 @@ def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
     Functions of one module share one namespace within a payload, so that ``global`` statements in
     one are seen by the other; it is filled after they exist, so that they may name each other.
     """
-    module = function.__module__
+    module: str | None = function.__module__
     if module is not None and module.startswith("scattergather.wire."):
         return NotImplemented
     if importable(function):
@@ -63,7 +63,7 @@ def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
     values = {name: variables[name] for name in global_names(code) if name in variables}
     values.pop("__name__", None)
     values.pop("__builtins__", None)
-    home = variables.get("__name__")
+    home = str(variables.get("__name__", ""))
     namespace: dict[str, Any] | str
     if home not in NOTEBOOK and getattr(sys.modules.get(home), "__dict__", None) is variables:
         namespace = home
@@ -203,8 +203,7 @@ def importable_name(variable: typing.TypeVar) -> bool:
     """Type variables have no qualified name; they are found by their plain one."""
     module = sys.modules.get(variable.__module__)
     return (
-        variable.__module__ not in NOTEBOOK
-        and getattr(module, variable.__name__, None) is variable
+        variable.__module__ not in NOTEBOOK and getattr(module, variable.__name__, None) is variable
     )
 
 

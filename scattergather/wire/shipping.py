@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import sys
+import types
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from scattergather.wire.bundle import bundle
 from scattergather.wire.codebook import Code, CodeBook, adopt, digest_of, resolve
-from scattergather.wire.origin import at_home, importable
+from scattergather.wire.origin import at_home, importable, name_in_types, written_in_c
 from scattergather.wire.picklers import ValuePickler, write
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -50,9 +51,7 @@ class Shipment:
         try:
             buffer = io.BytesIO()
             pickler = ValuePickler(buffer, self.reduce_class)
-            holds_code = write(
-                function, self.reduce_class, pickler, buffer, _title(function)
-            )
+            holds_code = write(function, self.reduce_class, pickler, buffer, _title(function))
             return self._add(buffer.getvalue(), holds_code).digest
         finally:
             self._needs = outer
@@ -78,11 +77,12 @@ class Shipment:
     def _placed(self, kind: type) -> Any:
         entry = self._reductions.get(id(kind))
         if entry is None:
-            if not importable(kind):
+            plain = _plain(kind)
+            if plain is None:
                 return None
-            entry = self._reductions[id(kind)] = (kind, NotImplemented)
+            entry = self._reductions[id(kind)] = (kind, plain)
         reduction = entry[1]
-        if reduction is not NotImplemented:
+        if reduction is not NotImplemented and reduction[0] is resolve:
             self._needs[reduction[1][0]] = None
         return reduction
 
@@ -109,8 +109,11 @@ class Shipment:
 
 
 class Inline:
-    """The carrier of a worker: classes that came by digest go back by it, and those that exist
-    only here (made inside a task, or pushed) go inside the payload, once in each value."""
+    """The carrier of a worker.
+
+    Classes that came by digest go back by it. Those that exist only here, made inside a task or
+    pushed, go inside the payload, once in each value.
+    """
 
     def __init__(self, book: CodeBook) -> None:
         self.book = book
@@ -142,14 +145,22 @@ class Inline:
         if entry is not None:
             return entry[1]
         place = self.book.place(kind)
-        if place is not None:
-            reduction: Any = (resolve, place)
-        elif importable(kind):
-            reduction = NotImplemented
-        else:
+        reduction = _plain(kind) if place is None else (resolve, place)
+        if reduction is None:
             return None
         self._reductions[id(kind)] = (kind, reduction)
         return reduction
+
+
+def _plain(kind: type) -> Any:
+    """The reduction of a class that every host has; None for one that has to travel."""
+    if importable(kind):
+        return NotImplemented
+    name = name_in_types(kind)
+    if name is not None and kind is not type(None):
+        return getattr, (types, name)
+    # Pickle says why it cannot, or dill finds a way.
+    return NotImplemented if written_in_c(kind) else None
 
 
 def _title(function: Callable[..., Any]) -> str:

@@ -1,0 +1,108 @@
+"""What may be asked of a job, checked when it is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from scattergather.errors import BadRequest, UnknownName
+from scattergather.wire.messages import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """The options of a job, or of the calls of an executor.
+
+    Attributes:
+        name: what it is called in reprs and messages; None numbers it.
+        priority: higher first.
+        retries: how often a task may run again after a loss or an exception in ``retry_on``.
+        retry_on: exception types that are retried.
+        time_limit: seconds for each attempt of a task.
+        memory_limit: bytes for each attempt of a task.
+        echo: what tasks print is shown here.
+
+    Raises:
+        BadRequest: a value that cannot be meant.
+    """
+
+    name: str | None = None
+    priority: int = 0
+    retries: int = 3
+    retry_on: tuple[type[BaseException], ...] = ()
+    time_limit: float | None = None
+    memory_limit: int | None = None
+    echo: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not isinstance(self.name, str):
+            raise BadRequest(f"name must be text, not {self.name!r}")
+        if not _whole(self.priority):
+            raise BadRequest(f"priority must be a whole number, not {self.priority!r}")
+        if not _whole(self.retries) or self.retries < 0:
+            raise BadRequest(f"retries must be a whole number from 0 up, not {self.retries!r}")
+        if isinstance(self.retry_on, type):
+            object.__setattr__(self, "retry_on", (self.retry_on,))
+        kinds = self.retry_on
+        if not isinstance(kinds, (tuple, list, set, frozenset)) or not all(
+            isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+        ):
+            raise BadRequest(f"retry_on must be a tuple of exception types, not {kinds!r}")
+        object.__setattr__(self, "retry_on", tuple(kinds))
+        _check_limit("time_limit", self.time_limit, "seconds")
+        _check_limit("memory_limit", self.memory_limit, "bytes")
+
+    def limits(self) -> Limits:
+        """The limits as they are sent."""
+        return Limits(
+            time=None if self.time_limit is None else float(self.time_limit),
+            memory=None if self.memory_limit is None else int(self.memory_limit),
+        )
+
+    def changed(self, **wanted: Any) -> JobOptions:
+        """A copy with other values.
+
+        Raises:
+            UnknownName: there is no such option; the known ones are listed.
+        """
+        known = [field.name for field in fields(self)]
+        for name in wanted:
+            if name not in known:
+                raise UnknownName(f"unknown option {name!r}; there are: {', '.join(known)}")
+        return JobOptions(**{name: getattr(self, name) for name in known} | wanted)
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
+def _check_limit(name: str, limit: Any, unit: str) -> None:
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+        raise BadRequest(f"{name} must be a number of {unit} above 0, or None, not {limit!r}")
+
+
+def check_timeout(timeout: Any) -> float | None:
+    """A timeout in seconds; negative ones are over at once.
+
+    Raises:
+        BadRequest: not a number.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
+        raise BadRequest(f"timeout must be a number of seconds or None, not {timeout!r}")
+    # Locks refuse more than this; nobody waits for three years.
+    return min(float(timeout), 1e8)
+
+
+def check_errors(errors: Any) -> bool:
+    """True for ``"raise"``, False for ``"return"``.
+
+    Raises:
+        BadRequest: neither.
+    """
+    if errors not in ("raise", "return"):
+        raise BadRequest(f"errors must be 'raise' or 'return', not {errors!r}")
+    return bool(errors == "raise")

@@ -1,0 +1,149 @@
+"""What waits to be written to the controller.
+
+Frames are put here whole, by one atomic append: an interrupt of the putting thread leaves a frame
+out or in, never half. Nothing here takes a lock when it puts, so that a finaliser, which the
+garbage collector runs anywhere, may put too. A *growing* frame is put open and collects tasks until
+the writer takes it: twenty thousand single submits become few frames, and none waits for company.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections import deque
+from itertools import accumulate
+from typing import Protocol
+
+from scattergather.client.waiting import Bell, readers
+from scattergather.wire import messages
+from scattergather.wire.frame import Bytes, frame
+
+BOUND = 64 << 20
+"""Bytes that may wait; then whoever puts bounded frames waits."""
+
+
+class Entry(Protocol):
+    """Something in the outbox."""
+
+    def close(self) -> tuple[list[Bytes], int]:
+        """The pieces to write, and how many bytes were counted for them. Writer thread."""
+
+
+class Ready:
+    """A frame as it is."""
+
+    __slots__ = ("pieces", "size")
+
+    def __init__(self, pieces: list[Bytes]) -> None:
+        self.pieces = pieces
+        self.size = sum(map(len, pieces))
+
+    def close(self) -> tuple[list[Bytes], int]:
+        """See :class:`Entry`."""
+        return self.pieces, self.size
+
+
+class Growing:
+    """An ``AddTasks`` that takes tasks until the writer takes it.
+
+    Args:
+        lock: held by whoever adds; the writer takes it for an instant to close the frame.
+    """
+
+    __slots__ = ("_blobs", "_first", "_job", "_lock", "needs", "taken")
+
+    def __init__(
+        self, lock: threading.Lock, job: messages.JobId, first: int, needs: tuple[bytes, ...]
+    ) -> None:
+        self._lock = lock
+        self._job = job
+        self._first = first
+        self._blobs: list[bytes] = []
+        self.needs = needs
+        self.taken = False
+
+    @property
+    def next(self) -> int:
+        """The index of the task that would be added next."""
+        return self._first + len(self._blobs)
+
+    def add(self, blob: bytes) -> None:
+        """Add one task: one append, so that an interrupt leaves it in or out."""
+        self._blobs.append(blob)
+
+    def close(self) -> tuple[list[Bytes], int]:
+        """See :class:`Entry`."""
+        with self._lock:
+            self.taken = True
+        ends = array("Q", accumulate(map(len, self._blobs)))
+        if not ends:
+            return [], 0
+        head = messages.AddTasks(
+            job=self._job, first=self._first, count=len(ends), needs=self.needs
+        )
+        body = ends.tobytes() + b"".join(self._blobs)
+        return frame(messages.encode(head), body), ends[-1]
+
+
+class Outbox:
+    """The queue between all threads that send and the one that writes."""
+
+    def __init__(self, bound: int = BOUND) -> None:
+        self._entries: deque[Entry] = deque()
+        self._bound = bound
+        self._waiting = 0
+        self._closed = False
+        self._filled = Bell()
+        self._emptied = Bell()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait, nearly: two threads may count at once, and an empty queue corrects it."""
+        return self._waiting
+
+    def send(self, message: messages.ToController, *body: Bytes) -> None:
+        """Queue a frame, whatever waits already. Any thread, finalisers too."""
+        self.put(Ready(frame(messages.encode(message), *body)))
+
+    def put(self, entry: Ready | Growing) -> None:
+        """Queue an entry. Any thread, finalisers too."""
+        if isinstance(entry, Ready):
+            self._waiting += entry.size
+        self._entries.append(entry)
+        self._filled.ring()
+
+    def count(self, size: int) -> None:
+        """A growing frame took ``size`` bytes more."""
+        self._waiting += size
+
+    def make_room(self) -> None:
+        """Block while more than the bound waits; on a reader thread, which must not, go on."""
+        if self._waiting > self._bound and threading.get_ident() not in readers:
+            self._emptied.wait(self._has_room)
+
+    def take(self) -> list[Bytes] | None:
+        """The pieces of all that waits, blocking for the first; None after :meth:`close`."""
+        self._filled.wait(lambda: self._entries or self._closed)
+        if self._closed:
+            return None
+        pieces: list[Bytes] = []
+        taken = 0
+        while self._entries and taken < self._bound:
+            own, size = self._entries.popleft().close()
+            pieces += own
+            taken += size
+            self._waiting -= size
+        if not self._entries:
+            self._waiting = 0
+        self._emptied.ring()
+        return pieces
+
+    def close(self) -> None:
+        """Nothing more is written; who waits for room goes on."""
+        self._closed = True
+        self._entries.clear()
+        self._filled.ring()
+        self._emptied.ring()
+
+    def _has_room(self) -> bool:
+        return self._closed or self._waiting <= self._bound // 2

@@ -1,0 +1,216 @@
+"""The two threads beside the user's: one writes to the controller, one reads and watches it.
+
+Only they touch the socket, because an interrupt reaches the main thread only: in the middle of a
+send there it would leave half a frame. Neither keeps the session alive. The reader also starts the
+controller, so that an interrupt of ``spawnScatterGather`` cannot lose a child half started, and it
+waits for its end, so that no zombie makes a kernel's restart slow.
+
+States of the reader, each with one way out::
+
+    starting --> reading --> draining (the process ended or was told to) --> reaped
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+from scattergather.client import waiting
+from scattergather.client.outbox import Outbox
+from scattergather.wire.frame import Bytes, FrameError, FrameReader
+
+RECEIVE = 1 << 18
+SMALL = 1 << 14
+GRACE = 2.0
+"""Seconds that a controller may take to end once the pipe has; then it is killed."""
+
+
+class Listener(Protocol):
+    """Who hears the pipe. Reader thread."""
+
+    def started(self, process: subprocess.Popen[bytes] | None, error: Exception | None) -> None:
+        """The process was started, or could not be."""
+
+    def received(self, head: bytes, body: bytes) -> None:
+        """A frame came."""
+
+    def ended(self, status: int | None) -> None:
+        """The process is gone and nothing more will come."""
+
+
+class Pipe:
+    """The connection to one controller.
+
+    Args:
+        ours: our end of the socket pair; owned from now on.
+        outbox: what the writer writes.
+        start: starts the controller, None if someone else did.
+        listener: held weakly.
+    """
+
+    def __init__(
+        self,
+        ours: socket.socket,
+        outbox: Outbox,
+        start: Callable[[], subprocess.Popen[bytes]] | None,
+        listener: Listener,
+    ) -> None:
+        self._socket = ours
+        self._outbox = outbox
+        self._start = start
+        self._listener = weakref.ref(listener)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.reader = threading.Thread(
+            target=self._read, name="scattergather-reader", daemon=True
+        )
+        self._writer = threading.Thread(
+            target=self._write, name="scattergather-writer", daemon=True
+        )
+
+    def open(self) -> None:
+        """Both threads run."""
+        self.reader.start()
+        self._writer.start()
+
+    def hang_up(self) -> None:
+        """The controller sees the end of the pipe and ends. Any thread, finalisers too."""
+        hang_up(self._socket)
+
+    def abandon(self) -> None:
+        """In a copy of this process made by fork: leave the pipe to the original."""
+        self._socket.close()
+
+    # ---- the writer thread ------------------------------------------------------------------
+
+    def _write(self) -> None:
+        try:
+            while (pieces := self._outbox.take()) is not None:
+                for chunk in _joined(pieces):
+                    self._socket.sendall(chunk)
+        except OSError:
+            # The reader sees the same end and tells it.
+            self._outbox.close()
+
+    # ---- the reader thread ------------------------------------------------------------------
+
+    def _read(self) -> None:
+        waiting.readers.add(threading.get_ident())
+        status = None
+        try:
+            if self._begin():
+                self._receive()
+                status = self._reap()
+        finally:
+            self._outbox.close()
+            self.hang_up()
+            # A descriptor closed under a writer could be another file's by the time it writes.
+            self._writer.join(GRACE)
+            self._socket.close()
+            waiting.readers.discard(threading.get_ident())
+            if (listener := self._listener()) is not None:
+                listener.ended(status)
+
+    def _begin(self) -> bool:
+        error = None
+        if self._start is not None:
+            try:
+                self.process = self._start()
+            except Exception as failed:
+                error = failed
+            # It holds the controller's end, whose close we want to see.
+            self._start = None
+        if (listener := self._listener()) is not None:
+            listener.started(self.process, error)
+        return error is None
+
+    def _receive(self) -> None:
+        """Until the pipe ends, or the process has ended and the pipe is empty."""
+        frames = FrameReader()
+        own = self._socket.fileno()
+        poll = select.poll()
+        if own < 0:
+            return
+        poll.register(own, select.POLLIN)
+        watch = _watch(self.process)
+        if watch >= 0:
+            poll.register(watch, select.POLLIN)
+        try:
+            while True:
+                ready = {descriptor for descriptor, _ in poll.poll()}
+                if own not in ready:
+                    # Dead. A forked sibling may hold the other end: the pipe alone does not tell.
+                    if watch in ready and not _readable(own):
+                        return
+                    continue
+                data = self._socket.recv(RECEIVE)
+                if not data:
+                    return
+                listener = self._listener()
+                if listener is None:
+                    return
+                for head, body in frames.feed(data):
+                    listener.received(head, body)
+                del listener
+        except (OSError, FrameError):
+            return
+        finally:
+            if watch >= 0:
+                os.close(watch)
+
+    def _reap(self) -> int | None:
+        self.hang_up()
+        if self.process is None:
+            return None
+        try:
+            return self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def hang_up(ours: socket.socket) -> None:
+    """Both directions end, whoever else holds the socket. Takes no lock."""
+    try:
+        ours.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+def _joined(pieces: list[Bytes]) -> list[Bytes]:
+    """Small pieces as one, large ones as they are: few calls and few copies."""
+    chunks: list[Bytes] = []
+    small: list[Bytes] = []
+    for piece in pieces:
+        if len(piece) < SMALL:
+            small.append(piece)
+            continue
+        if small:
+            chunks.append(b"".join(small))
+            small.clear()
+        chunks.append(piece)
+    if small:
+        chunks.append(b"".join(small))
+    return chunks
+
+
+def _watch(process: subprocess.Popen[bytes] | None) -> int:
+    """A descriptor that becomes readable when the process ends, or -1."""
+    if process is None:
+        return -1
+    try:
+        return os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        return -1
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
+

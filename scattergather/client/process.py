@@ -1,0 +1,134 @@
+"""The controller's process: how it is started, what it inherits, how it is described at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import site
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from scattergather.errors import BadRequest
+
+_SECRET = re.compile(
+    "TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|KEY|CREDENTIAL|AUTH|COOKIE|FURL|^JPY_", re.IGNORECASE
+)
+_USER_AND_PASSWORD = re.compile("://[^/@]*:[^/@]*@")
+_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+_TAIL_BYTES = 8 << 10
+_TAIL_LINES = 12
+
+
+def environment_of_tasks() -> dict[str, str]:
+    """This process's environment without what looks like a secret or belongs to the kernel."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not _SECRET.search(name) and not _USER_AND_PASSWORD.search(value)
+    }
+
+
+def _environment_of_controller() -> dict[str, str]:
+    environment = environment_of_tasks()
+    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    with contextlib.suppress(Exception):  # some embedders leave site half there
+        installed |= {*site.getsitepackages(), site.getusersitepackages()}
+    if _PACKAGE_PARENT not in {os.path.realpath(place) for place in installed}:
+        # We run from a source tree, whose folder -P keeps off the controller's path.
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = (
+            f"{before}{os.pathsep}{_PACKAGE_PARENT}" if before else _PACKAGE_PARENT
+        )
+    return environment
+
+
+class Log:
+    """Where the controller's stdout and stderr go: a file of the user's, or memory of our own.
+
+    Raises:
+        BadRequest: ``logFile`` is neither a path nor an open file.
+    """
+
+    def __init__(self, logFile: Any = None) -> None:
+        self.path: str | None = None
+        if logFile is None:
+            self._descriptor = os.memfd_create("scattergather-log", os.MFD_CLOEXEC)
+            return
+        if isinstance(logFile, (str, os.PathLike)):
+            self.path = os.path.abspath(os.fspath(logFile))
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o600)
+            return
+        try:
+            with contextlib.suppress(AttributeError):
+                logFile.flush()
+            self._descriptor = os.dup(logFile.fileno())
+        except (AttributeError, OSError, ValueError) as error:
+            raise BadRequest(
+                f"logFile must be a path or an open file with a descriptor, not {logFile!r}"
+            ) from error
+        name = getattr(logFile, "name", None)
+        self.path = os.path.abspath(name) if isinstance(name, str) and name else None
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._descriptor
+
+    def tail(self) -> list[str]:
+        """The last lines, as far as it can be read."""
+        try:
+            # A new opening, because the user's own may be for writing only.
+            with open(f"/proc/self/fd/{self._descriptor}", "rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, size - _TAIL_BYTES))
+                text = stream.read().decode("utf-8", "replace")
+        except OSError:
+            return []
+        return text.splitlines()[-_TAIL_LINES:]
+
+    def close(self) -> None:
+        """Our descriptor is closed; the controller has its own."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def start(theirs: socket.socket, log: Log) -> subprocess.Popen[bytes]:
+    """The controller runs, with ``theirs`` as its end of the pipe, in a session of its own, so that
+    an interrupt of the cell does not hit it."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "scattergather.controller", str(theirs.fileno())],
+        pass_fds=(theirs.fileno(),),
+        stdin=subprocess.DEVNULL,
+        stdout=log.fileno(),
+        stderr=log.fileno(),
+        start_new_session=True,
+        env=_environment_of_controller(),
+        cwd="/" if not _directory() else None,
+    )
+
+
+def _directory() -> str:
+    """The working directory, empty when it was deleted under us."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def describe_end(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "it closed the pipe"
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"ended by signal {-status}"

@@ -1,0 +1,81 @@
+"""How any thread waits for a change, so that an interrupt leaves no harm.
+
+``threading.Condition`` is written in Python: a KeyboardInterrupt between its lines can leave its
+lock held for ever. Here a waiter brings a fresh lock of its own and leaves it to be released; what
+an interrupt can leave behind is one entry that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+_allocate = threading.Lock
+
+readers: set[int] = set()
+"""Reader threads: if one waited for what only it can deliver, it would wait for ever."""
+
+
+class Bell:
+    """Wakes whoever waits for a change of state. Any thread; ringing it never blocks."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: deque[Callable[[], object]] = deque()
+
+    def ring(self) -> None:
+        """Whoever waits looks again. Call it after the change."""
+        waiters = self._waiters
+        while waiters:
+            try:
+                wake = waiters.popleft()
+            except IndexError:
+                return
+            wake()
+
+    def once(self, wake: Callable[[], object]) -> None:
+        """``wake`` is called at the next ring, on the thread that rings; it must not block."""
+        self._waiters.append(wake)
+
+    def withdraw(self, wake: Callable[[], object]) -> None:
+        """``wake`` is not called any more, if it was not yet."""
+        try:
+            self._waiters.remove(wake)
+        except ValueError:
+            pass
+
+    def wait(self, ready: Callable[[], object], timeout: float | None = None) -> bool:
+        """Block until ``ready()`` or for ``timeout`` seconds; returns what ``ready()`` says.
+
+        Raises:
+            RuntimeError: on a reader thread, in a callback of a future.
+        """
+        if ready():
+            return True
+        if timeout is not None and timeout <= 0:
+            return False
+        if threading.get_ident() in readers:
+            raise RuntimeError(
+                "a callback must not wait for results: it runs on the thread that brings them"
+            )
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            lock = _allocate()
+            lock.acquire()
+            wake = lock.release
+            # Registered before the look, so that a ring in between is not lost.
+            self._waiters.append(wake)
+            try:
+                if ready():
+                    return True
+                if until is None:
+                    lock.acquire()
+                elif not lock.acquire(timeout=max(0.0, until - time.monotonic())):
+                    return bool(ready())
+            finally:
+                self.withdraw(wake)
+            if ready():
+                return True

@@ -1,0 +1,283 @@
+"""The stream, between two ends that are joined by a link which a test may mistreat."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scattergather.link import stream as s
+from scattergather.link.piece import HEAD, Piece, pack, unpack
+from scattergather.wire.frame import frame
+
+
+class End:
+    """A stream, and what its driver would do."""
+
+    def __init__(self) -> None:
+        self.stream = s.Stream(0.0)
+        self.sent: deque[Piece] = deque()
+        self.delivered: list[tuple[bytes, bytes]] = []
+        self.flush = False
+        self.dropped = ""
+        self.lost = ""
+
+    def do(self, event: s.Event, now: float = 0.0) -> list[s.Action]:
+        actions = self.stream.handle(event, now)
+        for action in actions:
+            match action:
+                case s.Transmit(piece):
+                    self.sent.append(piece)
+                case s.Deliver(head, body):
+                    self.delivered.append((head, body))
+                case s.FlushLater():
+                    self.flush = True
+                case s.Drop(reason):
+                    self.dropped = reason
+                case s.Lose(reason):
+                    self.lost = reason
+        return actions
+
+    def end_turn(self, now: float = 0.0) -> None:
+        if self.flush:
+            self.flush = False
+            self.do(s.TurnEnded(), now)
+
+
+class Pair:
+    """Two ends; ``cut`` loses what is under way, as a broken connection does."""
+
+    def __init__(self) -> None:
+        self.ends = (End(), End())
+        self.now = 0.0
+        self.join()
+
+    def join(self) -> None:
+        one, two = self.ends
+        received = one.stream.received, two.stream.received
+        one.do(s.Connected(received[1]), self.now)
+        two.do(s.Connected(received[0]), self.now)
+
+    def cut(self) -> None:
+        for end in self.ends:
+            end.do(s.Disconnected("cut"), self.now)
+            end.sent.clear()
+
+    def pass_one(self, source: int, *, twice: bool = False) -> bool:
+        if not self.ends[source].sent:
+            return False
+        piece = self.ends[source].sent.popleft()
+        for _ in range(1 + twice):
+            self.ends[1 - source].do(s.Arrived(piece), self.now)
+        return True
+
+    def settle(self) -> None:
+        """Until nothing more happens by itself."""
+        moved = True
+        while moved:
+            for end in self.ends:
+                end.end_turn(self.now)
+            moved = any([self.pass_one(0), self.pass_one(1)])
+            if not moved:
+                self.now += s.ACKNOWLEDGE_SECONDS
+                for end in self.ends:
+                    end.do(s.Ticked(), self.now)
+                moved = any(end.sent for end in self.ends)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("offer"), st.integers(0, 1), st.integers(0, 3000)),
+    st.tuples(st.just("large"), st.integers(0, 1), st.integers(0, 3 * s.PIECE_BYTES)),
+    st.tuples(st.just("pass"), st.integers(0, 1), st.integers(1, 12)),
+    st.tuples(st.just("twice"), st.integers(0, 1), st.just(1)),
+    st.tuples(st.just("turn"), st.integers(0, 1), st.just(1)),
+    st.tuples(st.just("lose"), st.integers(0, 1), st.just(1)),
+    st.tuples(st.just("cut"), st.just(0), st.just(0)),
+    st.tuples(st.just("tick"), st.integers(0, 1), st.integers(1, 60)),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(STEPS, max_size=60))
+def test_frames_arrive_once_and_in_order_however_the_link_is_mistreated(steps):
+    pair = Pair()
+    offered: tuple[list[tuple[bytes, bytes]], ...] = ([], [])
+    for number, (step, which, size) in enumerate(steps):
+        end = pair.ends[which]
+        match step:
+            case "offer" | "large":
+                sent = (b"head %d" % number, bytes([number % 256]) * size)
+                offered[which].append(sent)
+                end.do(s.Offered(*sent), pair.now)
+            case "pass":
+                for _ in range(size):
+                    pair.pass_one(which)
+            case "twice":
+                pair.pass_one(which, twice=True)
+            case "turn":
+                end.end_turn(pair.now)
+            case "lose":
+                if end.sent:
+                    end.sent.popleft()
+            case "cut":
+                pair.cut()
+                pair.join()
+            case "tick":
+                pair.now += size / 1000
+                end.do(s.Ticked(), pair.now)
+        if any(each.dropped for each in pair.ends):
+            for each in pair.ends:
+                each.dropped = ""
+            pair.cut()
+            pair.join()
+        for each in pair.ends:
+            assert each.stream.statistics().under_way <= s.WINDOW * s.PIECE_BYTES
+    pair.settle()
+    pair.cut()  # whatever was lost without a trace is noticed at the latest here
+    pair.join()
+    pair.settle()
+    for which, end in enumerate(pair.ends):
+        assert pair.ends[1 - which].delivered == offered[which]
+        assert not end.lost
+        assert end.stream.waiting == 0
+
+
+def test_small_frames_of_one_turn_share_a_piece_and_the_first_leaves_at_once():
+    pair = Pair()
+    one, two = pair.ends
+    for number in range(100):
+        one.do(s.Offered(b"%d" % number))
+    assert len(one.sent) == 1
+    one.end_turn()
+    assert len(one.sent) == 2
+    pair.settle()
+    assert [head for head, _ in two.delivered] == [b"%d" % number for number in range(100)]
+
+
+def test_a_large_body_is_cut_into_pieces_and_at_most_a_window_is_under_way():
+    pair = Pair()
+    one, two = pair.ends
+    body = bytes(range(256)) * 20_000
+    one.do(s.Offered(b"x", body))
+    assert len(one.sent) == s.WINDOW
+    assert all(len(piece.data) <= s.PIECE_BYTES for piece in one.sent)
+    assert one.stream.waiting == len(body) + 9
+    pair.settle()
+    assert two.delivered == [(b"x", body)]
+    assert one.stream.waiting == 0
+
+
+def test_an_acknowledgement_waits_50_ms_for_a_piece_to_ride_on():
+    pair = Pair()
+    one, two = pair.ends
+    one.do(s.Offered(b"question"))
+    pair.pass_one(0)
+    assert not two.sent
+    assert two.stream.deadline == pytest.approx(s.ACKNOWLEDGE_SECONDS)
+    two.do(s.Offered(b"answer"), 0.01)
+    assert two.sent[0].acknowledged == 1
+    assert two.stream.deadline == pytest.approx(0.01 + s.PATIENCE)
+    pair.pass_one(1)
+    one.do(s.Ticked(), 0.02)
+    assert not one.sent
+    one.do(s.Ticked(), 0.05)
+    assert (one.sent[-1].number, one.sent[-1].acknowledged) == (0, 1)
+
+
+def test_half_a_window_of_pieces_is_acknowledged_at_once():
+    pair = Pair()
+    one, two = pair.ends
+    one.do(s.Offered(b"x", bytes(s.WINDOW * s.PIECE_BYTES)))
+    for _ in range(s.ACKNOWLEDGE_PIECES):
+        pair.pass_one(0)
+    assert [piece.acknowledged for piece in two.sent] == [s.ACKNOWLEDGE_PIECES]
+
+
+def test_after_a_break_both_ends_go_on_where_the_other_stopped():
+    pair = Pair()
+    one, two = pair.ends
+    for number in range(3):
+        one.do(s.Offered(b"%d" % number))
+        one.end_turn()
+    pair.pass_one(0)
+    two.do(s.Offered(b"back"))
+    pair.cut()
+    one.do(s.Offered(b"3"))
+    assert not one.sent
+    pair.join()
+    assert [piece.number for piece in one.sent][0] == 2
+    pair.settle()
+    assert [head for head, _ in two.delivered] == [b"0", b"1", b"2", b"3"]
+    assert [head for head, _ in one.delivered] == [b"back"]
+    assert one.stream.statistics().resumed == 1
+
+
+def test_a_missing_piece_drops_the_link():
+    pair = Pair()
+    one, two = pair.ends
+    for _ in range(2):
+        one.do(s.Offered(b"x"))
+        one.end_turn()
+    one.sent.popleft()
+    pair.pass_one(0)
+    assert two.dropped == "piece 1 is missing"
+    assert not two.delivered
+    pair.cut()
+    pair.join()
+    pair.settle()
+    assert len(two.delivered) == 2
+
+
+def test_no_acknowledgement_in_ten_seconds_drops_the_link():
+    pair = Pair()
+    one, _ = pair.ends
+    one.do(s.Offered(b"x"), 5.0)
+    assert one.stream.deadline == 15.0
+    one.do(s.Ticked(), 14.9)
+    assert not one.dropped
+    one.do(s.Ticked(), 15.0)
+    assert one.dropped == "nothing was acknowledged in 10 s"
+
+
+def test_ten_seconds_without_a_link_lose_the_session():
+    pair = Pair()
+    one, _ = pair.ends
+    pair.now = 3.0
+    pair.cut()
+    assert one.stream.deadline == 13.0
+    one.do(s.Ticked(), 13.0)
+    assert one.lost == "no connection for 10 s (cut)"
+    assert one.do(s.Connected(0), 13.1) == []
+    assert one.do(s.Offered(b"x"), 13.1) == []
+    assert one.stream.deadline is None
+
+
+@pytest.mark.parametrize("event", [s.Connected(3), s.Arrived(Piece(0, 3))])
+def test_an_end_that_claims_what_was_never_sent_loses_the_session(event):
+    pair = Pair()
+    pair.ends[0].do(event)
+    assert "3" in pair.ends[0].lost
+
+
+def test_a_stream_without_frames_in_it_loses_the_session():
+    pair = Pair()
+    pair.ends[0].do(s.Arrived(Piece(1, 0, b"\xff" * 8)))
+    assert pair.ends[0].lost.startswith("the stream is broken")
+
+
+def test_a_frame_may_be_cut_at_any_byte():
+    data = b"".join(frame(b"head", b"body")) * 2
+    for at in range(len(data)):
+        pair = Pair()
+        pair.ends[0].do(s.Arrived(Piece(1, 0, data[:at])))
+        pair.ends[0].do(s.Arrived(Piece(2, 0, data[at:])))
+        assert pair.ends[0].delivered == [(b"head", b"body")] * 2
+
+
+def test_a_piece_survives_packing_and_a_short_one_is_refused():
+    piece = Piece(7, 2**40, b"data")
+    assert unpack(b"".join(pack(b"s" * 16, piece))) == (b"s" * 16, piece)
+    with pytest.raises(ValueError, match="31 bytes"):
+        unpack(bytes(HEAD.size - 1))

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import signal
+
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.workers.pool import actions, events
+from scattergather.workers.pool.pool import Pool
+
+JOB = b"j" * 16
+
+
+class Bench:
+    """A pool of one session, with short words for its events."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.pool, self.now = Pool(slots), 0.0
+        out = self(events.SessionOpened(session=1))
+        self.workers = [each.worker for each in out if isinstance(each, actions.ForkWorker)]
+        for worker in self.workers:
+            self.born(worker)
+
+    def __call__(self, event: events.Event) -> list[actions.Action]:
+        return self.pool.handle(event, self.now)
+
+    def born(self, worker: int) -> list[actions.Action]:
+        return self.said(worker, messages.Born(pid=1000 + worker))
+
+    def run(self, chunk: int, count: int = 1, **fields) -> list[actions.Action]:
+        message = messages.Run(
+            chunk=chunk, job=JOB, function="f", first=chunk * 100, count=count, **fields
+        )
+        return self.receive(message, b"body")
+
+    def receive(self, message: messages.ToPool, body: bytes = b"") -> list[actions.Action]:
+        return self(events.Received(session=1, message=message, body=body))
+
+    def said(self, worker: int, message: messages.FromWorker) -> list[actions.Action]:
+        return self(events.WorkerSaid(worker=worker, message=message))
+
+    def done(self, worker: int, chunk: int, count: int = 1, first: int = 0):
+        kinds = bytes([Kind.RETURNED]) * count
+        outcomes = messages.Outcomes(chunk=chunk, first=chunk * 100 + first, kinds=kinds)
+        return self.said(worker, outcomes)
+
+    def exited(self, worker: int, **fields) -> list[actions.Action]:
+        return self(events.WorkerExited(worker=worker, **fields))
+
+
+def told(out: list[actions.Action]) -> list[tuple[int, object]]:
+    return [(each.worker, each.message) for each in out if isinstance(each, actions.Tell)]
+
+
+def reports(out: list[actions.Action]) -> list[messages.FromPool]:
+    return [each.message for each in out if isinstance(each, actions.Report)]
+
+
+def losses(out: list[actions.Action]) -> list[messages.Loss]:
+    found = []
+    for each in out:
+        if isinstance(each, actions.Report) and isinstance(each.message, messages.Outcomes):
+            for kind, blob in zip(each.message.kinds, blobs.each(each.body, 1), strict=True):
+                if kind in (Kind.LOST, Kind.INTERRUPTED):
+                    found.append(messages.read_loss(blob))
+    return found
+
+
+def test_chunks_go_to_idle_workers_and_the_rest_waits() -> None:
+    bench = Bench(slots=2)
+    assert [worker for worker, _ in told(bench.run(1) + bench.run(2) + bench.run(3))] == [1, 2]
+    assert [(worker, run.chunk) for worker, run in told(bench.done(2, 2))] == [(2, 3)]
+
+
+def test_a_second_chunk_is_handed_out_early_only_when_both_are_brief() -> None:
+    bench = Bench(slots=1)
+    assert told(bench.run(1, brief=True))
+    assert not told(bench.run(2))
+    bench = Bench(slots=1)
+    bench.run(1, brief=True)
+    assert told(bench.run(2, brief=True))
+    assert not told(bench.run(3, brief=True)), "two are enough"
+
+
+def test_a_death_costs_only_the_task_that_ran() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=10)
+    harvest = events.Harvest(
+        chunk=1, running=102, outcomes=((100, 0, b"a"), (101, 0, b"b")), output="last words"
+    )
+    out = bench.exited(1, signal=signal.SIGSEGV, harvest=harvest)
+    kinds = [(r.first, r.kinds) for r in reports(out) if isinstance(r, messages.Outcomes)]
+    assert kinds == [(100, b"\0"), (101, b"\0"), (102, bytes([Kind.LOST]))]
+    assert messages.GaveBack(chunk=1, first=103) in reports(out)
+    (loss,) = losses(out)
+    assert loss.kind == "TaskKilledWorker"
+    assert "SIGSEGV" in loss.reason
+    assert loss.output == "last words"
+    assert any(isinstance(each, actions.ForkWorker) for each in out)
+
+
+def test_outcomes_that_were_sent_and_still_stand_in_the_journal_count_once() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=3)
+    bench.done(1, 1, count=2)
+    harvest = events.Harvest(chunk=1, running=102, outcomes=((100, 0, b""), (101, 0, b"")))
+    out = bench.exited(1, signal=9, harvest=harvest)
+    assert [r.first for r in reports(out) if isinstance(r, messages.Outcomes)] == [102]
+
+
+def test_what_a_dead_worker_held_ready_is_given_back_whole() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, brief=True)
+    bench.run(2, brief=True)
+    out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
+    assert messages.GaveBack(chunk=2, first=200) in reports(out)
+
+
+def test_a_chunk_that_kills_its_worker_before_the_first_task_is_charged() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=2)
+    out = bench.exited(1, status=3)
+    (loss,) = losses(out)
+    assert (loss.kind, loss.status) == ("ExitCalled", 3)
+
+
+def test_refresh_forks_replacements_at_once_and_interrupts_what_runs() -> None:
+    bench = Bench(slots=2)
+    bench.run(1)
+    out = bench.receive(messages.Refresh(call=7))
+    killed = [each.worker for each in out if isinstance(each, actions.KillWorker)]
+    forked = [each.worker for each in out if isinstance(each, actions.ForkWorker)]
+    assert (killed, forked) == ([1, 2], [3, 4])
+    bench.born(3)
+    (done,) = [r for r in reports(bench.born(4)) if isinstance(r, messages.Refreshed)]
+    assert (done.call, done.workers, done.interrupted) == (7, 2, 1)
+    out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
+    kinds = [r.kinds for r in reports(out) if isinstance(r, messages.Outcomes)]
+    assert kinds == [bytes([Kind.INTERRUPTED])]
+    assert not any(isinstance(each, actions.ForkWorker) for each in out)
+
+
+def test_a_cancelled_task_is_interrupted_then_terminated_then_killed() -> None:
+    bench = Bench(slots=1)
+    bench.run(1)
+    out = bench.receive(messages.Cancel(chunks=(1,)))
+    assert out == [actions.InterruptChunk(worker=1, chunk=1)]
+    signals = []
+    for bench.now in (1.0, 2.0):
+        assert bench.pool.wake_at == bench.now
+        signals += [each.signal for each in bench(events.Ticked())]
+    assert signals == [signal.SIGTERM, signal.SIGKILL]
+    out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
+    (outcome,) = [r for r in reports(out) if isinstance(r, messages.Outcomes)]
+    assert outcome.kinds == bytes([Kind.CANCELLED])
+
+
+def test_a_cancelled_queued_chunk_never_reaches_a_worker() -> None:
+    bench = Bench(slots=1)
+    bench.run(1)
+    bench.run(2)
+    out = bench.receive(messages.Cancel(chunks=(2,)))
+    assert reports(out) == [messages.CancelDone(chunk=2, first=200)]
+    assert not told(bench.done(1, 1))
+
+
+def test_queued_chunks_are_given_back_newest_first() -> None:
+    bench = Bench(slots=1)
+    for chunk in (1, 2, 3, 4):
+        bench.run(chunk, count=5)
+    out = bench.receive(messages.TakeBack(count=6))
+    assert reports(out) == [
+        messages.GaveBack(chunk=4, first=400),
+        messages.GaveBack(chunk=3, first=300),
+    ]
+
+
+def test_code_travels_to_a_worker_once_and_before_what_needs_it() -> None:
+    bench = Bench(slots=1)
+    inner, outer = messages.Code(digest=b"i"), messages.Code(digest=b"o", needs=(b"i",))
+    bench.receive(inner, b"1")
+    bench.receive(outer, b"2")
+    function = messages.shipped(b"o")
+    run = messages.Run(chunk=1, job=JOB, function=function, first=100, count=1)
+    assert [message for _, message in told(bench.receive(run))] == [inner, outer, run]
+    bench.done(1, 1)
+    again = messages.Run(chunk=2, job=JOB, function=function, first=200, count=1)
+    assert [message for _, message in told(bench.receive(again))] == [again]
+
+
+def test_a_worker_that_waits_lends_its_slot() -> None:
+    bench = Bench(slots=1)
+    bench.run(1)
+    bench.run(2)
+    out = bench.said(1, messages.Waiting())
+    (fork,) = [each for each in out if isinstance(each, actions.ForkWorker)]
+    assert [run.chunk for _, run in told(bench.born(fork.worker))] == [2]
+    bench.said(1, messages.Resumed())
+    bench.done(fork.worker, 2)
+    assert not told(bench.run(3)), "the slot is taken again"
+    assert told(bench.done(1, 1))
+
+
+def test_workers_that_die_at_birth_are_not_forked_for_ever() -> None:
+    bench = Bench(slots=1)
+    forks, worker = 0, 1
+    out = bench.exited(worker, status=1)
+    for _ in range(50):
+        fork = [each for each in out if isinstance(each, actions.ForkWorker)]
+        if not fork:
+            break
+        forks += 1
+        out = bench.exited(fork[0].worker, status=1, harvest=events.Harvest(output="no module"))
+    assert forks <= 6
+    (changed,) = [r for r in reports(out) if isinstance(r, messages.WorkersChanged)]
+    assert "exit status 1" in changed.why
+    assert "no module" in changed.why
+    bench.now = bench.pool.wake_at or 0.0
+    assert any(isinstance(each, actions.ForkWorker) for each in bench(events.Ticked()))
+
+
+def test_a_task_over_its_memory_limit_loses_its_worker_and_says_so() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, limits=messages.Limits(memory=1000))
+    assert bench.pool.limited() == [1]
+    sample = events.Sampled(worker=1, chunk=1, index=100, started=0.0, memory=5000)
+    (kill,) = [each for each in bench(sample) if isinstance(each, actions.KillWorker)]
+    assert kill.signal == signal.SIGKILL
+    out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
+    (loss,) = losses(out)
+    assert (loss.kind, loss.limit, loss.peak) == ("MemoryLimitExceeded", 1000, 5000)
+
+
+def test_two_sessions_share_the_slots() -> None:
+    bench = Bench(slots=2)
+    out = bench(events.SessionOpened(session=2))
+    for fork in [each for each in out if isinstance(each, actions.ForkWorker)]:
+        bench.born(fork.worker)
+    for chunk in range(1, 5):
+        bench.run(chunk)
+    run = messages.Run(chunk=9, job=JOB, function="f", first=900, count=1)
+    assert not told(bench(events.Received(session=2, message=run)))
+    assert [message.chunk for _, message in told(bench.done(1, 1))] == [9], "the poorer goes first"
+
+
+def test_a_session_that_gets_nothing_for_a_second_is_given_one_worker_more() -> None:
+    bench = Bench(slots=1)
+    out = bench(events.SessionOpened(session=2))
+    (fork,) = [each for each in out if isinstance(each, actions.ForkWorker)]
+    bench.born(fork.worker)
+    bench.run(1)
+    run = messages.Run(chunk=9, job=JOB, function="f", first=900, count=1)
+    assert not told(bench(events.Received(session=2, message=run)))
+    bench.now = bench.pool.wake_at or 0.0
+    assert bench.now == 1.0
+    assert [message.chunk for _, message in told(bench(events.Ticked()))] == [9]
+
+
+def test_a_call_everywhere_is_answered_by_every_worker_even_a_dying_one() -> None:
+    bench = Bench(slots=2)
+    out = bench.receive(messages.Everywhere(call=5, function="f"), b"args")
+    assert [worker for worker, _ in told(out)] == [1, 2]
+    out = bench.said(1, messages.EverywhereDone(call=5, worker=0, kind=Kind.RETURNED))
+    assert [(r.worker, r.last) for r in reports(out)] == [(1001, False)]
+    out = bench.exited(2, signal=9)
+    (done,) = [r for r in reports(out) if isinstance(r, messages.EverywhereDone)]
+    assert (done.worker, done.kind, done.last) == (1002, Kind.LOST, True)

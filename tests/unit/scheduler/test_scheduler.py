@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from scattergather.model.outcome import Kind
+from scattergather.scheduler import actions, events
+from scattergather.scheduler.scheduler import Scheduler
+
+A, B = b"a" * 16, b"b" * 16
+
+
+class Bench:
+    """A scheduler with short words for its events."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler()
+
+    def __call__(self, event: events.Event) -> list[actions.Action]:
+        return self.scheduler.handle(event, 0.0)
+
+    def job(self, job: bytes = A, tasks: int = 10, **options) -> list[actions.Action]:
+        self(events.JobAdded(job=job, function=options.pop("function", "f"), **options))
+        out = self(events.TasksAdded(job=job, first=0, count=tasks, size=tasks * 20))
+        return out + self(events.TasksEnded(job=job, total=tasks))
+
+    def host(self, name: str = "h", slots: int = 2, **facts) -> list[actions.Action]:
+        return self(events.HostJoined(host=name, slots=slots, **facts))
+
+    def done(
+        self, sent: actions.SendChunk, kinds: list[int] | None = None, each: float = 0.1
+    ) -> list[actions.Action]:
+        judged = bytes(kinds or [Kind.RETURNED] * sent.count)
+        return self(
+            events.OutcomesArrived(
+                host=sent.host,
+                chunk=sent.chunk,
+                first=sent.first,
+                kinds=judged,
+                elapsed=each * len(judged),
+            )
+        )
+
+
+def chunks(out: list[actions.Action]) -> list[actions.SendChunk]:
+    return [action for action in out if isinstance(action, actions.SendChunk)]
+
+
+def finals(out: list[actions.Action]) -> list[actions.Action]:
+    wanted = (actions.Deliver, actions.DeliverLoss, actions.ReportCancelled)
+    return [action for action in out if isinstance(action, wanted)]
+
+
+def test_unknown_functions_are_sent_one_task_a_worker() -> None:
+    bench = Bench()
+    bench.host(slots=3)
+    sent = chunks(bench.job(tasks=10))
+    assert [(each.first, each.count) for each in sent] == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_chunks_of_short_tasks_grow_to_a_few_milliseconds() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    waiting, sizes = chunks(bench.job(tasks=100_000)), []
+    while waiting:
+        sent = waiting.pop(0)
+        sizes.append(sent.count)
+        waiting += chunks(bench.done(sent, each=1e-5))
+    assert sizes[0] == 1
+    assert max(sizes) == 800
+    assert sum(sizes) == 100_000
+    assert sizes[-1] < 10, "the tail is balanced"
+
+
+def test_long_tasks_travel_alone() -> None:
+    bench = Bench()
+    bench.host(slots=2)
+    first = chunks(bench.job(tasks=50))
+    later = chunks(bench.done(first[0], each=0.5))
+    assert {each.count for each in later} == {1}
+
+
+def test_higher_priority_goes_first_and_equals_take_turns() -> None:
+    bench = Bench()
+    bench.job(A, tasks=4)
+    bench.job(B, tasks=4, function="g")
+    bench.job(b"c" * 16, tasks=1, priority=5, function="h")
+    order = [each.job for each in chunks(bench.host(slots=5))]
+    assert order == [b"c" * 16, A, B, A, B]
+
+
+def test_a_loss_is_run_again_alone_until_the_retries_are_used_up() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    (sent,) = chunks(bench.job(tasks=1, retries=2))
+    for attempt in (2, 3):
+        (sent,) = chunks(bench.done(sent, [Kind.LOST]))
+        assert (sent.attempt, sent.count, sent.brief) == (attempt, 1, False)
+    (final,) = finals(bench.done(sent, [Kind.LOST]))
+    assert isinstance(final, actions.Deliver)
+    assert (final.attempt, final.attempts) == (3, 3)
+
+
+def test_an_interruption_by_refresh_costs_no_retry() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    (sent,) = chunks(bench.job(tasks=1, retries=1))
+    for _ in range(10):
+        (sent,) = chunks(bench.done(sent, [Kind.INTERRUPTED]))
+        assert sent.attempt == 1
+
+
+def test_an_interrupted_task_that_may_not_run_twice_is_lost() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    (sent,) = chunks(bench.job(tasks=1, retries=0))
+    out = bench.done(sent, [Kind.INTERRUPTED])
+    assert not chunks(out)
+    assert len(finals(out)) == 1
+
+
+def test_an_exception_that_the_function_raised_is_an_outcome() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    (sent,) = chunks(bench.job(tasks=1))
+    out = bench.done(sent, [Kind.RAISED])
+    assert not chunks(out)
+    assert isinstance(out[-1], actions.EndJob)
+
+
+def test_a_mixed_batch_delivers_what_is_final_and_repeats_the_rest() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    sent = chunks(bench.job(tasks=100))[0]
+    sent = chunks(bench.done(sent, each=1e-4))[0]
+    assert sent.count > 4
+    out = bench.done(sent, [Kind.RETURNED, Kind.RETRYABLE, Kind.RAISED, Kind.LOST], each=1e-4)
+    delivered = [(each.first - sent.first, each.offset, each.count) for each in finals(out)]
+    assert delivered == [(0, 0, 1), (2, 2, 1)]
+
+
+def test_outcomes_of_a_host_that_was_given_up_are_ignored() -> None:
+    bench = Bench()
+    bench.host("h", slots=1)
+    (sent,) = chunks(bench.job(tasks=1))
+    bench(events.HostLeft(host="h", reason="gone"))
+    assert bench.done(sent) == []
+    (again,) = chunks(bench.host("h", slots=1))
+    assert (again.first, again.attempt) == (0, 2)
+    assert bench.done(sent) == [], "the old lease is dead even when the host is back"
+
+
+def test_the_same_outcomes_twice_are_delivered_once() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    (sent,) = chunks(bench.job(tasks=1))
+    assert finals(bench.done(sent))
+    assert bench.done(sent) == []
+
+
+def test_a_lost_host_makes_tasks_without_retries_losses() -> None:
+    bench = Bench()
+    bench.host("h", slots=2)
+    bench.job(tasks=2, retries=0)
+    out = bench(events.HostLeft(host="h", reason="the cable is cut"))
+    losses = finals(out)
+    assert [(each.kind, each.reason) for each in losses] == [("HostLost", "the cable is cut")] * 2
+    assert isinstance(out[-1], actions.EndJob)
+
+
+def test_cancelling_a_job_drops_the_queued_and_ends_the_running() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    (sent,) = chunks(bench.job(tasks=10))
+    out = bench(events.JobCancelled(job=A))
+    assert finals(out) == [actions.ReportCancelled(job=A, first=1, count=9)]
+    assert actions.CancelChunks(host="h", chunks=(sent.chunk,)) in out
+    out = bench(events.CancelCompleted(host="h", chunk=sent.chunk, first=0))
+    assert finals(out) == [actions.ReportCancelled(job=A, first=0, count=1)]
+    assert isinstance(out[-1], actions.EndJob)
+
+
+def test_single_queued_tasks_can_be_cancelled_and_running_ones_cannot() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    bench.job(tasks=5)
+    assert bench(events.TasksCancelled(job=A, first=0, count=1)) == []
+    out = bench(events.TasksCancelled(job=A, first=3, count=1))
+    assert finals(out) == [actions.ReportCancelled(job=A, first=3, count=1)]
+
+
+def test_an_idle_host_makes_us_recall_what_another_holds_unstarted() -> None:
+    bench = Bench()
+    bench.host("full", slots=1)
+    sent = chunks(bench.job(tasks=3))
+    sent += chunks(bench.done(sent[0], each=0.5))
+    assert len(sent) == 3
+    out = bench.host("idle", slots=1)
+    assert out == [actions.TakeBackFrom(host="full", count=1)]
+    out = bench(events.ChunkGivenBack(host="full", chunk=sent[-1].chunk, first=sent[-1].first))
+    assert [each.host for each in chunks(out)] == ["idle"]
+
+
+def test_code_of_another_python_waits_for_its_own_or_fails_when_there_is_none() -> None:
+    bench = Bench()
+    bench.host("old", python="3.12")
+    assert not chunks(bench.job(tasks=2, python="3.11"))
+    (loss,) = finals(bench(events.HostsSettled()))
+    assert loss.kind == "VersionMismatch"
+    assert "old runs 3.12" in loss.reason
+    assert "3.11" in loss.reason
+
+
+def test_a_service_goes_to_the_hosts_that_have_it() -> None:
+    bench = Bench()
+    bench.host("plain", slots=1)
+    bench.host("series", slots=1, services=frozenset({"all_series"}))
+    sent = chunks(bench.job(tasks=5, service="all_series"))
+    assert {each.host for each in sent} == {"series"}
+
+
+def test_nested_calls_go_before_what_was_added_from_outside() -> None:
+    bench = Bench()
+    bench.job(A, tasks=2)
+    bench.job(B, tasks=1, depth=1)
+    (sent,) = chunks(bench.host(slots=1))
+    assert sent.job == B
+
+
+def test_no_retry_is_charged_to_what_waited_behind_a_loss() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    sent = chunks(bench.job(tasks=100))[0]
+    sent = chunks(bench.done(sent, each=1e-4))[0]
+    bench.done(sent, [Kind.LOST], each=1e-4)
+    out = bench(events.ChunkGivenBack(host="h", chunk=sent.chunk, first=sent.first + 1))
+    attempts = {each.first: each.attempt for each in chunks(out)}
+    assert attempts.get(sent.first + 1, 1) == 1

@@ -1,0 +1,99 @@
+"""The message of CannotPickle leads to the smallest thing that cannot be sent."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from scattergather.errors import CannotPickle
+from scattergather.wire.culprit import find
+from scattergather.wire.payload import dumps
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+class Slotted:
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+
+class Refusing:
+    __scattergather_refuse__ = "A client stays at home. Call it outside the task."
+
+
+class RefusingByMethod:
+    def __scattergather_refuse__(self) -> str:
+        return "Not this one. Use the other."
+
+
+def test_a_value_that_can_be_sent_has_no_culprit() -> None:
+    assert find([1, {"a": (2, len)}, lambda: 1], "value") is None
+
+
+def test_the_path_goes_through_containers_and_attributes() -> None:
+    value = ([1, {"log": Log()}], {})
+    assert find(value, "task argument") == "task argument[0][1]['log'] -> .lock (a _thread.lock)"
+
+
+def test_the_path_goes_through_slots_closures_and_defaults() -> None:
+    lock = threading.Lock()
+    inner = Slotted(lock)
+
+    def outer() -> Any:
+        return inner
+
+    def outermost(default: Any = outer) -> Any:
+        return default
+
+    assert find(outermost, "f") == "f -> default 0 -> closure 'inner' -> .inner (a _thread.lock)"
+
+
+def test_the_message_says_what_where_which_type_and_the_cure() -> None:
+    with pytest.raises(CannotPickle) as caught:
+        dumps({"log": Log()}, name="task argument")
+    assert caught.value.path == "task argument['log'] -> .lock (a _thread.lock)"
+    assert re.fullmatch(
+        r"Cannot send task argument\['log'\] -> \.lock \(a _thread\.lock\): .*\. "
+        r"Pass what it needs as an argument, or make it inside the task\.",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize("thing", [Refusing(), RefusingByMethod()])
+def test_a_thing_can_say_why_it_refuses(thing: Any) -> None:
+    with pytest.raises(CannotPickle) as caught:
+        dumps(lambda: [thing], name="function 'f'")
+    message = str(caught.value)
+    assert "closure 'thing'" in message
+    assert "stays at home" in message or "Use the other" in message
+    assert "Pass what it needs" not in message
+
+
+def test_open_files_and_generators_are_refused(tmp_path: Any) -> None:
+    with open(tmp_path / "f", "w") as file, pytest.raises(CannotPickle, match="open file"):
+        dumps([file])
+    with pytest.raises(CannotPickle, match=r"value\[0\] \(a generator\)"):
+        dumps([iter(x for x in "ab")])
+
+
+def test_a_cycle_ends() -> None:
+    value: list[Any] = [Log()]
+    value.append(value)
+    assert find(value, "v") == "v[0] -> .lock (a _thread.lock)"
+
+
+def test_the_search_is_bounded_in_time() -> None:
+    value = [[[number] for number in range(300)] for _ in range(300)]
+    value[-1].append([threading.Lock()])  # type: ignore[list-item]
+    started = time.monotonic()
+    assert find(value, "v") is not None
+    assert time.monotonic() - started < 3.0

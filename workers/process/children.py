@@ -1,0 +1,113 @@
+"""The processes of one zygote: forked, signalled, reaped, and none left behind.
+
+A worker leads a session and a process group of its own, whose number is its process id. Nobody
+else can get that number while the worker has not been reaped, and reaping happens here only, in
+the zygote's one thread: so a signal never reaches a stranger.
+
+Every worker adopts its own orphans, and so does every zygote. When a worker dies, what it had
+started and left (also what moved to another session) becomes a child of the zygote at that moment.
+Therefore any child that is no worker of ours was left by a dead one, and is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from scattergather.workers.process.kernel import children_of_this_process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A child was reaped: exit ``status`` or ``signal``; ``peak`` is its largest memory, bytes."""
+
+    number: int
+    pid: int
+    status: int
+    signal: int
+    peak: int
+
+
+@dataclass(slots=True)
+class Children:
+    """The children of this zygote that have a number (workers, or sessions), by process id."""
+
+    numbers: dict[int, int] = field(default_factory=dict)
+    pids: dict[int, int] = field(default_factory=dict)
+
+    def add(self, number: int, pid: int) -> None:
+        """A child was forked."""
+        self.numbers[pid] = number
+        self.pids[number] = pid
+
+    def signal(self, number: int, what: int, *, group: bool) -> None:
+        """Signal a child, with ``group`` all that it started and that is still in its session's
+        first group; nothing when it is gone."""
+        pid = self.pids.get(number)
+        if pid is not None:
+            _kill(pid, what)
+            if group:
+                _kill_group(pid, what)
+
+    def reap(self) -> Iterator[Ended]:
+        """Reap every dead child; kills what they left. Yields those that have a number."""
+        reaped = False
+        while (pid := _dead_child()) is not None:
+            reaped = True
+            number = self.numbers.pop(pid, None)
+            if number is not None:
+                del self.pids[number]
+                _kill_group(pid, signal.SIGKILL)  # while the zombie still holds its number
+            _, status, usage = os.wait4(pid, 0)
+            if number is not None:
+                code = os.waitstatus_to_exitcode(status)
+                yield Ended(
+                    number=number,
+                    pid=pid,
+                    status=max(code, 0),
+                    signal=max(-code, 0),
+                    peak=usage.ru_maxrss * 1024,
+                )
+        if reaped:
+            self._kill_strangers()
+
+    def end_all(self) -> None:
+        """Kill every child and whatever they leave; returns when none is there any more."""
+        for pid in self.numbers:
+            _kill_group(pid, signal.SIGKILL)
+        while True:
+            for pid in children_of_this_process():
+                _kill(pid, signal.SIGKILL)
+            try:
+                os.wait4(-1, 0)
+            except ChildProcessError:
+                return
+
+    def _kill_strangers(self) -> None:
+        for pid in children_of_this_process():
+            if pid not in self.numbers:
+                _kill(pid, signal.SIGKILL)
+
+
+def _dead_child() -> int | None:
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return found.si_pid if found is not None else None
+
+
+def _kill(pid: int, what: int) -> None:
+    try:
+        os.kill(pid, what)
+    except ProcessLookupError:
+        pass
+
+
+def _kill_group(pid: int, what: int) -> None:
+    try:
+        os.killpg(pid, what)
+    except (ProcessLookupError, PermissionError):  # EPERM: not its own leader yet
+        pass

@@ -1,0 +1,216 @@
+"""Zygotes: processes that only fork.
+
+::
+
+    daemon ── exec ──▶ root zygote ── fork ──▶ session zygote ── fork ──▶ worker
+                       OpenSession              Fork, Kill
+
+The root zygote imports what every worker needs; a session zygote adds the place that one
+controller's tasks see. Both have one thread, compute nothing, and serve one socket each. So a fork
+costs about a millisecond, and shares all that was loaded.
+
+Who ends whom. A zygote whose socket ends (its daemon died, or is done with it) kills its children
+and all that they left, and ends. A session zygote gets SIGTERM when the root dies and does the
+same; a worker gets SIGKILL when its session zygote dies. Parent-death signals are right here, and
+only here: they are bound to the parent's forking *thread*, and zygotes have no other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import gc
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType, ModuleType
+from typing import Never
+
+from scattergather.wire import messages
+from scattergather.workers.process import kernel, place, worker
+from scattergather.workers.process.channel import Channel
+from scattergather.workers.process.children import Children
+from scattergather.workers.process.registry import Services
+
+
+class Zygote:
+    """What root and session zygotes have in common: a socket, children, and a loop for both."""
+
+    def __init__(self, channel: Channel, services: Services) -> None:
+        self.channel = channel
+        self.services = services
+        self.children = Children()
+        self._stopped = False
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _wake)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        kernel.adopt_orphans()
+
+    def serve(self) -> Never:
+        """Serve the socket until it ends; then nothing that came from here is left."""
+        poll = select.poll()
+        poll.register(self.channel.fileno(), select.POLLIN)
+        poll.register(self._wake_reader, select.POLLIN)
+        while not self._stopped:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wake_reader in ready:
+                os.read(self._wake_reader, 4096)
+                self._reap()
+            if self.channel.fileno() in ready:
+                received = self.channel.receive()
+                if received is None:
+                    break
+                message, descriptors = received
+                try:
+                    self.handle(message, descriptors)
+                finally:
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+        self.channel.close()
+        self.children.end_all()
+        os._exit(0)
+
+    def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
+        """Do what the daemon asks; ``descriptors`` are closed by the caller."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """In a forked child: nothing of the zygote is left open or handled."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+        self.channel.close()
+
+    def _reap(self) -> None:
+        for ended in self.children.reap():
+            self.reaped(
+                messages.Exited(
+                    worker=ended.number,
+                    pid=ended.pid,
+                    status=ended.status,
+                    signal=ended.signal,
+                    peak=ended.peak,
+                )
+            )
+
+    def reaped(self, message: messages.Exited) -> None:
+        """A numbered child ended."""
+        raise NotImplementedError
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopped = True
+
+
+class RootZygote(Zygote):
+    """Forks session zygotes."""
+
+    def __init__(self, channel: Channel, services: Services) -> None:
+        super().__init__(channel, services)
+        self._sessions = 0
+
+    def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
+        """Open a session."""
+        if not isinstance(message, messages.OpenSession) or len(descriptors) != 1:
+            return
+        self._sessions += 1
+        root = os.getpid()
+        pid = os.fork()
+        if pid:
+            self.children.add(self._sessions, pid)
+            return
+        try:
+            self.leave()
+            session = SessionZygote(Channel(os.dup(descriptors[0])), self.services)
+            os.close(descriptors[0])
+            kernel.die_with_parent(root, signal.SIGTERM)
+            problems = place.settle(message)
+            gc.freeze()
+            session.channel.send(messages.ZygoteReady(pid=os.getpid(), problems=tuple(problems)))
+            session.serve()
+        except BaseException:
+            faulthandler.dump_traceback()
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(70)
+
+    def reaped(self, message: messages.Exited) -> None:
+        """A session zygote ended: the daemon sees the end of its socket."""
+
+
+class SessionZygote(Zygote):
+    """Forks the workers of one controller."""
+
+    def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
+        """Fork a worker, or signal one."""
+        match message:
+            case messages.Fork() if len(descriptors) == 3:
+                self._fork(message.worker, descriptors)
+            case messages.Kill():
+                self.children.signal(message.worker, message.signal, group=message.group)
+            case _:
+                pass
+
+    def _fork(self, number: int, descriptors: Sequence[int]) -> None:
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no process or no memory left: as if it had died at once
+            os.write(2, f"scattergather: cannot fork a worker: {error}\n".encode())
+            self.channel.send(messages.Exited(worker=number, pid=0, status=71))
+            return
+        if pid:
+            self.children.add(number, pid)
+            self.channel.send(messages.Forked(worker=number, pid=pid))
+            return
+        try:
+            self.leave()
+            worker.live(parent, descriptors, self.services)
+        finally:
+            # Whatever happens in a worker, it never comes back into the zygote's loop.
+            os._exit(70)
+
+    def reaped(self, message: messages.Exited) -> None:
+        """Tell the daemon."""
+        self.channel.send(message)
+
+
+def _wake(_number: int, _frame: FrameType | None) -> None:
+    """SIGCHLD: the byte that Python wrote into the pipe says it all."""
+
+
+def main(arguments: Sequence[str]) -> Never:
+    """Be the root zygote; returns never."""
+    parser = argparse.ArgumentParser(prog="scattergather.workers.process.zygote")
+    parser.add_argument("channel", type=int)
+    parser.add_argument("--service", action="append", default=[], metavar="NAME[=MODULE:FUNCTION]")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    place.one_thread_each()
+    # Tasks must not find the zygote under this name.
+    sys.modules["__main__"] = ModuleType("__main__")
+    services = Services()
+    problems = services.load(options.service)
+    if kernel.thread_count() > 1:
+        problems.append(
+            "Loading the services started threads, which do not survive a fork: "
+            "tasks may hang. Load those libraries inside the functions instead."
+        )
+    zygote = RootZygote(Channel(options.channel), services)
+    gc.collect()
+    gc.freeze()
+    zygote.channel.send(
+        messages.ZygoteReady(
+            pid=os.getpid(), services=services.names(), problems=tuple(problems)
+        )
+    )
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
