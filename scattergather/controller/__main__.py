@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from typing import Any
 
 import msgspec
 
@@ -63,12 +64,14 @@ def main() -> None:
 
     from scattergather.controller.service import Controller  # noqa: PLC0415
 
+    loop: Any = reactor
     # Timers must not jump with the wall clock.
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    controller = Controller(reactor, connection, spawn, root)
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(controller.stop))  # type: ignore[attr-defined]
-    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+    loop.seconds = time.monotonic
+    observer: Any = textFileLogObserver(sys.stderr)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    controller = Controller(loop, connection, spawn, root)
+    signal.signal(signal.SIGTERM, lambda *_: loop.callFromThread(controller.stop))
+    loop.run(installSignalHandlers=False)
 
 
 if __name__ == "__main__":

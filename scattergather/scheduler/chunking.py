@@ -30,23 +30,42 @@ GROWTH = 8
 
 @dataclass(slots=True)
 class Estimate:
-    """How long one task of a function takes: a moving average, in seconds."""
+    """How long one task of a function takes: moving mean, and variance, of seconds."""
 
     seconds: float | None = None
+    variance: float = 0.0
 
     def learn(self, tasks: int, elapsed: float) -> None:
         """Take in that ``tasks`` tasks took ``elapsed`` seconds together."""
         mean = elapsed / tasks
         if self.seconds is None:
             self.seconds = mean
-        else:
-            weight = min(0.5, 0.1 + 0.02 * tasks)
-            self.seconds += weight * (mean - self.seconds)
+            return
+        weight = min(0.5, 0.1 + 0.02 * tasks)
+        surprise = mean - self.seconds
+        self.seconds += weight * surprise
+        # The mean of n tasks varies n times less than a task does.
+        self.variance += weight * (tasks * surprise * surprise - self.variance)
 
     @property
     def brief(self) -> bool:
-        """True when the tasks are known to be short."""
-        return self.seconds is not None and self.seconds <= BRIEF_SECONDS
+        """True when the tasks are known to be short, and none of them is likely to be long."""
+        return (
+            self.seconds is not None
+            and self.seconds <= BRIEF_SECONDS
+            and self.variance <= CHUNK_SECONDS**2
+        )
+
+    def fitting(self) -> float:
+        """How many tasks last ``CHUNK_SECONDS`` together, and hardly ever more than twice that.
+
+        The sum of n tasks lasts n means, give or take sqrt(n) deviations: where durations are
+        heavy-tailed even two tasks may be too many, though their mean is small.
+        """
+        mean = max(self.seconds or 0.0, 1e-7)
+        deviation = math.sqrt(self.variance)
+        root = (math.sqrt(self.variance + 8 * CHUNK_SECONDS * mean) - deviation) / (2 * mean)
+        return min(CHUNK_SECONDS / mean, root * root)
 
 
 def chunk_size(
@@ -58,10 +77,9 @@ def chunk_size(
     """
     if estimate.seconds is None or estimate.seconds >= CHUNK_SECONDS:
         return 1
-    wanted = CHUNK_SECONDS / max(estimate.seconds, 1e-7)
     share = math.ceil(queued / (2 * slots))
     room = MAX_BYTES / max(mean_bytes, 1.0)
-    return max(1, int(min(wanted, share, room, GROWTH * proven)))
+    return max(1, int(min(estimate.fitting(), share, room, GROWTH * proven)))
 
 
 def read_ahead(estimate: Estimate, *, slots: int, round_trip: float) -> int:
@@ -69,7 +87,7 @@ def read_ahead(estimate: Estimate, *, slots: int, round_trip: float) -> int:
     seconds = estimate.seconds
     if seconds is None:
         return 0
-    if seconds <= BRIEF_SECONDS:
+    if estimate.brief:
         trips = math.ceil(2 * round_trip / CHUNK_SECONDS)
         return slots * (1 + trips)
     if seconds > 1.0:

@@ -24,12 +24,14 @@ class DillPickler(dill.Pickler):  # type: ignore[misc]
         self.holds_code = False
 
     def dump(self, value: Any) -> None:
+        """Write ``value``; a warning of dill is an error."""
         with warnings.catch_warnings():
             # It warns where it writes a reference that cannot be found again.
             warnings.simplefilter("error", dill.PicklingWarning)
             super().dump(value)
 
     def reducer_override(self, thing: Any) -> Any:
+        """As :meth:`ValuePickler.reducer_override`."""
         kind = type(thing)
         recipe = RECIPES.get(kind)
         if recipe is not None:

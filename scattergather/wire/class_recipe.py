@@ -42,7 +42,12 @@ def skeleton(kind: type) -> tuple[Any, ...]:
     slots = namespace.get("__slots__")
     if slots is not None and not isinstance(slots, str | tuple):
         namespace["__slots__"] = tuple(slots)  # an iterator would be empty by now
-    arguments = (_maker(metaclass), metaclass, kind.__name__, kind.__bases__, namespace)
+    hooked = tuple(
+        base
+        for base in kind.__mro__[1:]
+        if "__init_subclass__" in vars(base) and not importable(base)
+    )
+    arguments = (_maker(metaclass), metaclass, kind.__name__, kind.__bases__, namespace, hooked)
     return rebuild.make_class, arguments
 
 

@@ -45,7 +45,7 @@ class _Probe(pickle.Pickler):
 
 
 def explain(value: Any, name: str, error: BaseException) -> CannotPickle:
-    """The error to raise for ``value``, called ``name``, on which pickling failed with ``error``."""
+    """The error to raise for ``value``, called ``name``, where pickling failed with ``error``."""
     found = _search(value, name)
     path, culprit, why = found or (name, value, error)
     kind = type(culprit)

@@ -28,8 +28,9 @@ _MISSING = object()
 
 
 def fingerprint(function: Any) -> list[Any] | None:
-    """Everything that ``function`` reaches, to be compared by identity; None if some of it can
-    change in place. Keep the list: ids of things that are gone come again.
+    """Everything that ``function`` reaches, to be compared by identity.
+
+    None if some of it can change in place. Keep the list: ids of things that are gone come again.
     """
     parts: list[Any] = []
     return parts if _reach(function, parts, set()) else None
@@ -79,8 +80,9 @@ def _reach_function(function: types.FunctionType, parts: list[Any], done: set[in
 
 
 class Freezer:
-    """Freezes functions for ``submit``: one that has not changed is not pickled again. One thread
-    at a time.
+    """Freezes functions for ``submit``: one that has not changed is not pickled again.
+
+    One thread at a time.
 
     Args:
         kept: how many functions are remembered.

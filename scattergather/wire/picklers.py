@@ -41,6 +41,7 @@ class ValuePickler(pickle.Pickler):
         self.holds_code = False
 
     def reducer_override(self, thing: Any) -> Any:
+        """The recipe of ``thing``; the C pickler asks for all but plain data."""
         kind = type(thing)
         recipe = RECIPES.get(kind)
         if recipe is not None:
@@ -76,6 +77,7 @@ class ValueUnpickler(pickle.Unpickler):
         self._doors = doors
 
     def find_class(self, module: str, name: str) -> Any:
+        """The thing of that name; its absence is told with the cure."""
         door = self._doors.get((module, name))
         if door is not None:
             return door
@@ -107,18 +109,16 @@ def write(
     pickler.holds_code = False
     try:
         pickler.dump(value)
-    except CannotPickle:
+    except BaseException as error:  # an interrupt, too, must leave nothing behind
         _cut(buffer, start)
-        raise
-    except RecursionError as error:
-        _cut(buffer, start)
+        if isinstance(error, CannotPickle) or not isinstance(error, Exception):
+            raise
+        if not isinstance(error, RecursionError):
+            if isinstance(error, Refused):
+                raise explain(value, name, error) from error
+            return _write_by_dill(value, reduce_class, buffer, name, error, outside)
         message = f"Cannot send {name}: it is nested too deeply. Send it flatter, or as bytes."
         raise CannotPickle(message, path=name) from error
-    except Exception as error:
-        _cut(buffer, start)
-        if isinstance(error, Refused):
-            raise explain(value, name, error) from error
-        return _write_by_dill(value, reduce_class, buffer, name, error, outside)
     finally:
         pickler.forget()
     return pickler.holds_code
@@ -139,11 +139,10 @@ def _write_by_dill(
     try:
         pickler = DillPickler(buffer, reduce_class, outside)
         pickler.dump(value)
-    except CannotPickle:
+    except BaseException as error:
         _cut(buffer, start)
-        raise
-    except Exception as error:
-        _cut(buffer, start)
+        if isinstance(error, CannotPickle) or not isinstance(error, Exception):
+            raise
         raise explain(value, name, first) from error
     return pickler.holds_code
 

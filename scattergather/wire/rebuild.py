@@ -16,6 +16,7 @@ from typing import Any
 
 from scattergather.errors import CannotImport
 
+_HOOK = "__init_subclass__"
 ABSENT = "a host lacks it: install it there, or send the source with push_code()"
 
 
@@ -81,14 +82,27 @@ def make_class(
     name: str,
     bases: tuple[type, ...],
     namespace: dict[str, Any],
+    hooked: tuple[type, ...],
 ) -> type:
     """A class without its attributes.
 
-    ``maker`` is the importable metaclass below ``metaclass``: the notebook's own ``__new__`` did
-    its work at home and what it did travels as attributes.
+    ``maker`` is the importable metaclass below ``metaclass``, and ``hooked`` are the notebook's
+    bases with an ``__init_subclass__``: the notebook's own hooks did their work at home, with
+    options that are gone, and what they did travels as attributes.
     """
-    made: type = maker.__new__(metaclass, name, bases, dict(namespace))
+    hooks = [(base, vars(base)[_HOOK]) for base in hooked if _HOOK in vars(base)]
+    try:
+        for base, _ in hooks:
+            type.__setattr__(base, _HOOK, classmethod(_no_hook))
+        made: type = maker.__new__(metaclass, name, bases, dict(namespace))
+    finally:
+        for base, hook in hooks:
+            type.__setattr__(base, _HOOK, hook)
     return made
+
+
+def _no_hook(_kind: type, /, **_options: Any) -> None:
+    """Stands in for the notebook's ``__init_subclass__``."""
 
 
 def make_enum(

@@ -109,6 +109,7 @@ def _submodules(values: dict[str, Any], code: types.CodeType) -> tuple[str, ...]
 
 
 def reduce_code(writing: Writing, code: types.CodeType) -> Any:
+    """Byte code, which only the same minor version of Python can run."""
     # Version 2 of the format, because later ones look at reference counts: the same code would
     # get another digest each time.
     writing.holds_code = True
@@ -116,6 +117,7 @@ def reduce_code(writing: Writing, code: types.CodeType) -> Any:
 
 
 def reduce_cell(_writing: Writing, cell: types.CellType) -> Any:
+    """A closure cell; it may hold the function that it belongs to."""
     try:
         contents = cell.cell_contents
     except ValueError:
@@ -124,34 +126,41 @@ def reduce_cell(_writing: Writing, cell: types.CellType) -> Any:
 
 
 def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
+    """A module by its name."""
     if sys.modules.get(module.__name__) is not module:
         return NotImplemented
     return rebuild.import_module, (module.__name__,)
 
 
 def reduce_method(_writing: Writing, method: types.MethodType) -> Any:
+    """A method whose function goes by another name on its object, by value."""
     if getattr(method.__self__, method.__func__.__name__, None) == method:
         return NotImplemented
     return types.MethodType, (method.__func__, method.__self__)
 
 
 def reduce_property(_writing: Writing, found: property) -> Any:
+    """A property with its functions."""
     return property, (found.fget, found.fset, found.fdel, found.__doc__)
 
 
 def reduce_wrapped(_writing: Writing, found: Any) -> Any:
+    """A ``classmethod`` or ``staticmethod`` with its function."""
     return type(found), (found.__func__,)
 
 
 def reduce_proxy(_writing: Writing, proxy: types.MappingProxyType[Any, Any]) -> Any:
+    """A read-only view as a copy of what it shows."""
     return types.MappingProxyType, (dict(proxy),)
 
 
 def reduce_cached_property(_writing: Writing, found: functools.cached_property[Any]) -> Any:
+    """A cached property without its lock."""
     return rebuild.make_cached_property, (found.func, found.attrname)
 
 
 def reduce_cached(_writing: Writing, found: Any) -> Any:
+    """An ``lru_cache`` without what it holds."""
     if importable(found):
         return NotImplemented
     settings = found.cache_parameters()
@@ -159,6 +168,7 @@ def reduce_cached(_writing: Writing, found: Any) -> Any:
 
 
 def reduce_type_variable(_writing: Writing, variable: typing.TypeVar) -> Any:
+    """A type variable of the notebook; pickle would write a name in ``__main__``."""
     if importable_name(variable):
         return NotImplemented
     making = functools.partial(
@@ -171,16 +181,19 @@ def reduce_type_variable(_writing: Writing, variable: typing.TypeVar) -> Any:
 
 
 def reduce_new_type(_writing: Writing, found: Any) -> Any:
+    """A ``NewType`` of the notebook."""
     if importable(found):
         return NotImplemented
     return typing.NewType, (found.__name__, found.__supertype__)
 
 
 def reduce_weak_keys(_writing: Writing, found: weakref.WeakKeyDictionary[Any, Any]) -> Any:
+    """A weak dictionary as one with the same items; ``singledispatch`` holds one."""
     return rebuild.make_weak_keys, (list(found.items()),)
 
 
 def reduce_stream(_writing: Writing, stream: io.IOBase) -> Any:
+    """The standard streams as those of the other process; no other open file."""
     for name in ("stdout", "stderr", "stdin"):
         if stream is getattr(sys, name):
             return getattr, (sys, name)
@@ -188,6 +201,7 @@ def reduce_stream(_writing: Writing, stream: io.IOBase) -> Any:
 
 
 def reduce_lock(_writing: Writing, _lock: Any) -> Any:
+    """Never: dill would make a lock of its own in each process, silently."""
     raise Refused("A lock means nothing in another process")
 
 

@@ -131,7 +131,7 @@ def test_objects_come_home_by_value_when_the_class_is_gone(notebook: Any) -> Non
     assert loads(body, book).v == 5
 
 
-def test_a_thousand_runs_of_a_cell_keep_no_class_alive(notebook: Any) -> None:
+def test_running_a_cell_again_keeps_no_old_class_alive(notebook: Any) -> None:
     book = CodeBook()
     gone = []
     for number in range(20):
@@ -243,3 +243,34 @@ def test_only_what_cannot_change_has_a_fingerprint(notebook: Any) -> None:
     assert fingerprint(main["loop"]) is not None
     for name in ("by_class", "by_list", "by_method"):
         assert fingerprint(main[name]) is None, name
+
+
+def test_a_subclass_in_a_later_bundle_does_not_run_the_hook_of_its_base_again(
+    notebook: Any,
+) -> None:
+    main = notebook(
+        "class Base:\n    seen = []\n    def __init_subclass__(cls, *, key): cls.seen.append(key)\n"
+        "def base(): return Base\n"
+    )
+    shipment = Shipment(CodeBook())
+    first = shipment.freeze(main["base"])
+    notebook("class Sub(Base, key=1): pass\ndef sub(): return Sub, Sub.seen")
+    second = shipment.freeze(main["sub"])
+    worker = deliver(shipment)
+    assert worker.function(first)().seen == []
+    kind, seen = worker.function(second)()
+    assert kind.__bases__ == (worker.function(first)(),)
+    assert seen == []
+    with pytest.raises(TypeError):
+        type("Other", (kind,), {})
+
+
+def test_an_interrupt_while_packing_leaves_nothing_behind() -> None:
+    class Interrupting:
+        def __reduce__(self) -> Any:
+            raise KeyboardInterrupt
+
+    packer = Packer(CodeBook())
+    with pytest.raises(KeyboardInterrupt):
+        packer.pack(["x" * 200_000, Interrupting()])
+    assert packer.size == 0

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from scattergather.errors import BadRequest
+from scattergather.settings import identity, private
+from scattergather.settings.furl import Furl
+
+TUB = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_and_folders_are_private_whatever_the_umask(tmp_path):
+    old = os.umask(0)
+    try:
+        private.folder(tmp_path / "a")
+        private.write(tmp_path / "a" / "secret", b"x")
+    finally:
+        os.umask(old)
+    assert mode(tmp_path / "a") == 0o700
+    assert mode(tmp_path / "a" / "secret") == 0o600
+    assert os.listdir(tmp_path / "a") == ["secret"]
+    assert private.read(tmp_path / "a" / "secret") == b"x"
+    assert private.read(tmp_path / "a" / "none") is None
+
+
+def test_a_secret_that_others_can_read_is_refused_and_left_as_it_is(tmp_path):
+    file = tmp_path / "secret"
+    private.write(file, b"x")
+    file.chmod(0o640)
+    with pytest.raises(private.NotPrivate, match=r"0640.*chmod 600"):
+        private.read(file)
+    assert mode(file) == 0o640
+    tmp_path.chmod(0o755)
+    with pytest.raises(private.NotPrivate, match="0700"):
+        private.folder(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_secret_of_another_user_is_refused(tmp_path):
+    file = tmp_path / "secret"
+    private.write(file, b"x")
+    os.chown(file, 12345, -1)
+    with pytest.raises(private.NotPrivate, match="uid 12345"):
+        private.read(file)
+
+
+def test_a_link_or_a_pipe_in_the_place_of_a_secret_is_refused(tmp_path):
+    private.write(tmp_path / "real", b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(private.NotPrivate):
+        private.read(tmp_path / "link")
+    with pytest.raises(private.NotPrivate, match="no plain file"):
+        private.read(tmp_path / "pipe")
+
+
+def test_writing_replaces_a_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "other").write_bytes(b"theirs")
+    (tmp_path / "secret").symlink_to(tmp_path / "other")
+    private.write(tmp_path / "secret", b"ours")
+    assert (tmp_path / "other").read_bytes() == b"theirs"
+    assert private.read(tmp_path / "secret") == b"ours"
+
+
+def test_an_identity_is_the_same_after_a_restart(tmp_path):
+    keys = iter([b"key 1", b"key 2"])
+    first = identity.take(tmp_path / "pool", lambda: next(keys))
+    private.write(first.furl_file, Furl(TUB, ("tcp:h:1",), first.name).text.encode())
+    first.release()
+    again = identity.take(tmp_path / "pool", lambda: next(keys))
+    assert (again.key, again.name) == (first.key, first.name) == (b"key 1", first.name)
+    assert mode(tmp_path / "pool" / "key") == 0o600
+    assert "key 1" not in repr(first)
+    assert first.name not in repr(first)
+
+
+def test_a_lost_key_means_a_new_name(tmp_path):
+    first = identity.take(tmp_path, lambda: b"key 1")
+    private.write(first.furl_file, Furl(TUB, ("tcp:h:1",), first.name).text.encode())
+    first.release()
+    (tmp_path / "key").unlink()
+    assert identity.take(tmp_path, lambda: b"key 2").name != first.name
+
+
+def test_a_broken_furl_file_is_named(tmp_path):
+    identity.take(tmp_path, lambda: b"key").release()
+    private.write(tmp_path / "furl", b"nonsense")
+    for _ in range(2):
+        with pytest.raises(BadRequest, match="furl holds no FURL"):
+            identity.take(tmp_path, lambda: b"key")
+
+
+def test_two_pools_cannot_run_with_one_folder(tmp_path):
+    first = identity.take(tmp_path / "pool", lambda: b"key 1")
+    with pytest.raises(identity.Taken, match=f"process {os.getpid()}"):
+        identity.take(tmp_path / "pool", lambda: b"key 2")
+    other = identity.take_any(tmp_path / "pool", lambda: b"key 3")
+    assert (other.folder.name, other.key) == ("pool.2", b"key 3")
+    first.release()
+    other.release()
