@@ -1,0 +1,94 @@
+"""``python -m benchmarks``: measures, and prints the tables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from benchmarks import cases, report, rounds
+from benchmarks.systems.roster import by_name
+
+SHORT = ("scattergather", "ProcessPoolExecutor", "multiprocessing.Pool", "joblib", "serial")
+
+
+def picked(text: str | None, known: list[str], what: str) -> list[str]:
+    """The names in a comma-separated list, each by any unique beginning.
+
+    Raises:
+        click.BadParameter: a name is unknown or fits several.
+    """
+    if text is None:
+        return known
+    names = []
+    for word in text.split(","):
+        word = word.strip().lower()
+        fitting = [name for name in known if name.lower() == word] or [
+            name for name in known if name.lower().startswith(word)
+        ]
+        if len(fitting) != 1:
+            raise click.BadParameter(f"no {what} {word!r}; there are: {', '.join(known)}")
+        names += fitting
+    return names
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--short", is_flag=True, help="One small round beside few peers, to see it work.")
+@click.option("--only", metavar="CASE,...", help="Only these cases.")
+@click.option("--peers", metavar="SYSTEM,...", help="Only these systems beside ours.")
+@click.option("--without-ours", is_flag=True, help="Only the peers.")
+@click.option(
+    "--rounds", "count", type=click.IntRange(1), help="How many rounds; 5, or 1 if short."
+)
+@click.option("--write", is_flag=True, help="Put the tables into benchmarks/README.md too.")
+def main(
+    short: bool,
+    only: str | None,
+    peers: str | None,
+    without_ours: bool,
+    count: int | None,
+    write: bool,
+) -> None:
+    """Measures scattergather beside its peers, in one run.
+
+    An embedded pool, a pool daemon on loopback and each peer, two workers each, go through the
+    same cases in turn. Prints Markdown: the medians, and how our ratios stand to their targets.
+    """
+    roster = by_name()
+    ours = [name for name, system in roster.items() if system.ours]
+    others = [name for name in roster if name not in ours]
+    if short and peers is None:
+        others = [name for name in others if name in SHORT]
+        ours = [name for name in ours if name in SHORT]
+    else:
+        others = picked(peers, others, "peer")
+    wanted = picked(only, [case.name for case in cases.CASES], "case")
+    systems = others if without_ours else ours + others
+    versions = {name: roster[name].version() for name in systems}
+
+    before = os.getloadavg()[0]
+    figures = rounds.run(
+        [name for name in systems if versions[name] is not None],
+        wanted,
+        rounds=count or (1 if short else 5),
+        short=short,
+        say=lambda text: click.echo(text, err=True),
+    )
+    text = report.report(
+        figures,
+        versions,
+        command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
+        short=short,
+        load=(before, os.getloadavg()[0]),
+    )
+    click.echo(text)
+    if write:
+        report.write(Path(__file__).with_name("README.md"), text)
+    if any(system in trouble for trouble in figures.troubles for system in ours):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

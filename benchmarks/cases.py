@@ -1,0 +1,203 @@
+"""What is measured. Each case gets a started system and gives one figure.
+
+``LAST`` are those that leave tasks behind in the system; nothing is measured after them.
+"""
+
+from __future__ import annotations
+
+import gc
+import glob
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import functions, memory
+from benchmarks.system import WORKERS, Lacking, System
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much of everything."""
+
+    #: Seconds that a measurement at a rate may take, about.
+    patience: float
+    roundtrips: int
+    mapped: int
+    submitted: int
+    seeds: int
+    naps: int
+
+
+FULL = Scale(patience=3.0, roundtrips=500, mapped=100_000, submitted=20_000, seeds=10_000, naps=400)
+SHORT = Scale(patience=1.0, roundtrips=200, mapped=100_000, submitted=5_000, seeds=2_000, naps=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A figure, what it is called, and how often it is taken."""
+
+    name: str
+    title: str
+    unit: str
+    measure: Callable[[System, Scale], float]
+    #: Taken in the first round only: it hardly varies, or it takes minutes.
+    once: bool = False
+    #: Left out of a short run.
+    long: bool = False
+
+
+def rate(run: Callable[[int], object], full: int, patience: float) -> float:
+    """Tasks a second of ``run(count)``, at ``full`` tasks or as many as patience allows."""
+    count = min(full, 250)
+    while True:
+        began = time.perf_counter()
+        run(count)
+        took = time.perf_counter() - began
+        if count == full or took > patience / 4:
+            return count / took
+        count = min(full, count * 4)
+
+
+def roundtrip(system: System, scale: Scale) -> float:
+    """Seconds for one no-op, the median of many."""
+    for x in range(20):
+        system.roundtrip(functions.noop, x)
+    laps: list[float] = []
+    until = time.perf_counter() + scale.patience
+    while len(laps) < scale.roundtrips and time.perf_counter() < until:
+        began = time.perf_counter()
+        system.roundtrip(functions.noop, len(laps))
+        laps.append(time.perf_counter() - began)
+    return statistics.median(laps)
+
+
+def mapped(system: System, scale: Scale) -> float:
+    """No-ops a second in one call of the system's own map, or one ``addJob``."""
+
+    def run(count: int) -> None:
+        results = system.map_many(functions.noop, list(range(count)))
+        assert results[-1] == count - 1
+        assert len(results) == count
+
+    run(100)
+    return rate(run, scale.mapped, scale.patience)
+
+
+def submitted(system: System, scale: Scale) -> float:
+    """No-ops a second, one call each."""
+
+    def run(count: int) -> None:
+        assert system.submit_many(functions.noop, range(count)) == list(range(count))
+
+    run(20)
+    return rate(run, scale.submitted, scale.patience)
+
+
+def seeded(system: System, scale: Scale) -> float:
+    """Seconds for the 10,000 tasks of the seed's job."""
+
+    def run(count: int) -> None:
+        system.seed_job([functions.SEED_TASK] * count)
+
+    run(50)  # numpy is loaded by then
+    return FULL.seeds / rate(run, scale.seeds, scale.patience * 2)
+
+
+def napping(system: System, scale: Scale) -> float:
+    """Elapsed time of heavy-tailed sleeps, divided by greedy list scheduling."""
+    durations = functions.heavy_tailed(scale.naps)
+    system.submit_many(functions.nap, [0.0] * 10)
+    run = system.map_many if system.ours else system.submit_many
+    began = time.perf_counter()
+    run(functions.nap, durations)
+    return (time.perf_counter() - began) / functions.greedy(durations, WORKERS)
+
+
+def queued(system: System, scale: Scale) -> float:
+    """Bytes that one queued no-op takes, all workers being busy with something else."""
+    xs = list(range(system.queue_count))
+    handles: list[object] = []  # what queue() gives keeps the tasks alive
+    with tempfile.TemporaryDirectory() as folder:
+        gate = os.path.join(folder, "gate")
+        handles += [system.queue(functions.hold, [gate]) for _ in range(WORKERS)]
+        until = time.monotonic() + 30
+        while len(glob.glob(f"{gate}.*")) < WORKERS:
+            assert time.monotonic() < until, "the workers did not become busy"
+            time.sleep(0.02)
+        gc.collect()
+        before = memory.settled(system.keepers())
+        handles.append(system.queue(functions.noop, xs))
+        gc.collect()
+        grown = memory.settled(system.keepers()) - before
+        Path(gate).touch()
+        time.sleep(0.1)
+    return grown / len(xs)
+
+
+def iterated(count: int) -> Callable[[System, Scale], float]:
+    """Bytes by which client and middle peak above idle while ``count`` results stream by."""
+
+    def measure(system: System, scale: Scale) -> float:
+        for _ in system.iterate(functions.noop, iter(range(10_000))):
+            pass  # what every job needs once is in place
+        gc.collect()
+        keepers = system.keepers()
+        idle = memory.settled(keepers)
+        watch = memory.Watch(keepers)
+        began = time.perf_counter()
+        seen = 0
+        until = began + 20 * scale.patience
+        for _ in system.iterate(functions.noop, iter(range(count))):
+            seen += 1
+            if not system.ours and time.perf_counter() > until:
+                watch.peak()
+                raise Lacking(f"{seen} of {count} after {until - began:.0f} s")
+        assert seen == count, (seen, count)
+        return max(watch.peak() - idle, 0)
+
+    return measure
+
+
+CASES: Sequence[Case] = (
+    Case(name="roundtrip", title="no-op round trip", unit="s", measure=roundtrip),
+    Case(name="map", title="no-ops by one map / addJob", unit="/s", measure=mapped),
+    Case(name="submit", title="no-ops by submit, one by one", unit="/s", measure=submitted),
+    Case(name="seed", title="the seed's job, 10,000 tasks", unit="s", measure=seeded),
+    Case(name="naps", title="heavy-tailed sleeps / greedy", unit="x", measure=napping),
+    Case(
+        name="iterate-1M",
+        title="1,000,000 from a generator, peak",
+        unit="B",
+        measure=iterated(1_000_000),
+        once=True,
+        long=True,
+    ),
+    Case(
+        name="iterate-10M",
+        title="10,000,000 from a generator, peak",
+        unit="B",
+        measure=iterated(10_000_000),
+        once=True,
+        long=True,
+    ),
+    Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
+)
+
+#: Taken by the stage itself while it starts the system.
+START = "start"
+LAST = ("queued",)
+
+
+def figures_of(case: Case, system: System, scale: Scale) -> dict[str, Any]:
+    """What the stage writes down for one case: a figure, why there is none, or what went wrong."""
+    try:
+        return {"case": case.name, "figure": case.measure(system, scale)}
+    except Lacking as lacking:
+        return {"case": case.name, "lacking": str(lacking)}
+    except Exception as error:  # one case that fails must not hide the others
+        return {"case": case.name, "error": f"{type(error).__name__}: {error}"}

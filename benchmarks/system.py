@@ -1,0 +1,84 @@
+"""The seam: one system that runs tasks, as the cases see it.
+
+An adapter says how the system's own users would write each of these, with its defaults, on
+``WORKERS`` processes. It imports its library inside ``start``, because the time to the first
+result of a fresh notebook includes that, and so that a library that is missing stays unnoticed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from benchmarks import functions
+
+WORKERS = 2
+
+
+class Lacking(Exception):
+    """This system has no such operation; the case is left out for it."""
+
+
+class System(Protocol):
+    """One way to run tasks. Everything is called on the main thread of a process of its own."""
+
+    #: The key in tables and on the command line.
+    name: str
+    #: The distribution whose version is shown, ``None`` for the standard library's.
+    distribution: str | None = None
+    #: How many tasks are queued to weigh one; fewer where queueing alone takes minutes.
+    queue_count: int = 100_000
+    #: Whether this is what we measure, or somebody to measure ourselves with.
+    ours: bool = False
+
+    def prepare(self) -> None:
+        """Makes ready what a user would find in place, a daemon for instance. Not timed."""
+
+    def start(self) -> None:
+        """Imports and starts the system. Timed together with the first result."""
+
+    def stop(self) -> None:
+        """Ends the system, with tasks outstanding or not."""
+
+    def roundtrip(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """One call, waited for."""
+        raise Lacking
+
+    def submit_many(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        """One call to the system for each x, then all results."""
+        raise Lacking
+
+    def map_many(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        """All xs in one call of the system's own, with its own chunks, and all results."""
+        raise Lacking
+
+    def seed_job(self, tasks: Sequence[tuple[list[Any], dict[str, Any]]]) -> list[Any]:
+        """The seed's job in the way that is fastest and still natural; all results."""
+        return self.map_many(functions.seed, tasks)
+
+    def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
+        """Queues all calls and waits for none. What it returns keeps them alive."""
+        raise Lacking
+
+    def iterate(self, function: Callable[[Any], Any], xs: Iterable[Any]) -> Iterator[Any]:
+        """The results of a lazy input, lazily."""
+        raise Lacking
+
+    def keepers(self) -> list[int]:
+        """The pids of all that hold a queued task: the client and what stands in the middle."""
+        return [os.getpid()]
+
+    def notes(self) -> dict[str, float]:
+        """Seconds worth showing beside the table, such as where the start's time went."""
+        return {}
+
+    def version(self) -> str | None:
+        """The version of the distribution, ``None`` if it is not installed."""
+        if self.distribution is None:
+            return "standard library"
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None

@@ -1,0 +1,49 @@
+"""dask.distributed on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.system import WORKERS, System
+
+
+class Dask(System):
+    """A ``LocalCluster`` of processes with one thread each; its scheduler lives in the client."""
+
+    name = "dask.distributed"
+    distribution = "distributed"
+    queue_count = 5_000
+
+    def start(self) -> None:
+        """Cluster and client, no dashboard."""
+        import distributed  # noqa: PLC0415 - timed, and optional
+
+        self.cluster: Any = distributed.LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, processes=True, dashboard_address=None
+        )
+        self.client: Any = distributed.Client(self.cluster)
+
+    def stop(self) -> None:
+        """Closes both."""
+        self.client.close()
+        self.cluster.close()
+
+    def roundtrip(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """``submit(...).result()``; ``pure=False``, or it would answer from memory."""
+        return self.client.submit(function, x, pure=False).result()
+
+    def submit_many(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        """``submit`` for each."""
+        futures = [self.client.submit(function, x, pure=False) for x in xs]
+        results: list[Any] = self.client.gather(futures)
+        return results
+
+    def map_many(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        """``map`` and ``gather``."""
+        results: list[Any] = self.client.gather(self.client.map(function, xs, pure=False))
+        return results
+
+    def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
+        """Futures."""
+        return self.client.map(function, xs, pure=False)

@@ -1,0 +1,57 @@
+"""Every notebook that we ship runs from top to bottom on a real kernel, without a complaint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+pytestmark = pytest.mark.system
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """The notebook after all its cells ran, in a working directory of its own."""
+    notebook = nbformat.read(path, as_version=4)
+    manager = AsyncKernelManager()
+    manager.kernel_spec.argv[0] = sys.executable
+    client = NotebookClient(
+        notebook, km=manager, timeout=90, resources={"metadata": {"path": str(folder)}}
+    )
+    return client.execute()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_a_notebook_runs_from_top_to_bottom(path, own_jupyter, tmp_path):
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    notebook = executed(path, folder)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert cells
+    for cell in cells:
+        complaints = [
+            output.get("text", output.get("evalue"))
+            for output in cell.outputs
+            if output.output_type == "error" or output.get("name") == "stderr"
+        ]
+        assert not complaints, f"{cell.source}\n{complaints}"
+
+
+def test_a_kernel_shows_prints_and_raises(kernel):
+    reply = kernel.run("print('out'); import sys; print('err', file=sys.stderr); 6 * 7")
+    assert (reply.stdout, reply.stderr, reply.value, reply.error) == ("out\n", "err\n", "42", None)
+    reply = kernel.run("1 / 0")
+    assert (reply.error, reply.message) == ("ZeroDivisionError", "division by zero")
+    cell = kernel.start("import time; time.sleep(60)")
+    with pytest.raises(TimeoutError):
+        kernel.finish(cell, timeout=0.5)
+    kernel.interrupt()
+    assert kernel.finish(cell, timeout=10).error == "KeyboardInterrupt"
+    kernel.restart()
+    assert kernel.run("reply").error == "NameError"
