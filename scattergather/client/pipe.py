@@ -40,7 +40,7 @@ class Listener(Protocol):
     def received(self, head: bytes, body: bytes) -> None:
         """A frame came."""
 
-    def ended(self, status: int | None) -> None:
+    def gone(self, status: int | None) -> None:
         """The process is gone and nothing more will come."""
 
 
@@ -114,7 +114,7 @@ class Pipe:
             self._socket.close()
             waiting.readers.discard(threading.get_ident())
             if (listener := self._listener()) is not None:
-                listener.ended(status)
+                listener.gone(status)
 
     def _begin(self) -> bool:
         error = None

@@ -18,8 +18,16 @@ class Outbox:
         confirmed: number of the last piece acknowledged.
     """
 
-    __slots__ = ("_kept", "_parts", "_piece_bytes", "_window", "confirmed", "sent", "under_way",
-                 "waiting")
+    __slots__ = (
+        "_kept",
+        "_parts",
+        "_piece_bytes",
+        "_window",
+        "confirmed",
+        "sent",
+        "under_way",
+        "waiting",
+    )
 
     def __init__(self, piece_bytes: int, window: int) -> None:
         self._piece_bytes = piece_bytes

@@ -131,7 +131,7 @@ class Capture:
 
     def restore(self) -> None:
         """Python's names for the streams mean ours again."""
-        sys.stdin = sys.__stdin__ = self.stdin
+        sys.stdin = sys.__stdin__ = self.stdin  # type: ignore[misc]
         sys.stdout = sys.__stdout__ = self.stdout  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self.stderr  # type: ignore[misc]
 

@@ -43,8 +43,7 @@ class Children:
         self.pids[number] = pid
 
     def signal(self, number: int, what: int, *, group: bool) -> None:
-        """Signal a child, with ``group`` all that it started and that is still in its session's
-        first group; nothing when it is gone."""
+        """Signal a child, with ``group`` its whole process group; nothing when it is gone."""
         pid = self.pids.get(number)
         if pid is not None:
             _kill(pid, what)

@@ -49,8 +49,14 @@ _BLOBS = _KINDS + SLOTS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harvest:
-    """What a worker left. ``outcomes`` are ``(index, kind, blob)``; ``running`` is None between
-    tasks, else the task began at ``started``. ``chunk`` is -1 if there never was one."""
+    """What a worker left.
+
+    Attributes:
+        chunk: the chunk it was at; -1 if there never was one.
+        running: index of the task it was in, None between tasks.
+        started: when the task that began last did so.
+        outcomes: ``(index, kind, blob)`` of the finished ones that may not have been sent.
+    """
 
     chunk: int
     running: int | None

@@ -18,12 +18,12 @@ only here: they are bound to the parent's forking *thread*, and zygotes have no 
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import gc
 import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Never
@@ -55,24 +55,30 @@ class Zygote:
         poll = select.poll()
         poll.register(self.channel.fileno(), select.POLLIN)
         poll.register(self._wake_reader, select.POLLIN)
-        while not self._stopped:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._wake_reader in ready:
-                os.read(self._wake_reader, 4096)
-                self._reap()
-            if self.channel.fileno() in ready:
-                received = self.channel.receive()
-                if received is None:
+        try:
+            while not self._stopped:
+                ready = {fd for fd, _ in poll.poll()}
+                if self._wake_reader in ready:
+                    os.read(self._wake_reader, 4096)
+                    self._reap()
+                if self.channel.fileno() in ready and not self._serve_one():
                     break
-                message, descriptors = received
-                try:
-                    self.handle(message, descriptors)
-                finally:
-                    for descriptor in descriptors:
-                        os.close(descriptor)
-        self.channel.close()
-        self.children.end_all()
-        os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            self.channel.close()
+            self.children.end_all()
+            os._exit(0)
+
+    def _serve_one(self) -> bool:
+        received = self.channel.receive()
+        if received is None:
+            return False
+        message, descriptors = received
+        self.handle(message, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return True
 
     def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
         """Do what the daemon asks; ``descriptors`` are closed by the caller."""
@@ -134,8 +140,7 @@ class RootZygote(Zygote):
             session.channel.send(messages.ZygoteReady(pid=os.getpid(), problems=tuple(problems)))
             session.serve()
         except BaseException:
-            faulthandler.dump_traceback()
-            sys.excepthook(*sys.exc_info())
+            traceback.print_exc()
         finally:
             os._exit(70)
 
@@ -205,9 +210,7 @@ def main(arguments: Sequence[str]) -> Never:
     gc.collect()
     gc.freeze()
     zygote.channel.send(
-        messages.ZygoteReady(
-            pid=os.getpid(), services=services.names(), problems=tuple(problems)
-        )
+        messages.ZygoteReady(pid=os.getpid(), services=services.names(), problems=tuple(problems))
     )
     zygote.serve()
 

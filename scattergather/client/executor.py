@@ -1,0 +1,127 @@
+"""``submit``, ``map`` and ``shutdown`` of ``concurrent.futures.Executor``, with options of a job."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, wait
+from typing import TYPE_CHECKING, Any
+
+from scattergather.client.futures import NO_MORE
+from scattergather.client.iterating import Results
+from scattergather.client.options import JobOptions, check_timeout
+from scattergather.errors import BadRequest, Closed
+
+if TYPE_CHECKING:
+    from scattergather.client.client import ScatterGather
+
+
+class View(Executor):
+    """An executor of a client, with options of its own. Shutting it down leaves the client."""
+
+    def __init__(self, client: ScatterGather, options: JobOptions) -> None:
+        self._client = client
+        self._options = options
+        self._outstanding: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._closed = False
+
+    def __scattergather_refuse__(self) -> str:
+        return "An executor stays with its client; in a task use scattergather.inside"
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """See ``concurrent.futures.Executor.submit``."""
+        self._check()
+        future = self._client._submit(fn, args, kwargs, self._options)
+        self._outstanding.add(future)
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """See ``ScatterGather.map``."""
+        self._check()
+        return self._client._map(fn, iterables, timeout, chunksize, buffersize, self._options)
+
+    def options(self, **options: Any) -> View:
+        """A further view, with these options changed."""
+        return View(self._client, self._options.changed(**options))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """No new calls through this view; the client and its other views go on."""
+        self._closed = True
+        outstanding = list(self._outstanding)
+        if cancel_futures:
+            for future in outstanding:
+                future.cancel()
+        if wait:
+            _wait_all(outstanding)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise Closed(NO_MORE)
+
+    def __repr__(self) -> str:
+        return f"<executor of {self._client!r}, {self._options}>"
+
+
+def _wait_all(futures: list[Future[Any]]) -> None:
+    wait(futures)
+
+
+def check_map(
+    iterables: tuple[Iterable[Any], ...],
+    timeout: float | None,
+    chunksize: int | None,
+    buffersize: int | None,
+) -> float | None:
+    """The arguments of ``map`` can be meant; returns the timeout.
+
+    Raises:
+        BadRequest: one of them cannot.
+    """
+    if chunksize is not None and (not isinstance(chunksize, int) or chunksize < 1):
+        raise BadRequest("chunksize must be >= 1.")
+    if buffersize is not None and (not isinstance(buffersize, int) or buffersize < 1):
+        raise BadRequest("buffersize must be None or >= 1")
+    for place, each in enumerate(iterables):
+        if not isinstance(each, Iterable) and not hasattr(each, "__getitem__"):
+            raise BadRequest(f"map: iterable {place} is {each!r}, which is not iterable")
+    return check_timeout(timeout)
+
+
+class Mapped(Iterator[Any]):
+    """What ``map`` returns. Closed early, or at an error, it drops the calls that still wait."""
+
+    def __init__(self, results: Results, drop: Callable[[], None]) -> None:
+        self._results = results
+        self._drop: Callable[[], None] | None = drop
+
+    def __iter__(self) -> Mapped:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._results)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """The calls that no pool has yet are dropped; nothing more comes out."""
+        drop, self._drop = self._drop, None
+        if drop is not None:
+            self._results.stop()
+            drop()
+
+    def __del__(self) -> None:
+        # As the generator of the standard library does; takes no lock.
+        self.close()

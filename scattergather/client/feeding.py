@@ -1,0 +1,181 @@
+"""An iterator is consumed on a thread of its own, as fast as results return.
+
+What is under way is bounded: by a window that grows to what returns in a quarter of a second, by
+bytes, and, once somebody iterates the results, by those not handed over yet. Each task is packed
+before the iterator goes on, so a generator may refill one buffer. A task waits for no company: it
+joins a frame that is open until the writer takes it, since the next one may be long in coming, or
+depend on this one's result.
+
+The thread holds the session, not the client: when nobody holds the client, the pipe ends, and so
+does this.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from scattergather.client import adding
+from scattergather.client.freezing import at_task
+from scattergather.client.gathering import Gathering
+from scattergather.client.outbox import Growing
+from scattergather.client.round import Round
+from scattergather.client.session import Session
+from scattergather.client.tasks import checked
+from scattergather.errors import CannotPickle
+from scattergather.wire.payload import Packer
+from scattergather.wire.shipping import Shipment
+
+LEAST = 64
+MOST_TASKS = 50_000
+MOST_BYTES = 8 << 20
+MOST_UNREAD = 64 << 20
+HORIZON = 0.25
+"""Seconds of returning tasks that the window holds."""
+
+
+class Feeder:
+    """Feeds one job from an iterator.
+
+    Args:
+        fixed: a window that does not adapt, in tasks; None adapts.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        round_: Round,
+        gathering: Gathering,
+        tasks: Iterator[Any],
+        shipment: Shipment,
+        fixed: int | None = None,
+    ) -> None:
+        self._session = session
+        self._round = round_
+        self._gathering = gathering
+        self._tasks = tasks
+        self._shipment = shipment
+        self._packer = Packer(shipment, name="args")
+        self._fixed = fixed
+        self._window = fixed or max(LEAST, 8 * session.workers)
+        self._lock = threading.Lock()
+        self._growing: Growing | None = None
+        self._code = len(shipment.code)
+        self._sizes: deque[tuple[int, int]] = deque()
+        self._bytes = self._open_bytes = self._open_tasks = 0
+        self._since = (time.monotonic(), 0)
+        self.stopped = False
+
+    def start(self) -> None:
+        """The thread runs."""
+        threading.Thread(target=self._run, name="scattergather-feeder", daemon=True).start()
+
+    def stop(self) -> None:
+        """No more tasks are read, after the one being read now."""
+        self.stopped = True
+        self._gathering.bell.ring()
+
+    # ---- feeder thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            self._feed()
+        except BaseException as raised:  # the user's iterator may raise anything
+            error = raised
+        # A generator's clean-up must not wait until this thread's frame goes.
+        self._tasks, self._growing = iter(()), None
+        adding.end(self._session, self._round, self._gathering, error)
+
+    def _feed(self) -> None:
+        gathering, outbox = self._gathering, self._session.outbox
+        tasks, packer = self._tasks, self._packer
+        index = 0
+        while self._may_go_on():
+            try:
+                task = next(tasks)
+            except StopIteration:
+                return
+            try:
+                packer.pack(checked(task, index))
+            except CannotPickle as error:
+                raise at_task(error, index) from error.__cause__
+            del task
+            _, blob, needs = packer.take()
+            outbox.make_room()
+            if len(self._shipment.code) != self._code:
+                self._session.shipper.send(self._shipment)
+                self._code = len(self._shipment.code)
+                self._growing = None
+            self._count(index, len(blob))
+            gathering.expect(1)
+            self._put(index, blob, needs)
+            index += 1
+
+    def _put(self, index: int, blob: bytes, needs: tuple[bytes, ...]) -> None:
+        outbox = self._session.outbox
+        with self._lock:
+            growing = self._growing
+            if growing is not None and not growing.taken and growing.needs == needs:
+                growing.add(blob)
+                outbox.count(len(blob))
+                return
+            self._growing = growing = Growing(self._lock, self._round.job, index, needs)
+            growing.add(blob)
+        outbox.count(len(blob))
+        outbox.put(growing)
+
+    def _may_go_on(self) -> bool:
+        """Wait until there is room in the window; False when the job wants no more tasks."""
+        if self._over():
+            return False
+        if self._room(self._window):
+            return True
+        self._adapt()
+        if not self._room(self._window):
+            goal = max(1, self._window - self._window // 4)
+            self._gathering.bell.wait(lambda: self._over() or self._room(goal))
+        return not self._over()
+
+    def _over(self) -> bool:
+        return self.stopped or self._gathering.lost is not None
+
+    def _room(self, window: int) -> bool:
+        gathering = self._gathering
+        settled = gathering.settled
+        returned = gathering.handed if gathering.iterating else settled
+        while self._sizes and self._sizes[0][0] <= settled:
+            self._bytes -= self._sizes.popleft()[1]
+        return (
+            gathering.added - returned < window
+            and self._bytes < MOST_BYTES
+            and not (gathering.iterating and gathering.unread_bytes > MOST_UNREAD)
+        )
+
+    def _count(self, index: int, size: int) -> None:
+        """``size`` bytes are under way until about ``index`` tasks are settled."""
+        self._bytes += size
+        self._open_bytes += size
+        self._open_tasks += 1
+        if self._open_bytes >= 1 << 16 or self._open_tasks >= 256:
+            self._sizes.append((index + 1, self._open_bytes))
+            self._open_bytes = self._open_tasks = 0
+
+    def _adapt(self) -> None:
+        """The window holds what returns in a quarter of a second."""
+        if self._fixed is not None:
+            return
+        now, gathering = time.monotonic(), self._gathering
+        returned = gathering.handed if gathering.iterating else gathering.settled
+        before, had = self._since
+        if now - before < 0.02:
+            return
+        self._since = (now, returned)
+        rate = (returned - had) / (now - before)
+        least = max(LEAST, 8 * self._session.workers)
+        wanted = int(min(MOST_TASKS, max(least, rate * HORIZON)))
+        # Down slowly: a pause of the reader is no slowness of the workers.
+        self._window = max(wanted, self._window // 2)

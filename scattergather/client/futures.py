@@ -1,0 +1,329 @@
+"""``submit``: futures, and the open jobs behind them.
+
+All calls of one function with the same options are tasks of one *stream*, a job that stays open.
+A stream with nothing outstanding costs the controller little and the next call nothing, so a few
+are kept; older ones are ended, so that a million lambdas leave nothing behind.
+
+Futures are resolved on the reader thread, their callbacks run there too. An outstanding future
+holds the client, as its session holds the future.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any
+
+from scattergather.client.cell import current_cell
+from scattergather.client.echo import Channel
+from scattergather.client.freezing import Frozen, freeze_types, pack_call
+from scattergather.client.options import JobOptions
+from scattergather.client.outbox import Growing
+from scattergather.client.reading import arguments_of, read_error
+from scattergather.client.session import Refusal, Session
+from scattergather.client.waiting import readers
+from scattergather.errors import ScatterGatherError
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.wire.payload import Unpacker
+from scattergather.wire.shipping import Shipment
+
+IDLE_STREAMS = 16
+NO_MORE = "cannot schedule new futures after shutdown"
+
+
+class TaskFuture(Future[Any]):
+    """A ``concurrent.futures.Future`` of one submitted call."""
+
+    def __init__(self, stream: Stream, blob: bytes, holder: object) -> None:
+        super().__init__()
+        self._stream = stream
+        self._index = -1
+        self._blob: bytes | None = blob
+        self._holder: object = holder
+
+    def __scattergather_refuse__(self) -> str:
+        return "A future stays with its client; pass its result"
+
+    def cancel(self) -> bool:
+        """Cancel the call if no pool has it yet; returns whether it is cancelled."""
+        if not self.done() and not self.running():
+            self._stream.cancel(self._index, 1)
+        return self.cancelled()
+
+    def resolve(self, kind: int, value: Any) -> None:
+        """The outcome came. Reader thread."""
+        self.free()
+        try:
+            if kind == Kind.RETURNED:
+                self.set_result(value)
+            elif kind == Kind.CANCELLED:
+                self.drop()
+            else:
+                self.set_exception(value)
+        except InvalidStateError:
+            # Something outside cancelled it behind our back; the reader must go on.
+            return
+
+    def drop(self) -> None:
+        """The call will not run; whoever waits is told. Any thread."""
+        self.free()
+        if self.running():
+            # It was told to be running and cannot become cancelled any more, by the rules of
+            # concurrent.futures; so it ends with the error that says so.
+            self.set_exception(read_error(Kind.CANCELLED, b"", self._index, "", "the executor"))
+        elif super().cancel():
+            self.set_running_or_notify_cancel()
+
+    def free(self) -> None:
+        """The call and the client are not held any more."""
+        self._blob = None
+        self._holder = None
+
+
+class Stream:
+    """The open job of one function and one set of options. Any thread, where nothing else is said."""
+
+    def __init__(self, session: Session, function: Frozen, options: JobOptions) -> None:
+        self.job = session.new_job()
+        self.title = options.name or function.title
+        self.ended = False
+        self._session = session
+        self._lock = threading.Lock()
+        self._growing: Growing | None = None
+        self._added = 0
+        self._futures: dict[int, TaskFuture] = {}
+        self._channel = Channel(self.title, current_cell()) if options.echo else None
+
+    # ---- the submitting side ----------------------------------------------------------------------
+
+    def add(self, future: TaskFuture, blob: bytes, needs: tuple[bytes, ...]) -> bool:
+        """Queue a call; False when the stream was ended meanwhile."""
+        outbox = self._session.outbox
+        with self._lock:
+            if self.ended:
+                return False
+            growing = self._growing
+            if growing is not None and not growing.taken and growing.needs == needs:
+                future._index = index = growing.next
+                self._futures[index] = future
+                growing.add(blob)
+                fresh = None
+            else:
+                first = self._added if growing is None else growing.next
+                future._index = first
+                fresh = Growing(self._lock, self.job, first, needs)
+                self._futures[first] = future
+                fresh.add(blob)
+                self._growing = fresh
+        outbox.count(len(blob))
+        if fresh is not None:
+            outbox.put(fresh)
+        return True
+
+    def end(self) -> bool:
+        """If nothing is outstanding, the controller forgets the job; returns whether."""
+        with self._lock:
+            if self._futures or self.ended:
+                return self.ended
+            self.ended = True
+            total = 0 if self._growing is None else self._growing.next
+        self._session.outbox.send(messages.EndTasks(job=self.job, total=total))
+        self._session.forget(self.job)
+        return True
+
+    def cancel(self, first: int, count: int) -> None:
+        """Those of these calls that no pool has yet are cancelled when this returns."""
+        if threading.get_ident() in readers:
+            return  # the answer would come to this very thread
+
+        def message(call: int) -> messages.CancelTasks:
+            return messages.CancelTasks(call=call, job=self.job, first=first, count=count)
+
+        try:
+            answer = self._session.call(message).answer
+        except ScatterGatherError:
+            return  # it ended, and its futures were told
+        for begin, length in (answer.value or ()) if answer is not None else ():
+            self.dropped(begin, length)
+
+    def cancel_all(self) -> None:
+        """The calls that no pool has yet are cancelled when this returns."""
+        with self._lock:
+            outstanding = list(self._futures)
+        if outstanding:
+            self.cancel(min(outstanding), max(outstanding) - min(outstanding) + 1)
+
+    def stop(self) -> None:
+        """Everything outstanding is ended, running calls too."""
+        if self._futures and not self._session.ended:
+            self._session.outbox.send(messages.CancelJob(job=self.job))
+
+    # ---- session.Receiver: reader thread ------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """See ``session.Receiver``."""
+        return bool(self._futures)
+
+    @property
+    def done(self) -> bool:
+        """See ``session.Receiver``; a stream ends only when it is told to."""
+        return False
+
+    def outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
+        """See ``session.Receiver``."""
+        count = len(message.kinds)
+        start = count * blobs.WIDTH
+        base = start
+        unpacker = Unpacker(body)
+        ends = blobs.ends_of(body, count)
+        for place, (kind, end) in enumerate(zip(message.kinds, ends, strict=True)):
+            index = message.first + place
+            future = self._futures.pop(index, None)
+            if future is not None:
+                value: Any
+                if kind == Kind.RETURNED:
+                    try:
+                        value = unpacker.load(start)
+                    except Exception as error:
+                        kind, value = Kind.RAISED, error
+                        error.add_note(f"[scattergather] the result of {self.title} came, but")
+                else:
+                    blob = body[start : base + end]
+                    value = self._error(kind, blob, index, message, future)
+                future.resolve(kind, value)
+                del value
+            start = base + end
+
+    def _error(
+        self, kind: int, blob: bytes, index: int, message: messages.TaskOutcomes, future: TaskFuture
+    ) -> BaseException:
+        description = f"call {index} of {self.title} on {message.host}, worker {message.worker}"
+        description += arguments_of(future._blob)
+        return read_error(kind, blob, index, description, self.title)
+
+    def placed(self, first: int, count: int) -> None:
+        """See ``session.Receiver``."""
+        for index in range(first, first + count):
+            future = self._futures.get(index)
+            if future is not None and not future.running():
+                try:
+                    future.set_running_or_notify_cancel()
+                except (InvalidStateError, RuntimeError):
+                    continue
+
+    def dropped(self, first: int, count: int) -> None:
+        """See ``session.Receiver``; any thread."""
+        for index in range(first, first + count):
+            future = self._futures.pop(index, None)
+            if future is not None:
+                future.drop()
+
+    def printed(self, message: messages.TaskOutput, body: bytes) -> None:
+        """See ``session.Receiver``."""
+        if self._channel is not None:
+            text = body.decode("utf-8", "replace")
+            self._session.echo.put(self._channel, message.index, text)
+
+    def lose(self, error: Refusal) -> None:
+        """See ``session.Receiver``."""
+        with self._lock:
+            self.ended = True
+            futures = list(self._futures.values())
+            self._futures.clear()
+        for future in futures:
+            future.resolve(Kind.LOST, error())
+
+
+class Streams:
+    """All streams of a client."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._open: OrderedDict[tuple[Any, ...], Stream] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def submit(
+        self,
+        function: Callable[..., Any] | str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: JobOptions,
+        holder: object,
+        named: Callable[[str], Frozen],
+    ) -> TaskFuture:
+        """Queue one call.
+
+        Raises:
+            CannotPickle: the function or an argument cannot travel; the message says which.
+        """
+        session = self._session
+        shipment = session.shipper.shipment()
+        if isinstance(function, str):
+            frozen = named(function)
+        else:
+            frozen = session.shipper.freeze(function, shipment)
+        blob, needs = pack_call(args, kwargs, shipment)
+        session.outbox.make_room()
+        if shipment.code:
+            session.shipper.send(shipment)
+        while True:
+            stream = self._stream(frozen, options, shipment)
+            future = TaskFuture(stream, blob, holder)
+            if stream.add(future, blob, needs):
+                break
+            session.check()
+        if session.ended:
+            # It ended after the look: nobody else would tell this future.
+            session.check()
+        return future
+
+    def _stream(self, function: Frozen, options: JobOptions, shipment: Shipment) -> Stream:
+        version = len(self._session.sources)
+        key = (function.name, version, options)
+        stream = self._open.get(key)
+        if stream is not None and not stream.ended:
+            return stream
+        with self._lock:
+            stream = self._open.get(key)
+            if stream is not None and not stream.ended:
+                self._open.move_to_end(key)
+                return stream
+            session = self._session
+            stream = Stream(session, function, options)
+            retry_on = freeze_types(options.retry_on, shipment)
+            session.shipper.send(shipment)
+            session.receivers[stream.job] = stream
+            session.outbox.send(
+                messages.AddJob(
+                    job=stream.job,
+                    name=stream.title,
+                    function=function.name,
+                    needs=function.needs,
+                    retry_on=retry_on,
+                    priority=options.priority,
+                    retries=options.retries,
+                    limits=options.limits(),
+                    code_version=version,
+                    stream=True,
+                )
+            )
+            self._open[key] = stream
+            if len(self._open) > IDLE_STREAMS:
+                self._end_idle()
+        return stream
+
+    def _end_idle(self) -> None:
+        for key, stream in list(self._open.items()):
+            if len(self._open) <= IDLE_STREAMS:
+                return
+            if stream.end():
+                del self._open[key]
+
+    def all(self) -> list[Stream]:
+        """The streams that are open."""
+        with self._lock:
+            return list(self._open.values())

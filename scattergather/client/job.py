@@ -1,0 +1,314 @@
+"""``Job``: what ``addJob`` returns, and all that can be done with a job."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from scattergather.client import adding, naming, showing
+from scattergather.client.gathering import Gathering
+from scattergather.client.iterating import Results, Walk, input_failed, unread
+from scattergather.client.options import JobOptions, check_errors, check_timeout
+from scattergather.client.outbox import Ready
+from scattergather.client.progress import INTERVAL, Bar
+from scattergather.client.round import Round
+from scattergather.errors import BadRequest, JobFailed
+from scattergather.model.failure import Failure
+from scattergather.model.snapshot import JobView
+from scattergather.wire import blobs, messages
+from scattergather.wire.frame import frame
+
+if TYPE_CHECKING:
+    from scattergather.client.client import ScatterGather
+    from scattergather.client.echo import Channel, Printed
+    from scattergather.client.feeding import Feeder
+    from scattergather.client.freezing import Frozen
+
+T = TypeVar("T")
+
+
+class Job(Generic[T]):
+    """A scatter set on its way. Any thread.
+
+    Iterating it gives its results in task order, each as soon as possible; ``await job`` and
+    ``async for`` do the same in a notebook's cell. It holds its client.
+    """
+
+    def __init__(
+        self,
+        client: ScatterGather,
+        gathering: Gathering,
+        *,
+        name: str,
+        function: Frozen,
+        options: JobOptions,
+        printed: Printed,
+        channel: Channel | None,
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._gathering = gathering
+        self._function = function
+        self._options = options
+        self._printed = printed
+        self._channel = channel
+        self._rounds: list[Round] = []
+        self._feeder: Feeder | None = None
+        self._begun = time.monotonic()
+
+    def __scattergather_refuse__(self) -> str:
+        return "A job stays with its client; pass its results"
+
+    # ---- results --------------------------------------------------------------------------------
+
+    def results(
+        self, *, errors: str = "raise", progress: bool = False, timeout: float | None = None
+    ) -> list[T]:
+        """All results, in task order, when the job is through.
+
+        Args:
+            errors: ``"raise"``, or ``"return"`` for a list with the errors in the failed places.
+            progress: show a bar meanwhile.
+            timeout: seconds; then ``TimeoutError``, and the job goes on.
+
+        Raises:
+            JobFailed: tasks failed or were cancelled; it holds all results.
+            InputFailed: the iterator of the tasks raised; it holds the results so far.
+            ControllerLost, Closed: the controller ended before the job did.
+        """
+        raises, timeout = check_errors(errors), check_timeout(timeout)
+        unread(self._gathering)
+        wait(self._gathering, timeout, progress)
+        self._client._session.echo.flush()
+        values = finish(self._gathering, raises)
+        self._client._was_read(self._gathering)
+        return values
+
+    def __iter__(self) -> Iterator[T]:
+        return Results(self._walk(ordered=True), self)
+
+    def as_completed(self, *, errors: str = "raise") -> Completed[T]:
+        """Pairs ``(index, result)`` as they come, for ``for`` and for ``async for``.
+
+        Args:
+            errors: ``"raise"`` raises a failed task's error, ``"return"`` hands it over.
+        """
+        return Completed(self, check_errors(errors))
+
+    def __await__(self) -> Generator[Any, None, list[T]]:
+        return self._wait_async().__await__()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        from scattergather.client.asynchronous import AsyncResults  # asyncio takes 50 ms
+
+        return AsyncResults(self._walk(ordered=True), self, raises=True, numbered=False)
+
+    async def _wait_async(self) -> list[T]:
+        from scattergather.client.asynchronous import until  # asyncio takes 50 ms
+
+        unread(self._gathering)
+        gathering = self._gathering
+        gathering.iterating = False
+        await until(gathering.bell, lambda: gathering.finished)
+        values = finish(gathering, True)
+        self._client._was_read(gathering)
+        return values
+
+    def _walk(self, ordered: bool) -> Walk:
+        unread(self._gathering)
+        client, gathering = self._client, self._gathering
+        return Walk(gathering, lambda: client._was_read(gathering), ordered)
+
+    # ---- how it stands ------------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """True when nothing more will come."""
+        return self._gathering.finished
+
+    def __len__(self) -> int:
+        """How many tasks there are, of an iterator's so far."""
+        return self._gathering.added
+
+    @property
+    def progress(self) -> JobView:
+        """Counts, from what is known here."""
+        gathering, queued, running = self._gathering, 0, 0
+        session = self._client._session
+        for each in self._rounds:
+            state = session.state_of(each.job)
+            if state is not None and not each.done:
+                running += state.running
+        outstanding = gathering.added - gathering.settled
+        running = min(running, outstanding)
+        queued = 0 if gathering.finished else outstanding - running
+        seconds = max(time.monotonic() - self._begun, 1e-3)
+        return JobView(
+            name=self.name,
+            total=gathering.total,
+            queued=queued,
+            running=running,
+            done=gathering.settled - gathering.failed - gathering.cancelled,
+            failed=gathering.failed,
+            cancelled=gathering.cancelled,
+            rate=0.0 if gathering.finished else gathering.settled / seconds,
+        )
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The tasks that failed or were cancelled so far, in task order."""
+        return self._gathering.failures()
+
+    def output(self, index: int) -> str:
+        """What task ``index`` printed: the last 64 kB of it."""
+        if index < 0 or index >= max(self._gathering.added, 1):
+            raise IndexError(f"{self.name} has {self._gathering.added} tasks, not {index + 1}")
+        return self._printed.get(index)
+
+    # ---- what can be done -----------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """What runs is ended within three seconds, what waits is dropped, what is done stays."""
+        session = self._client._session
+        if self._feeder is not None:
+            self._feeder.stop()
+        for each in self._rounds:
+            if not each.done and not session.ended:
+                session.outbox.send(messages.CancelJob(job=each.job))
+
+    def retry(self, function: naming.Function | None = None) -> Job[T]:
+        """The failed and cancelled tasks run again, with ``function`` if one is given; their
+        results fall into their places in this job, which is returned.
+
+        Raises:
+            BadRequest: the job was fed from an iterator, whose tasks are not kept.
+            Closed, ControllerLost: there is no controller.
+        """
+        client, gathering = self._client, self._gathering
+        session = client._session
+        session.check()
+        inputs = gathering.inputs
+        if inputs is None:
+            raise BadRequest(
+                f"{self.name} was fed from an iterator, whose tasks are not kept; "
+                "give addJob a list to be able to retry"
+            )
+        shipment = session.shipper.shipment()
+        frozen = self._function
+        if function is not None:
+            frozen = naming.resolve(session, function, None, shipment)
+        indexes = array("Q", gathering.reopen())
+        if not indexes:
+            return self
+        self._function = frozen
+        again = Round(
+            session.new_job(), gathering, self._printed, session.echo, self._channel, indexes
+        )
+        adding.begin(session, again, f"{self.name} again", frozen, self._options, shipment)
+        self._rounds = [each for each in self._rounds if not each.done] + [again]
+        kept = [inputs.blob(index) for index in indexes]
+        needs = tuple({digest: None for _, digests in kept for digest in digests})
+        head = messages.AddTasks(job=again.job, first=0, count=len(kept), needs=needs)
+        body = blobs.pack(blob for blob, _ in kept)
+        session.outbox.put(Ready(frame(messages.encode(head), body)))
+        session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
+        client._unread_again(gathering)
+        return self
+
+    # ---- how it looks -----------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return showing.job_text(self.progress)
+
+    def _repr_html_(self) -> str:
+        return showing.job_html(self.progress)
+
+
+class Completed(Generic[T]):
+    """What ``as_completed`` returns: iterable, and async iterable."""
+
+    def __init__(self, job: Job[T], raises: bool) -> None:
+        self._job = job
+        self._raises = raises
+
+    def __len__(self) -> int:
+        return len(self._job)
+
+    def __iter__(self) -> Iterator[tuple[int, T]]:
+        walk = self._job._walk(ordered=False)
+        return Results(walk, self._job, raises=self._raises, numbered=True)
+
+    def __aiter__(self) -> AsyncIterator[tuple[int, T]]:
+        from scattergather.client.asynchronous import AsyncResults  # asyncio takes 50 ms
+
+        walk = self._job._walk(ordered=False)
+        return AsyncResults(walk, self._job, raises=self._raises, numbered=True)
+
+
+def wait(gathering: Gathering, timeout: float | None, progress: bool = False) -> None:
+    """Block until a job is through; its outcomes are unpickled as they come.
+
+    Raises:
+        TimeoutError: it is not, after ``timeout`` seconds.
+        KeyboardInterrupt: the user's, with a sentence on how to go on.
+    """
+    gathering.iterating = False
+    gathering.bell.ring()
+    bar = Bar(gathering) if progress else None
+    try:
+        _wait(gathering, timeout, bar)
+    except KeyboardInterrupt as interrupt:
+        total = gathering.added if gathering.total is None else gathering.total
+        raise KeyboardInterrupt(
+            f"stopped waiting for {gathering.label} ({gathering.settled}/{total}). It goes on; "
+            "c.waitForResult() waits again, job.cancel() stops it."
+        ) from interrupt
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _wait(gathering: Gathering, timeout: float | None, bar: Bar | None) -> None:
+    until = None if timeout is None else time.monotonic() + timeout
+    known = 0
+    while not gathering.finished:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError(f"{gathering.label} is not through yet: {gathering.counted()}")
+        slice_ = left if bar is None else min(INTERVAL, left if left is not None else INTERVAL)
+        ready: Callable[[], bool] = lambda: gathering.arrived(known)  # noqa: E731, B023
+        gathering.bell.wait(ready, slice_)
+        # While the rest is computed elsewhere; at the end little is left to do.
+        known = gathering.load_new(known)
+        if bar is not None:
+            bar.update()
+
+
+def finish(gathering: Gathering, raises: bool) -> list[Any]:
+    """The results of a job that is through.
+
+    Raises:
+        JobFailed, InputFailed, ControllerLost, Closed: as ``Job.results``.
+    """
+    values = gathering.collect()
+    if not raises:
+        return values
+    if gathering.lost is not None and not gathering.complete:
+        error = gathering.lost()
+        error.results = values  # type: ignore[attr-defined]
+        raise error
+    if gathering.input_error is not None:
+        raise input_failed(gathering, values) from gathering.input_error
+    if gathering.failed or gathering.cancelled:
+        failures = gathering.failures()
+        cancelled = sum(isinstance(failure.error, CancelledError) for failure in failures)
+        what = "were cancelled" if cancelled == len(failures) else "failed"
+        more = f", {cancelled} of them cancelled" if 0 < cancelled < len(failures) else ""
+        raise JobFailed(
+            f"{len(failures)} of {len(values)} tasks of {gathering.label} {what}{more}",
+            results=values,
+            failures=failures,
+        ) from None
+    return values

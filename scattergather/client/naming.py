@@ -1,0 +1,103 @@
+"""Which function a job runs: its own, the client's, the service of the urls, or the only one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from scattergather.client.freezing import Frozen
+from scattergather.client.session import Session
+from scattergather.errors import BadRequest, UnknownName
+from scattergather.wire.shipping import Shipment
+
+Function = Callable[..., Any] | str
+
+
+def resolve(
+    session: Session, function: Function | None, default: Function | None, shipment: Shipment
+) -> Frozen:
+    """The function as the wire names it, frozen into ``shipment``.
+
+    Raises:
+        BadRequest: none was given and there is not exactly one service; those there are are listed.
+        UnknownName: a service that no host has.
+        CannotPickle: it cannot travel.
+    """
+    chosen = function if function is not None else default
+    if chosen is None:
+        chosen = _service_of_urls(session) or _only_service(session)
+    if isinstance(chosen, str):
+        return _named(session, chosen)
+    if not callable(chosen):
+        raise BadRequest(f"function must be callable or the name of a service, not {chosen!r}")
+    return session.shipper.freeze(chosen, shipment)
+
+
+def _service_of_urls(session: Session) -> str | None:
+    named = sorted({host.service for host in session.hosts if host.service})
+    if len(named) > 1:
+        raise BadRequest(
+            f"the urls name several services: {', '.join(named)}; say which one: "
+            f"addJob(tasks, {named[0]!r})"
+        )
+    return named[0] if named else None
+
+
+def _only_service(session: Session) -> str:
+    session.wait_go(None)
+    services = sorted(session.services() or ())
+    if len(services) == 1:
+        return services[0]
+    if not services:
+        raise BadRequest(
+            "no function was given, and no host that is up has a service; "
+            "give one: addJob(tasks, function)"
+        )
+    raise BadRequest(
+        f"no function was given, and the hosts have several services: {', '.join(services)}; "
+        f"say which one: addJob(tasks, {services[0]!r})"
+    )
+
+
+def _named(session: Session, wanted: str) -> Frozen:
+    name = wanted.strip("/")
+    if not name or name.startswith("#"):
+        raise BadRequest(f"{wanted!r} is not the name of a service or of a pushed function")
+    services = session.services()
+    pushed: set[str] = set()
+    sure = True
+    for source in session.sources:
+        names, complete = defined(source)
+        pushed |= names
+        sure = sure and complete
+    if services is not None and sure and name not in services and name not in pushed:
+        known = sorted(services | pushed)
+        listed = f"there are: {', '.join(known)}" if known else "there is none"
+        raise UnknownName(f"no host has a service {name!r}; {listed}")
+    return Frozen(name, name)
+
+
+def defined(source: str) -> tuple[set[str], bool]:
+    """The names that a piece of source defines at its top level, and if those are surely all."""
+    names: set[str] = set()
+    complete = True
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {alias.asname or alias.name.split(".")[0] for alias in aliases}
+            case ast.Assign() | ast.AnnAssign():
+                names |= {
+                    each.id
+                    for each in ast.walk(statement)
+                    if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+                }
+            case ast.Expr():
+                pass
+            case _:  # what an if or a loop defines is known only when it ran
+                complete = False
+    return names, complete and "*" not in names

@@ -1,0 +1,100 @@
+"""One way of a job's tasks through the controller: the first, or that of a ``retry``."""
+
+from __future__ import annotations
+
+from array import array
+from itertools import groupby
+
+from scattergather.client.echo import Channel, Echo, Printed
+from scattergather.client.gathering import Gathering
+from scattergather.client.session import Refusal
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+
+
+class Round:
+    """Receives for one wire job and places what comes in the job's gathering. Reader thread.
+
+    Args:
+        job: the wire's id; each round has its own.
+        gathering: where outcomes go.
+        indexes: the job's index of each task of this round; None: they are the same.
+        channel: the echo; None keeps what is printed and shows nothing.
+    """
+
+    def __init__(
+        self,
+        job: messages.JobId,
+        gathering: Gathering,
+        printed: Printed,
+        echo: Echo,
+        channel: Channel | None,
+        indexes: array[int] | None = None,
+    ) -> None:
+        self.job = job
+        self.total = None if indexes is None else len(indexes)
+        self._gathering = gathering
+        self._printed = printed
+        self._echo = echo
+        self._channel = channel
+        self._indexes = indexes
+        self._settled = 0
+        self._lost = False
+
+    @property
+    def done(self) -> bool:
+        """See ``session.Receiver``."""
+        return self._lost or (self.total is not None and self._settled >= self.total)
+
+    @property
+    def busy(self) -> bool:
+        """See ``session.Receiver``."""
+        return not self.done
+
+    def outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
+        """See ``session.Receiver``."""
+        self._deliver(
+            message.first, message.kinds, body, message.host, message.worker, message.attempt
+        )
+
+    def dropped(self, first: int, count: int) -> None:
+        """See ``session.Receiver``."""
+        self._deliver(first, bytes((Kind.CANCELLED,)) * count, None, "", 0, 1)
+
+    def _deliver(
+        self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
+    ) -> None:
+        deliver = self._gathering.deliver
+        if self._indexes is None:
+            self._settled += deliver(first, kinds, body, host, worker, attempt)
+            return
+        count = len(kinds)
+        ends = None if body is None else blobs.ends_of(body, count)
+        data = memoryview(body or b"")[count * blobs.WIDTH :]
+        places = range(count)
+        # Runs of tasks that are neighbours in the job too stay together.
+        for _, run in groupby(places, lambda place: self._index(first + place) - place):
+            own = list(run)
+            start, stop = own[0], own[-1] + 1
+            part = None if ends is None else blobs.cut(ends, data, start, stop)
+            index = self._index(first + start)
+            self._settled += deliver(index, kinds[start:stop], part, host, worker, attempt)
+
+    def placed(self, first: int, count: int) -> None:
+        """See ``session.Receiver``; only futures care."""
+
+    def printed(self, message: messages.TaskOutput, body: bytes) -> None:
+        """See ``session.Receiver``."""
+        text = body.decode("utf-8", "replace")
+        index = self._index(message.index)
+        self._printed.add(index, text, message.dropped)
+        if self._channel is not None:
+            self._echo.put(self._channel, index, text)
+
+    def lose(self, error: Refusal) -> None:
+        """See ``session.Receiver``."""
+        self._lost = True
+        self._gathering.lose(error)
+
+    def _index(self, task: int) -> int:
+        return task if self._indexes is None else self._indexes[task]

@@ -1,0 +1,64 @@
+"""A run of outcomes, as it came: the bytes are kept, and read once, by whoever wants them."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from typing import Any
+
+from scattergather.client.reading import Describe, read_outcomes
+from scattergather.model.outcome import Kind
+
+VOID = 254
+"""In the kinds of a segment: this outcome is no longer the task's; ``retry`` took it."""
+
+
+class Segment:
+    """Outcomes of tasks ``first`` ...; whoever reads holds the gathering's reading lock."""
+
+    __slots__ = ("attempt", "body", "first", "host", "kinds", "number", "values", "worker")
+
+    def __init__(
+        self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
+    ) -> None:
+        self.number = -1
+        self.first = first
+        self.kinds = kinds
+        self.body = body
+        self.values: list[Any] | None = None
+        self.host = host
+        self.worker = worker
+        self.attempt = attempt
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @property
+    def flawless(self) -> bool:
+        """True when every task returned, as far as is known before reading."""
+        return self.kinds.count(Kind.RETURNED) == len(self.kinds)
+
+    def read(self, describe: Describe, label: str) -> list[Any]:
+        """The results, errors in the failed places; they are the same objects every time."""
+        if self.values is None:
+            if self.body is None:  # cancelled: there never was one
+                ends = range(self.first, self.first + len(self.kinds))
+                self.values = [_cancelled(index, label) for index in ends]
+            else:
+                values, kinds = read_outcomes(
+                    self.kinds, self.body, self.first, describe, label
+                )
+                # In this order: an interrupt in between only means reading again.
+                self.kinds = kinds
+                self.values = values
+                self.body = None
+        return self.values
+
+    def without(self, index: int) -> None:
+        """The outcome of this task no longer counts."""
+        kinds = bytearray(self.kinds)
+        kinds[index - self.first] = VOID
+        self.kinds = bytes(kinds)
+
+
+def _cancelled(index: int, label: str) -> BaseException:
+    return CancelledError(f"task {index} of {label} was cancelled")

@@ -1,0 +1,399 @@
+"""One controller as this process knows it: who waits for what, and what is known of its hosts.
+
+States, each with what a new request gets::
+
+    open --shutdown()--> draining --nothing outstanding--> dying --> ended
+     |                                                       ^
+     +--die, exit, garbage, the controller's death-----------+
+
+In ``open`` requests are served; later each gets the error that says why not. Results that arrived
+stay readable in all states. What is said "reader thread" runs there and must not block.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, assert_never
+
+from scattergather.client.echo import Echo
+from scattergather.client.freezing import Shipper
+from scattergather.client.outbox import Outbox
+from scattergather.client.pipe import Pipe
+from scattergather.client.process import Log, describe_end
+from scattergather.client.waiting import Bell
+from scattergather.errors import Closed, ControllerLost, RequestError, ScatterGatherError
+from scattergather.model.snapshot import Go, HostView, JobView, Snapshot
+from scattergather.wire import messages
+
+GO_SECONDS = 5.0
+DIE_SECONDS = 5.0
+CURE = "start another with spawnScatterGather()"
+
+Refusal = Callable[[], ScatterGatherError]
+
+
+class Receiver(Protocol):
+    """Takes what comes for one job. Reader thread."""
+
+    @property
+    def busy(self) -> bool:
+        """Something is outstanding."""
+
+    @property
+    def done(self) -> bool:
+        """Nothing more will come, and the controller may forget the job."""
+
+    def outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
+        """Final outcomes came."""
+
+    def dropped(self, first: int, count: int) -> None:
+        """These tasks were cancelled."""
+
+    def placed(self, first: int, count: int) -> None:
+        """These tasks went to a pool."""
+
+    def printed(self, message: messages.TaskOutput, body: bytes) -> None:
+        """A task printed something."""
+
+    def lose(self, error: Refusal) -> None:
+        """Nothing more will come, because of this."""
+
+
+class Call:
+    """A numbered call; whoever made it waits for the answer."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.bell = Bell()
+        self.answer: messages.Answer | None = None
+        self.outcomes: list[tuple[messages.EverywhereOutcome, bytes]] = []
+
+
+class Session:
+    """See the module. Any thread, but for what is said to be the reader's.
+
+    Args:
+        hosts: what was asked for.
+        pipe: builds the pipe to a controller: ``pipe(outbox, listener)``.
+        log: the controller's log.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[messages.HostSpec],
+        pipe: Callable[[Outbox, Session], Pipe],
+        log: Log,
+    ) -> None:
+        self.hosts = tuple(hosts)
+        self.log = log
+        self.outbox = Outbox()
+        self.shipper = Shipper(self.outbox)
+        self.echo = Echo()
+        self.bell = Bell()
+        self.receivers: dict[messages.JobId, Receiver] = {}
+        self.go: Go | None = None
+        self.status: messages.Status | None = None
+        self.sources: list[str] = []
+        self.finished_tasks = 0
+        self.failed_tasks = 0
+        self.ended = False
+        self.draining = False
+        self._refusal: Refusal | None = None
+        self._dying = False
+        self._running = False
+        self._start_error: Exception | None = None
+        self._calls: dict[int, Call] = {}
+        self._numbers = iter(range(1, 1 << 62))
+        self._begun = time.monotonic()
+        self._process = os.getpid()
+        self.pipe = pipe(self.outbox, self)
+
+    # ---- begin and end ---------------------------------------------------------------------------
+
+    def open(self, first: messages.Spawn) -> None:
+        """The controller runs; its first message is queued.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        self.outbox.send(first)
+        self.pipe.open()
+        self.bell.wait(lambda: self._running or self.ended)
+        if self._start_error is not None:
+            raise self._start_error
+
+    def check(self) -> None:
+        """Raises what a new request gets, unless it is served.
+
+        Raises:
+            Closed: shut down, told to die, or a copy made by fork.
+            ControllerLost: the controller died.
+        """
+        if self._refusal is not None:
+            raise self._refusal()
+
+    def abandon(self) -> None:
+        """In a copy of this process made by fork: everything is refused, nothing is ended."""
+        self._refusal = _closed(
+            "this client was copied by fork and works only in the process that made it "
+            f"(pid {self._process}); start another here with spawnScatterGather()"
+        )
+        self.ended = True
+        self.pipe.abandon()
+
+    def drain(self, why: str) -> None:
+        """No new requests; the controller ends when nothing is outstanding."""
+        if self._refusal is None:
+            self._refusal = _closed(why)
+        self.draining = True
+        self.end_if_idle()
+
+    def end_if_idle(self) -> None:
+        """If draining and nothing is outstanding, the controller is told to end."""
+        if self.draining and not self._dying and not self.busy:
+            self._dying = True
+            self.outbox.send(messages.Command(call=0, word="die"))
+
+    def die(self, why: str) -> None:
+        """The controller ends at once and is gone when this returns; what is outstanding gets
+        ``Closed``."""
+        if self._refusal is None:
+            self._refusal = _closed(why)
+        self._dying = True
+        self.outbox.send(messages.Command(call=0, word="die"))
+        self.wait_ended(DIE_SECONDS)
+
+    def wait_ended(self, timeout: float) -> None:
+        """Block until the controller is gone; after ``timeout`` seconds it is killed."""
+        if not self.bell.wait(lambda: self.ended, timeout):
+            self.pipe.hang_up()
+            self.bell.wait(lambda: self.ended, timeout)
+
+    def exit(self) -> None:
+        """The interpreter ends: so does the controller."""
+        if self.ended:
+            return
+        self._refusal = self._refusal or _closed("the interpreter is exiting")
+        self._dying = True
+        self.pipe.hang_up()
+        self.pipe.reader.join(1.0)
+
+    @property
+    def busy(self) -> bool:
+        """Something is outstanding."""
+        return any(receiver.busy for receiver in list(self.receivers.values()))
+
+    # ---- requests ----------------------------------------------------------------------------------
+
+    def new_job(self) -> messages.JobId:
+        """An id for a job."""
+        return secrets.token_bytes(16)
+
+    def call(
+        self,
+        make: Callable[[int], messages.CancelTasks | messages.Command | messages.RunEverywhere],
+        *body: bytes,
+        timeout: float | None = None,
+    ) -> Call:
+        """Send a numbered call and wait for its answer.
+
+        Raises:
+            RequestError: the controller refused; the sentence is its own.
+            ControllerLost, Closed: it ended meanwhile.
+            TimeoutError: no answer in ``timeout`` seconds.
+        """
+        self._alive()
+        call = Call(next(self._numbers))
+        self._calls[call.number] = call
+        try:
+            self.outbox.send(make(call.number), *body)
+            if not call.bell.wait(lambda: call.answer is not None or self.ended, timeout):
+                raise TimeoutError(f"the controller did not answer in {timeout} s")
+        finally:
+            self._calls.pop(call.number, None)
+        if call.answer is None:
+            self._alive()
+        elif call.answer.error:
+            raise RequestError(call.answer.error)
+        return call
+
+    def _alive(self) -> None:
+        if self.ended and self._refusal is not None:
+            raise self._refusal()
+
+    def wait_go(self, timeout: float | None) -> Go | None:
+        """The go value: from the controller, or after five seconds what is known by then. None
+        when ``timeout`` is over first."""
+        left = self._begun + GO_SECONDS + 1.0 - time.monotonic()
+        late = timeout is None or timeout >= left
+        self.bell.wait(lambda: self.go or self.ended, left if late else timeout)
+        if self.go is None and self.ended:
+            self._alive()
+        if self.go is None and late:
+            hosts = self.snapshot().hosts
+            self.go = Go(hosts=hosts, workers=sum(host.workers for host in hosts))
+        return self.go
+
+    # ---- the pipe: reader thread -----------------------------------------------------------------
+
+    def started(self, process: subprocess.Popen[bytes] | None, error: Exception | None) -> None:
+        """See ``pipe.Listener``."""
+        self._start_error = error
+        self._running = error is None
+        self.bell.ring()
+
+    def received(self, head: bytes, body: bytes) -> None:
+        """See ``pipe.Listener``."""
+        message = messages.read_to_client(head)
+        match message:
+            case messages.TaskOutcomes():
+                self._to(message.job, lambda job: job.outcomes(message, body))
+            case messages.Placed():
+                self._to(message.job, lambda job: job.placed(message.first, message.count))
+            case messages.TasksCancelled():
+                self._to(message.job, lambda job: job.dropped(message.first, message.count))
+            case messages.TaskOutput():
+                self._to(message.job, lambda job: job.printed(message, body))
+            case messages.Status():
+                self.status = message
+            case messages.GoReady():
+                hosts = tuple(map(_view, message.hosts))
+                up = sum(host.workers for host in hosts if host.state == "up")
+                self.go = Go(hosts=hosts, workers=up)
+                self.bell.ring()
+            case messages.EverywhereOutcome():
+                if (call := self._calls.get(message.call)) is not None:
+                    call.outcomes.append((message, body))
+            case messages.Answer():
+                if (call := self._calls.get(message.call)) is not None:
+                    call.answer = message
+                    call.bell.ring()
+            case messages.Notice():
+                self.echo.notice(message.text)
+            case _:
+                assert_never(message)
+
+    def _to(self, job: messages.JobId, tell: Callable[[Receiver], None]) -> None:
+        receiver = self.receivers.get(job)
+        if receiver is None:
+            return
+        tell(receiver)
+        if receiver.done:
+            self.forget(job)
+        elif self.draining and not receiver.busy:
+            self.end_if_idle()
+
+    def forget(self, job: messages.JobId) -> None:
+        """Nothing more of a job is needed. Any thread."""
+        if self.receivers.pop(job, None) is not None and not self.ended:
+            self.outbox.send(messages.ForgetJob(job=job))
+        self.end_if_idle()
+
+    def gone(self, status: int | None) -> None:
+        """See ``pipe.Listener``: whatever is outstanding hears it."""
+        if self._refusal is None or not self._dying:
+            self._refusal = self._loss(status)
+        self.ended = True
+        for receiver in list(self.receivers.values()):
+            receiver.lose(self._refusal)
+        self.receivers.clear()
+        for call in list(self._calls.values()):
+            call.bell.ring()
+        self.echo.close()
+        self.log.close()
+        self.bell.ring()
+
+    def _loss(self, status: int | None) -> Refusal:
+        lines = self.log.tail()
+        message = f"the controller died ({describe_end(status)}); what had arrived stays readable; "
+        message += CURE
+        if lines:
+            message += "\nThe last lines of its log:\n" + "\n".join("    " + each for each in lines)
+        elif self.log.path:
+            message += f"\nIts log: {self.log.path}"
+        return lambda: ControllerLost(message, status=status, log=lines)
+
+    # ---- what is known -------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are, as far as is known; at least 1."""
+        hosts = self.status.hosts if self.status is not None else ()
+        known = sum(host.workers for host in hosts if host.state == "up")
+        return known or (self.go.workers if self.go is not None else 0) or 1
+
+    def services(self) -> set[str] | None:
+        """The services of all hosts that are up; None before every host has answered."""
+        if self.go is None:
+            return None
+        hosts = self.status.hosts if self.status is not None else ()
+        return {
+            name
+            for host in (*self.go.hosts, *hosts)
+            if host.state == "up"
+            for name in host.services
+        }
+
+    def snapshot(self) -> Snapshot:
+        """What the controller pushed last."""
+        status = self.status
+        if status is None:
+            hosts = self.go.hosts if self.go is not None else tuple(map(_expected, self.hosts))
+            return Snapshot(hosts=hosts)
+        return Snapshot(
+            hosts=tuple(map(_view, status.hosts)),
+            jobs=tuple(
+                JobView(
+                    name=job.name,
+                    total=job.total,
+                    queued=job.queued,
+                    running=job.running,
+                    done=job.done,
+                    failed=job.failed,
+                    cancelled=job.cancelled,
+                    rate=job.rate,
+                )
+                for job in status.jobs
+            ),
+            controller_pid=status.controller_pid,
+            uptime=status.uptime,
+            rerun=status.rerun,
+            held=status.held,
+        )
+
+    def state_of(self, job: messages.JobId) -> messages.JobState | None:
+        """What the controller last said of a job."""
+        for state in self.status.jobs if self.status is not None else ():
+            if state.job == job:
+                return state
+        return None
+
+
+def _view(host: messages.HostState) -> HostView:
+    return HostView(
+        name=host.name,
+        state=host.state,
+        workers=host.workers,
+        busy=host.busy,
+        queued=host.queued,
+        done=host.done,
+        python=host.python,
+        version=host.version,
+        services=host.services,
+        why=host.why,
+        round_trip=host.round_trip,
+        memory=host.memory,
+    )
+
+
+def _expected(host: messages.HostSpec) -> HostView:
+    return HostView(name=host.name, state="connecting", workers=host.workers)
+
+
+def _closed(message: str) -> Refusal:
+    return lambda: Closed(message)
+

@@ -1,0 +1,134 @@
+"""What a running task may call: ``from scattergather import inside``.
+
+``submit`` and ``map`` run further calls on the same cluster; a task that waits for them lends its
+place to others, so that nested calls never starve. ``where`` says where the task runs.
+
+Everything here works inside a task only, from any of its threads. The worker joins it to itself by
+``join``; at home the same import works and each call says why it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scattergather.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where a task runs: ``worker`` is the process id, ``index`` its place in ``job``."""
+
+    host: str
+    worker: int
+    job: str
+    index: int
+    attempt: int
+
+
+class Hook(Protocol):
+    """The worker, as a task sees it."""
+
+    def where(self) -> Where:
+        """Where the task now running runs; RequestError if there is none."""
+
+    def submit(self, function: Callable[..., Any] | str, args: Any, kwargs: Any) -> int:
+        """Send a call; returns its ticket."""
+
+    def settled(self, ticket: int, timeout: float | None) -> bool:
+        """True once the outcome is here; waits so many seconds for it, for ever with None."""
+
+    def outcome(self, ticket: int) -> tuple[Any, BaseException | None]:
+        """Result or error of a settled ticket, which is forgotten."""
+
+    def running(self) -> bool:
+        """True while a task runs."""
+
+
+_hook: Hook | None = None
+
+
+def join(hook: Hook | None) -> None:
+    """This process is a worker, and ``hook`` is how its tasks reach it."""
+    global _hook
+    _hook = hook
+
+
+def _joined() -> Hook:
+    if _hook is None or not _hook.running():
+        raise RequestError(
+            "scattergather.inside works in a running task only; "
+            "in the notebook use the client that spawnScatterGather returned."
+        )
+    return _hook
+
+
+class NestedFuture:
+    """A call that a task submitted. Its outcome is delivered to this task only."""
+
+    def __init__(self, ticket: int) -> None:
+        self._ticket = ticket
+        self._outcome: tuple[Any, BaseException | None] | None = None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the call returned, or raises what it raised.
+
+        Raises:
+            TimeoutError: it took longer than ``timeout`` seconds; it goes on.
+        """
+        value, error = self._settled(timeout)
+        if error is not None:
+            raise error
+        return value
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised, or None.
+
+        Raises:
+            TimeoutError: it took longer than ``timeout`` seconds; it goes on.
+        """
+        return self._settled(timeout)[1]
+
+    def done(self) -> bool:
+        """True once the outcome is here; does not wait."""
+        return self._outcome is not None or _joined().settled(self._ticket, 0.0)
+
+    def _settled(self, timeout: float | None) -> tuple[Any, BaseException | None]:
+        if self._outcome is None:
+            hook = _joined()
+            if not hook.settled(self._ticket, timeout):
+                raise TimeoutError(f"The nested call has no result after {timeout} s; it goes on.")
+            self._outcome = hook.outcome(self._ticket)
+        return self._outcome
+
+    def __reduce__(self) -> Any:
+        raise TypeError("A NestedFuture belongs to its task: return its result() instead.")
+
+    def __repr__(self) -> str:
+        state = "waiting" if self._outcome is None else "done"
+        return f"<NestedFuture {self._ticket} {state}>"
+
+
+def submit(function: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> NestedFuture:
+    """Call ``function(*args, **kwargs)`` somewhere on the cluster; a string names a service."""
+    return NestedFuture(_joined().submit(function, args, kwargs))
+
+
+def map(function: Callable[..., Any] | str, iterable: Iterable[Any]) -> Iterator[Any]:
+    """Call ``function`` on each element on the cluster; results come in order.
+
+    All calls are submitted at once; the first one that raised raises here, at its place.
+    """
+    futures = [submit(function, each) for each in iterable]
+    return (future.result() for future in futures)
+
+
+def where() -> Where:
+    """Where this task runs."""
+    return _joined().where()
+
+
+def running() -> bool:
+    """True in a task, False at home."""
+    return _hook is not None and _hook.running()

@@ -1,0 +1,141 @@
+"""Foolscap's connection object, with pieces, and timers that keep their word.
+
+A remote call passes some ten objects on each side. A piece is a sequence of its own on the same
+wire, in Foolscap's own notation: ``OPEN "piece" <bytes> CLOSE``. Measured on loopback: a round trip
+of two small pieces takes 0.22 ms of both ends together, of two calls 0.55 ms; large ones move
+230 MB/s. Nothing larger than a piece is taken, and nothing but bytes inside one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from foolscap import banana, broker
+from foolscap.slicer import BaseUnslicer
+from foolscap.tokens import CLOSE, OPEN, STRING, BananaError
+from twisted.internet import error
+from twisted.internet import reactor as the_reactor
+from twisted.python.failure import Failure
+
+from scattergather.link.piece import HEAD, Piece, pack, unpack
+from scattergather.link.stream import PIECE_BYTES
+
+LONGEST = HEAD.size + PIECE_BYTES
+OPENING = b"\x05" + STRING + b"piece"
+EPSILON = 0.05
+
+reactor: Any = the_reactor
+"""The global one: Foolscap knows no other."""
+
+
+class _PieceUnslicer(BaseUnslicer):  # type: ignore[misc]  # foolscap is untyped
+    """Takes one byte string, not longer than a piece."""
+
+    data: bytes | None = None
+
+    def checkToken(self, typebyte: bytes, size: int) -> None:
+        if typebyte != STRING or size > LONGEST or self.data is not None:
+            raise BananaError("a piece holds one byte string")
+
+    def receiveChild(self, token: Any, ready_deferred: Any = None) -> None:
+        self.data = token
+
+    def receiveClose(self) -> tuple[Any, None]:
+        return self, None
+
+
+class _RootUnslicer(broker.PBRootUnslicer):  # type: ignore[misc]  # foolscap is untyped
+    topRegistries = [{**broker.PBTopRegistry, ("piece",): _PieceUnslicer}]  # noqa: RUF012
+
+    def receiveChild(self, token: Any, ready_deferred: Any = None) -> None:
+        if type(token) is _PieceUnslicer:
+            self.broker.piece_received(token.data or b"")
+        else:
+            broker.PBRootUnslicer.receiveChild(self, token, ready_deferred)
+
+
+class LinkBroker(broker.Broker):  # type: ignore[misc]  # foolscap is untyped
+    """One connection of two Tubs.
+
+    Attributes:
+        lines: who takes the pieces of a session, by its id.
+    """
+
+    unslicerClass = _RootUnslicer
+    requireSchema = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        broker.Broker.__init__(self, *args, **kwargs)
+        self.lines: dict[bytes, Callable[[Piece], None]] = {}
+
+    def carry(self, session: bytes, piece: Piece) -> None:
+        """Send a piece; silent when the connection is gone."""
+        if self.disconnected:
+            return
+        head, data = pack(session, piece)
+        number = _base128(self.openCount)
+        self.openCount += 1
+        size = _base128(len(head) + len(data))
+        self.transport.write(
+            b"".join((number, OPEN, OPENING, size, STRING, head, data, number, CLOSE))
+        )
+
+    def piece_received(self, data: bytes) -> None:
+        """A piece arrived; one of a session that is not ours (any more) is nobody's."""
+        try:
+            session, piece = unpack(data)
+        except ValueError as broken:
+            raise BananaError(str(broken)) from broken
+        line = self.lines.get(session)
+        if line is not None:
+            line(piece)
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once, whatever is under way."""
+        if not self.disconnected:
+            self.shutdown(Failure(error.ConnectionLost(reason)))
+        self.transport.abortConnection()
+
+    # Foolscap looks once a timeout, so a dead peer may go unnoticed for nearly two of them.
+
+    def keepaliveTimerFired(self) -> None:
+        """Provoke an answer if nothing came for ``keepaliveTimeout``."""
+        left = self._left_of(self.keepaliveTimeout)
+        if left <= 0:
+            self.sendPING()
+            left = self.keepaliveTimeout
+        self.keepaliveTimer = reactor.callLater(left + EPSILON, self.keepaliveTimerFired)
+
+    def disconnectTimerFired(self) -> None:
+        """Drop the connection if nothing came for ``disconnectTimeout``."""
+        self.disconnectTimer = None
+        left = self._left_of(self.disconnectTimeout)
+        if left <= 0:
+            self.connectionTimedOut()
+        else:
+            self.disconnectTimer = reactor.callLater(left + EPSILON, self.disconnectTimerFired)
+
+    def _left_of(self, timeout: float) -> float:
+        idle: float = banana.time.time() - self.dataLastReceivedAt
+        return timeout - idle
+
+
+class Monotonic:
+    """Stands in for the module ``time`` in ``foolscap.banana``.
+
+    Foolscap judges by the wall clock whether a peer is alive: after a step back it never drops a
+    dead one, after a step forward it drops every live one.
+    """
+
+    time = staticmethod(time.monotonic)
+
+
+def _base128(number: int) -> bytes:
+    digits = bytearray()
+    while number >= 128:
+        digits.append(number & 127)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)

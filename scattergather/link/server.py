@@ -1,0 +1,254 @@
+"""A daemon's view of its controllers: one Tub, one gate, one session for each.
+
+A controller whose link broke has the grace to come back to its session; then the session is closed
+and its workers die. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from foolscap.api import Referenceable
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+import scattergather
+from scattergather.link import remote
+from scattergather.link.doorkeeper import Doorkeeper
+from scattergather.link.gate import Key, Keys
+from scattergather.link.line import Line
+from scattergather.link.seams import Pool, Session
+from scattergather.link.sentences import mismatch
+from scattergather.link.tub import make_tub
+from scattergather.settings.furl import Furl
+from scattergather.settings.identity import Identity, secret_name
+from scattergather.wire import messages
+
+OWNER = "owner"
+MOST_GUESTS = 64
+STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Who is there now, and how many were turned away at the gate so far."""
+
+    sessions: int
+    connections: int
+    unproved: int
+    refused: int
+
+
+class LinkServer:
+    """Lets controllers join a pool over the network.
+
+    Args:
+        pool: what they join.
+        identity: the key and the secret name of the pool.
+        interface: the address to listen on.
+        advertise: ``host:port`` that FURLs name, if it is not the one to listen on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        pool: Pool,
+        identity: Identity,
+        *,
+        interface: str = "127.0.0.1",
+        port: int = 0,
+        advertise: str = "",
+    ) -> None:
+        self.reactor = reactor
+        self.pool = pool
+        self.guests: dict[bytes, _Guest] = {}
+        self._identity = identity
+        self._where = (interface, port)
+        self._advertise = advertise
+        self._keys = Keys()
+        self._doors: dict[str, tuple[Key, _FrontDoor]] = {}
+        self._keeper = Doorkeeper(reactor, self._keys)
+        self._tub = make_tub(identity.key)
+        self._furl: Furl | None = None
+        self._counter = itertools.count(1)
+
+    @property
+    def furl(self) -> Furl:
+        """The owner's FURL; a secret. Only after ``start``."""
+        if self._furl is None:
+            raise RuntimeError("the server was not started")
+        return self._furl
+
+    def start(self) -> Furl:
+        """Listen, and let the owner in.
+
+        Raises:
+            twisted.internet.error.CannotListenError: the port is taken, or the address not ours.
+        """
+        interface, port = self._where
+        port = self._keeper.open(interface, port)
+        shown = f"[{interface}]" if ":" in interface else interface
+        self._tub.setLocation(f"tcp:{self._advertise or f'{shown}:{port}'}")
+        self._tub.startService()
+        self._tub.listenOn(self._keeper)
+        self._furl = self.invite(OWNER, self._identity.name)
+        return self._furl
+
+    def invite(self, who: str, name: str = "") -> Furl:
+        """A FURL for one more user, who can be told from the others and shut out again."""
+        if who in self._doors:
+            raise ValueError(f"{who!r} is invited already")
+        door = _FrontDoor(self, who)
+        name = name or secret_name()
+        furl = Furl.parse(self._tub.registerReference(door, name))
+        self._doors[who] = (self._keys.add(name, who), door)
+        return furl
+
+    def revoke(self, who: str) -> None:
+        """The FURL of this user opens nothing any more; what he has open ends now."""
+        key, door = self._doors.pop(who)
+        self._tub.unregisterReference(door)
+        for guest in [guest for guest in self.guests.values() if guest.who == who]:
+            guest.end("the FURL was revoked")
+        self._keys.revoke(key.id)
+
+    def stop(self) -> Deferred[None]:
+        """Every controller is told, every session closed; fires a second later at the latest."""
+        for guest in list(self.guests.values()):
+            guest.dismiss("the pool stops")
+        stopping: Deferred[Any] = self._tub.stopService()
+        return stopping.addTimeout(STOP_SECONDS, self.reactor).addBoth(lambda _: None)
+
+    def hello(self, who: str, said: bytes, back: Any) -> remote.Welcome | remote.Refusal:
+        """What a controller's hello is answered with."""
+        theirs = remote.read_versions(said)
+        if theirs.protocol != messages.PROTOCOL:
+            return self._refusal(mismatch(theirs, "this controller", "that pool"))
+        greeting = remote.read_greeting(said)
+        if not greeting.session:
+            return self._welcome(0)
+        guest = self.guests.get(greeting.session)
+        if guest is not None and guest.who != who:
+            guest = None
+        if greeting.received != remote.NEW:
+            if guest is None:
+                return self._refusal("it does not know this session", unknown=True)
+        elif guest is not None or len(greeting.session) != remote.SESSION_BYTES:
+            return self._refusal("a session needs a new id of 16 bytes")
+        elif len(self.guests) >= MOST_GUESTS:
+            return self._refusal(f"the pool has {MOST_GUESTS} controllers already")
+        else:
+            guest = self.guests[greeting.session] = _Guest(self, who, greeting)
+        guest.connect(back, max(greeting.received, 0))
+        return self._welcome(guest.line.received)
+
+    def statistics(self) -> Statistics:
+        """Who is there."""
+        return Statistics(
+            sessions=len(self.guests),
+            connections=self._keeper.connections,
+            unproved=self._keeper.unproved,
+            refused=self._keeper.refused,
+        )
+
+    def number(self) -> int:
+        """A number for a guest, for the log."""
+        return next(self._counter)
+
+    def _welcome(self, received: int) -> remote.Welcome:
+        return remote.Welcome(
+            protocol=messages.PROTOCOL,
+            version=scattergather.__version__,
+            facts=self.pool.facts(),
+            received=received,
+        )
+
+    def _refusal(self, reason: str, *, unknown: bool = False) -> remote.Refusal:
+        return remote.Refusal(
+            protocol=messages.PROTOCOL,
+            version=scattergather.__version__,
+            reason=reason,
+            unknown=unknown,
+        )
+
+
+@implementer(remote.RIPool)
+class _FrontDoor(Referenceable):  # type: ignore[misc]  # foolscap is untyped
+    """What a controller may call on us; one for each user."""
+
+    def __init__(self, server: LinkServer, who: str) -> None:
+        self._server = server
+        self._who = who
+
+    def remote_hello(self, greeting: bytes, back: Any) -> bytes:
+        return remote.encode(self._server.hello(self._who, greeting, back))
+
+    def remote_goodbye(self, session: bytes, reason: bytes) -> None:
+        guest = self._server.guests.get(session)
+        if guest is not None and guest.who == self._who:
+            guest.end(reason.decode(errors="replace"))
+
+
+class _Guest:
+    """One controller's session; the ``seams.Peer`` that the pool sends to."""
+
+    def __init__(self, server: LinkServer, who: str, greeting: remote.Greeting) -> None:
+        self.who = who
+        self.line = Line(server.reactor, greeting.session, self._received, self.end)
+        self._server = server
+        self._back: Any = None
+        self._session: Session | None = None
+        self._greeting = greeting
+        self._name = f"{greeting.controller or 'a controller'} #{server.number()}"
+
+    def connect(self, back: Any, received: int) -> None:
+        """The controller is there, for the first time or again."""
+        self._back = back
+        carrier = back.tracker.broker
+        self.line.expect(carrier)
+        back.notifyOnDisconnect(self.line.detach, carrier, "the connection broke")
+        self.line.attach(received)
+        if self._session is None:
+            self._session = self._server.pool.open(
+                self, controller=self._name, workers=self._greeting.workers
+            )
+
+    def send(self, message: messages.FromPool, body: bytes = b"") -> None:
+        """Pass a message up to the controller."""
+        self.line.offer(messages.encode(message), body)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the controller has not acknowledged."""
+        return self.line.waiting
+
+    def _received(self, head: bytes, body: bytes) -> None:
+        if self._session is None:
+            return
+        try:
+            self._session.receive(messages.read_to_pool(head), body)
+        except msgspec.MsgspecError as error:
+            self.dismiss(f"the pool did not understand a message: {error}")
+        except Exception:
+            self._server.log.failure("{name}: a message could not be handled", name=self._name)
+            self.dismiss("the pool failed on a message; its log says how")
+
+    def dismiss(self, reason: str) -> None:
+        """End the session and tell the controller."""
+        if self._back is not None:
+            self._back.callRemoteOnly("goodbye", self.line.session, reason.encode()[:1000])
+        self.end(reason)
+
+    def end(self, reason: str) -> None:
+        """End the session."""
+        if self._server.guests.pop(self.line.session, None) is None:
+            return
+        self.line.close()
+        if self._session is not None:
+            self._session.close(reason)

@@ -1,0 +1,143 @@
+"""The named hosts of this user, and the pools of this machine.
+
+``hosts.toml`` in the settings folder, readable by its owner only::
+
+    [hosts.alpha]
+    furl = "pb://..."
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from scattergather.errors import BadRequest, UnknownName
+from scattergather.settings import paths, private
+from scattergather.settings.furl import Furl
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+LOOPBACK = frozenset({"localhost", "::1", "ip6-localhost"})
+
+
+class Hosts:
+    """Names and FURLs, as they are on disk; ``add`` and ``remove`` write at once."""
+
+    def __init__(self, file: Path, furls: dict[str, Furl]) -> None:
+        self._file = file
+        self._furls = furls
+
+    @classmethod
+    def load(cls, file: Path | None = None) -> Hosts:
+        """The hosts stored on this machine.
+
+        Raises:
+            NotPrivate: others can read the file.
+            BadRequest: the file is broken.
+        """
+        file = file or paths.config() / "hosts.toml"
+        data = private.read(file)
+        if data is None:
+            return cls(file, {})
+        try:
+            entries = tomllib.loads(data.decode()).get("hosts", {})
+            furls = {str(name): Furl.parse(entry["furl"]) for name, entry in entries.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = error if isinstance(error, BadRequest | tomllib.TOMLDecodeError) else "no furl"
+            raise BadRequest(f"{file} is not a list of hosts: {what}") from error
+        return cls(file, furls)
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._furls)
+
+    def furl(self, name: str) -> Furl:
+        """The FURL of a host.
+
+        Raises:
+            UnknownName: there is none of that name; the known ones are listed.
+        """
+        try:
+            return self._furls[name]
+        except KeyError:
+            raise UnknownName(f"no host is called {name!r}; {self.known()}") from None
+
+    def known(self) -> str:
+        """The names in a phrase, with the command that adds one."""
+        if not self._furls:
+            return "no host is stored yet: scattergather hosts add NAME"
+        return "known hosts: " + ", ".join(self.names())
+
+    def by_address(self, host: str, port: int) -> tuple[str, Furl] | None:
+        """Name and FURL of the host stored with this address; all loopback names are one."""
+        for name in self.names():
+            if listens_at(self._furls[name], host, port):
+                return name, self._furls[name]
+        return None
+
+    def add(self, name: str, furl: Furl) -> bool:
+        """Store a host, in place of an older one of that name; False if it was there as it is."""
+        if not NAME.fullmatch(name) or name == "local":
+            raise BadRequest(
+                f"{name!r} cannot be the name of a host: letters, digits, dots, dashes, "
+                "not 'local', which means this machine"
+            )
+        if self._furls.get(name) == furl:
+            return False
+        self._furls[name] = furl
+        self._write()
+        return True
+
+    def remove(self, name: str) -> None:
+        """Forget a host.
+
+        Raises:
+            UnknownName: there is none of that name.
+        """
+        self.furl(name)
+        del self._furls[name]
+        self._write()
+
+    def _write(self) -> None:
+        private.folder(self._file.parent)
+        parts = [f'[hosts."{name}"]\nfurl = "{self._furls[name].text}"\n' for name in self.names()]
+        private.write(self._file, "\n".join(parts).encode())
+
+
+def listens_at(furl: Furl, host: str, port: int) -> bool:
+    """True if one of the FURL's hints is this address."""
+    return (_plain(host), port) in {(_plain(each), number) for each, number in furl.addresses}
+
+
+def is_loopback(host: str) -> bool:
+    """True for the names and addresses by which this machine calls itself."""
+    return _plain(host) == "127.0.0.1"
+
+
+def own_pools() -> Iterator[tuple[Path, Furl]]:
+    """The FURL files of the pools that this user has run on this machine.
+
+    What cannot be read is left out: it is not ours, or being written.
+    """
+    folder = paths.pools()
+    for file in sorted(folder.glob("*/furl")):
+        try:
+            data = private.read(file)
+            if data is not None:
+                yield file, Furl.parse(data.decode())
+        except (BadRequest, UnicodeDecodeError):
+            continue
+
+
+def own_pool(port: int) -> Furl | None:
+    """The FURL of this user's pool that listens at this port of this machine."""
+    for _, furl in own_pools():
+        if any(number == port for _, number in furl.addresses):
+            return furl
+    return None
+
+
+def _plain(host: str) -> str:
+    host = host.lower().rstrip(".").strip("[]")
+    return "127.0.0.1" if host in LOOPBACK or host.startswith("127.") else host

@@ -1,0 +1,102 @@
+"""The key and the secret name of a pool: the same after every restart, so its FURL is.
+
+A pool's folder holds ``key`` (certificate and private key, PEM), ``furl`` (one line, the secret
+name in it) and ``lock`` (held while the pool runs: two pools with one key would pass for one).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scattergather.errors import BadRequest
+from scattergather.settings import private
+from scattergather.settings.furl import Furl
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+NAME_LENGTH = 32
+"""160 bits."""
+
+
+class Taken(BadRequest):
+    """Another pool runs with this folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a pool is known by. ``key`` and ``name`` are secrets."""
+
+    folder: Path
+    key: bytes = field(repr=False)
+    name: str = field(repr=False)
+    lock: int = -1
+
+    @property
+    def furl_file(self) -> Path:
+        """Where the FURL of the pool is kept."""
+        return self.folder / "furl"
+
+    def release(self) -> None:
+        """Others may take it now; the end of this process does the same."""
+        os.close(self.lock)
+
+
+def secret_name() -> str:
+    """A new name that nobody can guess."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(NAME_LENGTH))
+
+
+def take(folder: Path, new_key: Callable[[], bytes]) -> Identity:
+    """The identity kept in ``folder``, made now if there is none; ours until this process ends.
+
+    Raises:
+        NotPrivate: others can read what is there.
+        Taken: a running pool has it.
+    """
+    private.folder(folder)
+    lock = _lock(folder)
+    try:
+        key = private.read(folder / "key")
+        kept = private.read(folder / "furl")
+        if key is None:
+            key, kept = new_key(), None
+            private.write(folder / "key", key)
+        name = Furl.parse(kept.decode()).name if kept else secret_name()
+    except BaseException as error:
+        os.close(lock)
+        if isinstance(error, private.NotPrivate) or not isinstance(error, ValueError):
+            raise
+        broken = folder / "furl"
+        raise BadRequest(f"{broken} holds no FURL: {error}. Delete it to get a new one") from error
+    return Identity(folder, key, name, lock)
+
+
+def take_any(folder: Path, new_key: Callable[[], bytes]) -> Identity:
+    """As ``take``, of the first of ``folder``, ``folder.2``, ``folder.3``, ... that is free."""
+    for number in range(1, 1000):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}.{number}")
+        try:
+            return take(candidate, new_key)
+        except Taken:
+            continue
+    raise Taken(f"a thousand pools run in {folder.parent}")
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor that holds the lock for as long as it is open."""
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 20).decode(errors="replace")
+        os.close(fd)
+        known = f" (process {holder})" if re.fullmatch("[0-9]+", holder) else ""
+        raise Taken(f"a pool{known} already runs with the folder {folder}") from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d" % os.getpid(), 0)
+    return fd

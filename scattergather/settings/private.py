@@ -1,0 +1,85 @@
+"""Files and folders that nobody else can read, from their first byte on.
+
+A secret is created with its final mode and never widened: a file that is opened first and
+restricted afterwards is readable in between. It is written beside its place and renamed into it,
+so a reader sees the old one or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from scattergather.errors import BadRequest
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+LONGEST = 1 << 20
+
+
+class NotPrivate(BadRequest):
+    """A secret lies where others can read or replace it; nothing is started with it."""
+
+
+def folder(path: Path) -> Path:
+    """The folder exists, is ours, and others cannot enter it.
+
+    Raises:
+        NotPrivate: it is somebody else's, or open to others.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+    _check(path.stat(), path, "folder", "0700")
+    return path
+
+
+def read(path: Path) -> bytes | None:
+    """What the file holds, or None if there is none.
+
+    Raises:
+        NotPrivate: others can read it, it is not ours, or it is no plain file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise NotPrivate(f"{path} cannot be read: {error.strerror or error}") from error
+    with open(fd, "rb") as file:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise NotPrivate(f"{path} is no plain file")
+        _check(facts, path, "file", "0600")
+        return file.read(LONGEST)
+
+
+def write(path: Path, data: bytes) -> None:
+    """The file holds ``data``, with mode 0600; whoever read it before keeps the old one."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(beside, NEW, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        beside.rename(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _check(facts: os.stat_result, path: Path, kind: str, mode: str) -> None:
+    if facts.st_uid != os.geteuid():
+        raise NotPrivate(f"{path} holds secrets and belongs to another user (uid {facts.st_uid})")
+    if facts.st_mode & OTHERS:
+        raise NotPrivate(
+            f"{path} holds secrets and is open to others (mode {stat.S_IMODE(facts.st_mode):04o}): "
+            f"a {kind} must have {mode}. If nobody has read it: chmod {mode[1:]} {path}; "
+            "else delete it and let it be made anew"
+        )

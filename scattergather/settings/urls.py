@@ -1,0 +1,163 @@
+"""What a user's ``urls`` mean.
+
+None is the embedded pool. Otherwise one, or a list, of:
+
+- ``local`` or ``local:N``: the embedded pool, with N workers
+- ``pb://...``: a FURL
+- anything else with a ``/``: the path of a file that holds a FURL
+- ``("pb://host:", 12345, "/all_series", 8)``: host, port, service, how many workers; the key is
+  found by host and port among the stored hosts and the pools of this machine
+- anything else: the name of a stored host
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from scattergather.errors import BadRequest
+from scattergather.settings import private
+from scattergather.settings.furl import UNAUTHENTICATED, Furl, redacted
+from scattergather.settings.hosts import Hosts, is_loopback, own_pool
+from scattergather.wire.messages import HostSpec
+
+LOCAL = "local"
+SEED_HOST = re.compile(r"(pbu?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):?")
+SEED = '("pb://host:", 12345, "/all_series", 8)'
+FORMS = f"a FURL, 'local', the path of a FURL file, the name of a stored host, or a tuple {SEED}"
+
+
+def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
+    """The hosts that ``urls`` name, in their order.
+
+    Args:
+        urls: see the module.
+        workers: for the embedded pool, and only without ``urls``; None means one a core.
+
+    Raises:
+        BadRequest: something in ``urls`` is none of the forms; it is named, with the cure.
+        UnknownName: no host of that name is stored; the known ones are listed.
+    """
+    if workers is not None:
+        if urls is not None:
+            raise BadRequest("workers= is for the embedded pool: with urls, say 'local:N' there")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+            raise BadRequest(f"workers= must be a whole number of at least 1, not {workers!r}")
+    if urls is None:
+        return (HostSpec(name=LOCAL, workers=workers or 0),)
+    specs: list[HostSpec] = []
+    for place, url in _each(urls):
+        spec = _resolve_one(url, place)
+        for other in specs:
+            if spec.furl == other.furl:
+                raise BadRequest(
+                    f"{place}: {spec.name!r} is the same pool as {other.name!r}; name it once, "
+                    "with the sum of the workers"
+                )
+            if spec.name == other.name:
+                raise BadRequest(f"{place}: two hosts are called {spec.name!r}")
+        specs.append(spec)
+    if not specs:
+        raise BadRequest("urls is empty: name a host, or leave urls out to use this machine")
+    return tuple(specs)
+
+
+def _each(urls: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(urls, str | Path) or _is_seed(urls):
+        yield "urls", urls
+        return
+    if isinstance(urls, dict | bytes) or not isinstance(urls, Iterable):
+        raise BadRequest(f"urls is a {type(urls).__name__}; it must be one or a list of: {FORMS}")
+    for number, url in enumerate(urls):
+        yield f"urls[{number}]", url
+
+
+def _is_seed(urls: Any) -> bool:
+    """A tuple that begins with ``pb://host:`` and a number is one host, not several."""
+    return (
+        isinstance(urls, tuple)
+        and len(urls) > 1
+        and isinstance(urls[0], str)
+        and isinstance(urls[1], int)
+    )
+
+
+def _resolve_one(url: Any, place: str) -> HostSpec:
+    if isinstance(url, tuple | list):
+        return _seed_tuple(tuple(url), place)
+    if isinstance(url, Path):
+        return _furl_file(url, place)
+    if not isinstance(url, str):
+        raise BadRequest(f"{place} is a {type(url).__name__}; it must be {FORMS}")
+    if url.startswith(("pb://", "pbu://")):
+        try:
+            furl = Furl.parse(url)
+        except BadRequest as error:
+            raise BadRequest(f"{place}: {error}") from None
+        return HostSpec(name=furl.address, furl=furl.text)
+    if url == LOCAL or url.startswith(LOCAL + ":"):
+        return _local(url, place)
+    if "/" in url:
+        return _furl_file(Path(url), place)
+    furl = Hosts.load().furl(url)
+    return HostSpec(name=url, furl=furl.text)
+
+
+def _local(url: str, place: str) -> HostSpec:
+    count = url[len(LOCAL) + 1 :]
+    if url != LOCAL and not (re.fullmatch("[0-9]{1,4}", count) and int(count)):
+        raise BadRequest(f"{place}: {url!r} must be 'local' or 'local:N', N a number of workers")
+    return HostSpec(name=LOCAL, workers=int(count or 0))
+
+
+def _furl_file(path: Path, place: str) -> HostSpec:
+    path = path.expanduser()
+    data = private.read(path)
+    if data is None:
+        raise BadRequest(f"{place}: there is no file {redacted(str(path))}; {_or_else()}")
+    try:
+        furl = Furl.parse(data.decode())
+    except (BadRequest, UnicodeDecodeError) as error:
+        raise BadRequest(f"{place}: the file {path} holds no FURL: {error}") from None
+    return HostSpec(name=furl.address, furl=furl.text)
+
+
+def _or_else() -> str:
+    return f"expected {FORMS}"
+
+
+def _seed_tuple(url: tuple[Any, ...], place: str) -> HostSpec:
+    if len(url) != 4:
+        raise BadRequest(f"{place} has {len(url)} elements; such a tuple has 4: {SEED}")
+    host, port, service, workers = url
+    match = SEED_HOST.fullmatch(host) if isinstance(host, str) else None
+    if match is None:
+        shown = redacted(repr(host)[:80])
+        raise BadRequest(f"{place}[0] is {shown}; it must be 'pb://host:', as in {SEED}")
+    if match[1] == "pbu":
+        raise BadRequest(f"{place}[0]: {UNAUTHENTICATED}")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        raise BadRequest(f"{place}[1] is {port!r}; it must be a port, from 1 to 65535")
+    if not isinstance(service, str):
+        raise BadRequest(f"{place}[2] is {service!r}; it must be a service, such as '/all_series'")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise BadRequest(f"{place}[3] is {workers!r}; it must be a number of workers, from 1 on")
+    name, furl = _key_of(match[2].strip("[]"), port, place)
+    return HostSpec(name=name, furl=furl.text, workers=workers, service=service.strip("/"))
+
+
+def _key_of(host: str, port: int, place: str) -> tuple[str, Furl]:
+    stored = Hosts.load()
+    found = stored.by_address(host, port)
+    if found is not None:
+        return found
+    own = own_pool(port) if is_loopback(host) else None
+    if own is not None:
+        return f"{host}:{port}", own
+    here = f"; or start it here: scattergather pool --port {port}" if is_loopback(host) else ""
+    raise BadRequest(
+        f"{place}: no key is stored for {host}:{port}. Get the FURL of that pool and store it: "
+        f"scattergather hosts add NAME{here}; {stored.known()}"
+    )

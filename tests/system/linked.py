@@ -1,0 +1,164 @@
+"""Two ends of a link in one process, over a real socket with TLS; the reactor has a thread."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as the_reactor
+from twisted.internet import task, threads
+from twisted.internet.defer import Deferred
+
+from scattergather.link.host import Links, RemoteHost
+from scattergather.link.seams import Peer, PoolFacts
+from scattergather.link.server import LinkServer
+from scattergather.link.tub import new_certificate
+from scattergather.settings import identity
+from scattergather.wire import messages
+
+reactor: Any = the_reactor
+SECONDS = 40
+
+
+def live(test: Callable[..., Any]) -> Callable[..., Any]:
+    """The test, a coroutine, runs in the reactor."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not reactor.running:
+            threading.Thread(target=reactor.run, args=(False,), daemon=True).start()
+
+        def begin() -> Deferred[Any]:
+            return Deferred.fromCoroutine(test(*args, **kwargs)).addTimeout(SECONDS, reactor)
+
+        return threads.blockingCallFromThread(reactor, begin)
+
+    return run
+
+
+async def pause(seconds: float) -> None:
+    await task.deferLater(reactor, seconds, lambda: None)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    end = reactor.seconds() + seconds
+    while not condition():
+        assert reactor.seconds() < end, "it did not happen"
+        await pause(0.005)
+
+
+def run(chunk: int) -> messages.Run:
+    return messages.Run(chunk=chunk, job=b"j" * 16, function="f", first=0, count=1)
+
+
+class EchoPool:
+    """Answers every Run with its body; holds the sessions that were opened."""
+
+    def __init__(self) -> None:
+        self.sessions: list[EchoSession] = []
+
+    def facts(self) -> PoolFacts:
+        return PoolFacts(
+            host="echo", workers=2, python="3.11", version="0.1.0", protocol=messages.PROTOCOL
+        )
+
+    def open(self, peer: Peer, *, controller: str, workers: int) -> EchoSession:
+        self.sessions.append(EchoSession(peer, controller, workers))
+        return self.sessions[-1]
+
+
+class EchoSession:
+    def __init__(self, peer: Peer, controller: str, workers: int) -> None:
+        self.peer, self.controller, self.workers = peer, controller, workers
+        self.closed = ""
+        self.chunks: list[int] = []
+        peer.send(messages.WorkersChanged(workers=workers or 2))
+
+    def receive(self, message: messages.ToPool, body: bytes) -> None:
+        assert isinstance(message, messages.Run)
+        self.chunks.append(message.chunk)
+        self.peer.send(messages.Outcomes(chunk=message.chunk, first=0, kinds=b"\0"), body)
+
+    def close(self, reason: str) -> None:
+        self.closed = reason
+
+
+class Ear:
+    """A listener that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.reasons: list[str] = []
+        self.outcomes: list[tuple[int, bytes]] = []
+        self.others: list[messages.FromPool] = []
+
+    def joined(self, facts: PoolFacts) -> None:
+        self.heard.append("joined")
+
+    def received(self, message: messages.FromPool, body: bytes) -> None:
+        if isinstance(message, messages.Outcomes):
+            self.outcomes.append((message.chunk, body))
+        else:
+            self.others.append(message)
+
+    def left(self, reason: str) -> None:
+        self.heard.append("left")
+        self.reasons.append(reason)
+
+    def refused(self, reason: str) -> None:
+        self.heard.append("refused")
+        self.reasons.append(reason)
+
+
+class Ends:
+    """A server with an echo pool, and hosts that join it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pool = EchoPool()
+        self.identity = identity.take(folder / "pool", new_certificate)
+        self.port = 0
+        self.server = self.serve()
+        self.links = Links(reactor, controller="test")
+
+    def serve(self) -> LinkServer:
+        self.server = LinkServer(reactor, self.pool, self.identity, port=self.port)
+        self.port = self.server.start().addresses[0][1]
+        return self.server
+
+    def host(
+        self, furl: str = "", workers: int = 0, links: Links | None = None
+    ) -> tuple[RemoteHost, Ear]:
+        spec = messages.HostSpec(name="alpha", furl=furl or self.server.furl.text, workers=workers)
+        ear = Ear()
+        return (links or self.links).host(spec, ear), ear
+
+    async def joined(
+        self, furl: str = "", workers: int = 0, links: Links | None = None
+    ) -> tuple[RemoteHost, Ear]:
+        host, ear = self.host(furl, workers, links)
+        host.start()
+        await until(lambda: ear.heard == ["joined"])
+        return host, ear
+
+    def cut(self) -> int:
+        """Break every connection that got in, without a word; how many."""
+        callers = [each for each in self.server._keeper._connected if each._inner is not None]
+        for caller in callers:
+            caller.transport.abortConnection()
+        return len(callers)
+
+    async def crash(self) -> None:
+        """What the end of the daemon's process looks like from outside."""
+        await self.server._keeper._port.stopListening()
+        for guest in list(self.server.guests.values()):
+            guest.end("crash")
+        self.cut()
+
+    async def stop(self) -> None:
+        await self.links.stop()
+        await self.server.stop()
+        self.identity.release()

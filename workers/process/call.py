@@ -1,0 +1,98 @@
+"""What a chunk calls: a function, and the circumstances of its job on this worker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scattergather.wire import messages
+from scattergather.wire.codebook import BOOK, Code
+from scattergather.wire.names import complete
+from scattergather.workers.process.registry import Services
+from scattergather.workers.process.resident import Residents
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A function that is ready to be called. ``retry_on`` are types of exceptions."""
+
+    function: Function
+    name: str
+    retry_on: tuple[type[BaseException], ...] = ()
+
+
+class Calls:
+    """Finds what chunks call. Main thread of a worker; runs code of the user."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.residents = Residents()
+        self._blobs: dict[messages.Digest, bytes] = {}
+        self._ready: dict[tuple[messages.FunctionName, int], Call] = {}
+
+    def learn(self, message: messages.Code, body: bytes) -> None:
+        """Code arrived."""
+        BOOK.add(
+            Code(
+                digest=message.digest, blob=body, needs=tuple(message.needs), python=message.python
+            )
+        )
+        self._blobs[message.digest] = body
+
+    def prepare(self, name: messages.FunctionName, version: int, retry_on: bytes = b"") -> Call:
+        """The function called ``name``, with ``__main__`` at ``version``.
+
+        Raises:
+            RequestError: it is not known here, or cannot be loaded.
+            BaseException: whatever the user's code raised while it was loaded.
+        """
+        namespace = self.residents.enter(version)
+        # By version too: a function's missing names are filled in from one version for good.
+        call = self._ready.get((name, version))
+        if call is None:
+            call = self._ready[name, version] = self._found(name, version, namespace)
+        if retry_on:
+            types = BOOK.function(retry_on)
+            return Call(function=call.function, name=call.name, retry_on=tuple(types))  # type: ignore[arg-type]
+        return call
+
+    def _found(self, name: str, version: int, namespace: dict[str, Any]) -> Call:
+        digest = messages.digest_of(name)
+        if digest is None:
+            function = self._services.find(name, namespace)
+        elif version:
+            function = self._own_copy(digest)
+            complete(function, namespace)
+        else:
+            function = BOOK.function(digest)
+        shown = getattr(function, "__qualname__", None) or type(function).__qualname__
+        if inspect.iscoroutinefunction(function):
+            function = _awaited(function)
+        return Call(function=function, name=shown)
+
+    def _own_copy(self, digest: bytes) -> Function:
+        blob = self._blobs.get(digest)
+        if blob is None:
+            return BOOK.function(digest)  # raises, with the right words
+        return BOOK.load(blob)  # type: ignore[no-any-return]
+
+
+def _awaited(function: Function) -> Function:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return awaited(function(*args, **kwargs))
+
+    return call
+
+
+def awaited(awaitable: Awaitable[Any]) -> Any:
+    """What an awaitable comes to, in an event loop of its own."""
+    import asyncio  # noqa: PLC0415  (60 ms that few workers need)
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return asyncio.run(wait())

@@ -1,0 +1,327 @@
+"""The hot loop: runs the tasks of a chunk, one outcome each.
+
+For every task: mark its beginning in the journal, unpickle, call, pickle, see if it printed, record
+the outcome. Outcomes leave when 2 ms have passed since the last ones left, when a quarter of a
+megabyte is gathered, and at the end of the chunk; nothing waits for a timer or a thread.
+
+Signals may raise while ``armed`` (see ``interrupts``), at most once a task. The loop disarms first
+thing after a task, also when that raised. An interrupt that hits exactly there escapes from the
+loop; ``run`` then finds in the journal which task that was.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from typing import Any
+
+from scattergather.errors import TimeLimitExceeded
+from scattergather.inside import Where
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.wire.codebook import BOOK
+from scattergather.wire.payload import Unpacker
+from scattergather.workers.process.call import Call, Calls
+from scattergather.workers.process.capture import Capture
+from scattergather.workers.process.interrupts import Interrupts
+from scattergather.workers.process.journal import (
+    CANCEL,
+    CHUNK,
+    FULL,
+    LARGE,
+    RUNNING,
+    STARTED,
+    Journal,
+)
+from scattergather.workers.process.line import Line
+from scattergather.workers.process.mending import WORTH_IT, Mending
+from scattergather.workers.process.outcomes import NOTHING, Circumstances, ResultPickler
+
+FLUSH_SECONDS = 2e-3
+
+
+class Chunks:
+    """Runs chunks, one at a time. Main thread of a worker."""
+
+    def __init__(
+        self,
+        *,
+        line: Line,
+        journal: Journal,
+        capture: Capture,
+        interrupts: Interrupts,
+        calls: Calls,
+        circumstances: Circumstances,
+    ) -> None:
+        self._line = line
+        self._journal = journal
+        self._capture = capture
+        self._output = capture.output
+        self._interrupts = interrupts
+        self._calls = calls
+        self._circumstances = circumstances
+        self._mending = Mending(capture, interrupts)
+        self._results = ResultPickler()
+        self._run: messages.Run | None = None
+        self._since = 0.0
+
+    # ---- what nested calls see -------------------------------------------------------------------
+
+    @property
+    def run(self) -> messages.Run | None:
+        """The chunk at work."""
+        return self._run
+
+    def accept_surroundings(self) -> None:
+        """Pushed code, or a call on every worker, may have moved this process: so be it."""
+        self._mending = Mending(self._capture, self._interrupts)
+
+    def where(self) -> Where | None:
+        """Where the task now running runs; None between chunks."""
+        run = self._run
+        if run is None:
+            return None
+        return Where(
+            host=self._circumstances.host,
+            worker=self._circumstances.pid,
+            job=run.label,
+            index=self._journal.words[RUNNING] - 1,
+            attempt=run.attempt,
+        )
+
+    def flush(self, now: float | None = None) -> None:
+        """Send what is gathered. ``now`` is None within a task: its own time does not count yet."""
+        journal = self._journal
+        first, kinds, table, data = journal.gathered()
+        count = len(kinds)
+        if not count or self._run is None:
+            return
+        until = journal.times[STARTED] if now is None else now
+        message = messages.Outcomes(
+            chunk=self._run.chunk,
+            first=first,
+            kinds=bytes(kinds),
+            elapsed=until - self._since,
+            worker=self._circumstances.pid,
+        )
+        self._line.send(message, table, data)
+        journal.sent(count)
+        self._since = until if now is None else time.monotonic()
+        self._results.carrier.take_needs()  # keeps it small
+
+    # ---- a chunk ---------------------------------------------------------------------------------
+
+    def perform(self, run: messages.Run, body: bytes) -> None:
+        """Run the chunk; its outcomes are sent when this returns.
+
+        Raises:
+            LineLost: the pool is gone.
+        """
+        journal = self._journal
+        ends = blobs.ends_of(body, run.count)
+        journal.open(run.chunk, run.first)
+        self._run = run
+        self._since = time.monotonic()
+        stop = run.first + run.count
+        index = run.first
+        call: Call | None = None
+        while index < stop and not journal.cancelled():
+            try:
+                if call is None:
+                    call = self._prepare(run, index)
+                    if call is None:
+                        break
+                index = self._tasks(run, call, body, ends, index)
+            except KeyboardInterrupt:
+                index = journal.words[RUNNING] - 1
+                self._record(index, Kind.CANCELLED, b"")
+                index += 1
+                break
+            except TimeLimitExceeded as error:
+                index = journal.words[RUNNING] - 1
+                self._record(index, *self._raised(run, call, index, error))
+                index += 1
+        self.flush(time.monotonic())
+        self._run = None
+        if index < stop and journal.cancelled():
+            self._line.send(messages.GaveBack(chunk=run.chunk, first=index))
+
+    def _prepare(self, run: messages.Run, index: int) -> Call | None:
+        """What to call. None, and an outcome for every task, when that cannot be had.
+
+        It counts to the first task: its time limit holds, and a cancel ends it.
+        """
+        interrupts = self._interrupts
+        self._journal.begin(index)
+        try:
+            if run.limits.time is not None:
+                interrupts.start_timer(run.limits.time, index)
+            interrupts.armed = True
+            versions = len(self._calls.residents)
+            call = self._calls.prepare(run.function, run.code_version, run.retry_on)
+            interrupts.armed = False
+            if versions != len(self._calls.residents):
+                self.accept_surroundings()
+            return call
+        except BaseException as error:
+            interrupts.armed = False
+            if isinstance(error, KeyboardInterrupt) and self._journal.cancelled():
+                raise
+            if isinstance(error, TimeLimitExceeded):
+                raise
+            kind, blob = self._raised(run, None, index, error, skip=3)
+            for each in range(index, index + run.count):
+                self._journal.begin(each, self._since)
+                self._record(each, kind, blob)
+            return None
+        finally:
+            interrupts.stop_timer()
+
+    def _tasks(self, run: messages.Run, call: Call, body: bytes, ends: Any, first: int) -> int:
+        """Run the tasks from ``first`` on; returns the index behind the last one that ran."""
+        loads = pickle.loads
+        monotonic = time.monotonic
+        seek = os.lseek
+        journal, interrupts, results = self._journal, self._interrupts, self._results
+        words, times, record = journal.words, journal.times, journal.record
+        chunk_word, cancel_word, running_word, started_word = CHUNK, CANCEL, RUNNING, STARTED
+        dump, clear_memo = results.pickler.dump, results.pickler.clear_memo
+        namespaces, buffer = results.pickler.namespaces, results.buffer
+        value_of, rewind, cut = buffer.getvalue, buffer.seek, buffer.truncate
+        output = self._output.fd
+        function, limit = call.function, run.limits.time
+        returned = int(Kind.RETURNED)
+        data = memoryview(body)[len(ends) * blobs.WIDTH :]
+        start = ends[first - run.first - 1] if first > run.first else 0
+        index = first
+        args: Any = None
+        kwargs: Any = None
+        started = monotonic()
+        flush_at = self._since + FLUSH_SECONDS
+        for end in ends[first - run.first :]:
+            times[started_word] = started
+            words[running_word] = index + 1
+            try:
+                if limit is not None:
+                    interrupts.start_timer(limit, index)
+                interrupts.armed = True
+                try:
+                    args, kwargs = loads(data[start:end])
+                except (ImportError, AttributeError):
+                    args, kwargs = _loaded_carefully(data[start:end])
+                value = function(*args, **kwargs)
+                if value is None:
+                    blob = NOTHING
+                else:
+                    try:
+                        dump(value)
+                        blob = value_of()
+                    except Exception:
+                        blob = results.carefully(value, call.name)
+                interrupts.armed = False
+                kind = returned
+            except BaseException as error:
+                interrupts.armed = False
+                arguments = None if args is None else (args, kwargs)
+                kind, blob = self._raised(run, call, index, error, arguments)
+            if limit is not None:
+                interrupts.stop_timer()
+            rewind(0)
+            cut()
+            clear_memo()
+            if namespaces:
+                namespaces.clear()
+            args = kwargs = value = None
+            if len(blob) <= LARGE:
+                # First of all: then a task that has closed our socket keeps its outcome.
+                gathered = record(kind, blob)
+                if seek(output, 0, 2):
+                    self._send_output(index)
+            else:
+                gathered = 0
+                self._send_large(index, kind, blob)
+            start = end
+            index += 1
+            now = monotonic()
+            if now - started > WORTH_IT:
+                self._mending.mend()
+            if now >= flush_at or gathered > FULL:
+                self.flush(now)
+                now = monotonic()
+                flush_at = now + FLUSH_SECONDS
+            if words[cancel_word] == words[chunk_word]:
+                break
+            started = now
+        return index
+
+    # ---- outcomes out of the ordinary ------------------------------------------------------------
+
+    def _raised(
+        self,
+        run: messages.Run,
+        call: Call | None,
+        index: int,
+        error: BaseException,
+        arguments: tuple[Any, Any] | None = None,
+        skip: int = 1,
+    ) -> tuple[int, bytes]:
+        if isinstance(error, KeyboardInterrupt) and self._journal.cancelled():
+            return Kind.CANCELLED, b""
+        return self._circumstances.raised(
+            error,
+            call=call,
+            label=run.label,
+            index=index,
+            attempt=run.attempt,
+            arguments=arguments,
+            skip=skip,
+        )
+
+    def _record(self, index: int, kind: int, blob: bytes) -> None:
+        """Record an outcome outside the loop."""
+        self._interrupts.stop_timer()
+        self._results.clear()
+        if len(blob) > LARGE:
+            self._send_large(index, kind, blob)
+            return
+        gathered = self._journal.record(kind, blob)
+        if self._output.size():
+            self._send_output(index)
+        if gathered > FULL:
+            self.flush(time.monotonic())
+
+    def _send_output(self, index: int) -> None:
+        """What was printed leaves before the outcome of the task that is just over does."""
+        text, dropped = self._output.take()
+        if self._run is not None:
+            message = messages.Output(
+                chunk=self._run.chunk,
+                index=index,
+                worker=self._circumstances.pid,
+                dropped=dropped,
+            )
+            self._line.send(message, text.decode("utf-8", "backslashreplace").encode())
+
+    def _send_large(self, index: int, kind: int, blob: bytes) -> None:
+        """An outcome that would crowd the journal goes straight into the socket."""
+        assert self._run is not None
+        self.flush()
+        if self._output.size():
+            self._send_output(index)
+        now = time.monotonic()
+        message = messages.Outcomes(
+            chunk=self._run.chunk,
+            first=index,
+            kinds=bytes([kind]),
+            elapsed=now - self._since,
+            worker=self._circumstances.pid,
+        )
+        self._line.send(message, len(blob).to_bytes(blobs.WIDTH, "little"), blob)
+        self._journal.sent(1)
+        self._since = time.monotonic()
+
+
+def _loaded_carefully(blob: memoryview) -> Any:
+    """The arguments, by the unpickler that says in a sentence what is missing here."""
+    return Unpacker(bytes(blob), BOOK).load(0)

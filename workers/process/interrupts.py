@@ -1,0 +1,105 @@
+"""Signals that may end a task: the user's cancel (SIGINT) and the time limit (SIGALRM).
+
+Both raise an exception in the middle of whatever Python code runs, so they are let through only
+while the task's own code runs (``armed``), at most once a task, and never inside our own sends and
+reads that a task leads to (``shielded``): half a frame would break the socket. A cancel counts only
+if the journal says that the chunk at work is the one to end; a late signal for an earlier chunk
+passes by. What comes while nothing may be raised is not lost: a cancel is in the journal, which is
+looked at after every task and every shield, and the timer fires again.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from scattergather.errors import TimeLimitExceeded
+from scattergather.workers.process.journal import Journal
+from scattergather.workers.process.line import Wait
+
+_AGAIN = 0.05
+"""Seconds until the timer fires again, if a shield was up when it did."""
+
+
+class Interrupts:
+    """The signal handlers of a worker. Main thread only."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._limit = 0.0
+        self._index = 0
+        self.armed = False
+        """True while the code of a task runs; assigned by the chunk's loop."""
+        self.install()
+
+    def install(self) -> None:
+        """The handlers are ours, also after a task had set its own."""
+        signal.signal(signal.SIGINT, self._interrupted)
+        signal.signal(signal.SIGALRM, self._alarmed)
+
+    def intact(self) -> bool:
+        """True unless a task has set handlers of its own."""
+        return (
+            signal.getsignal(signal.SIGINT) == self._interrupted
+            and signal.getsignal(signal.SIGALRM) == self._alarmed
+        )
+
+    def start_timer(self, seconds: float, index: int) -> None:
+        """Task ``index`` has so many seconds from now."""
+        self._limit, self._index = seconds, index
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), _AGAIN)
+
+    def stop_timer(self) -> None:
+        """The task is over, or has been told."""
+        self._limit = 0.0
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Nothing is raised inside; what was asked for meanwhile is raised at the end."""
+        if not self.armed:  # not in a task, or in another shield
+            yield
+            return
+        self.armed = False
+        try:
+            yield
+        except (KeyboardInterrupt, TimeLimitExceeded):
+            raise  # at most once a task
+        except BaseException:
+            self.armed = True
+            raise
+        self.armed = True
+        if self._journal.cancelled():
+            self.armed = False
+            raise KeyboardInterrupt("cancelled")
+
+    def exposed(self, wait: Wait) -> Wait:
+        """``wait``, but inside a shield the task may be interrupted while it waits there."""
+
+        def waiting(fd: int, timeout: float | None) -> bool:
+            self.armed = True
+            if self._journal.cancelled():
+                self.armed = False
+                raise KeyboardInterrupt("cancelled")
+            ready = wait(fd, timeout)
+            self.armed = False
+            return ready
+
+        return waiting
+
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
+        if self.armed and self._journal.cancelled():
+            self.armed = False
+            raise KeyboardInterrupt("cancelled")
+
+    def _alarmed(self, _number: int, _frame: FrameType | None) -> None:
+        limit = self._limit
+        if self.armed and limit:  # else an alarm that an earlier task left behind
+            self.armed = False
+            self.stop_timer()
+            reason = f"it ran longer than its time limit of {limit:g} s"
+            raise TimeLimitExceeded(
+                f"Task {self._index}: {reason}.", index=self._index, limit=limit, reason=reason
+            )

@@ -1,0 +1,154 @@
+"""The worker's socket: frames both ways.
+
+The main thread reads its chunks from it; a task, from any of its threads, sends nested calls and
+waits for their outcomes. So there is a lock for sending, and a rule for reading: one thread reads
+at a time, whatever it finds goes where it belongs, and all who wait look again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from scattergather.wire import messages
+from scattergather.wire.frame import Bytes, FrameReader, frame
+
+READ_BYTES = 1 << 18
+HIGH = 512
+"""Tasks that close "all" descriptors usually stop at 256."""
+
+
+class LineLost(Exception):
+    """The socket ended, or a task closed it: this worker is of no use any more."""
+
+
+def raised_descriptor(fd: int) -> int:
+    """A close-on-exec copy of ``fd`` at ``HIGH`` or above, where limits allow; ``fd`` is closed."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, min(HIGH, limit - 16)))
+    os.close(fd)
+    return copy
+
+
+Wait = Callable[[int, float | None], bool]
+"""Waits until a descriptor can be read: True; or until so many seconds have passed: False."""
+
+
+def poll(fd: int, timeout: float | None) -> bool:
+    """A ``Wait`` that polls."""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    return bool(waiting.poll(None if timeout is None else timeout * 1000))
+
+
+def _receive_waits(_fd: int, _timeout: float | None) -> bool:
+    """A ``Wait`` for who has nothing else to do: ``recv`` blocks itself."""
+    return True
+
+
+class Line:
+    """Both directions of one worker's socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._reader = FrameReader()
+        self._sending = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
+        self._reading = False
+        self._ended = False
+        self.inbox: deque[tuple[messages.ToWorker, bytes]] = deque()
+        """Chunks and other things for the main loop that somebody has read already."""
+        self.sort: Callable[[messages.ToWorker, bytes], bool] = lambda _message, _body: False
+        """Takes a message that is not for the main loop; says whether it was one."""
+
+    def send(self, message: messages.FromWorker, *body: Bytes) -> None:
+        """Send a frame completely. Any thread; must not be interrupted (``Interrupts.shielded``).
+
+        Raises:
+            LineLost: the pool is gone, or a task closed the socket.
+        """
+        pieces: list[Bytes] = frame(messages.encode(message), *body)
+        with self._sending:
+            try:
+                sent = self._socket.sendmsg(pieces)
+                while rest := _behind(pieces, sent):
+                    pieces = rest
+                    sent = self._socket.sendmsg(pieces)
+            except OSError as error:
+                raise LineLost(str(error)) from error
+
+    def receive(self) -> tuple[messages.ToWorker, bytes]:
+        """The next message for the main loop; blocks. Main thread, between tasks.
+
+        Raises:
+            LineLost: the socket ended.
+        """
+        inbox = self.inbox
+        if not inbox:
+            self.read_until(lambda: bool(inbox), None, _receive_waits)
+        return inbox.popleft()
+
+    def read_until(self, done: Callable[[], bool], timeout: float | None, wait: Wait) -> bool:
+        """Read, or let another thread read, until ``done()``; False when time is over.
+
+        With ``timeout`` 0 what has arrived already is read. Any thread; only ``wait`` may be
+        interrupted.
+
+        Raises:
+            LineLost: the socket ended.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        tried = False
+        changed = self._changed
+        while True:
+            with changed:
+                while not done():
+                    if self._ended:
+                        raise LineLost("the pool closed the socket")
+                    left = None if until is None else max(0.0, until - time.monotonic())
+                    if left == 0.0 and (tried or self._reading):
+                        return False
+                    if not self._reading:
+                        self._reading = True
+                        break
+                    changed.wait(left)
+                else:
+                    return True
+            try:
+                if wait(self._socket.fileno(), left):
+                    self._take_in()
+            finally:
+                tried = True
+                with changed:
+                    self._reading = False
+                    changed.notify_all()
+
+    def _take_in(self) -> None:
+        """Receive once, and sort the frames that are complete now."""
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except OSError as error:
+            self._ended = True
+            raise LineLost(str(error)) from error
+        if not data:
+            self._ended = True
+            raise LineLost("the pool closed the socket")
+        for head, body in self._reader.feed(data):
+            message = messages.read_to_worker(head)
+            if not self.sort(message, body):
+                self.inbox.append((message, body))
+
+
+def _behind(pieces: list[Bytes], sent: int) -> list[Bytes]:
+    for place, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[place + 1 :]]
+        sent -= len(piece)
+    return []

@@ -1,0 +1,190 @@
+"""What a running task may call (``scattergather.inside``), joined to the worker's line.
+
+A task that waits for a nested result gives back the chunks that this worker holds and has not
+begun, sends what it has finished, and says that it waits: its slot is lent to others meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import Any
+
+from scattergather import errors
+from scattergather.errors import RequestError, TaskLost
+from scattergather.inside import Where
+from scattergather.model.outcome import Kind
+from scattergather.wire import messages
+from scattergather.wire.codebook import BOOK
+from scattergather.wire.payload import Packer, loads
+from scattergather.wire.raised import unpack_exception
+from scattergather.wire.shipping import Shipment
+from scattergather.workers.process.call import Calls
+from scattergather.workers.process.chunk import Chunks
+from scattergather.workers.process.interrupts import Interrupts
+from scattergather.workers.process.line import Line, poll
+
+
+class Nested:
+    """Implements ``inside.Hook``. Any thread of a task."""
+
+    def __init__(self, line: Line, chunks: Chunks, calls: Calls, interrupts: Interrupts) -> None:
+        self._line = line
+        self._chunks = chunks
+        self._calls = calls
+        self._interrupts = interrupts
+        self._tickets = itertools.count(1)
+        self._open: set[int] = set()
+        self._settled: dict[int, tuple[messages.NestedOutcome, bytes]] = {}
+        self._taught: set[bytes] = set()
+        self._submitting = threading.Lock()
+        self._waiting = False
+        line.sort = self.sort
+
+    def running(self) -> bool:
+        """See ``inside.Hook``."""
+        return self._chunks.run is not None
+
+    def where(self) -> Where:
+        """See ``inside.Hook``."""
+        found = self._chunks.where()
+        if found is None:
+            raise RequestError("No task is running in this worker.")
+        return found
+
+    def submit(self, function: Callable[..., Any] | str, args: Any, kwargs: Any) -> int:
+        """See ``inside.Hook``."""
+        run = self._chunks.run
+        shipment = Shipment(BOOK)
+        if isinstance(function, str):
+            name = function
+        else:
+            name = messages.shipped(shipment.freeze(function))
+        packer = Packer(shipment, name="argument of a nested call")
+        packer.pack((args, kwargs))
+        _, body, needs = packer.take()
+        with self._submitting, self._shielded():
+            for code in shipment.code.values():
+                if code.digest not in self._taught:
+                    message = messages.Code(
+                        digest=code.digest, needs=code.needs, python=code.python
+                    )
+                    self._line.send(message, code.blob)
+                    self._taught.add(code.digest)
+            ticket = next(self._tickets)
+            self._open.add(ticket)
+            self._line.send(
+                messages.NestedSubmit(
+                    ticket=ticket,
+                    function=name,
+                    needs=needs,
+                    chunk=run.chunk if run is not None else 0,
+                ),
+                body,
+            )
+        return ticket
+
+    def settled(self, ticket: int, timeout: float | None) -> bool:
+        """See ``inside.Hook``."""
+
+        def arrived() -> bool:
+            return ticket in self._settled
+
+        if arrived():
+            return True
+        if threading.current_thread() is not threading.main_thread():
+            return self._line.read_until(arrived, timeout, poll)
+        if timeout == 0.0:
+            with self._interrupts.shielded():
+                return self._line.read_until(arrived, 0.0, poll)
+        with self._interrupts.shielded():
+            self._lend_slot()
+            try:
+                return self._line.read_until(arrived, timeout, self._interrupts.exposed(poll))
+            finally:
+                self._waiting = False
+                self._line.send(messages.Resumed())
+
+    def outcome(self, ticket: int) -> tuple[Any, BaseException | None]:
+        """See ``inside.Hook``."""
+        message, body = self._settled.pop(ticket)
+        match message.kind:
+            case Kind.RETURNED:
+                return loads(body), None
+            case Kind.RAISED | Kind.RETRYABLE:
+                return None, unpack_exception(body)
+            case Kind.CANCELLED:
+                return None, CancelledError("The nested call was cancelled.")
+            case _:
+                return None, _lost(messages.read_loss(body), message.host)
+
+    def forget(self) -> None:
+        """A task is over: what it submitted and did not wait for is of no interest any more."""
+        self._open.clear()
+        self._settled.clear()
+
+    def sort(self, message: messages.ToWorker, body: bytes) -> bool:
+        """Take what the line has read, if it is not for the main loop. Under no lock."""
+        match message:
+            case messages.NestedOutcome():
+                if message.ticket in self._open:
+                    self._open.discard(message.ticket)
+                    self._settled[message.ticket] = message, body
+                return True
+            case messages.Code():
+                self._calls.learn(message, body)
+                return True
+            case messages.Run() if self._waiting:
+                self._line.send(messages.GaveBack(chunk=message.chunk, first=message.first))
+                return True
+            case _:
+                return False
+
+    def _lend_slot(self) -> None:
+        self._chunks.flush()
+        inbox = self._line.inbox
+        kept = [entry for entry in inbox if not isinstance(entry[0], messages.Run)]
+        unstarted = [entry[0] for entry in inbox if isinstance(entry[0], messages.Run)]
+        inbox.clear()
+        inbox.extend(kept)
+        for run in unstarted:
+            self._line.send(messages.GaveBack(chunk=run.chunk, first=run.first))
+        self._waiting = True
+        self._line.send(messages.Waiting())
+
+    def _shielded(self) -> Any:
+        """Only the main thread is ever interrupted."""
+        if threading.current_thread() is threading.main_thread():
+            return self._interrupts.shielded()
+        return _NO_SHIELD
+
+
+class _NoShield:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_exception: object) -> None: ...
+
+
+_NO_SHIELD = _NoShield()
+
+
+def _lost(loss: messages.Loss, host: str) -> TaskLost:
+    kind = getattr(errors, loss.kind, TaskLost)
+    if not (isinstance(kind, type) and issubclass(kind, TaskLost)):
+        kind = TaskLost
+    where = loss.host or host
+    return kind(
+        f"A nested call was lost on {where}: {loss.reason}.",
+        host=where,
+        worker=loss.worker,
+        attempt=loss.attempt,
+        attempts=loss.attempts,
+        reason=loss.reason,
+        output=loss.output,
+        signal=loss.signal,
+        status=loss.status,
+        limit=loss.limit,
+        peak=loss.peak,
+    )

@@ -1,0 +1,146 @@
+"""Results and exceptions as outcomes: a kind and a blob.
+
+Nothing a task returns or raises may harm the worker, so whatever touches it here is careful.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import reprlib
+from typing import Any
+
+from scattergather.errors import ExitCalled, TaskError
+from scattergather.model.outcome import Kind
+from scattergather.wire.codebook import BOOK
+from scattergather.wire.payload import dumps
+from scattergather.wire.picklers import ValuePickler, write
+from scattergather.wire.raised import pack_exception
+from scattergather.wire.shipping import Inline
+from scattergather.workers.process.call import Call, awaited
+
+ARGUMENTS_SHOWN = 200
+"""Characters of a task's arguments in the note on its exception."""
+
+NOTHING = dumps(None)
+"""The blob of ``None``, which most tasks without a result return."""
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 80
+_repr.maxlevel = 3
+
+
+class ResultPickler:
+    """One pickler for all results; ``pickler`` and ``buffer`` are for the hot loop."""
+
+    def __init__(self) -> None:
+        self.carrier = Inline(BOOK)
+        self.buffer = io.BytesIO()
+        self.pickler = ValuePickler(self.buffer, self.carrier.reduce_class)
+
+    def carefully(self, value: Any, name: str) -> bytes:
+        """The blob of a value that the C pickler alone could not write.
+
+        An awaitable is run, if it cannot travel as it is.
+
+        Raises:
+            CannotPickle: it cannot travel; the culprit is named.
+            BaseException: what an awaitable raised.
+        """
+        if hasattr(type(value), "__await__"):
+            value = awaited(value)
+        self.clear()
+        write(value, self.carrier.reduce_class, self.pickler, self.buffer, f"result of {name}")
+        blob = self.buffer.getvalue()
+        self.clear()
+        return blob
+
+    def clear(self) -> None:
+        """Nothing of a value that failed half-way is left."""
+        self.buffer.seek(0)
+        self.buffer.truncate()
+        self.pickler.forget()
+
+
+class Circumstances:
+    """Where this worker is, for the notes on exceptions."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.pid = os.getpid()
+
+    def raised(
+        self,
+        error: BaseException,
+        *,
+        call: Call | None,
+        label: str,
+        index: int,
+        attempt: int,
+        arguments: tuple[Any, Any] | None = None,
+        skip: int = 1,
+    ) -> tuple[int, bytes]:
+        """The outcome of a task that raised ``error``; never raises.
+
+        Args:
+            error: what it raised; ``skip`` frames of its traceback are ours.
+            call: what was called, if that was found.
+            label: name of the job.
+            index: number of the task.
+            attempt: counts from 1.
+            arguments: ``(args, kwargs)`` if they were loaded.
+            skip: see ``error``.
+        """
+        kind = Kind.RAISED
+        if isinstance(error, SystemExit):
+            error = self._exit_called(error, index, attempt)
+        elif call is not None and call.retry_on:
+            kind = Kind.RETRYABLE if isinstance(error, call.retry_on) else Kind.RAISED
+        note = f"[scattergather] task {index}"
+        if label or call is not None:
+            note += f" of {label or (call.name if call is not None else '')}"
+        note += f" on {self.host}, worker {self.pid}"
+        if arguments is not None:
+            note += f", args {shown(*arguments)}"
+        try:
+            error.add_note(note)
+        except Exception:  # __notes__ is the user's to spoil
+            pass
+        try:
+            return kind, pack_exception(error, BOOK, skip=skip)
+        except BaseException as failed:  # from its own __str__ or __reduce__
+            name = f"{type(error).__module__}.{type(error).__qualname__}"
+            text = f"{name}, which cannot be shown: that raised {type(failed).__name__}"
+            stand_in = TaskError(text, type_name=name, text="")
+            stand_in.add_note(note)
+            return kind, pack_exception(stand_in, BOOK)
+
+    def _exit_called(self, error: SystemExit, index: int, attempt: int) -> ExitCalled:
+        # As the interpreter reads it: None is 0, a text is printed and counts as 1.
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        said = f" ({_repr.repr(error.code)})" if isinstance(error.code, str) else ""
+        exited = ExitCalled(
+            f"Task {index} called sys.exit with status {status}{said}.",
+            index=index,
+            host=self.host,
+            worker=self.pid,
+            attempt=attempt,
+            attempts=attempt,
+            reason=f"it called sys.exit with status {status}{said}",
+            output="",
+            status=status,
+        )
+        exited.__traceback__ = error.__traceback__
+        return exited
+
+
+def shown(args: Any, kwargs: Any) -> str:
+    """Arguments in at most ``ARGUMENTS_SHOWN`` characters, whatever their ``__repr__`` does."""
+    try:
+        text = _repr.repr(args)
+        if kwargs:
+            text += f", {_repr.repr(kwargs)}"
+        text = text.encode("utf-8", "backslashreplace").decode()
+    except BaseException as error:
+        return f"(their repr raised {type(error).__name__})"
+    return text if len(text) <= ARGUMENTS_SHOWN else text[: ARGUMENTS_SHOWN - 3] + "..."

@@ -1,0 +1,149 @@
+"""A worker, from the fork to its end: wires its parts, then reads messages and acts on them.
+
+One task at a time, on the main thread. What it is given when it is forked: a socket, a journal and
+an output file. It ends when its socket ends, or when its zygote or its pool says so.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Never, assert_never
+
+from scattergather import inside
+from scattergather.model.outcome import Kind
+from scattergather.wire import messages
+from scattergather.wire.payload import loads
+from scattergather.workers.process import kernel
+from scattergather.workers.process.call import Call, Calls
+from scattergather.workers.process.capture import Capture, OutputFile
+from scattergather.workers.process.chunk import Chunks
+from scattergather.workers.process.interrupts import Interrupts
+from scattergather.workers.process.journal import Journal
+from scattergather.workers.process.line import Line, LineLost, raised_descriptor
+from scattergather.workers.process.nested import Nested
+from scattergather.workers.process.outcomes import Circumstances, ResultPickler
+from scattergather.workers.process.registry import Services
+from scattergather.workers.process.reseed import reseed
+
+BROKEN = 70
+"""Exit status of a worker that failed by our own fault; its output says how."""
+
+
+def live(parent: int, descriptors: Sequence[int], services: Services) -> Never:
+    """Be a worker until the end. Called right after the fork.
+
+    Args:
+        parent: process id of the zygote.
+        descriptors: socket, journal and output file; closed here.
+        services: what the zygote has loaded.
+    """
+    status = BROKEN
+    try:
+        connection, journal, output = descriptors
+        _stand_alone(parent)
+        capture = Capture(OutputFile(raised_descriptor(output)))
+        faulthandler.enable(file=2)
+        memory = Journal.attach(journal)
+        os.close(journal)
+        reseed()
+        line = Line(socket.socket(fileno=raised_descriptor(connection)))
+        Worker(line, memory, capture, services, socket.gethostname()).serve()
+    except LineLost:
+        status = 0
+    except BaseException:
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(status)
+
+
+def _stand_alone(parent: int) -> None:
+    """This process leads a session of its own and dies with its zygote.
+
+    It is the first to be killed when memory runs out, keeps its own orphans and dumps no core.
+    """
+    os.setsid()
+    kernel.die_with_parent(parent)
+    kernel.adopt_orphans()
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adjustment:
+            adjustment.write("800")
+    except OSError:
+        pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class Worker:
+    """Reads messages from the pool and acts on them."""
+
+    def __init__(
+        self, line: Line, journal: Journal, capture: Capture, services: Services, host: str
+    ) -> None:
+        self._line = line
+        self._calls = Calls(services)
+        self._circumstances = Circumstances(host)
+        self._results = ResultPickler()
+        interrupts = Interrupts(journal)
+        self._chunks = Chunks(
+            line=line,
+            journal=journal,
+            capture=capture,
+            interrupts=interrupts,
+            calls=self._calls,
+            circumstances=self._circumstances,
+        )
+        self._nested = Nested(line, self._chunks, self._calls, interrupts)
+        inside.join(self._nested)
+
+    def serve(self) -> Never:
+        """Say that this worker is ready, then do what is asked.
+
+        Raises:
+            LineLost: the socket ended, and so does the worker.
+        """
+        self._line.send(messages.Born(pid=os.getpid()))
+        while True:
+            message, body = self._line.receive()
+            match message:
+                case messages.Run():
+                    self._chunks.perform(message, body)
+                    self._nested.forget()
+                case messages.Resident():
+                    self._calls.residents.push(message.version, message.source)
+                case messages.Everywhere():
+                    self._everywhere(message, body)
+                case messages.Code() | messages.NestedOutcome():
+                    pass  # the line has sorted these
+                case _:
+                    assert_never(message)
+
+    def _everywhere(self, message: messages.Everywhere, body: bytes) -> None:
+        call: Call | None = None
+        arguments = None
+        try:
+            call = self._calls.prepare(message.function, message.code_version)
+            arguments = loads(body)
+            value = call.function(*arguments[0], **arguments[1])
+            kind, blob = int(Kind.RETURNED), self._results.carefully(value, call.name)
+        except BaseException as error:
+            kind, blob = self._circumstances.raised(
+                error,
+                call=call,
+                label="run_everywhere",
+                index=0,
+                attempt=1,
+                arguments=arguments,
+            )
+        self._chunks.accept_surroundings()
+        self._line.send(
+            messages.EverywhereDone(call=message.call, worker=os.getpid(), kind=kind), blob
+        )
