@@ -17,9 +17,7 @@ from typing import Any
 
 from scattergather.client.spawn import spawnScatterGather
 
-TASKS = [
-    ([1000], {"distribution": "normal", "loc": 1, "scale": 1, "bins": 10}) for _ in range(100)
-]
+TASKS = [([1000], {"distribution": "normal", "loc": 1, "scale": 1, "bins": 10}) for _ in range(100)]
 START_SECONDS = 20.0
 
 

@@ -67,16 +67,10 @@ class Feeder:
         self._sizes: deque[tuple[int, int]] = deque()
         self._bytes = self._open_bytes = self._open_tasks = 0
         self._since = (time.monotonic(), 0)
-        self.stopped = False
 
     def start(self) -> None:
         """The thread runs."""
         threading.Thread(target=self._run, name="scattergather-feeder", daemon=True).start()
-
-    def stop(self) -> None:
-        """No more tasks are read, after the one being read now."""
-        self.stopped = True
-        self._gathering.bell.ring()
 
     # ---- feeder thread --------------------------------------------------------------------------
 
@@ -141,7 +135,7 @@ class Feeder:
         return not self._over()
 
     def _over(self) -> bool:
-        return self.stopped or self._gathering.lost is not None
+        return self._gathering.stopped or self._gathering.lost is not None
 
     def _room(self, window: int) -> bool:
         gathering = self._gathering

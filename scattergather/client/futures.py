@@ -31,7 +31,6 @@ from scattergather.wire.payload import Unpacker
 from scattergather.wire.shipping import Shipment
 
 IDLE_STREAMS = 16
-NO_MORE = "cannot schedule new futures after shutdown"
 
 
 class TaskFuture(Future[Any]):
@@ -156,11 +155,6 @@ class Stream:
         if outstanding:
             self.cancel(min(outstanding), max(outstanding) - min(outstanding) + 1)
 
-    def stop(self) -> None:
-        """Everything outstanding is ended, running calls too."""
-        if self._futures and not self._session.ended:
-            self._session.outbox.send(messages.CancelJob(job=self.job))
-
     # ---- session.Receiver: reader thread ------------------------------------------------------------
 
     @property
@@ -227,6 +221,9 @@ class Stream:
         if self._channel is not None:
             text = body.decode("utf-8", "replace")
             self._session.echo.put(self._channel, message.index, text)
+
+    def stop(self) -> None:
+        """See ``session.Receiver``; nothing here reads ahead."""
 
     def lose(self, error: Refusal) -> None:
         """See ``session.Receiver``."""

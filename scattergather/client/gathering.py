@@ -50,6 +50,8 @@ class Gathering:
         """How many outcomes iteration handed over, counted when their segment is through."""
         self.unread_bytes = 0
         self.iterating = False
+        self.stopped = False
+        """True once the job is being cancelled: an iterator is read no further."""
         self.read = False
         """True once it left the queue of ``waitForResult``."""
         self.input_error: BaseException | None = None
@@ -91,6 +93,11 @@ class Gathering:
         """No tasks more will be added. The adding thread."""
         self.input_error = error
         self.total = self.added
+        self.bell.ring()
+
+    def stop(self) -> None:
+        """No more tasks are read from an iterator, after the one being read now."""
+        self.stopped = True
         self.bell.ring()
 
     def lose(self, error: Error) -> None:

@@ -127,6 +127,11 @@ class Results(Iterator[Any]):
         walk.begin()
         return take(walk, self._raises, self._numbered)
 
+    def stop(self) -> None:
+        """Nothing more comes out."""
+        self._over = True
+        self._holder = None
+
     def _wait(self) -> None:
         left = None if self._until is None else self._until - time.monotonic()
         gathering = self._walk.gathering

@@ -24,7 +24,6 @@ from scattergather.wire.frame import frame
 if TYPE_CHECKING:
     from scattergather.client.client import ScatterGather
     from scattergather.client.echo import Channel, Printed
-    from scattergather.client.feeding import Feeder
     from scattergather.client.freezing import Frozen
 
 T = TypeVar("T")
@@ -56,8 +55,13 @@ class Job(Generic[T]):
         self._printed = printed
         self._channel = channel
         self._rounds: list[Round] = []
-        self._feeder: Feeder | None = None
         self._begun = time.monotonic()
+
+    def __del__(self) -> None:
+        # Iterated and dropped half way: nobody can ask for the rest, which waits to be asked for.
+        gathering = self._gathering
+        if gathering.read and not gathering.keeps and not gathering.finished:
+            self.cancel()
 
     def __scattergather_refuse__(self) -> str:
         return "A job stays with its client; pass its results"
@@ -83,7 +87,16 @@ class Job(Generic[T]):
         unread(self._gathering)
         wait(self._gathering, timeout, progress)
         self._client._session.echo.flush()
-        values = finish(self._gathering, raises)
+        return self._finish(raises)
+
+    def _finish(self, raises: bool) -> list[T]:
+        try:
+            values = finish(self._gathering, raises)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._client._was_read(self._gathering)
+            raise
         self._client._was_read(self._gathering)
         return values
 
@@ -113,9 +126,7 @@ class Job(Generic[T]):
         gathering = self._gathering
         gathering.iterating = False
         await until(gathering.bell, lambda: gathering.finished)
-        values = finish(gathering, True)
-        self._client._was_read(gathering)
-        return values
+        return self._finish(True)
 
     def _walk(self, ordered: bool) -> Walk:
         unread(self._gathering)
@@ -172,8 +183,7 @@ class Job(Generic[T]):
     def cancel(self) -> None:
         """What runs is ended within three seconds, what waits is dropped, what is done stays."""
         session = self._client._session
-        if self._feeder is not None:
-            self._feeder.stop()
+        self._gathering.stop()
         for each in self._rounds:
             if not each.done and not session.ended:
                 session.outbox.send(messages.CancelJob(job=each.job))

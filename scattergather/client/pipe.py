@@ -61,7 +61,7 @@ class Pipe:
         start: Callable[[], subprocess.Popen[bytes]] | None,
         listener: Listener,
     ) -> None:
-        self._socket = ours
+        self.socket = ours
         self._outbox = outbox
         self._start = start
         self._listener = weakref.ref(listener)
@@ -80,11 +80,11 @@ class Pipe:
 
     def hang_up(self) -> None:
         """The controller sees the end of the pipe and ends. Any thread, finalisers too."""
-        hang_up(self._socket)
+        hang_up(self.socket)
 
     def abandon(self) -> None:
         """In a copy of this process made by fork: leave the pipe to the original."""
-        self._socket.close()
+        self.socket.close()
 
     # ---- the writer thread ------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Pipe:
         try:
             while (pieces := self._outbox.take()) is not None:
                 for chunk in _joined(pieces):
-                    self._socket.sendall(chunk)
+                    self.socket.sendall(chunk)
         except OSError:
             # The reader sees the same end and tells it.
             self._outbox.close()
@@ -111,7 +111,7 @@ class Pipe:
             self.hang_up()
             # A descriptor closed under a writer could be another file's by the time it writes.
             self._writer.join(GRACE)
-            self._socket.close()
+            self.socket.close()
             waiting.readers.discard(threading.get_ident())
             if (listener := self._listener()) is not None:
                 listener.gone(status)
@@ -132,7 +132,7 @@ class Pipe:
     def _receive(self) -> None:
         """Until the pipe ends, or the process has ended and the pipe is empty."""
         frames = FrameReader()
-        own = self._socket.fileno()
+        own = self.socket.fileno()
         poll = select.poll()
         if own < 0:
             return
@@ -148,7 +148,7 @@ class Pipe:
                     if watch in ready and not _readable(own):
                         return
                     continue
-                data = self._socket.recv(RECEIVE)
+                data = self.socket.recv(RECEIVE)
                 if not data:
                     return
                 listener = self._listener()

@@ -57,6 +57,7 @@ class Log:
 
     def __init__(self, logFile: Any = None) -> None:
         self.path: str | None = None
+        self._descriptor = -1
         if logFile is None:
             self._descriptor = os.memfd_create("scattergather-log", os.MFD_CLOEXEC)
             return
@@ -91,6 +92,9 @@ class Log:
         except OSError:
             return []
         return text.splitlines()[-_TAIL_LINES:]
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Our descriptor is closed; the controller has its own."""

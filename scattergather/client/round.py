@@ -91,6 +91,10 @@ class Round:
         if self._channel is not None:
             self._echo.put(self._channel, index, text)
 
+    def stop(self) -> None:
+        """See ``session.Receiver``."""
+        self._gathering.stop()
+
     def lose(self, error: Refusal) -> None:
         """See ``session.Receiver``."""
         self._lost = True

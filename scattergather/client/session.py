@@ -26,11 +26,13 @@ from scattergather.client.pipe import Pipe
 from scattergather.client.process import Log, describe_end
 from scattergather.client.waiting import Bell
 from scattergather.errors import Closed, ControllerLost, RequestError, ScatterGatherError
+from scattergather.model.outcome import Kind
 from scattergather.model.snapshot import Go, HostView, JobView, Snapshot
 from scattergather.wire import messages
 
 GO_SECONDS = 5.0
 DIE_SECONDS = 5.0
+NO_MORE = "cannot schedule new futures after shutdown"
 CURE = "start another with spawnScatterGather()"
 
 Refusal = Callable[[], ScatterGatherError]
@@ -58,6 +60,9 @@ class Receiver(Protocol):
 
     def printed(self, message: messages.TaskOutput, body: bytes) -> None:
         """A task printed something."""
+
+    def stop(self) -> None:
+        """The job is being cancelled: no more tasks."""
 
     def lose(self, error: Refusal) -> None:
         """Nothing more will come, because of this."""
@@ -98,12 +103,13 @@ class Session:
         self.go: Go | None = None
         self.status: messages.Status | None = None
         self.sources: list[str] = []
-        self.finished_tasks = 0
+        self.returned_tasks = 0
         self.failed_tasks = 0
         self.ended = False
         self.draining = False
         self._refusal: Refusal | None = None
         self._dying = False
+        self._lost = False
         self._running = False
         self._start_error: Exception | None = None
         self._calls: dict[int, Call] = {}
@@ -136,6 +142,13 @@ class Session:
         if self._refusal is not None:
             raise self._refusal()
 
+    def check_executor(self) -> None:
+        """Like :meth:`check`, in the words of ``concurrent.futures`` after ``shutdown``."""
+        if self._refusal is not None:
+            if self.draining and not self._lost:
+                raise Closed(NO_MORE)
+            raise self._refusal()
+
     def abandon(self) -> None:
         """In a copy of this process made by fork: everything is refused, nothing is ended."""
         self._refusal = _closed(
@@ -157,6 +170,7 @@ class Session:
         if self.draining and not self._dying and not self.busy:
             self._dying = True
             self.outbox.send(messages.Command(call=0, word="die"))
+            self.bell.ring()
 
     def die(self, why: str) -> None:
         """The controller ends at once and is gone when this returns; what is outstanding gets
@@ -165,13 +179,18 @@ class Session:
             self._refusal = _closed(why)
         self._dying = True
         self.outbox.send(messages.Command(call=0, word="die"))
-        self.wait_ended(DIE_SECONDS)
+        self._wait_ended()
 
-    def wait_ended(self, timeout: float) -> None:
-        """Block until the controller is gone; after ``timeout`` seconds it is killed."""
-        if not self.bell.wait(lambda: self.ended, timeout):
+    def wait_through(self) -> None:
+        """Block until a draining controller has ended."""
+        self.bell.wait(lambda: self.ended or self._dying)
+        self._wait_ended()
+
+    def _wait_ended(self) -> None:
+        """Block until a dying controller is gone; if it takes too long it is killed."""
+        if not self.bell.wait(lambda: self.ended, DIE_SECONDS):
             self.pipe.hang_up()
-            self.bell.wait(lambda: self.ended, timeout)
+            self.bell.wait(lambda: self.ended, DIE_SECONDS)
 
     def exit(self) -> None:
         """The interpreter ends: so does the controller."""
@@ -181,6 +200,18 @@ class Session:
         self._dying = True
         self.pipe.hang_up()
         self.pipe.reader.join(1.0)
+
+    def cancel_all(self) -> None:
+        """Everything outstanding is cancelled, running tasks too."""
+        for job, receiver in list(self.receivers.items()):
+            if receiver.busy:
+                receiver.stop()
+                self.outbox.send(messages.CancelJob(job=job))
+
+    @property
+    def closed(self) -> bool:
+        """The controller is gone, or going."""
+        return self.ended or self._dying
 
     @property
     def busy(self) -> bool:
@@ -251,6 +282,9 @@ class Session:
         message = messages.read_to_client(head)
         match message:
             case messages.TaskOutcomes():
+                returned = message.kinds.count(Kind.RETURNED)
+                self.returned_tasks += returned
+                self.failed_tasks += len(message.kinds) - returned
                 self._to(message.job, lambda job: job.outcomes(message, body))
             case messages.Placed():
                 self._to(message.job, lambda job: job.placed(message.first, message.count))
@@ -296,6 +330,7 @@ class Session:
     def gone(self, status: int | None) -> None:
         """See ``pipe.Listener``: whatever is outstanding hears it."""
         if self._refusal is None or not self._dying:
+            self._lost = True
             self._refusal = self._loss(status)
         self.ended = True
         for receiver in list(self.receivers.values()):

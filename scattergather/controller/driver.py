@@ -24,6 +24,9 @@ from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs, messages
 from scattergather.wire.messages import JobId
 
+PLACED_SECONDS = 0.01
+"""How late the client may learn that a future runs."""
+
 _PLAIN = bytes([Kind.RETURNED, Kind.RAISED])
 
 
@@ -49,17 +52,30 @@ class Record:
 
 
 class Driver:
-    """Between front desk, scheduler and hosts. ``send`` passes a message to the client."""
+    """Between front desk, scheduler and hosts.
 
-    def __init__(self, roster: Roster, send: Callable[[messages.ToClient, bytes], None]) -> None:
+    Args:
+        roster: the hosts.
+        send: passes a message to the client.
+        call_later: the reactor's ``callLater``.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        send: Callable[[messages.ToClient, bytes], None],
+        call_later: Callable[[float, Callable[[], None]], object],
+    ) -> None:
         self.scheduler = Scheduler()
         self.jobs: dict[JobId, Record] = {}
         self.dirty = True
         self._roster = roster
         self._send = send
+        self._call_later = call_later
         self._nested = NestedCalls()
         self._queue: deque[tuple[actions.Action, Batch | None]] = deque()
         self._performing = False
+        self._placed: list[actions.ReportPlaced] = []
 
     # ---- jobs ----
 
@@ -189,9 +205,9 @@ class Driver:
                 if batch is not None:
                     self._deliver(action, batch)
             case actions.ReportPlaced():
-                self._send(
-                    messages.Placed(job=action.job, first=action.first, count=action.count), b""
-                )
+                if not self._placed:
+                    self._call_later(PLACED_SECONDS, self._report_placed)
+                self._placed.append(action)
             case actions.DeliverLoss():
                 self._deliver_loss(action)
             case actions.ReportCancelled():
@@ -209,6 +225,21 @@ class Driver:
                 self._roster.send(entry, messages.TakeBack(count=action.count))
             case _:
                 assert_never(action)
+
+    def _report_placed(self) -> None:
+        """Tell the client which of its futures run now.
+
+        A little late: most tasks of a busy stream are done by then, and a frame for each placement
+        would cost as much as its outcome.
+        """
+        placed, self._placed = self._placed, []
+        at = 0
+        while at < len(placed):
+            job, first, stop = placed[at].job, placed[at].first, placed[at].first
+            while at < len(placed) and (placed[at].job, placed[at].first) == (job, stop):
+                stop += placed[at].count
+                at += 1
+            self._send(messages.Placed(job=job, first=first, count=stop - first), b"")
 
     def _send_chunk(self, action: actions.SendChunk) -> None:
         record = self.jobs.get(action.job)

@@ -64,7 +64,7 @@ class Controller:
         self._pools: list[PoolService] = []
         self._pipe = FramePipe(reactor, connection, self._client_said, self._client_left)
         self._roster = Roster(spawn.hosts)
-        self._driver = Driver(self._roster, self._to_client)
+        self._driver = Driver(self._roster, self._to_client, reactor.callLater)
         self._desk = FrontDesk(reactor, self._roster, self._driver, self._to_client, self.stop)
         ParentWatch(reactor, spawn.client_pid, lambda: self._client_left("the client died"))
         for entry in self._roster.entries.values():

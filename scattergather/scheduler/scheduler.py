@@ -40,6 +40,7 @@ class Scheduler:
         self._lines = Lines()
         self._estimates: dict[str, Estimate] = {}
         self._chunks = 0
+        self._slots = 0
         self._settled = False
         self.rerun = 0
 
@@ -71,7 +72,7 @@ class Scheduler:
                 self._host_left(event, out)
             case events.HostsSettled():
                 self._settled = True
-                self._feed_all(out)
+                self._fail_homeless(out)
             case _:
                 assert_never(event)
         return out
@@ -100,6 +101,8 @@ class Scheduler:
             return
         job.add(event.first, event.count, event.size)
         self._lines.join(job)
+        if job.spec.python:
+            self._fail_homeless(out)
         self._feed_all(out)
 
     def _tasks_ended(self, event: events.TasksEnded, out: list[actions.Action]) -> None:
@@ -248,12 +251,14 @@ class Scheduler:
         self.hosts[event.host] = Host(
             event.host, event.slots, event.python, event.services, event.round_trip
         )
+        self._count_slots()
         self._feed_all(out)
 
     def _slots_changed(self, event: events.SlotsChanged, out: list[actions.Action]) -> None:
         host = self.hosts.get(event.host)
         if host is not None:
             host.slots = event.slots
+            self._count_slots()
             self._feed(host, out)
 
     def _host_left(self, event: events.HostLeft, out: list[actions.Action]) -> None:
@@ -283,14 +288,17 @@ class Scheduler:
                 )
                 self._end_if_done(job, out)
         del self.hosts[event.host]
+        self._count_slots()
+        self._fail_homeless(out)
         self._feed_all(out)
+
+    def _count_slots(self) -> None:
+        self._slots = sum(host.slots for host in self.hosts.values())
 
     # ---- feeding ----
 
     def _feed_all(self, out: list[actions.Action]) -> None:
         """Hand out what is queued, always to the host with the fewest chunks a worker."""
-        if self._settled and self._lines:
-            self._fail_homeless(out)
         open_hosts = [host for host in self.hosts.values() if host.slots]
         while self._lines and open_hosts:
             host = min(open_hosts, key=lambda host: host.load)
@@ -317,7 +325,7 @@ class Scheduler:
         size = chunk_size(
             job.estimate,
             queued=job.queued,
-            slots=sum(each.slots for each in self.hosts.values()),
+            slots=self._slots,
             proven=job.proven,
             mean_bytes=job.size / max(1, job.added),
         )
@@ -357,7 +365,7 @@ class Scheduler:
 
     def _fail_homeless(self, out: list[actions.Action]) -> None:
         """End what no host can run, once all hosts have answered; with no host at all, wait."""
-        if not self.hosts:
+        if not (self._settled and self.hosts):
             return
         for job in list(self._lines.in_order()):
             if any(host.fits(job) for host in self.hosts.values()):

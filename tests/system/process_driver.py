@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class Channel:
 
 @dataclass
 class Outcome:
+    """What came of a task, read: ``value`` or ``error``."""
+
     index: int
     kind: Kind
     value: Any = None
@@ -103,6 +106,7 @@ class Worker:
     ) -> messages.Run:
         """Send a chunk of calls, each the tuple of its arguments."""
         shipment = Shipment(CodeBook())
+        function = as_in_a_notebook(function)
         name = function if isinstance(function, str) else messages.shipped(shipment.freeze(function))
         packer = Packer(shipment)
         for arguments in tasks:
@@ -167,6 +171,20 @@ class Worker:
         self.socket.close()
         self.journal.close()
         self.output.close()
+
+
+def as_in_a_notebook(function: Any) -> Any:
+    """A function of a test module as if a cell had defined it: it then travels by value, and
+    workers import neither the tests nor pytest."""
+    if not isinstance(function, types.FunctionType) or not function.__module__.startswith("tests."):
+        return function
+    scope = {**function.__globals__, "__name__": "__main__"}
+    made = types.FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__module__ = "__main__"
+    made.__qualname__ = function.__qualname__.rpartition(".")[2]
+    return made
 
 
 def outcomes_of(message: messages.Outcomes, body: bytes) -> list[Outcome]:

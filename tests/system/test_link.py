@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 
 import msgspec
 import pytest
+from foolscap.tokens import BananaError
 from twisted.internet import threads
 
 from scattergather.link import gate, remote
@@ -276,8 +277,8 @@ async def test_a_stranger_hears_the_greeting_and_no_more(tmp_path, said):
         begin = reactor.seconds()
         heard = await threads.deferToThread(knock, both.port, said)
         took = reactor.seconds() - begin
-        # Where more was sent than was read, the reset overtakes the greeting.
-        assert (heard[:8], len(heard)) == (gate.GREETING, 24) or (not heard and len(said) > 24)
+        # The reset may overtake the greeting.
+        assert not heard or (heard[:8], len(heard)) == (gate.GREETING, 24)
         assert took < 1 or said == b"sg1F"
         assert took < gate.SECONDS_TO_PROVE + 1
         assert not both.server._tub.brokers
@@ -335,7 +336,7 @@ async def test_a_self_signed_foolscap_peer_without_proof_never_reaches_foolscap(
     async with ends(tmp_path) as both:
         stranger = make_tub(new_certificate())
         stranger.startService()
-        with pytest.raises(Exception, match=".*"):
+        with pytest.raises(BananaError):
             await both.links.in_time(stranger.getReference(both.server.furl.text))
         assert not both.server._tub.brokers
         await stranger.stopService()
@@ -351,7 +352,7 @@ async def test_a_tls_client_gets_no_handshake(tmp_path):
             with socket.create_connection(("127.0.0.1", both.port), timeout=5) as door:
                 context.wrap_socket(door)
 
-        with pytest.raises(OSError, match=".*"):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
             await threads.deferToThread(talk)
 
 

@@ -207,7 +207,7 @@ def test_after_a_break_both_ends_go_on_where_the_other_stopped():
     one.do(s.Offered(b"3"))
     assert not one.sent
     pair.join()
-    assert [piece.number for piece in one.sent][0] == 2
+    assert one.sent[0].number == 2
     pair.settle()
     assert [head for head, _ in two.delivered] == [b"0", b"1", b"2", b"3"]
     assert [head for head, _ in one.delivered] == [b"back"]

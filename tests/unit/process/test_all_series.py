@@ -35,7 +35,7 @@ def test_location_and_scale_mean_the_same_everywhere(distribution: str, center: 
     assert numpy.average(middles, weights=counts) == pytest.approx(center, abs=0.2)
 
 
-def test_the_heavy_tailed_one_has_its_median_at_the_location() -> None:
+def test_the_heavy_tailed_one_works_too() -> None:
     counts, _ = all_series(1000, "standard_cauchy", 5, 1, 10)
     assert counts.sum() == 1000
 

@@ -1,0 +1,5 @@
+"""``python -m scattergather``: the same as the command ``scattergather``."""
+
+from scattergather.cli.main import main
+
+main()

@@ -1,0 +1,74 @@
+"""The commands, and how their errors are shown."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from scattergather.errors import ScatterGatherError
+
+COMMANDS = {
+    "demo": ("scattergather.cli.demo", "A pool on this machine, and a first job on it."),
+    "hosts": ("scattergather.cli.hosts", "The hosts whose FURLs are stored: add, list, ping."),
+    "pool": ("scattergather.cli.pool", "Run this machine's pool of workers, in the foreground."),
+    "version": ("scattergather.cli.version", "What is installed, and which versions."),
+}
+
+
+class Lazy(click.Group):
+    """Loads the module of a command when it is used: ``--help`` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in ``--help``."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the nearest name for one that is unknown."""
+        suggest(self, ctx, args)
+        return super().resolve_command(ctx, args)
+
+
+def suggest(group: click.Group, ctx: click.Context, args: list[str]) -> None:
+    """Refuse an unknown command with the nearest known one.
+
+    Raises:
+        click.UsageError: the group has no such command.
+    """
+    known = group.list_commands(ctx)
+    if not args or args[0] in known or args[0].startswith("-"):
+        return
+    near = difflib.get_close_matches(args[0], known, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}."
+    ctx.fail(f"No such command '{args[0]}'. {hint}")
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """scattergather: the notebook's own cluster."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of the command ``scattergather``; ends the process."""
+    try:
+        cli.main(args=arguments, prog_name="scattergather")
+    except ScatterGatherError as error:
+        click.echo(f"scattergather: {error}", err=True)
+        sys.exit(1)

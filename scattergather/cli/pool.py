@@ -1,0 +1,105 @@
+"""``scattergather pool``: this machine's pool, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from scattergather.cli.occupant import occupant
+from scattergather.errors import BadRequest
+from scattergather.settings.hosts import is_loopback
+
+SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?")
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+
+
+@click.command("pool")
+@click.option("--workers", type=click.IntRange(1, 1024), help="How many; default: one a core.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME[=MODULE:FUNCTION]",
+    help="A function that is resident here; may be repeated. Default: all that are installed.",
+)
+@click.option("--interface", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--advertise", default="", metavar="HOST:PORT", help="What the FURL is to name.")
+@click.option("--furl-file", type=click.Path(path_type=Path), help="Write the FURL there, too.")
+@click.option("--quiet", is_flag=True, help="Do not print the FURL.")
+@click.option("--log-file", type=click.Path(path_type=Path), help="Log there and not to stderr.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Where key and FURL are kept.")
+def command(
+    workers: int | None,
+    port: int,
+    services: tuple[str, ...],
+    interface: str,
+    advertise: str,
+    furl_file: Path | None,
+    quiet: bool,
+    log_file: Path | None,
+    directory: Path | None,
+) -> None:
+    """Run this machine's pool of workers, in the foreground.
+
+    Its FURL, printed once and kept in a file that only you can read, is all that a notebook needs
+    to use it. End it with Ctrl-C or SIGTERM.
+    """
+    for service in services:
+        if not SERVICE.fullmatch(service):
+            raise BadRequest(f"--service {service!r}: it must be NAME or NAME=MODULE:FUNCTION")
+    _check_address(interface, advertise)
+    if os.geteuid() == 0:
+        click.echo(
+            "scattergather pool: warning: it runs as root, so whoever has its FURL is root here",
+            err=True,
+        )
+    # Half a second that the other commands need not wait.
+    from scattergather.workers.daemon.listen import Options, PortTaken, listen  # noqa: PLC0415
+
+    options = Options(
+        workers=workers or len(os.sched_getaffinity(0)),
+        port=port,
+        services=services,
+        interface=interface,
+        advertise=advertise,
+        furl_file=furl_file,
+        quiet=quiet,
+        log_file=log_file,
+        directory=directory,
+    )
+    try:
+        sys.exit(listen(options))
+    except PortTaken as error:
+        holder = occupant(port)
+        raise BadRequest(
+            f"port {port} of {interface} is taken{f' by {holder}' if holder else ''}. Use that one "
+            "if it is a pool (its FURL is in its folder), or choose another port; --port 0 takes "
+            "any free one"
+            if port and error.in_use
+            else f"cannot listen on {interface}, port {port}: {error}"
+        ) from None
+
+
+def _check_address(interface: str, advertise: str) -> None:
+    if advertise:
+        match = ADDRESS.fullmatch(advertise)
+        if match is None or not 0 < int(match[2]) < 65536:
+            raise BadRequest(f"--advertise {advertise!r}: it must be HOST:PORT")
+    if is_loopback(interface):
+        return
+    if interface in ("0.0.0.0", "::", "") and not advertise:
+        raise BadRequest(
+            f"--interface {interface or repr('')} means every address of this machine, and the "
+            "FURL has to name one that others can reach: add --advertise HOST:PORT, or say "
+            "--interface ADDRESS"
+        )
+    click.echo(
+        f"scattergather pool: warning: it listens on {interface}, for other machines, too. Only "
+        "who has the FURL gets in; keep it as you would a password",
+        err=True,
+    )

@@ -1,0 +1,409 @@
+"""``ScatterGather``: what the user holds. Each method is short; the work is done where it belongs."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Executor, Future
+from types import TracebackType
+from typing import Any, Literal
+
+from scattergather.client import adding, naming, showing
+from scattergather.client.cell import current_cell
+from scattergather.client.echo import Channel, Printed
+from scattergather.client.everywhere import call_everywhere
+from scattergather.client.executor import Mapped, View, check_map
+from scattergather.client.feeding import Feeder
+from scattergather.client.freezing import Frozen
+from scattergather.client.futures import Streams, TaskFuture
+from scattergather.client.gathering import Gathering
+from scattergather.client.inputs import Inputs
+from scattergather.client.iterating import Results, Walk
+from scattergather.client.job import Job, finish, wait
+from scattergather.client.options import JobOptions, check_errors, check_timeout
+from scattergather.client.pipe import hang_up
+from scattergather.client.round import Round
+from scattergather.client.session import CURE, Session
+from scattergather.client.tasks import check_all
+from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName
+from scattergather.model.snapshot import Go, Refreshed, Snapshot
+from scattergather.wire import messages
+
+COMMANDS = ("refresh", "die", "status")
+_PLAIN = JobOptions()
+
+
+class ScatterGather(Executor):
+    """A controller and its workers, from here. Any thread; made by ``spawnScatterGather``.
+
+    It is also a ``concurrent.futures.Executor``. When nobody holds it, nor a job or an outstanding
+    future of it, its work is cancelled and its controller ends.
+    """
+
+    def __init__(self, session: Session, function: naming.Function | None = None) -> None:
+        self._session = session
+        self._function = function
+        self._streams = Streams(session)
+        self._unread: list[Gathering] = []
+        self._numbers = itertools.count(1)
+        self._go_read = False
+        # The garbage collector may run this anywhere, under any lock: it takes none.
+        self._end = weakref.finalize(self, hang_up, session.pipe.socket)
+        self._end.atexit = False
+
+    def __scattergather_refuse__(self) -> str:
+        return "A client cannot travel; pass what the task needs as an argument"
+
+    # ---- jobs ------------------------------------------------------------------------------------
+
+    def addJob(
+        self,
+        tasks: Iterable[Any],
+        function: naming.Function | None = None,
+        *,
+        name: str | None = None,
+        priority: int = 0,
+        retries: int = 3,
+        retry_on: tuple[type[BaseException], ...] = (),
+        time_limit: float | None = None,
+        memory_limit: int | None = None,
+        echo: bool = True,
+    ) -> Job[Any]:
+        """Queue a scatter set: one call of ``function`` for each ``(args, kwargs)``.
+
+        A list is packed before this returns; an iterator is consumed on a thread, as fast as
+        results return.
+
+        Args:
+            tasks: pairs ``(args, kwargs)``.
+            function: a callable, or the name of a service or of a pushed function; None takes
+                that of ``spawnScatterGather``, else the service of the urls, else the only one.
+            name: how the job is called.
+            priority: higher first.
+            retries: how often a task may run again after a loss, or an exception in ``retry_on``.
+            retry_on: exception types that are retried.
+            time_limit: seconds for each attempt of a task.
+            memory_limit: bytes for each attempt of a task.
+            echo: show what the tasks print.
+
+        Raises:
+            BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
+            Closed, ControllerLost: there is no controller.
+        """
+        options = JobOptions(
+            name=name,
+            priority=priority,
+            retries=retries,
+            retry_on=retry_on,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+            echo=echo,
+        )
+        job = self._add(tasks, function, options, keeps=isinstance(tasks, Sized))
+        self._go_read = True
+        self._unread.append(job._gathering)
+        return job
+
+    def _add(
+        self,
+        tasks: Iterable[Any],
+        function: naming.Function | None,
+        options: JobOptions,
+        *,
+        keeps: bool,
+        window: int | None = None,
+    ) -> Job[Any]:
+        session = self._session
+        session.check()
+        sized = isinstance(tasks, Sized) and window is None
+        try:
+            iterator = iter(tasks)
+        except TypeError:
+            raise BadRequest(
+                f"tasks must be an iterable of pairs (args, kwargs), not {tasks!r}"
+            ) from None
+        if isinstance(tasks, (list, tuple)):
+            check_all(tasks)
+        shipment = session.shipper.shipment()
+        frozen = naming.resolve(session, function, self._function, shipment)
+        number = next(self._numbers)
+        label = options.name or f"job {number}"
+        gathering = Gathering(label, Inputs() if keeps else None)
+        channel = Channel(label, current_cell()) if options.echo else None
+        printed = Printed()
+        round_ = Round(session.new_job(), gathering, printed, session.echo, channel)
+        try:
+            adding.begin(session, round_, label, frozen, options, shipment)
+            if sized:
+                adding.send_list(session, round_, gathering, iterator, shipment)
+        except BaseException:
+            adding.take_back(session, round_)
+            raise
+        job: Job[Any] = Job(
+            self,
+            gathering,
+            name=label,
+            function=frozen,
+            options=options,
+            printed=printed,
+            channel=channel,
+        )
+        job._rounds.append(round_)
+        if not sized:
+            Feeder(session, round_, gathering, iterator, shipment, window).start()
+        return job
+
+    def poll(self) -> bool:
+        """Would ``waitForResult`` return at once? Never blocks."""
+        unread = self._unread
+        if unread:
+            return unread[0].finished
+        return not self._go_read and (self._session.go is not None or self._session.ended)
+
+    def waitForResult(
+        self, timeout: float | None = None, *, errors: str = "raise", progress: bool = False
+    ) -> Any:
+        """Block for the oldest job that was not read yet: its results, in task order.
+
+        Right after spawning, while no job was added, it returns the go value once: who is ready.
+
+        Args:
+            timeout: seconds; then ``TimeoutError``, and the job stays.
+            errors: ``"raise"``, or ``"return"`` for a list with the errors in the failed places.
+            progress: show a bar meanwhile.
+
+        Raises:
+            NothingToWaitFor: no job is outstanding.
+            JobFailed, InputFailed: as ``Job.results``.
+            ControllerLost, Closed: the controller ended before the job did.
+        """
+        raises, timeout = check_errors(errors), check_timeout(timeout)
+        while True:
+            if not self._unread:
+                return self._wait_go(timeout)
+            gathering = self._unread[0]
+            wait(gathering, timeout, progress)
+            self._session.echo.flush()
+            try:
+                values = finish(gathering, raises)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                self._was_read(gathering)
+                raise
+            # Another thread may have waited for the same job and been first.
+            if not gathering.read:
+                self._was_read(gathering)
+                return values
+
+    def _wait_go(self, timeout: float | None) -> Go:
+        if self._go_read:
+            self._session.check()
+            raise NothingToWaitFor("no job is outstanding; addJob(tasks) adds one")
+        go = self._session.wait_go(timeout)
+        if go is None:
+            raise TimeoutError("the hosts have not answered yet")
+        self._go_read = True
+        return go
+
+    def _was_read(self, gathering: Gathering) -> None:
+        gathering.read = True
+        try:
+            self._unread.remove(gathering)
+        except ValueError:
+            pass
+
+    def _unread_again(self, gathering: Gathering) -> None:
+        """``retry`` made new results of it."""
+        gathering.read = False
+        if gathering not in self._unread:
+            self._unread.append(gathering)
+
+    # ---- commands ----------------------------------------------------------------------------------
+
+    def command(self, word: Literal["refresh", "die", "status"]) -> Any:
+        """``refresh`` replaces every worker of this session, ``die`` ends the controller and its
+        own workers, ``status`` says what is going on.
+
+        Raises:
+            UnknownName: there is no such command.
+            Closed, ControllerLost: there is no controller.
+        """
+        if word not in COMMANDS:
+            raise UnknownName(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
+        session = self._session
+        session.check()
+        if word == "die":
+            workers = session.workers
+            session.die(f"this client was closed by command('die'); {CURE}")
+            return f"controller stopped; {workers} workers released."
+        answer = session.call(lambda call: messages.Command(call=call, word=word)).answer
+        if word == "status":
+            return self.status()
+        value = answer.value if answer is not None else None
+        if not isinstance(value, dict):
+            return value
+        up = [host for host in session.snapshot().hosts if host.state == "up"]
+        return Refreshed(
+            workers=value.get("workers", 0),
+            hosts=max(len(up), 1),
+            interrupted=value.get("interrupted", 0),
+            seconds=value.get("seconds", 0.0),
+            problems=tuple(value.get("problems", ())),
+        )
+
+    def status(self) -> Snapshot:
+        """What the controller said last of hosts, workers and jobs; asks nobody."""
+        return self._session.snapshot()
+
+    def push_code(self, source: str) -> int:
+        """Source is run in every present and future worker's ``__main__``; returns its version.
+
+        Jobs added from now on see it; those added before keep the code that they were added with.
+
+        Raises:
+            SyntaxError: it does not compile; nothing was sent.
+        """
+        if not isinstance(source, str):
+            raise BadRequest(f"push_code takes source text, not {type(source).__name__}")
+        compile(source, "<pushed code>", "exec")
+        session = self._session
+        session.check()
+        session.sources.append(source)
+        version = len(session.sources)
+        session.outbox.send(messages.Resident(version=version, source=source))
+        return version
+
+    def run_everywhere(
+        self, function: naming.Function, /, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Call ``function`` once on every worker; results keyed ``host/process id``.
+
+        Raises:
+            JobFailed: it raised somewhere; the message names where.
+            CannotPickle, Closed, ControllerLost: as for ``addJob``.
+        """
+        return call_everywhere(self._session, function, args, kwargs)
+
+    # ---- concurrent.futures.Executor -----------------------------------------------------------------
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Queue one call; see ``concurrent.futures.Executor.submit``."""
+        return self._submit(fn, args, kwargs, _PLAIN)
+
+    def _submit(
+        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions
+    ) -> TaskFuture:
+        self._session.check_executor()
+        if not callable(fn) and not isinstance(fn, str):
+            raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
+        return self._streams.submit(fn, args, kwargs, options, self, self._named)
+
+    def _named(self, name: str) -> Frozen:
+        return naming.resolve(self._session, name, None, self._session.shipper.shipment())
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """Results of ``fn`` over the zipped iterables, in order.
+
+        Args:
+            timeout: seconds from now; a result that is not there by then raises ``TimeoutError``.
+            chunksize: checked; chunks adapt by themselves.
+            buffersize: how many calls may be ahead of what was read; None reads all input first.
+        """
+        return self._map(fn, iterables, timeout, chunksize, buffersize, _PLAIN)
+
+    def _map(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        options: JobOptions,
+    ) -> Iterator[Any]:
+        timeout = check_map(iterables, timeout, chunksize, buffersize)
+        session = self._session
+        session.check_executor()
+        tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
+        if buffersize is None:
+            tasks = list(tasks)
+        if options.name is None:
+            options = options.changed(name=f"map({naming.title_of(fn)})")
+        job = self._add(tasks, fn, options, keeps=False, window=buffersize)
+        gathering, round_ = job._gathering, job._rounds[0]
+        gathering.read = True
+
+        def drop() -> None:
+            gathering.stop()
+            if not round_.done and not session.ended:
+                session.outbox.send(
+                    messages.CancelTasks(call=0, job=round_.job, first=0, count=gathering.added)
+                )
+
+        walk = Walk(gathering, lambda: None, ordered=True)
+        return Mapped(Results(walk, self, timeout=timeout), drop)
+
+    def options(self, **options: Any) -> View:
+        """An executor with these options: name, priority, retries, retry_on, time_limit,
+        memory_limit, echo.
+
+        Raises:
+            UnknownName: there is no such option.
+        """
+        return View(self, _PLAIN.changed(**options))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing new is taken; the controller ends when what is outstanding is through.
+
+        Args:
+            wait: return when it ended.
+            cancel_futures: cancel the calls that no pool has yet.
+        """
+        session = self._session
+        if session.ended:
+            return
+        session.drain(f"this client was shut down; {CURE}")
+        if cancel_futures:
+            for stream in self._streams.all():
+                stream.cancel_all()
+            session.end_if_idle()
+        if wait:
+            session.wait_through()
+            session.echo.flush()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._session.cancel_all()
+        self.shutdown(wait=True, cancel_futures=kind is not None)
+
+    # ---- how it looks -----------------------------------------------------------------------------
+
+    def _counts(self) -> tuple[int, int, float]:
+        session = self._session
+        rate = sum(job.rate for job in session.snapshot().jobs)
+        return session.returned_tasks, session.failed_tasks, rate
+
+    def __repr__(self) -> str:
+        if self._session.closed:
+            return "<ScatterGather: closed>"
+        return showing.client_text(self.status(), *self._counts())
+
+    def _repr_html_(self) -> str:
+        if self._session.closed:
+            return "<div><b>ScatterGather</b>: closed</div>"
+        return showing.client_html(self.status(), *self._counts())
+
+

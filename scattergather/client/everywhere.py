@@ -1,0 +1,62 @@
+"""One call on every worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scattergather.client import naming
+from scattergather.client.freezing import pack_call
+from scattergather.client.reading import read_error
+from scattergather.client.session import Session
+from scattergather.errors import JobFailed
+from scattergather.model.failure import Failure
+from scattergather.model.outcome import Kind
+from scattergather.wire import messages
+from scattergather.wire.payload import loads
+
+
+def call_everywhere(
+    session: Session, function: naming.Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The results, keyed ``host/process id``.
+
+    Raises:
+        JobFailed: it raised somewhere; its ``results`` holds the pairs of key and result or error.
+    """
+    session.check()
+    shipment = session.shipper.shipment()
+    frozen = naming.resolve(session, function, None, shipment)
+    blob, needs = pack_call(args, kwargs, shipment)
+    session.shipper.send(shipment)
+    every = tuple(dict.fromkeys((*frozen.needs, *needs)))
+    version = len(session.sources)
+    call = session.call(
+        lambda number: messages.RunEverywhere(
+            call=number, function=frozen.name, needs=every, code_version=version
+        ),
+        blob,
+    )
+    results: dict[str, Any] = {}
+    failures = []
+    for place, (message, body) in enumerate(call.outcomes):
+        key = f"{message.host}/{message.worker}"
+        if message.kind == Kind.RETURNED:
+            try:
+                results[key] = loads(body)
+                continue
+            except Exception as error:
+                results[key] = error
+        else:
+            label = f"{frozen.title} everywhere"
+            results[key] = read_error(message.kind, body, place, f"{label}, on {key}", label)
+        failures.append(
+            Failure(index=place, error=results[key], host=message.host, worker=message.worker)
+        )
+    if failures:
+        where = ", ".join(f"{failure.host}/{failure.worker}" for failure in failures)
+        raise JobFailed(
+            f"{frozen.title} failed on {len(failures)} of {len(results)} workers: {where}",
+            results=list(results.items()),
+            failures=failures,
+        )
+    return results

@@ -1,0 +1,102 @@
+"""``spawnScatterGather``: a controller is started and all parts are joined. The one page that wires."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import socket
+import subprocess
+import sys
+import weakref
+from typing import Any
+
+import scattergather
+from scattergather.client import process
+from scattergather.client.client import ScatterGather
+from scattergather.client.naming import Function
+from scattergather.client.outbox import Outbox
+from scattergather.client.pipe import Pipe, hang_up
+from scattergather.client.session import Session
+from scattergather.errors import BadRequest
+from scattergather.settings.urls import resolve
+from scattergather.wire import messages
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def spawnScatterGather(
+    urls: Any = None,
+    function: Function | None = None,
+    *,
+    logFile: Any = None,
+    workers: int | None = None,
+) -> ScatterGather:
+    """Start a controller; returns at once, hosts join when they answer.
+
+    Args:
+        urls: None for workers on this machine; or one or a list of: a FURL ``pb://...``; ``local``
+            or ``local:N``; a path of a FURL file; ``("pb://host:", port, "/service", workers)``;
+            the name of a host in the settings.
+        function: what jobs run that name none: a callable, or the name of a service.
+        logFile: where the controller writes its log: a path or an open file; None keeps it in
+            memory for the message of ``ControllerLost``.
+        workers: how many workers on this machine; only without urls.
+
+    Raises:
+        BadRequest, UnknownName: urls that cannot be meant; nothing was started.
+    """
+    if function is not None and not callable(function) and not isinstance(function, str):
+        raise BadRequest(f"function must be callable or the name of a service, not {function!r}")
+    hosts = resolve(urls, workers=workers)
+    log = process.Log(logFile)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def start() -> subprocess.Popen[bytes]:
+        with theirs:
+            return process.start(theirs, log)
+
+    def pipe(outbox: Outbox, session: Session) -> Pipe:
+        return Pipe(ours, outbox, start, session)
+
+    try:
+        session = Session(hosts, pipe, log)
+        _sessions.add(session)
+        session.open(first_message(hosts))
+    except BaseException:
+        # The reader may be starting the process right now: it sees the end of the pipe.
+        hang_up(ours)
+        raise
+    return ScatterGather(session, function)
+
+
+def first_message(hosts: tuple[messages.HostSpec, ...]) -> messages.Spawn:
+    """What the controller must know of this process."""
+    try:
+        directory = os.getcwd()
+    except OSError:  # deleted under us
+        directory = ""
+    return messages.Spawn(
+        protocol=messages.PROTOCOL,
+        version=scattergather.__version__,
+        python=platform.python_version(),
+        hosts=hosts,
+        client_pid=os.getpid(),
+        directory=directory,
+        path=tuple(os.path.abspath(place) if place else directory for place in sys.path),
+        environment=process.environment_of_tasks(),
+    )
+
+
+@atexit.register
+def _exit() -> None:
+    for session in list(_sessions):
+        session.exit()
+
+
+def _copied() -> None:
+    for session in list(_sessions):
+        session.abandon()
+
+
+os.register_at_fork(after_in_child=_copied)

@@ -1,0 +1,156 @@
+"""A pool behind a link: what ``scattergather pool`` runs, in the foreground.
+
+The one page that wires a daemon. It runs until SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.internet import reactor as the_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from scattergather.link.logs import log_to
+from scattergather.link.server import LinkServer
+from scattergather.link.tub import new_certificate
+from scattergather.settings import identity, paths, private
+from scattergather.settings.furl import Furl
+from scattergather.workers.daemon.service import PoolService
+
+reactor: Any = the_reactor
+log = Logger()
+
+EXIT_SECONDS = 1.8
+"""After this the process ends, whatever still closes; its workers die with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says; ``port`` 0 takes any that is free."""
+
+    workers: int
+    port: int = 0
+    services: tuple[str, ...] = ()
+    interface: str = "127.0.0.1"
+    advertise: str = ""
+    furl_file: Path | None = None
+    quiet: bool = False
+    log_file: Path | None = None
+    directory: Path | None = None
+
+
+class PortTaken(Exception):
+    """It cannot listen there; ``in_use`` tells a port in use from an address that is not ours."""
+
+    def __init__(self, error: CannotListenError) -> None:
+        super().__init__(str(error.socketError))
+        self.in_use = getattr(error.socketError, "errno", 0) == 98
+
+
+def listen(options: Options) -> int:
+    """Run a pool and let controllers join it; returns the exit code when it was told to end.
+
+    Raises:
+        PortTaken: it cannot listen there.
+        BadRequest: key or FURL are where others can read them, or in use by another pool.
+    """
+    os.umask(0o077)
+    with _log_of(options) as file:
+        log_to(file)
+        known = _identity(options)
+        pool = PoolService(reactor, workers=options.workers, services=options.services)
+        server = LinkServer(
+            reactor,
+            pool,
+            known,
+            interface=options.interface,
+            port=options.port,
+            advertise=options.advertise,
+        )
+        try:
+            furl = server.start()
+        except CannotListenError as error:
+            raise PortTaken(error) from None
+        daemon = _Daemon(pool, server)
+        _publish(furl, known.furl_file, options)
+        reactor.callWhenRunning(daemon.begin)
+        reactor.run(installSignalHandlers=False)
+        return daemon.code
+
+
+class _Daemon:
+    """Pool and server, from the first turn of the reactor to the last."""
+
+    def __init__(self, pool: PoolService, server: LinkServer) -> None:
+        self.code = 0
+        self._pool = pool
+        self._server = server
+        self._ending = False
+
+    def begin(self) -> None:
+        """Start the workers; from now on signals end it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reactor.callFromThread(self.end, 0))
+        self._pool.start().addErrback(self._failed)
+
+    def end(self, code: int) -> None:
+        """Tell the controllers, end the workers, stop."""
+        if self._ending:
+            return
+        self._ending = True
+        self.code = code
+        log.info("the pool stops")
+        reactor.callLater(EXIT_SECONDS, reactor.stop)
+        stopping: Deferred[Any] = self._server.stop()
+        stopping.addBoth(lambda _: self._pool.stop())
+        stopping.addBoth(lambda _: reactor.stop() if reactor.running else None)
+
+    def _failed(self, failure: Any) -> None:
+        log.failure("the pool cannot start", failure)
+        self.end(1)
+
+
+def _identity(options: Options) -> identity.Identity:
+    if options.directory is not None:
+        return identity.take(options.directory.expanduser().absolute(), new_certificate)
+    folder = paths.pools() / str(options.port)
+    take = identity.take if options.port else identity.take_any
+    return take(folder, new_certificate)
+
+
+def _publish(furl: Furl, file: Path, options: Options) -> None:
+    """The FURL goes to its files, and once to standard output; never to a log."""
+    line = furl.text + "\n"
+    private.write(file, line.encode())
+    if options.furl_file is not None:
+        other = options.furl_file.expanduser().absolute()
+        if not other.parent.exists():
+            private.folder(other.parent)
+        private.write(other, line.encode())
+    log.info(
+        "{workers} workers at {address}; the FURL is in {file}",
+        workers=options.workers,
+        address=furl.address,
+        file=str(file),
+    )
+    if not options.quiet:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _log_of(options: Options) -> Iterator[TextIO]:
+    if options.log_file is None:
+        yield sys.stderr
+    else:
+        with options.log_file.expanduser().open("a", encoding="utf-8") as file:
+            yield file
