@@ -139,7 +139,7 @@ class Driver:
         )
         self.add_job(spec, origin)
         tasks = messages.AddTasks(job=job, first=0, count=1, needs=message.needs)
-        self.add_tasks(tasks, body)
+        self.add_tasks(tasks, blobs.pack([body]))
         self.handle(events.TasksEnded(job=job, total=1))
 
     def outcomes(self, host: str, message: messages.Outcomes, body: bytes) -> None:
@@ -358,7 +358,7 @@ class Driver:
             host=message.host,
             pid=message.worker,
         )
-        self._roster.send(entry, outcome, body)
+        self._roster.send(entry, outcome, blobs.each(body, 1)[0])
 
 
 def _certify(kinds: bytes, body: bytes, host: str, action: actions.Deliver) -> tuple[bytes, bytes]:

@@ -233,8 +233,8 @@ class FrontDesk:
     def _workers_changed(self, entry: Entry, message: messages.WorkersChanged) -> None:
         if message.why:
             self._send(messages.Notice(text=f"{entry.spec.name}: {message.why}"), b"")
-        if message.workers != entry.workers:
-            entry.workers = message.workers
+        if message.workers != entry.slots:
+            entry.slots = message.workers
             self._driver.handle(events.SlotsChanged(host=entry.spec.name, slots=message.workers))
 
     def _refreshed(self, host: str, message: messages.Refreshed) -> None:

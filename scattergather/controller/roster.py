@@ -10,7 +10,12 @@ from scattergather.wire import messages
 
 @dataclass(slots=True)
 class Entry:
-    """One host. ``known`` are the digests it has; both are forgotten when it leaves."""
+    """One host.
+
+    ``workers`` is how many it has for us, ``slots`` how many chunks it can work on now: more while
+    workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
+    digests that it has, forgotten when it leaves.
+    """
 
     spec: messages.HostSpec
     host: Host | None = None
@@ -18,6 +23,7 @@ class Entry:
     up: bool = False
     why: str = ""
     workers: int = 0
+    slots: int = 0
     done: int = 0
     known: set[bytes] = field(default_factory=set)
 
@@ -96,6 +102,7 @@ class Roster:
         entry.facts, entry.up, entry.why = facts, True, ""
         limit = entry.spec.workers
         entry.workers = min(limit, facts.workers) if limit else facts.workers
+        entry.slots = entry.workers
         entry.known.clear()
         for resident in self._residents:
             self.send(entry, resident)

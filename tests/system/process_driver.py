@@ -17,9 +17,9 @@ from typing import Any
 
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
-from scattergather.wire.codebook import CodeBook
+from scattergather.wire.codebook import BOOK
 from scattergather.wire.frame import FrameReader, frame
-from scattergather.wire.payload import Packer, dumps, loads
+from scattergather.wire.payload import Packer, loads
 from scattergather.wire.raised import unpack_exception
 from scattergather.wire.shipping import Shipment
 from scattergather.workers.process.capture import OutputFile
@@ -105,9 +105,11 @@ class Worker:
         self, function: Any, tasks: list[Any], *, retry_on: Any = None, **fields: Any
     ) -> messages.Run:
         """Send a chunk of calls, each the tuple of its arguments."""
-        shipment = Shipment(CodeBook())
+        shipment = Shipment(BOOK)
         function = as_in_a_notebook(function)
-        name = function if isinstance(function, str) else messages.shipped(shipment.freeze(function))
+        name = (
+            function if isinstance(function, str) else messages.shipped(shipment.freeze(function))
+        )
         packer = Packer(shipment)
         for arguments in tasks:
             packer.pack((arguments, {}))
@@ -280,9 +282,3 @@ def ended(fd: int, patience: float = PATIENCE) -> bool:
     """True when everybody who held the other end of a pipe is gone."""
     ready, _, _ = select.select([fd], [], [], patience)
     return bool(ready) and os.read(fd, 1) == b""
-
-
-__all__ = [
-    "Host", "Kind", "Outcome", "Session", "Worker", "alive", "dumps", "ended", "eventually", "loads",
-    "outcome", "outcomes_of",
-]  # fmt: skip

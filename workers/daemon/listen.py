@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -80,8 +80,7 @@ def listen(options: Options) -> int:
             furl = server.start()
         except CannotListenError as error:
             raise PortTaken(error) from None
-        daemon = _Daemon(pool, server)
-        _publish(furl, known.furl_file, options)
+        daemon = _Daemon(pool, server, lambda: _ready(pool, furl, known.furl_file, options))
         reactor.callWhenRunning(daemon.begin)
         reactor.run(installSignalHandlers=False)
         return daemon.code
@@ -90,8 +89,9 @@ def listen(options: Options) -> int:
 class _Daemon:
     """Pool and server, from the first turn of the reactor to the last."""
 
-    def __init__(self, pool: PoolService, server: LinkServer) -> None:
+    def __init__(self, pool: PoolService, server: LinkServer, ready: Callable[[], bool]) -> None:
         self.code = 0
+        self._ready = ready
         self._pool = pool
         self._server = server
         self._ending = False
@@ -100,7 +100,8 @@ class _Daemon:
         """Start the workers; from now on signals end it."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: reactor.callFromThread(self.end, 0))
-        self._pool.start().addErrback(self._failed)
+        starting: Deferred[Any] = self._pool.start()
+        starting.addCallback(self._started).addErrback(self._failed)
 
     def end(self, code: int) -> None:
         """Tell the controllers, end the workers, stop."""
@@ -112,7 +113,12 @@ class _Daemon:
         reactor.callLater(EXIT_SECONDS, reactor.stop)
         stopping: Deferred[Any] = self._server.stop()
         stopping.addBoth(lambda _: self._pool.stop())
-        stopping.addBoth(lambda _: reactor.stop() if reactor.running else None)
+        stopping.addBoth(lambda _: reactor.stop())
+        stopping.addErrback(lambda _: None)  # it had stopped by itself
+
+    def _started(self, _: Any) -> None:
+        if not self._ending and not self._ready():
+            self.end(1)
 
     def _failed(self, failure: Any) -> None:
         log.failure("the pool cannot start", failure)
@@ -125,6 +131,17 @@ def _identity(options: Options) -> identity.Identity:
     folder = paths.pools() / str(options.port)
     take = identity.take if options.port else identity.take_any
     return take(folder, new_certificate)
+
+
+def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:
+    """Say where the pool is; False if a service that was asked for is not there."""
+    problems = pool.facts().problems if options.services else ()
+    for problem in problems:
+        sys.stderr.write(f"scattergather pool: {problem}\n")
+    if problems:
+        return False
+    _publish(furl, file, options)
+    return True
 
 
 def _publish(furl: Furl, file: Path, options: Options) -> None:

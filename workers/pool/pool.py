@@ -253,11 +253,13 @@ class Pool:
                     session.running -= bool(worker.leases)
                     if not session.idle and session.alive < session.limit + session.blocked:
                         self._fork(session, now, out)
+                    self._report_slots(session, out)
                     self._feed(now, out)
             case messages.Resumed():
                 if worker.blocked:
                     worker.blocked = False
                     session.running += bool(worker.leases)
+                    self._report_slots(session, out)
             case _:
                 assert_never(message)
 
@@ -272,11 +274,7 @@ class Pool:
             if worker.number in round_.waiting:
                 self._tell_everywhere(session, worker, message, body, out)
         self._idle(session, worker, now)
-        self._report(
-            session,
-            messages.WorkersChanged(workers=session.limit, alive=session.alive),
-            out,
-        )
+        self._report_slots(session, out)
         if session.refresh is not None:
             session.refresh.waiting.discard(worker.number)
             if not session.refresh.waiting:
@@ -307,7 +305,9 @@ class Pool:
         worker.escalation.clear()
         if not worker.leases:
             session.running -= not worker.blocked
-            worker.blocked = False
+            if worker.blocked:
+                worker.blocked = False
+                self._report_slots(session, out)
             self._idle(session, worker, now)
         elif worker.leases[0].cancelled:
             self._interrupt(worker, now, out)
@@ -374,14 +374,14 @@ class Pool:
         del session.workers[worker.number]
         session.idle.pop(worker.number, None)
         session.running -= worker.busy
+        if worker.blocked:
+            self._report_slots(session, out)
         self._settle_leases(session, worker, event, out)
         for message, _, round_ in list(session.everywhere.values()):
             if worker.number in round_.waiting:
                 loss = loss_of(worker, event, messages.Limits())
                 done = messages.EverywhereDone(call=message.call, worker=worker.pid, kind=Kind.LOST)
-                self._everywhere_done(
-                    session, worker, done, blobs.pack([messages.encode(loss)]), out
-                )
+                self._everywhere_done(session, worker, done, messages.encode(loss), out)
         if not worker.born and worker.doom is None:
             self._died_early(session, event, now, out)
         elif worker.doom is not Doom.RETIRED:
@@ -529,6 +529,11 @@ class Pool:
                 out.append(actions.RetireWorker(worker=worker.number))
             else:
                 self._wake(worker.since + SPARE_SECONDS)
+
+    def _report_slots(self, session: Session, out: list[actions.Action]) -> None:
+        """Tell the controller how many chunks can be worked on, lent slots included."""
+        slots = session.limit + session.blocked
+        self._report(session, messages.WorkersChanged(workers=slots, alive=session.alive), out)
 
     # ---- feeding ----
 

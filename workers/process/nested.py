@@ -90,7 +90,7 @@ class Nested:
         """See ``inside.Hook``."""
 
         def arrived() -> bool:
-            return ticket in self._settled
+            return ticket in self._settled or ticket not in self._open
 
         if arrived():
             return True
@@ -109,7 +109,10 @@ class Nested:
 
     def outcome(self, ticket: int) -> tuple[Any, BaseException | None]:
         """See ``inside.Hook``."""
-        message, body = self._settled.pop(ticket)
+        found = self._settled.pop(ticket, None)
+        if found is None:
+            raise RequestError("The task that submitted this call is over.")
+        message, body = found
         match message.kind:
             case Kind.RETURNED:
                 return loads(body), None
@@ -121,7 +124,7 @@ class Nested:
                 return None, _lost(messages.read_loss(body), message.host)
 
     def forget(self) -> None:
-        """A task is over: what it submitted and did not wait for is of no interest any more."""
+        """A chunk is over: what its tasks submitted and did not wait for interests nobody."""
         self._open.clear()
         self._settled.clear()
 
@@ -130,8 +133,8 @@ class Nested:
         match message:
             case messages.NestedOutcome():
                 if message.ticket in self._open:
-                    self._open.discard(message.ticket)
                     self._settled[message.ticket] = message, body
+                    self._open.discard(message.ticket)
                 return True
             case messages.Code():
                 self._calls.learn(message, body)

@@ -8,11 +8,13 @@ their module has a function ``preload`` it is called, which is the place to impo
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scattergather.errors import CannotImport, UnknownName
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "scattergather.services"
 
@@ -24,7 +26,7 @@ class Services:
 
     def __init__(self) -> None:
         self._loaded: dict[str, Function] = {}
-        self._installed: dict[str, importlib.metadata.EntryPoint] | None = None
+        self._installed: dict[str, EntryPoint] | None = None
         self._failed: dict[str, str] = {}
 
     def load(self, specifications: Iterable[str]) -> list[str]:
@@ -82,8 +84,11 @@ class Services:
             known += f"; pushed are {', '.join(names[:50])}"
         return f"This host knows no function called {name!r}: {known}."
 
-    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+    def _entry_points(self) -> dict[str, EntryPoint]:
         if self._installed is None:
+            # 20 ms that a host whose services are all named never spends.
+            import importlib.metadata  # noqa: PLC0415
+
             found = importlib.metadata.entry_points(group=GROUP)
             self._installed = {each.name: each for each in found}
         return self._installed

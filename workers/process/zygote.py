@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import os
 import select
 import signal
@@ -199,6 +200,8 @@ def main(arguments: Sequence[str]) -> Never:
     place.one_thread_each()
     # Tasks must not find the zygote under this name.
     sys.modules["__main__"] = ModuleType("__main__")
+    # What a worker cannot pickle otherwise goes through dill: 8 ms here, or in every worker.
+    importlib.import_module("scattergather.wire.by_dill")
     services = Services()
     problems = services.load(options.service)
     if kernel.thread_count() > 1:

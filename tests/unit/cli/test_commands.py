@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from scattergather.cli.main import cli, main
+from scattergather.errors import BadRequest, UnknownName
+from scattergather.settings import private
+from scattergather.settings.hosts import Hosts
+
+FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:alpha:1/" + "q" * 32
+
+
+def run(*arguments: str, said: str = ""):
+    return CliRunner().invoke(cli, arguments, input=said)
+
+
+def test_hosts_are_added_from_a_file_or_standard_input_and_listed_without_secrets(tmp_path):
+    file = tmp_path / "furl"
+    private.write(file, FURL.encode())
+    assert run("hosts", "add", "alpha", str(file)).exit_code == 0
+    assert run("hosts", "add", "beta", said=FURL.replace("alpha:1", "beta:2") + "\n").exit_code == 0
+    assert run("hosts", "add", "gamma", "-", said=FURL.replace(":1/", ":3/")).exit_code == 0
+    listed = run("hosts", "list").stdout.splitlines()
+    assert listed == [
+        "alpha  alpha:1  abcdef…",
+        "beta   beta:2  abcdef…",
+        "gamma  alpha:3  abcdef…",
+    ]
+    again = run("hosts", "add", "alpha", str(file))
+    assert "stored already" in again.output
+    assert "q" * 32 not in again.output
+    assert run("hosts", "remove", "alpha").exit_code == 0
+    assert Hosts.load().names() == ["beta", "gamma"]
+
+
+@pytest.mark.parametrize("words", [["alpha", FURL], [FURL], ["pbu://alpha:1/x"]])
+def test_a_furl_on_the_command_line_is_refused_with_the_reason_and_not_repeated(words):
+    result = run("hosts", "add", *words)
+    assert isinstance(result.exception, BadRequest)
+    assert "every user of this machine can read" in str(result.exception)
+    assert "q" * 32 not in str(result.exception) + result.output
+    assert Hosts.load().names() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"), [("pbu://alpha:1/x", "hosts add"), ("", "pb://"), ("x", "pb://")]
+)
+def test_what_is_no_furl_is_not_stored(said, fault):
+    result = run("hosts", "add", "alpha", said=said)
+    assert isinstance(result.exception, BadRequest)
+    assert fault in str(result.exception)
+
+
+def test_an_unknown_host_is_answered_with_the_known_ones():
+    run("hosts", "add", "alpha", said=FURL)
+    for command in ("remove", "ping"):
+        result = run("hosts", command, "alfa")
+        assert isinstance(result.exception, UnknownName)
+        assert "known hosts: alpha" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["pol"], "Did you mean 'pool'?"),
+        (["xyzzy"], "There are: demo, hosts, pool, version."),
+        (["hosts", "pong"], "Did you mean 'ping'?"),
+        (["pool", "--prot", "1"], "Did you mean '--port'?"),
+        (["pool", "--port", "70000"], "70000 is not in the range"),
+        (["pool", "--workers", "0"], "0 is not in the range"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_nearest(words, hint):
+    result = run(*words)
+    assert result.exit_code == 2
+    assert hint in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "culprit"),
+    [
+        (["--service", "a=b"], "'a=b'"),
+        (["--service", "-x"], "'-x'"),
+        (["--advertise", "alpha"], "'alpha'"),
+        (["--advertise", "alpha:0"], "'alpha:0'"),
+        (["--interface", "0.0.0.0"], "--advertise HOST:PORT"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(words, culprit):
+    result = run("pool", *words)
+    assert isinstance(result.exception, BadRequest)
+    assert culprit in str(result.exception)
+
+
+def test_our_errors_are_shown_as_a_sentence_with_exit_code_1(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["hosts", "remove", "alpha"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("scattergather: no host is called 'alpha'")
+
+
+def test_version_names_what_matters_and_help_imports_no_twisted():
+    words = [line.split()[0] for line in run("version").stdout.splitlines()]
+    assert words == ["scattergather", "protocol", "python", "twisted", "foolscap", "dill"]
+    code = (
+        "import sys; from scattergather.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('twisted' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "False"

@@ -1,0 +1,181 @@
+"""``scattergather pool`` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scattergather.cli.occupant import occupant
+from scattergather.settings import paths
+from scattergather.settings.furl import Furl
+from scattergather.settings.urls import resolve
+
+pytestmark = pytest.mark.system
+COMMAND = [sys.executable, "-m", "scattergather"]
+
+
+class Daemon:
+    def __init__(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "pool", "--workers", "1", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.errors = ""
+
+    def furl(self) -> Furl:
+        return Furl.parse(self.process.stdout.readline())
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self, seconds: float = 10) -> int:
+        _, errors = self.process.communicate(timeout=seconds)
+        self.errors += errors
+        return self.process.returncode
+
+
+@pytest.fixture
+def start() -> Iterator[type[Daemon]]:
+    started: list[Daemon] = []
+
+    def begin(*options: str) -> Daemon:
+        started.append(Daemon(*options))
+        return started[-1]
+
+    yield begin
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.ended()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_furl_is_private_and_the_same_after_a_restart(start, tmp_path):
+    port = str(free_port())
+    copy = tmp_path / "new" / "furl"
+    daemon = start("--port", port, "--furl-file", str(copy))
+    furl = daemon.furl()
+    assert furl.addresses == (("127.0.0.1", int(port)),)
+    kept = paths.pools() / port / "furl"
+    for file in (kept, kept.with_name("key"), copy):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert kept.read_text() == copy.read_text() == furl.text + "\n"
+    assert resolve([("pb://localhost:", int(port), "/all_series", 1)])[0].furl == furl.text
+    assert daemon.end() == 0
+    assert furl.name not in daemon.errors
+    again = start("--port", port)
+    assert again.furl() == furl
+    assert again.end(signal.SIGINT) == 0
+
+
+def test_it_ends_within_two_seconds_with_exit_code_0(start):
+    daemon = start()
+    daemon.furl()
+    begin = time.monotonic()
+    assert daemon.end() == 0
+    assert time.monotonic() - begin < 2
+
+
+def test_quiet_prints_nothing_and_the_log_file_gets_the_log(start, tmp_path):
+    log = tmp_path / "log"
+    daemon = start("--quiet", "--log-file", str(log))
+    until(lambda: log.exists() and "the FURL is in" in log.read_text())
+    assert daemon.end() == 0
+    assert "pb://" not in log.read_text()
+    assert "the pool stops" in log.read_text()
+    assert "the pool stops" not in daemon.errors
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def until(condition, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_a_port_in_use_is_named_with_who_has_it(start):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        daemon = start("--port", str(port))
+        assert daemon.ended() == 1
+        assert f"port {port} of 127.0.0.1 is taken by process {os.getpid()}" in daemon.errors
+        assert "Traceback" not in daemon.errors
+    assert occupant(port) == ""
+
+
+def test_the_same_pool_twice_is_refused_and_two_of_any_port_are_two(start):
+    first = start("--port", "0")
+    second = start("--port", "0")
+    one, two = first.furl(), second.furl()
+    assert one.tub != two.tub
+    third = start("--directory", str(paths.pools() / "0"))
+    assert third.ended() == 1
+    assert "already runs with the folder" in third.errors
+
+
+def test_a_key_that_others_can_read_is_refused(start):
+    daemon = start("--port", "0")
+    daemon.furl()
+    assert daemon.end() == 0
+    (paths.pools() / "0" / "key").chmod(0o644)
+    again = start("--port", "0")
+    assert again.ended() == 1
+    assert "open to others (mode 0644)" in again.errors
+
+
+def test_a_service_that_is_not_there_ends_it_with_its_name(start):
+    daemon = start("--service", "nonsense")
+    assert daemon.ended() == 1
+    assert "'nonsense'" in daemon.errors
+    assert daemon.process.stdout.closed
+
+
+def test_an_address_of_another_machine_is_refused_and_a_wide_one_warned_about(start):
+    daemon = start("--interface", "192.0.2.1")
+    assert daemon.ended() == 1
+    assert "cannot listen on 192.0.2.1" in daemon.errors
+    wide = start("--interface", "0.0.0.0", "--advertise", "alpha.example:99")
+    assert wide.furl().addresses == (("alpha.example", 99),)
+    assert wide.end() == 0
+    assert "for other machines, too" in wide.errors
+
+
+def test_ping_tells_who_answers_and_why_another_does_not(start, tmp_path):
+    daemon = start("--port", "0")
+    furl = daemon.furl()
+    add = [*COMMAND, "hosts", "add"]
+    subprocess.run([*add, "alpha"], input=furl.text, text=True, check=True, capture_output=True)
+    ping = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
+    assert ping.returncode == 0
+    assert ping.stdout.startswith("alpha  1 workers, python 3.")
+    assert ping.stdout.rstrip().split(", services")[0].endswith(" ms")
+    gone = Furl(furl.tub, (f"tcp:127.0.0.1:{free_port()}",), furl.name)
+    subprocess.run([*add, "beta"], input=gone.text, text=True, check=True, capture_output=True)
+    ping = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
+    assert ping.returncode == 1
+    alpha, beta = ping.stdout.splitlines()
+    assert alpha.startswith("alpha  1 workers")
+    assert beta.startswith(f"beta   no: nothing listens at {gone.address}")
+    assert furl.name not in ping.stdout + ping.stderr
+    assert Path("/proc", str(daemon.process.pid)).exists()
