@@ -9,6 +9,7 @@ Everything here works inside a task only, from any of its threads. The worker jo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,6 +71,7 @@ class NestedFuture:
     def __init__(self, ticket: int) -> None:
         self._ticket = ticket
         self._outcome: tuple[Any, BaseException | None] | None = None
+        self._asking = threading.Lock()
 
     def result(self, timeout: float | None = None) -> Any:
         """What the call returned, or raises what it raised.
@@ -95,12 +97,20 @@ class NestedFuture:
         return self._outcome is not None or _joined().settled(self._ticket, 0.0)
 
     def _settled(self, timeout: float | None) -> tuple[Any, BaseException | None]:
-        if self._outcome is None:
-            hook = _joined()
-            if not hook.settled(self._ticket, timeout):
-                raise TimeoutError(f"The nested call has no result after {timeout} s; it goes on.")
-            self._outcome = hook.outcome(self._ticket)
-        return self._outcome
+        if self._outcome is not None:
+            return self._outcome
+        late = TimeoutError(f"The nested call has no result after {timeout} s; it goes on.")
+        if not self._asking.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise late
+        try:
+            if self._outcome is None:
+                hook = _joined()
+                if not hook.settled(self._ticket, timeout):
+                    raise late
+                self._outcome = hook.outcome(self._ticket)
+            return self._outcome
+        finally:
+            self._asking.release()
 
     def __reduce__(self) -> Any:
         raise TypeError("A NestedFuture belongs to its task: return its result() instead.")

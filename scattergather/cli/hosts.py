@@ -124,16 +124,17 @@ def _ask(furls: dict[str, Furl]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
 
     def begin() -> None:
-        links = Links(reactor, controller="hosts ping")
         asking = []
         for name, furl in furls.items():
             answers[name] = BadRequest("interrupted")
+            # With one Tub for all, a second FURL of the same pool would find the connection of
+            # the first, wherever it says that the pool is.
+            links = Links(reactor, controller="hosts ping")
             answer: Any = links.ask(furl)
             answer.addErrback(lambda failure: failure.value)
-            asking.append(answer.addCallback(functools.partial(answers.__setitem__, name)))
-        done = DeferredList(asking)
-        done.addCallback(lambda _: links.stop())
-        done.addBoth(lambda _: reactor.stop())
+            answer.addCallback(functools.partial(answers.__setitem__, name))
+            asking.append(answer.addCallback(lambda _, links=links: links.stop()))
+        DeferredList(asking).addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)
     reactor.run()

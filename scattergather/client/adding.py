@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scattergather.client.freezing import Frozen, Shipper, at_task, freeze_types
+from scattergather.client.freezing import Frozen, Shipper, call_packer, freeze_types, readable
 from scattergather.client.gathering import Gathering
 from scattergather.client.inputs import Inputs
 from scattergather.client.options import JobOptions
@@ -21,7 +21,6 @@ from scattergather.client.tasks import checked
 from scattergather.errors import CannotPickle
 from scattergather.wire import messages
 from scattergather.wire.frame import frame
-from scattergather.wire.payload import Packer
 from scattergather.wire.shipping import Shipment
 
 FRAME_BYTES = 1 << 16
@@ -85,11 +84,11 @@ def send_list(
     packer = sender.packer
     pack = packer.pack
     index = 0
-    for index, task in enumerate(tasks):  # noqa: B007  (counts)
+    for index, task in enumerate(tasks):
         try:
             pack(checked(task, index))
         except CannotPickle as error:
-            raise at_task(error, index) from error.__cause__
+            raise readable(error, index) from error.__cause__
         if packer.size >= FRAME_BYTES or len(packer) >= FRAME_TASKS:
             sender.flush()
     sender.flush()
@@ -120,7 +119,7 @@ class _Sender:
         expect: Callable[[int], None],
         inputs: Inputs | None,
     ) -> None:
-        self.packer = Packer(shipment, name="args")
+        self.packer = call_packer(shipment)
         self._outbox = outbox
         self._shipper = shipper
         self._job = round_.job

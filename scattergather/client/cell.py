@@ -47,9 +47,7 @@ class Display:
         display = sys.modules["IPython"].display.display
 
         def put() -> None:
-            display(
-                {"text/plain": text}, raw=True, display_id=self._identity, update=self._shown
-            )
+            display({"text/plain": text}, raw=True, display_id=self._identity, update=self._shown)
 
         self._cell.run(put)
         self._shown = True

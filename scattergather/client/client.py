@@ -1,4 +1,4 @@
-"""``ScatterGather``: what the user holds. Each method is short; the work is done where it belongs."""
+"""``ScatterGather``: what the user holds. Its methods are short; the work is done elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scattergather.client.echo import Channel, Printed
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import Mapped, View, check_map
 from scattergather.client.feeding import Feeder
-from scattergather.client.freezing import Frozen
+from scattergather.client.freezing import Frozen, title_of
 from scattergather.client.futures import Streams, TaskFuture
 from scattergather.client.gathering import Gathering
 from scattergather.client.inputs import Inputs
@@ -27,7 +27,7 @@ from scattergather.client.round import Round
 from scattergather.client.session import CURE, Session
 from scattergather.client.tasks import check_all
 from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName
-from scattergather.model.snapshot import Go, Refreshed, Snapshot
+from scattergather.model.snapshot import Go, Refreshed
 from scattergather.wire import messages
 
 COMMANDS = ("refresh", "die", "status")
@@ -55,7 +55,7 @@ class ScatterGather(Executor):
     def __scattergather_refuse__(self) -> str:
         return "A client cannot travel; pass what the task needs as an argument"
 
-    # ---- jobs ------------------------------------------------------------------------------------
+    # ---- jobs -----------------------------------------------------------------------------------
 
     def addJob(
         self,
@@ -220,11 +220,13 @@ class ScatterGather(Executor):
         if gathering not in self._unread:
             self._unread.append(gathering)
 
-    # ---- commands ----------------------------------------------------------------------------------
+    # ---- commands -------------------------------------------------------------------------------
 
     def command(self, word: Literal["refresh", "die", "status"]) -> Any:
-        """``refresh`` replaces every worker of this session, ``die`` ends the controller and its
-        own workers, ``status`` says what is going on.
+        """The controller did as told.
+
+        ``refresh`` replaces every worker of this session, ``die`` ends the controller and its own
+        workers, ``status`` says what is going on.
 
         Raises:
             UnknownName: there is no such command.
@@ -240,7 +242,7 @@ class ScatterGather(Executor):
             return f"controller stopped; {workers} workers released."
         answer = session.call(lambda call: messages.Command(call=call, word=word)).answer
         if word == "status":
-            return self.status()
+            return self._session.snapshot()
         value = answer.value if answer is not None else None
         if not isinstance(value, dict):
             return value
@@ -252,10 +254,6 @@ class ScatterGather(Executor):
             seconds=value.get("seconds", 0.0),
             problems=tuple(value.get("problems", ())),
         )
-
-    def status(self) -> Snapshot:
-        """What the controller said last of hosts, workers and jobs; asks nobody."""
-        return self._session.snapshot()
 
     def push_code(self, source: str) -> int:
         """Source is run in every present and future worker's ``__main__``; returns its version.
@@ -286,7 +284,7 @@ class ScatterGather(Executor):
         """
         return call_everywhere(self._session, function, args, kwargs)
 
-    # ---- concurrent.futures.Executor -----------------------------------------------------------------
+    # ---- concurrent.futures.Executor ------------------------------------------------------------
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue one call; see ``concurrent.futures.Executor.submit``."""
@@ -314,6 +312,8 @@ class ScatterGather(Executor):
         """Results of ``fn`` over the zipped iterables, in order.
 
         Args:
+            fn: a callable, or the name of a service.
+            *iterables: where its arguments come from.
             timeout: seconds from now; a result that is not there by then raises ``TimeoutError``.
             chunksize: checked; chunks adapt by themselves.
             buffersize: how many calls may be ahead of what was read; None reads all input first.
@@ -336,10 +336,9 @@ class ScatterGather(Executor):
         if buffersize is None:
             tasks = list(tasks)
         if options.name is None:
-            options = options.changed(name=f"map({naming.title_of(fn)})")
+            options = options.changed(name=f"map({title_of(fn)})")
         job = self._add(tasks, fn, options, keeps=False, window=buffersize)
         gathering, round_ = job._gathering, job._rounds[0]
-        gathering.read = True
 
         def drop() -> None:
             gathering.stop()
@@ -352,8 +351,7 @@ class ScatterGather(Executor):
         return Mapped(Results(walk, self, timeout=timeout), drop)
 
     def options(self, **options: Any) -> View:
-        """An executor with these options: name, priority, retries, retry_on, time_limit,
-        memory_limit, echo.
+        """An executor with these options of ``addJob``.
 
         Raises:
             UnknownName: there is no such option.
@@ -389,7 +387,7 @@ class ScatterGather(Executor):
             self._session.cancel_all()
         self.shutdown(wait=True, cancel_futures=kind is not None)
 
-    # ---- how it looks -----------------------------------------------------------------------------
+    # ---- how it looks ---------------------------------------------------------------------------
 
     def _counts(self) -> tuple[int, int, float]:
         session = self._session
@@ -399,11 +397,9 @@ class ScatterGather(Executor):
     def __repr__(self) -> str:
         if self._session.closed:
             return "<ScatterGather: closed>"
-        return showing.client_text(self.status(), *self._counts())
+        return showing.client_text(self._session.snapshot(), *self._counts())
 
     def _repr_html_(self) -> str:
         if self._session.closed:
             return "<div><b>ScatterGather</b>: closed</div>"
-        return showing.client_html(self.status(), *self._counts())
-
-
+        return showing.client_html(self._session.snapshot(), *self._counts())

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
+from typing import TextIO
 
 from scattergather.client.cell import Cell, Display
 from scattergather.client.waiting import Bell
@@ -163,11 +164,11 @@ class Echo:
             self._dirty.clear()
 
 
-def _print(lines: list[str], stream: object = None) -> None:
+def _print(lines: list[str], stream: TextIO | None = None) -> None:
     target = sys.stdout if stream is None else stream
     try:
-        target.write("\n".join(lines) + "\n")  # type: ignore[attr-defined]
-        target.flush()  # type: ignore[attr-defined]
+        target.write("\n".join(lines) + "\n")
+        target.flush()
     except (OSError, ValueError, AttributeError):
         # A closed or missing stdout: the output is kept with the job.
         return

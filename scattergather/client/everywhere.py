@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from scattergather.client import naming
-from scattergather.client.freezing import pack_call
 from scattergather.client.reading import read_error
 from scattergather.client.session import Session
 from scattergather.errors import JobFailed
@@ -26,7 +25,7 @@ def call_everywhere(
     session.check()
     shipment = session.shipper.shipment()
     frozen = naming.resolve(session, function, None, shipment)
-    blob, needs = pack_call(args, kwargs, shipment)
+    blob, needs = session.shipper.pack_call(args, kwargs)
     session.shipper.send(shipment)
     every = tuple(dict.fromkeys((*frozen.needs, *needs)))
     version = len(session.sources)

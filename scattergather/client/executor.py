@@ -1,4 +1,4 @@
-"""``submit``, ``map`` and ``shutdown`` of ``concurrent.futures.Executor``, with options of a job."""
+"""``concurrent.futures.Executor``: views with options of a job, and what ``map`` returns."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ class View(Executor):
     def __scattergather_refuse__(self) -> str:
         return "An executor stays with its client; in a task use scattergather.inside"
 
-    def submit(
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """See ``concurrent.futures.Executor.submit``."""
         self._check()
         future = self._client._submit(fn, args, kwargs, self._options)
@@ -76,10 +74,10 @@ def _wait_all(futures: list[Future[Any]]) -> None:
 
 
 def check_map(
-    iterables: tuple[Iterable[Any], ...],
+    iterables: tuple[Any, ...],
     timeout: float | None,
-    chunksize: int | None,
-    buffersize: int | None,
+    chunksize: Any,
+    buffersize: Any,
 ) -> float | None:
     """The arguments of ``map`` can be meant; returns the timeout.
 

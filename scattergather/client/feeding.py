@@ -19,14 +19,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from scattergather.client import adding
-from scattergather.client.freezing import at_task
+from scattergather.client.freezing import call_packer, readable
 from scattergather.client.gathering import Gathering
 from scattergather.client.outbox import Growing
 from scattergather.client.round import Round
 from scattergather.client.session import Session
 from scattergather.client.tasks import checked
 from scattergather.errors import CannotPickle
-from scattergather.wire.payload import Packer
 from scattergather.wire.shipping import Shipment
 
 LEAST = 64
@@ -58,7 +57,7 @@ class Feeder:
         self._gathering = gathering
         self._tasks = tasks
         self._shipment = shipment
-        self._packer = Packer(shipment, name="args")
+        self._packer = call_packer(shipment)
         self._fixed = fixed
         self._window = fixed or max(LEAST, 8 * session.workers)
         self._lock = threading.Lock()
@@ -96,7 +95,7 @@ class Feeder:
             try:
                 packer.pack(checked(task, index))
             except CannotPickle as error:
-                raise at_task(error, index) from error.__cause__
+                raise readable(error, index) from error.__cause__
             del task
             _, blob, needs = packer.take()
             outbox.make_room()

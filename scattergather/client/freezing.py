@@ -1,9 +1,9 @@
-"""Values and functions on their way out: the one place of the client that knows ``wire.shipping``."""
+"""Values and functions on their way out, through ``wire.shipping``."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +15,7 @@ from scattergather.wire.fingerprint import Freezer
 from scattergather.wire.payload import Packer
 from scattergather.wire.shipping import Shipment
 
+_PAIR = "the pair of args and kwargs"
 REMEMBERED = 1 << 14
 """Digests known to have been sent; a forgotten one is sent again, which does no harm."""
 
@@ -24,10 +25,13 @@ class Frozen:
 
     __slots__ = ("digest", "name", "needs", "title")
 
-    def __init__(self, name: str, title: str, needs: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, name: str, title: str, needs: tuple[bytes, ...] = (), digest: bytes = b""
+    ) -> None:
         self.name = name
         self.title = title
         self.needs = needs
+        self.digest = digest
 
 
 class Shipper:
@@ -38,6 +42,8 @@ class Shipper:
         self._freezer = Freezer()
         self._lock = threading.Lock()
         self._sent: OrderedDict[bytes, None] = OrderedDict()
+        self._last: Frozen | None = None
+        self._spare: deque[tuple[Shipment, Packer]] = deque(maxlen=4)
 
     def shipment(self) -> Shipment:
         """One consistent freeze: for one job, or one submitted call."""
@@ -51,7 +57,41 @@ class Shipper:
         """
         with self._lock:
             digest = self._freezer.freeze(function, shipment)
-        return Frozen(messages.shipped(digest), title_of(function), shipment.code[digest].needs)
+        last = self._last
+        if last is not None and last.digest == digest:
+            return last
+        frozen = Frozen(
+            messages.shipped(digest), title_of(function), shipment.code[digest].needs, digest
+        )
+        self._last = frozen
+        return frozen
+
+    def pack_call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bytes, tuple[bytes, ...]]:
+        """One call as a blob, and the digests that it refers to, which were sent before.
+
+        A packer that met no code can pack the next call too; one that did would go on with the
+        classes as they were then.
+
+        Raises:
+            CannotPickle: the message leads to the culprit.
+        """
+        try:
+            shipment, packer = self._spare.pop()
+        except IndexError:
+            shipment = self.shipment()
+            packer = call_packer(shipment)
+        try:
+            packer.pack((args, kwargs))
+        except CannotPickle as error:
+            raise readable(error) from error.__cause__
+        _, blob, needs = packer.take()
+        if shipment.code:
+            self.send(shipment)
+        else:
+            self._spare.append((shipment, packer))
+        return blob, needs
 
     def send(self, shipment: Shipment) -> None:
         """What the shipment holds goes down, before whatever is queued next."""
@@ -69,20 +109,6 @@ class Shipper:
                     pass
 
 
-def pack_call(
-    args: tuple[Any, ...], kwargs: dict[str, Any], shipment: Shipment
-) -> tuple[bytes, tuple[bytes, ...]]:
-    """One call as a blob, and the digests that it refers to.
-
-    Raises:
-        CannotPickle: the message leads to the culprit.
-    """
-    packer = Packer(shipment, name="the call")
-    packer.pack((args, kwargs))
-    _, blob, needs = packer.take()
-    return blob, needs
-
-
 def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> bytes:
     """The digest of a tuple of exception types, ``b""`` without any."""
     if not kinds:
@@ -91,11 +117,21 @@ def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> 
     return shipment.freeze(anything)
 
 
-def at_task(error: CannotPickle, index: int) -> CannotPickle:
-    """The same error, which names the task."""
-    named = CannotPickle(f"task {index}: {error.message}", path=getattr(error, "path", ""))
-    named.__cause__ = error.__cause__
-    return named
+def call_packer(shipment: Shipment) -> Packer:
+    """Packs pairs of args and kwargs; its errors are to be passed through :func:`readable`."""
+    return Packer(shipment, name=_PAIR)
+
+
+def readable(error: CannotPickle, index: int | None = None) -> CannotPickle:
+    """The same error, with ``args`` and ``kwargs`` for the parts of the pair, and its task."""
+    where = "" if index is None else f"task {index}: "
+    return CannotPickle(where + _unpaired(error.message), path=_unpaired(error.path))
+
+
+def _unpaired(text: str) -> str:
+    return (
+        text.replace(_PAIR + "[0]", "args").replace(_PAIR + "[1]", "kwargs").replace(_PAIR, "it")
+    )
 
 
 def title_of(function: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from scattergather.client.cell import current_cell
 from scattergather.client.echo import Channel
-from scattergather.client.freezing import Frozen, freeze_types, pack_call
+from scattergather.client.freezing import Frozen, freeze_types
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
 from scattergather.client.reading import arguments_of, read_error
@@ -83,7 +83,7 @@ class TaskFuture(Future[Any]):
 
 
 class Stream:
-    """The open job of one function and one set of options. Any thread, where nothing else is said."""
+    """The open job of one function and one set of options. Any thread, but where it is said."""
 
     def __init__(self, session: Session, function: Frozen, options: JobOptions) -> None:
         self.job = session.new_job()
@@ -96,7 +96,7 @@ class Stream:
         self._futures: dict[int, TaskFuture] = {}
         self._channel = Channel(self.title, current_cell()) if options.echo else None
 
-    # ---- the submitting side ----------------------------------------------------------------------
+    # ---- the submitting side --------------------------------------------------------------------
 
     def add(self, future: TaskFuture, blob: bytes, needs: tuple[bytes, ...]) -> bool:
         """Queue a call; False when the stream was ended meanwhile."""
@@ -155,7 +155,7 @@ class Stream:
         if outstanding:
             self.cancel(min(outstanding), max(outstanding) - min(outstanding) + 1)
 
-    # ---- session.Receiver: reader thread ------------------------------------------------------------
+    # ---- session.Receiver: reader thread --------------------------------------------------------
 
     @property
     def busy(self) -> bool:
@@ -242,6 +242,7 @@ class Streams:
         self._session = session
         self._open: OrderedDict[tuple[Any, ...], Stream] = OrderedDict()
         self._lock = threading.Lock()
+        self._last: tuple[Frozen, JobOptions, int, Stream] | None = None
 
     def submit(
         self,
@@ -263,10 +264,8 @@ class Streams:
             frozen = named(function)
         else:
             frozen = session.shipper.freeze(function, shipment)
-        blob, needs = pack_call(args, kwargs, shipment)
+        blob, needs = session.shipper.pack_call(args, kwargs)
         session.outbox.make_room()
-        if shipment.code:
-            session.shipper.send(shipment)
         while True:
             stream = self._stream(frozen, options, shipment)
             future = TaskFuture(stream, blob, holder)
@@ -280,6 +279,22 @@ class Streams:
 
     def _stream(self, function: Frozen, options: JobOptions, shipment: Shipment) -> Stream:
         version = len(self._session.sources)
+        last = self._last
+        if (
+            last is not None
+            and last[0] is function
+            and last[1] is options
+            and last[2] == version
+            and not last[3].ended
+        ):
+            return last[3]
+        stream = self._find(function, options, shipment, version)
+        self._last = (function, options, version, stream)
+        return stream
+
+    def _find(
+        self, function: Frozen, options: JobOptions, shipment: Shipment, version: int
+    ) -> Stream:
         key = (function.name, version, options)
         stream = self._open.get(key)
         if stream is not None and not stream.ended:

@@ -66,7 +66,7 @@ class Gathering:
         self._lock = threading.Lock()
         self._reading = threading.RLock()
 
-    # ---- what was asked -----------------------------------------------------------------------
+    # ---- what was asked -------------------------------------------------------------------------
 
     @property
     def keeps(self) -> bool:
@@ -106,13 +106,12 @@ class Gathering:
             self.lost = error
         self.bell.ring()
 
-    # ---- what comes: reader thread ----------------------------------------------------------------
+    # ---- what comes: reader thread --------------------------------------------------------------
 
     def deliver(
         self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
     ) -> int:
-        """Take outcomes; those of tasks that have theirs already are dropped. Returns how many
-        were new."""
+        """Take outcomes, but of tasks that have theirs already; returns how many were new."""
         count = len(kinds)
         with self._lock:
             at = first - self._base
@@ -161,7 +160,7 @@ class Gathering:
             new += 1
         return new
 
-    # ---- what is read: any thread ------------------------------------------------------------------
+    # ---- what is read: any thread ---------------------------------------------------------------
 
     def load(self, segment: Segment) -> list[Any]:
         """The values of a segment, unpickled once."""
@@ -243,8 +242,7 @@ class Gathering:
         self._base += front
 
     def collect(self) -> list[Any]:
-        """All results in task order, error objects in the failed places; unpickled now if they
-        were not yet."""
+        """All results in task order, error objects in the failed places."""
         total = self.added if self.total is None else self.total
         values: list[Any] = [None] * total
         covered = 0

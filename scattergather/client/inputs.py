@@ -7,8 +7,10 @@ from bisect import bisect_right
 
 
 class Inputs:
-    """Runs of packed tasks: the bytes are those that were sent, so keeping them costs 8 bytes a
-    task beside the task itself. Filled by one thread, then read by any."""
+    """Runs of packed tasks. Filled by one thread, then read by any.
+
+    The bytes are those that were sent, so a task costs 8 bytes beside its own.
+    """
 
     __slots__ = ("_firsts", "_runs", "size")
 

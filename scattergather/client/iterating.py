@@ -14,6 +14,7 @@ from scattergather.client.gathering import Gathering
 from scattergather.client.segment import VOID, Segment
 from scattergather.errors import BadRequest, InputFailed
 
+
 class Walk:
     """Where an iteration stands.
 
@@ -49,8 +50,10 @@ class Walk:
         return gathering.arrived(self._number)
 
     def seek(self) -> bool:
-        """Stand on the next outcome: ``values[place]``, whose task is ``index``. False while it is
-        not there, or at the end."""
+        """Stand on the next outcome: ``values[place]``, whose task is ``index``.
+
+        False while it is not there, or at the end.
+        """
         while True:
             segment = self.segment
             if segment is not None:

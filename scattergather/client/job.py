@@ -115,12 +115,12 @@ class Job(Generic[T]):
         return self._wait_async().__await__()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        from scattergather.client.asynchronous import AsyncResults  # asyncio takes 50 ms
+        from scattergather.client.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
 
         return AsyncResults(self._walk(ordered=True), self, raises=True, numbered=False)
 
     async def _wait_async(self) -> list[T]:
-        from scattergather.client.asynchronous import until  # asyncio takes 50 ms
+        from scattergather.client.asynchronous import until  # noqa: PLC0415  (slow)
 
         unread(self._gathering)
         gathering = self._gathering
@@ -133,7 +133,7 @@ class Job(Generic[T]):
         client, gathering = self._client, self._gathering
         return Walk(gathering, lambda: client._was_read(gathering), ordered)
 
-    # ---- how it stands ------------------------------------------------------------------------------
+    # ---- how it stands --------------------------------------------------------------------------
 
     def done(self) -> bool:
         """True when nothing more will come."""
@@ -178,7 +178,7 @@ class Job(Generic[T]):
             raise IndexError(f"{self.name} has {self._gathering.added} tasks, not {index + 1}")
         return self._printed.get(index)
 
-    # ---- what can be done -----------------------------------------------------------------------------
+    # ---- what can be done -----------------------------------------------------------------------
 
     def cancel(self) -> None:
         """What runs is ended within three seconds, what waits is dropped, what is done stays."""
@@ -189,8 +189,12 @@ class Job(Generic[T]):
                 session.outbox.send(messages.CancelJob(job=each.job))
 
     def retry(self, function: naming.Function | None = None) -> Job[T]:
-        """The failed and cancelled tasks run again, with ``function`` if one is given; their
-        results fall into their places in this job, which is returned.
+        """The failed and cancelled tasks run again; this job is returned, for a chain.
+
+        Their results fall into their places in it.
+
+        Args:
+            function: to run instead, mended; None runs the same.
 
         Raises:
             BadRequest: the job was fed from an iterator, whose tasks are not kept.
@@ -227,7 +231,7 @@ class Job(Generic[T]):
         client._unread_again(gathering)
         return self
 
-    # ---- how it looks -----------------------------------------------------------------------------------
+    # ---- how it looks ---------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         return showing.job_text(self.progress)
@@ -251,7 +255,7 @@ class Completed(Generic[T]):
         return Results(walk, self._job, raises=self._raises, numbered=True)
 
     def __aiter__(self) -> AsyncIterator[tuple[int, T]]:
-        from scattergather.client.asynchronous import AsyncResults  # asyncio takes 50 ms
+        from scattergather.client.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
 
         walk = self._job._walk(ordered=False)
         return AsyncResults(walk, self._job, raises=self._raises, numbered=True)

@@ -35,15 +35,16 @@ class JobOptions:
     echo: bool = True
 
     def __post_init__(self) -> None:
+        # What is annotated is what is meant; what comes may be anything.
+        kinds: Any = self.retry_on
         if self.name is not None and not isinstance(self.name, str):
             raise BadRequest(f"name must be text, not {self.name!r}")
         if not _whole(self.priority):
             raise BadRequest(f"priority must be a whole number, not {self.priority!r}")
         if not _whole(self.retries) or self.retries < 0:
             raise BadRequest(f"retries must be a whole number from 0 up, not {self.retries!r}")
-        if isinstance(self.retry_on, type):
-            object.__setattr__(self, "retry_on", (self.retry_on,))
-        kinds = self.retry_on
+        if isinstance(kinds, type):
+            kinds = (kinds,)
         if not isinstance(kinds, (tuple, list, set, frozenset)) or not all(
             isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
         ):

@@ -98,7 +98,7 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait, nearly: two threads may count at once, and an empty queue corrects it."""
+        """Bytes that wait, nearly: threads may count at once; an empty queue corrects it."""
         return self._waiting
 
     def send(self, message: messages.ToController, *body: Bytes) -> None:

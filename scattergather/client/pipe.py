@@ -66,9 +66,7 @@ class Pipe:
         self._start = start
         self._listener = weakref.ref(listener)
         self.process: subprocess.Popen[bytes] | None = None
-        self.reader = threading.Thread(
-            target=self._read, name="scattergather-reader", daemon=True
-        )
+        self.reader = threading.Thread(target=self._read, name="scattergather-reader", daemon=True)
         self._writer = threading.Thread(
             target=self._write, name="scattergather-writer", daemon=True
         )
@@ -86,7 +84,7 @@ class Pipe:
         """In a copy of this process made by fork: leave the pipe to the original."""
         self.socket.close()
 
-    # ---- the writer thread ------------------------------------------------------------------
+    # ---- the writer thread ----------------------------------------------------------------------
 
     def _write(self) -> None:
         try:
@@ -97,7 +95,7 @@ class Pipe:
             # The reader sees the same end and tells it.
             self._outbox.close()
 
-    # ---- the reader thread ------------------------------------------------------------------
+    # ---- the reader thread ----------------------------------------------------------------------
 
     def _read(self) -> None:
         waiting.readers.add(threading.get_ident())
@@ -213,4 +211,3 @@ def _readable(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return any(event & select.POLLIN for _, event in poll.poll(0))
-

@@ -104,8 +104,10 @@ class Log:
 
 
 def start(theirs: socket.socket, log: Log) -> subprocess.Popen[bytes]:
-    """The controller runs, with ``theirs`` as its end of the pipe, in a session of its own, so that
-    an interrupt of the cell does not hit it."""
+    """The controller runs, with ``theirs`` as its end of the pipe.
+
+    It has a session of its own, so that an interrupt of the cell does not hit it.
+    """
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "scattergather.controller", str(theirs.fileno())],
         pass_fds=(theirs.fileno(),),

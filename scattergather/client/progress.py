@@ -17,7 +17,7 @@ class Bar:
         # tqdm.auto looks for widgets and takes a while; most sessions want no bar.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # noqa: PLC0415  (slow)
 
             self._bar: Any = tqdm(
                 total=gathering.total, desc=gathering.label, unit="task", mininterval=0.0

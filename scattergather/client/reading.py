@@ -39,8 +39,10 @@ _short.maxstring = _short.maxother = 60
 def read_outcomes(
     kinds: bytes, body: bytes, first: int, describe: Describe, label: str
 ) -> tuple[list[Any], bytes]:
-    """The results, errors in the failed places, and the kinds: a result that cannot be rebuilt
-    here counts as raised."""
+    """The results, errors in the failed places, and the kinds.
+
+    A result that cannot be rebuilt here counts as raised.
+    """
     count = len(kinds)
     ends = blobs.ends_of(body, count)
     base = count * blobs.WIDTH
@@ -114,7 +116,7 @@ def read_loss(blob: bytes, index: int, label: str) -> TaskLost:
 
 
 def arguments_of(blob: bytes | None) -> str:
-    """The arguments in a packed call, shortly: ``, args (7, k=2)``; empty if that is not possible."""
+    """The arguments in a packed call, shortly: ``, args (7, k=2)``; empty if they cannot be."""
     if blob is None or len(blob) > _MOST_ARGUMENTS:
         return ""
     try:

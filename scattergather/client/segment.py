@@ -44,9 +44,7 @@ class Segment:
                 ends = range(self.first, self.first + len(self.kinds))
                 self.values = [_cancelled(index, label) for index in ends]
             else:
-                values, kinds = read_outcomes(
-                    self.kinds, self.body, self.first, describe, label
-                )
+                values, kinds = read_outcomes(self.kinds, self.body, self.first, describe, label)
                 # In this order: an interrupt in between only means reading again.
                 self.kinds = kinds
                 self.values = values

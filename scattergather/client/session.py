@@ -17,7 +17,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from scattergather.client.echo import Echo
 from scattergather.client.freezing import Shipper
@@ -118,7 +118,7 @@ class Session:
         self._process = os.getpid()
         self.pipe = pipe(self.outbox, self)
 
-    # ---- begin and end ---------------------------------------------------------------------------
+    # ---- begin and end --------------------------------------------------------------------------
 
     def open(self, first: messages.Spawn) -> None:
         """The controller runs; its first message is queued.
@@ -173,8 +173,7 @@ class Session:
             self.bell.ring()
 
     def die(self, why: str) -> None:
-        """The controller ends at once and is gone when this returns; what is outstanding gets
-        ``Closed``."""
+        """The controller is gone when this returns; what was outstanding gets ``Closed``."""
         if self._refusal is None:
             self._refusal = _closed(why)
         self._dying = True
@@ -218,7 +217,7 @@ class Session:
         """Something is outstanding."""
         return any(receiver.busy for receiver in list(self.receivers.values()))
 
-    # ---- requests ----------------------------------------------------------------------------------
+    # ---- requests -------------------------------------------------------------------------------
 
     def new_job(self) -> messages.JobId:
         """An id for a job."""
@@ -257,8 +256,10 @@ class Session:
             raise self._refusal()
 
     def wait_go(self, timeout: float | None) -> Go | None:
-        """The go value: from the controller, or after five seconds what is known by then. None
-        when ``timeout`` is over first."""
+        """The go value: from the controller, or after five seconds what is known by then.
+
+        None when ``timeout`` is over first.
+        """
         left = self._begun + GO_SECONDS + 1.0 - time.monotonic()
         late = timeout is None or timeout >= left
         self.bell.wait(lambda: self.go or self.ended, left if late else timeout)
@@ -269,7 +270,7 @@ class Session:
             self.go = Go(hosts=hosts, workers=sum(host.workers for host in hosts))
         return self.go
 
-    # ---- the pipe: reader thread -----------------------------------------------------------------
+    # ---- the pipe: reader thread ----------------------------------------------------------------
 
     def started(self, process: subprocess.Popen[bytes] | None, error: Exception | None) -> None:
         """See ``pipe.Listener``."""
@@ -352,7 +353,7 @@ class Session:
             message += f"\nIts log: {self.log.path}"
         return lambda: ControllerLost(message, status=status, log=lines)
 
-    # ---- what is known -------------------------------------------------------------------------------
+    # ---- what is known --------------------------------------------------------------------------
 
     @property
     def workers(self) -> int:
@@ -365,13 +366,8 @@ class Session:
         """The services of all hosts that are up; None before every host has answered."""
         if self.go is None:
             return None
-        hosts = self.status.hosts if self.status is not None else ()
-        return {
-            name
-            for host in (*self.go.hosts, *hosts)
-            if host.state == "up"
-            for name in host.services
-        }
+        hosts = [*self.go.hosts, *self.snapshot().hosts]
+        return {name for host in hosts if host.state == "up" for name in host.services}
 
     def snapshot(self) -> Snapshot:
         """What the controller pushed last."""
@@ -431,4 +427,3 @@ def _expected(host: messages.HostSpec) -> HostView:
 
 def _closed(message: str) -> Refusal:
     return lambda: Closed(message)
-

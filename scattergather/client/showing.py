@@ -62,5 +62,3 @@ def _counts(view: JobView) -> str:
     ):
         text += f" · {count} {word}" if count else ""
     return text + (f" · {view.rate:.0f}/s" if view.rate else "")
-
-

@@ -1,4 +1,4 @@
-"""``spawnScatterGather``: a controller is started and all parts are joined. The one page that wires."""
+"""``spawnScatterGather``: starts a controller. The one page where all parts are joined."""
 
 from __future__ import annotations
 

@@ -70,12 +70,15 @@ class Bell:
             self._waiters.append(wake)
             try:
                 if ready():
+                    self.withdraw(wake)
                     return True
                 if until is None:
                     lock.acquire()
                 elif not lock.acquire(timeout=max(0.0, until - time.monotonic())):
+                    self.withdraw(wake)
                     return bool(ready())
-            finally:
+            except BaseException:
                 self.withdraw(wake)
+                raise
             if ready():
                 return True

@@ -6,6 +6,7 @@ zygote is started before Twisted is imported, so that workers come up meanwhile.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -71,6 +72,8 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     controller = Controller(loop, connection, spawn, root)
     signal.signal(signal.SIGTERM, lambda *_: loop.callFromThread(controller.stop))
+    # What was imported stays; collecting it again and again would cost every task some time.
+    gc.freeze()
     loop.run(installSignalHandlers=False)
 
 

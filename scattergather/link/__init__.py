@@ -1,10 +1,17 @@
 """Everything that crosses between hosts; nothing else imports foolscap.
 
-``seams``   what the link needs from a pool, and what it gives to a controller (protocols)
-``remote``  all remote calls on one page
-``gate``    the keyed preface before TLS and Foolscap
-``tub``     a Tub with Foolscap's unsafe defaults turned off
-``stream``  frames in order over a link that may break (pure)
-``host``    a controller's view of one remote host
-``server``  a daemon's view of its controllers
+``seams``       what the link needs from a pool, and what it gives to a controller (protocols)
+``host``        a controller's view of remote hosts
+``server``      a daemon's view of its controllers
+``remote``      all remote calls on one page
+``stream``      frames in order over a link that may break (pure); ``outbox`` and ``inbox`` are its
+                halves, ``piece`` is what crosses
+``line``        drives one end of a stream: time, connection, pieces
+``gate``        the keyed preface before TLS and Foolscap (pure)
+``doorkeeper``  the gate on the listening side
+``caller``      the gate on the calling side
+``tub``         a Tub with Foolscap's unsafe defaults turned off
+``broker``      Foolscap's connection, with pieces and with timers that keep their word
+``sentences``   what went wrong with a host, in words
+``logs``        where a process logs to, without FURLs
 """

@@ -2,7 +2,7 @@
 
 A remote call passes some ten objects on each side. A piece is a sequence of its own on the same
 wire, in Foolscap's own notation: ``OPEN "piece" <bytes> CLOSE``. Measured on loopback: a round trip
-of two small pieces takes 0.22 ms of both ends together, of two calls 0.55 ms; large ones move
+of two small pieces takes 0.22 ms of both ends in one process, of two calls 0.55 ms; large ones move
 230 MB/s. Nothing larger than a piece is taken, and nothing but bytes inside one.
 """
 
@@ -30,7 +30,7 @@ reactor: Any = the_reactor
 """The global one: Foolscap knows no other."""
 
 
-class _PieceUnslicer(BaseUnslicer):  # type: ignore[misc]  # foolscap is untyped
+class _PieceUnslicer(BaseUnslicer):
     """Takes one byte string, not longer than a piece."""
 
     data: bytes | None = None
@@ -46,7 +46,8 @@ class _PieceUnslicer(BaseUnslicer):  # type: ignore[misc]  # foolscap is untyped
         return self, None
 
 
-class _RootUnslicer(broker.PBRootUnslicer):  # type: ignore[misc]  # foolscap is untyped
+class _RootUnslicer(broker.PBRootUnslicer):
+    broker: Any
     topRegistries = [{**broker.PBTopRegistry, ("piece",): _PieceUnslicer}]  # noqa: RUF012
 
     def receiveChild(self, token: Any, ready_deferred: Any = None) -> None:
@@ -56,7 +57,7 @@ class _RootUnslicer(broker.PBRootUnslicer):  # type: ignore[misc]  # foolscap is
             broker.PBRootUnslicer.receiveChild(self, token, ready_deferred)
 
 
-class LinkBroker(broker.Broker):  # type: ignore[misc]  # foolscap is untyped
+class LinkBroker(broker.Broker):
     """One connection of two Tubs.
 
     Attributes:
@@ -65,6 +66,17 @@ class LinkBroker(broker.Broker):  # type: ignore[misc]  # foolscap is untyped
 
     unslicerClass = _RootUnslicer
     requireSchema = True
+
+    # Foolscap's own, which it gives no types.
+    dataLastReceivedAt: float
+    disconnectTimeout: Any
+    disconnectTimer: Any
+    keepaliveTimeout: Any
+    keepaliveTimer: Any
+    connectionTimedOut: Any
+    sendPING: Any
+    shutdown: Any
+    transport: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         broker.Broker.__init__(self, *args, **kwargs)
@@ -81,6 +93,7 @@ class LinkBroker(broker.Broker):  # type: ignore[misc]  # foolscap is untyped
         self.transport.write(
             b"".join((number, OPEN, OPENING, size, STRING, head, data, number, CLOSE))
         )
+        _push(self.transport)
 
     def piece_received(self, data: bytes) -> None:
         """A piece arrived; one of a session that is not ours (any more) is nobody's."""
@@ -130,6 +143,21 @@ class Monotonic:
     """
 
     time = staticmethod(time.monotonic)
+
+
+def _push(transport: Any) -> None:
+    """What was written leaves now, as far as the socket takes it.
+
+    Twisted gathers small writes until the next turn for TLS, and writes in the turn after that. A
+    piece is gathered already and somebody waits for it: the round trip of two processes took 0.40
+    ms without this and 0.32 ms with it. An error shows again when the reactor writes.
+    """
+    if transport.disconnecting or not transport.connected:
+        return  # the end of the connection is the reactor's to see
+    aggregator = getattr(transport.protocol, "_aggregator", None)
+    if aggregator is not None:
+        aggregator.flush()
+        transport.doWrite()
 
 
 def _base128(number: int) -> bytes:

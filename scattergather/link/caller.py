@@ -21,6 +21,10 @@ HINT = "gate"
 SECONDS_TO_ANSWER = 5.0
 
 
+class Silent(Exception):
+    """Something listens there, and says nothing."""
+
+
 class NotAPool(Exception):
     """Something listens there, and does not greet as a pool does."""
 
@@ -107,9 +111,7 @@ class _Knocking(protocol.Protocol):
 
     def connectionMade(self) -> None:
         insist(self.transport)
-        self._timer = self._reactor.callLater(
-            SECONDS_TO_ANSWER, self._fail, NotAPool("it said nothing for five seconds")
-        )
+        self._timer = self._reactor.callLater(SECONDS_TO_ANSWER, self._fail, Silent())
 
     def dataReceived(self, data: bytes) -> None:
         if self._inner is not None:

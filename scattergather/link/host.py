@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 import platform
 import random
-from collections.abc import Coroutine
 from typing import Any
 
-import msgspec
 from foolscap.api import Referenceable
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 import scattergather
+from scattergather.errors import CannotConnect, VersionMismatch
 from scattergather.link import remote
 from scattergather.link.caller import HINT, HintHandler
 from scattergather.link.line import Line
@@ -35,7 +34,6 @@ FIRST_DELAY = 0.25
 LONGEST_DELAY = 5.0
 GROWTH = 1.7
 STOP_SECONDS = 1.0
-LONGEST_REASON = 1000
 
 
 class Links:
@@ -109,9 +107,9 @@ class Links:
             answer = await self.greet(pool, back)
             seconds = self.reactor.seconds() - begin
         except Exception as why:
-            raise scattergather.errors.CannotConnect(explain(why, furl).sentence) from None
+            raise CannotConnect(explain(why, furl).sentence) from None
         if isinstance(answer, remote.Refusal):
-            raise scattergather.errors.VersionMismatch(answer.reason)
+            raise VersionMismatch(answer.reason)
         return answer.facts, seconds
 
     def in_time(self, waiting: Any) -> Any:
@@ -132,7 +130,7 @@ class Links:
 
 
 @implementer(remote.RIController)
-class _Back(Referenceable):  # type: ignore[misc]  # foolscap is untyped
+class _Back(Referenceable):
     """What a pool may call on us."""
 
     def __init__(self, links: Links) -> None:
@@ -199,11 +197,8 @@ class RemoteHost:
 
     def _dial(self) -> None:
         if self._dialing is None and not self._stopped:
-            self._dialing = self._run(self._join())
-            self._dialing.addBoth(self._dialed)
-
-    def _run(self, attempt: Coroutine[Any, Any, None]) -> Deferred[None]:
-        return Deferred.fromCoroutine(attempt)
+            dialing = self._dialing = Deferred.fromCoroutine(self._join())
+            dialing.addBoth(self._dialed)
 
     def _dialed(self, outcome: Any) -> None:
         self._dialing = None
@@ -214,14 +209,14 @@ class RemoteHost:
         if self._stopped or (self._timer is not None and self._timer.active()):
             return
         delay = self._delay * (0.75 + 0.5 * self._links.chance.random())
-        self._delay = min(self._delay * GROWTH, LONGEST_DELAY)
+        self._delay = min(max(self._delay * GROWTH, FIRST_DELAY), LONGEST_DELAY)
         self._timer = self._links.reactor.callLater(delay, self._dial)
 
     async def _join(self) -> None:
         """One attempt: resume the session if there is one, else begin one."""
         resumed = self._line
         line = resumed or Line(self._links.reactor, os.urandom(16), self._received, self._line_lost)
-        joined = False
+        carrier, joined = None, False
         try:
             pool = await self._links.call(self._furl)
             carrier = pool.tracker.broker
@@ -237,8 +232,10 @@ class RemoteHost:
             joined = self._judge(answer, line, resumed, pool)
         except CancelledError:
             pass
-        except (Exception, msgspec.MsgspecError) as why:
-            self._refuse(explain(why, self._furl), why)
+        except Exception as why:
+            if carrier is not None and isinstance(why, TimeoutError):
+                carrier.cut("hello was not answered")  # else the next attempt would find it again
+            self._refuse(explain(why, self._furl))
         finally:
             if not joined and line is not self._line:
                 line.close()
@@ -273,7 +270,7 @@ class RemoteHost:
     def _received(self, head: bytes, body: bytes) -> None:
         self._listener.received(messages.read_from_pool(head), body)
 
-    def _refuse(self, reason: Reason, why: BaseException | None = None) -> None:
+    def _refuse(self, reason: Reason) -> None:
         if reason.final and self._line is not None:
             self._line.close()
             self._lost(reason.sentence)

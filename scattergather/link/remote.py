@@ -34,7 +34,7 @@ MAX_REASON = 1 << 12
 NEW = -1
 
 
-class RIController(RemoteInterface):  # type: ignore[misc]  # foolscap is untyped
+class RIController(RemoteInterface):
     """What a pool may call on a controller."""
 
     __remote_name__ = "RIController.scattergather"
@@ -43,7 +43,7 @@ class RIController(RemoteInterface):  # type: ignore[misc]  # foolscap is untype
         """The pool has ended this session."""
 
 
-class RIPool(RemoteInterface):  # type: ignore[misc]  # foolscap is untyped
+class RIPool(RemoteInterface):
     """What a controller may call on a pool."""
 
     __remote_name__ = "RIPool.scattergather"

@@ -9,7 +9,7 @@ from foolscap.tokens import BananaError, NegotiationError, RemoteNegotiationErro
 from twisted.internet import defer, error
 
 import scattergather
-from scattergather.link.caller import GateClosed, NotAPool, PoolFull
+from scattergather.link.caller import GateClosed, NotAPool, PoolFull, Silent
 from scattergather.link.remote import Versions
 from scattergather.settings.furl import Furl, redacted
 from scattergather.wire.messages import PROTOCOL
@@ -37,6 +37,11 @@ def explain(why: BaseException, furl: Furl) -> Reason:
         case GateClosed():
             return Reason(
                 f"{at} refuses this FURL: its secret is not valid there. {new_furl}", True
+            )
+        case Silent():
+            return Reason(
+                f"{at} accepts the connection and says nothing: what listens there is stopped, or "
+                "its machine is overloaded"
             )
         case NotAPool():
             return Reason(f"something answers at {at}, but it is no pool of scattergather: {why}")

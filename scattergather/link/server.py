@@ -179,7 +179,7 @@ class LinkServer:
 
 
 @implementer(remote.RIPool)
-class _FrontDoor(Referenceable):  # type: ignore[misc]  # foolscap is untyped
+class _FrontDoor(Referenceable):
     """What a controller may call on us; one for each user."""
 
     def __init__(self, server: LinkServer, who: str) -> None:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from foolscap import banana, negotiate, pb
 from foolscap.logging import log as flog
 
+from scattergather.errors import RequestError
 from scattergather.link.broker import LinkBroker, Monotonic
 
 KEEPALIVE = 3
@@ -24,11 +25,11 @@ DISCONNECT = 10
 CONNECT_SECONDS = 10
 
 
-class _Negotiation(negotiate.Negotiation):  # type: ignore[misc]  # foolscap is untyped
+class _Negotiation(negotiate.Negotiation):
     SERVER_TIMEOUT = CONNECT_SECONDS
 
 
-class LinkTub(pb.Tub):  # type: ignore[misc]  # foolscap is untyped
+class LinkTub(pb.Tub):
     """See the module. Reactor thread only."""
 
     unsafeTracebacks = False
@@ -40,18 +41,20 @@ def make_tub(certificate: bytes) -> Any:
     """A Tub with this key (PEM, of ``new_certificate``), not started.
 
     Raises:
-        RuntimeError: Python runs with ``-O``. Foolscap checks by ``assert`` that a peer has proved
+        RequestError: Python runs with ``-O``. Foolscap checks by ``assert`` that a peer has proved
             its identity.
     """
     if not __debug__:
-        raise RuntimeError(
+        raise RequestError(
             "scattergather does not run under python -O: it would switch off checks on which "
             "Foolscap's security rests"
         )
-    banana.time = Monotonic
+    clock: Any = Monotonic
+    banana.time = clock
     # Each event that is kept costs time and memory, and nobody reads them.
     flog.theLogger.DEFAULT_THRESHOLD = flog.WEIRD
-    tub = LinkTub(certData=certificate, _test_options={"connect_timeout": CONNECT_SECONDS})
+    make: Any = LinkTub
+    tub = make(certData=certificate, _test_options={"connect_timeout": CONNECT_SECONDS})
     # With the first of these left on, awaiting a call that failed remotely dies with
     # "'str' object has no attribute 'with_traceback'".
     tub.setOption("expose-remote-exception-types", False)

@@ -32,14 +32,10 @@ class Failure:
         if self.attempt > 1:
             place += f", attempt {self.attempt}"
         lines = [f"--- {place} ---"]
-        cause = self.error.__cause__
-        if cause is not None:
-            lines += str(cause).strip('\n"').splitlines()
+        if self.error.__cause__ is not None:
+            lines += str(self.error.__cause__).strip('\n"').splitlines()
         summary = "".join(traceback.format_exception_only(self.error)).splitlines()
-        # The remote traceback ends with the same sentence.
-        head = str(self.error).splitlines()[:1]
-        if cause is None or not head or head[0] not in lines[-1]:
-            return lines + summary
-        return lines + [note for each in self.error.__notes__ for note in each.splitlines()] if (
-            hasattr(self.error, "__notes__")
-        ) else lines
+        if summary[0] in lines:  # a remote traceback ends with it; the notes are new
+            notes = getattr(self.error, "__notes__", ())
+            return lines + [line for note in notes for line in str(note).splitlines()]
+        return lines + summary

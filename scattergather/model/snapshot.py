@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -177,7 +178,7 @@ def jobs_table(jobs: tuple[JobView, ...]) -> str:
     return _table(("job", "done", "running", "queued", "failed", "rate"), rows) if rows else ""
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     cells = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
     lines = [f"<tr>{cells}</tr>"]
     for row in rows:

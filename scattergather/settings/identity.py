@@ -96,7 +96,10 @@ def _lock(folder: Path) -> int:
         holder = os.read(fd, 20).decode(errors="replace")
         os.close(fd)
         known = f" (process {holder})" if re.fullmatch("[0-9]+", holder) else ""
-        raise Taken(f"a pool{known} already runs with the folder {folder}") from None
+        raise Taken(
+            f"a pool{known} already runs with the folder {folder}: use that one (its FURL is in "
+            "there), or give this one a --directory of its own"
+        ) from None
     os.ftruncate(fd, 0)
     os.pwrite(fd, b"%d" % os.getpid(), 0)
     return fd

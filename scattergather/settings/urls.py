@@ -51,7 +51,7 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
     for place, url in _each(urls):
         spec = _resolve_one(url, place)
         for other in specs:
-            if spec.furl == other.furl:
+            if _pool_of(spec) == _pool_of(other):
                 raise BadRequest(
                     f"{place}: {spec.name!r} is the same pool as {other.name!r}; name it once, "
                     "with the sum of the workers"
@@ -62,6 +62,11 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
     if not specs:
         raise BadRequest("urls is empty: name a host, or leave urls out to use this machine")
     return tuple(specs)
+
+
+def _pool_of(spec: HostSpec) -> str:
+    """What two FURLs of one pool have in common; empty for the embedded pool."""
+    return Furl.parse(spec.furl).tub if spec.furl else ""
 
 
 def _each(urls: Any) -> Iterator[tuple[str, Any]]:

@@ -134,9 +134,32 @@ def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
 
 def reduce_method(_writing: Writing, method: types.MethodType) -> Any:
     """A method whose function goes by another name on its object, by value."""
+    standing = _standing(method, method.__func__.__name__)
+    if standing is not None:
+        return standing
     if getattr(method.__self__, method.__func__.__name__, None) == method:
         return NotImplemented
     return types.MethodType, (method.__func__, method.__self__)
+
+
+def reduce_builtin_method(_writing: Writing, method: types.BuiltinMethodType) -> Any:
+    """A method written in C; a function is found by its name."""
+    return _standing(method, method.__name__) or NotImplemented
+
+
+def _standing(method: Any, name: str) -> Any:
+    """A method that its module offers as a function, like ``random.random``, by that name.
+
+    With its object it would bring the state of this process's generator along, and every worker
+    would draw the same numbers.
+    """
+    owner = method.__self__
+    if owner is None or isinstance(owner, (types.ModuleType, type)):
+        return None
+    module = sys.modules.get(type(owner).__module__)
+    if module is None or getattr(module, name, None) is not method:
+        return None
+    return getattr, (module, name)
 
 
 def reduce_property(_writing: Writing, found: property) -> Any:
@@ -229,6 +252,7 @@ RECIPES: dict[type, Recipe] = {
     types.CellType: reduce_cell,
     types.ModuleType: reduce_module,
     types.MethodType: reduce_method,
+    types.BuiltinMethodType: reduce_builtin_method,
     types.MappingProxyType: reduce_proxy,
     property: reduce_property,
     classmethod: reduce_wrapped,

@@ -256,7 +256,7 @@ def test_a_flood_of_output_is_bounded_and_counted(worker: Worker) -> None:
         most = max(most, os.fstat(worker.output.fd).st_blocks * 512)
         try:
             worker.socket.settimeout(0.01)
-            worker.frames.append(worker.read())
+            worker.frames.appendleft(worker.read())
         except TimeoutError:
             continue
         finally:
@@ -358,6 +358,22 @@ def test_a_task_that_closes_all_descriptors_keeps_its_outcome(worker: Worker) ->
     indices, left = harvest_of(worker)
     assert indices[:2] == [0, 1]
     assert left.running is None
+    assert (worker.death().status, worker.death().signal) == (0, 0)
+
+
+def test_a_task_that_closes_the_workers_socket_keeps_what_was_not_sent(worker: Worker) -> None:
+    def close(index: int) -> int:
+        for name in os.listdir("/proc/self/fd") if index == 1 else ():
+            link = f"/proc/self/fd/{name}"
+            if os.path.lexists(link) and os.readlink(link).startswith("socket:"):
+                os.close(int(name))
+                time.sleep(0.003)
+        return index
+
+    worker.start(close, [(0,), (1,), (2,)])
+    indices, left = harvest_of(worker)
+    assert indices[:2] == [0, 1]
+    assert left.running is None
 
 
 def test_eight_workers_are_killed_and_forked_again(host: Host) -> None:
@@ -396,6 +412,23 @@ def test_what_a_worker_started_dies_with_it(worker: Worker) -> None:
     worker.death()
     assert ended(reader)
     os.close(reader)
+
+
+def test_what_a_living_worker_started_is_left_alone_when_another_dies(host: Host) -> None:
+    session = host.session()
+    one, other = session.fork().born(), session.fork().born()
+
+    def daemonize() -> int:
+        script = "sleep 1000 >/dev/null 2>&1 & echo $!"
+        return int(subprocess.run(["setsid", "sh", "-c", script], capture_output=True).stdout)
+
+    pid = one.call(daemonize)
+    other.signal(signal.SIGKILL)
+    other.death()
+    assert session.fork().born().call(len, "the zygote has swept") == 20
+    assert alive(pid)
+    one.signal(signal.SIGKILL)
+    eventually(lambda: not alive(pid), 2.0)
 
 
 def test_a_retired_worker_ends_by_itself(worker: Worker) -> None:
@@ -464,11 +497,13 @@ def test_an_interrupt_for_another_chunk_passes_by(worker: Worker, tmp_path: Path
 def test_interrupts_at_any_moment_leave_every_task_with_one_outcome(worker: Worker) -> None:
     ended_early = 0
     for round_ in range(100):
-        run = worker.start(lambda x: x, [(x,) for x in range(400)])
-        time.sleep(round_ * 2e-5)  # spread over the chunk; no result depends on it
+        if round_ == 0:  # the one that surely comes in time
+            worker.journal.request_cancel(worker.session.host.chunks + 1)
+        run = worker.start(lambda x: x, [(x,) for x in range(2000)])
+        time.sleep(round_ * 5e-5)  # spread over the chunk; no result depends on it
         worker.interrupt(run.chunk)
         indices: list[int] = []
-        while len(indices) < 400:
+        while len(indices) < 2000:
             message, body = worker.read()
             if isinstance(message, messages.GaveBack):
                 assert message.first == len(indices)
@@ -498,8 +533,13 @@ def test_a_time_limit_is_raised_in_each_task_that_exceeds_it(worker: Worker) -> 
 
 
 def test_an_alarm_that_a_task_leaves_behind_harms_no_other(worker: Worker) -> None:
-    worker.call(lambda: signal.setitimer(signal.ITIMER_REAL, 0.01))
-    assert worker.call(lambda: time.sleep(0.05)) is None
+    def work(index: int) -> None:
+        if index == 0:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            time.sleep(0.05)
+
+    assert [each.kind for each in worker.run(work, [(0,), (1,)])] == [Kind.RETURNED] * 2
 
 
 # ---- the worker's surroundings ------------------------------------------------------------------

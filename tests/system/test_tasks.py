@@ -276,7 +276,9 @@ def test_pushed_code_is_resident_until_it_is_replaced(c) -> None:
     c.push_code("OFFSET = 100\n")
     second = c.addJob(calls(1), "resident")
     assert (first.results(), second.results()) == ([2], [101])
-    assert one(c, lambda: resident(2)) == 102  # noqa: F821
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    exec("def uses_it():\n    return resident(2)", namespace)
+    assert one(c, namespace["uses_it"]) == 102
 
 
 def test_a_call_everywhere_runs_in_every_worker(c) -> None:

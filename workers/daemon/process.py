@@ -20,6 +20,21 @@ OUTPUT_CERTIFIED = 4000
 """Characters of output that go into a loss."""
 
 
+FATAL = "Fatal Python error: "
+"""How the faulthandler begins, which writes behind a worker's output when a signal ends it."""
+
+OURS = ("scattergather/workers/", "<frozen runpy>", "Extension modules:")
+
+
+def last_words(text: str) -> tuple[str, str]:
+    """What a dead worker printed, and where its threads were if the faulthandler could tell."""
+    output, fatal, trace = text.rpartition(FATAL)
+    if not fatal:
+        return text, ""
+    frames = [line for line in trace.splitlines() if not any(part in line for part in OURS)]
+    return output, "\n".join(line for line in frames if line.strip())
+
+
 class WorkerProcess:
     """Our ends of everything that a worker was given. Reactor thread only."""
 
@@ -62,13 +77,15 @@ class WorkerProcess:
         """Read what the dead worker left, and free everything."""
         self._pipe.drain()
         left = self.journal.harvest()
-        text, _ = self.output.tail(OUTPUT_KEPT)
+        tail, _ = self.output.tail(OUTPUT_KEPT)
         self.free()
+        output, where = last_words(tail.decode("utf-8", "backslashreplace"))
         return Harvest(
             chunk=left.chunk,
             running=left.running,
             outcomes=tuple(left.outcomes),
-            output=text.decode("utf-8", "backslashreplace")[-OUTPUT_CERTIFIED:],
+            output=output[-OUTPUT_CERTIFIED:],
+            where=where[-OUTPUT_CERTIFIED:],
         )
 
     def free(self) -> None:

@@ -51,6 +51,7 @@ class Harvest:
     running: int | None = None
     outcomes: tuple[tuple[int, int, bytes], ...] = ()
     output: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,7 @@ class Pool:
             case messages.Refresh():
                 self._refresh(session, message.call, now, out)
             case messages.Everywhere():
+                self._retire_spares(session, now, 0.0, out)
                 self._everywhere(session, message, body, out)
             case messages.NestedOutcome():
                 if message.worker in session.workers:
@@ -507,7 +508,7 @@ class Pool:
                     self._fork(session, now, out)
                 else:
                     self._wake(session.degraded_until)
-            self._retire_spares(session, now, out)
+            self._retire_spares(session, now, SPARE_SECONDS, out)
         self._feed(now, out)
 
     def _escalate(self, worker: Worker, now: float, out: list[actions.Action]) -> None:
@@ -520,15 +521,18 @@ class Pool:
         if worker.escalation:
             self._wake(worker.escalation[0][0])
 
-    def _retire_spares(self, session: Session, now: float, out: list[actions.Action]) -> None:
+    def _retire_spares(
+        self, session: Session, now: float, kept: float, out: list[actions.Action]
+    ) -> None:
+        """End workers beyond the limit that were idle for ``kept`` seconds."""
         surplus = session.alive - session.limit - session.blocked
         for worker in list(session.idle.values())[: max(0, surplus)]:
-            if now - worker.since >= SPARE_SECONDS:
+            if now - worker.since >= kept:
                 worker.doom = Doom.RETIRED
                 del session.idle[worker.number]
                 out.append(actions.RetireWorker(worker=worker.number))
             else:
-                self._wake(worker.since + SPARE_SECONDS)
+                self._wake(worker.since + kept)
 
     def _report_slots(self, session: Session, out: list[actions.Action]) -> None:
         """Tell the controller how many chunks can be worked on, lent slots included."""

@@ -41,6 +41,7 @@ def loss_of(worker: Worker, event: WorkerExited, limits: Limits) -> Loss:
         signal=event.signal,
         status=event.status,
         output=event.harvest.output,
+        where=event.harvest.where,
         limit=float((limits.time if worker.doom is Doom.TIME else limits.memory) or 0),
         peak=max(worker.peak, event.peak),
     )

@@ -34,7 +34,7 @@ from scattergather.workers.process.journal import (
     STARTED,
     Journal,
 )
-from scattergather.workers.process.line import Line
+from scattergather.workers.process.line import Line, LineLost
 from scattergather.workers.process.mending import WORTH_IT, Mending
 from scattergather.workers.process.outcomes import NOTHING, Circumstances, ResultPickler
 
@@ -142,6 +142,8 @@ class Chunks:
                 index = journal.words[RUNNING] - 1
                 self._record(index, *self._raised(run, call, index, error))
                 index += 1
+            except OSError as error:  # not a task's own: those are outcomes
+                raise LineLost(f"a task closed the output file: {error}") from error
         self.flush(time.monotonic())
         self._run = None
         if index < stop and journal.cancelled():

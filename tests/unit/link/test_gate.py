@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import succeed
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -62,6 +63,11 @@ def test_the_key_of_a_name_tells_nothing_of_it_and_shows_no_secret():
 
 class Wire(StringTransport):
     """A transport in memory that notes how it was ended."""
+
+    aborting = False
+
+    def abortConnection(self) -> None:
+        self.aborting = True
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
@@ -193,8 +199,6 @@ class Endpoint:
     """Connects to a wire in memory."""
 
     def connect(self, factory):
-        from twisted.internet.defer import succeed  # noqa: PLC0415  # only here
-
         self.protocol, self.wire = factory.buildProtocol(None), Wire()
         self.protocol.makeConnection(self.wire)
         return succeed(self.protocol)
@@ -231,7 +235,8 @@ def test_the_caller_passes_the_gate_before_foolscap_is_built(knock, keys):
         ([b"scatter1" + b"n" * 16, b"P"], caller.PoolFull),
         ([b"scatter1" + b"n" * 16, b"B"], caller.PoolFull),
         ([b"scatter1" + b"n" * 16, b"?"], caller.NotAPool),
-        ([b"scat"], caller.NotAPool),
+        ([b"scat"], caller.Silent),
+        ([], caller.Silent),
     ],
 )
 def test_the_caller_can_tell_why_it_was_not_let_in(knock, heard, error):

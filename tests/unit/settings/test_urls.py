@@ -13,11 +13,12 @@ from scattergather.settings.urls import resolve
 from scattergather.wire.messages import HostSpec
 
 TUB = "abcdefghijklmnopqrstuvwxyz234567"
+TUBS = {"beta": TUB[::-1], "gamma": "b" * 32}
 NAME = "q" * 32
 
 
 def furl(host: str, port: int, name: str = NAME) -> Furl:
-    return Furl.parse(f"pb://{TUB}@tcp:{host}:{port}/{name}")
+    return Furl.parse(f"pb://{TUBS.get(host, TUB)}@tcp:{host}:{port}/{name}")
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ def test_loopback_has_many_names():
         ([7], r"urls\[0\] is a int"),
         ([None], r"urls\[0\] is a NoneType"),
         (["local", "local"], "same pool"),
+        ([furl("h", 1).text, furl("127.0.0.1", 1, "r" * 32).text], "same pool as 'h:1'"),
         ("local:0", "'local:0'"),
         ("local:many", "'local:many'"),
         ("pb://nonsense", "no @"),

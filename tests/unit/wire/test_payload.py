@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import random
 import subprocess
 import sys
 import threading
@@ -160,3 +161,9 @@ def test_the_unpickler_reads_what_others_wrote() -> None:
     for protocol in range(6):
         assert CodeBook().unpickler(io.BytesIO(pickle.dumps(value, protocol))).load() == value
     assert copy.deepcopy(value) == loads(dumps(value))
+
+
+def test_a_generator_that_a_module_offers_does_not_bring_its_state() -> None:
+    for function in (random.random, random.gauss):
+        assert len(dumps(function)) < 200
+        assert loads(dumps(function)) is function

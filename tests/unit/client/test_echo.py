@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import io
+import sys
+import time
+import types
+
+import pytest
+
+from scattergather.client import cell, echo
+from scattergather.client.echo import Channel, Echo, Printed
+from scattergather.wire import messages
+from tests.unit.client.fake import say, until
+
+
+def test_what_tasks_print_is_shown_with_its_task(c, capsys):
+    c.addJob([((n,), {}) for n in range(2)], lambda n: say(f"I am {n}\nand well")).results()
+    shown = capsys.readouterr().out
+    for n in range(2):
+        assert f"[task {n} of job 1] I am {n}\n[task {n} of job 1] and well\n" in shown
+
+
+def test_calls_are_marked_with_their_function(c, capsys):
+    def speak(n):
+        say(f"I am {n}")
+
+    c.submit(speak, 1).result(5)
+    until(lambda: "I am 1" in capsys.readouterr().out)
+
+
+def test_echo_can_be_switched_off(c, capsys):
+    job = c.addJob([((), {})], lambda: say("quiet"), echo=False)
+    job.results()
+    c._session.echo.flush()
+    assert capsys.readouterr().out == ""
+    assert job.output(0) == "quiet"
+
+
+def test_it_is_shown_without_anybody_waiting(c, capsys):
+    c.addJob([((), {})], lambda: say("here"))
+    seen = []
+    until(lambda: seen.append(capsys.readouterr().out) or "here" in "".join(seen))
+
+
+def test_notices_go_to_stderr(c, fake, capsys):
+    fake.send(messages.Notice(text="alpha is lost: no answer"))
+    seen = []
+    until(lambda: seen.append(capsys.readouterr().err) or "alpha is lost" in "".join(seen))
+
+
+def test_a_flood_shows_its_last_lines_and_says_so(capsys):
+    channel = Channel("job 1", None)
+    channel.add(0, "".join(f"line {n}\n" for n in range(1000)))
+    channel.show()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[800 lines of job 1 are not shown; job.output(i) has them]"
+    assert lines[-1] == "[task 0 of job 1] line 999"
+    assert len(lines) == 201
+
+
+def test_a_broken_stdout_ends_nothing(monkeypatch):
+    shown = Echo()
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    channel = Channel("job 1", None)
+    shown.put(channel, 0, "lost")
+    until(lambda: not shown._dirty)
+    monkeypatch.setattr(sys, "stdout", later := io.StringIO())
+    shown.put(channel, 0, "there")
+    until(lambda: "there" in later.getvalue())
+    shown.close()
+
+
+def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch, capsys):
+    monkeypatch.setattr(echo, "IDLE", 0.01)
+    shown, channel = Echo(), Channel("job 1", None)
+    shown.put(channel, 0, "one")
+    until(lambda: shown._thread is None)
+    shown.put(channel, 0, "two")
+    until(lambda: shown._thread is None)
+    assert "two" in capsys.readouterr().out
+
+
+def test_output_is_kept_within_bounds(monkeypatch):
+    monkeypatch.setattr(echo, "TASK_BYTES", 10)
+    monkeypatch.setattr(echo, "JOB_BYTES", 25)
+    printed = Printed()
+    printed.add(0, "0123456789")
+    printed.add(0, "abc")
+    assert printed.get(0) == "[3 bytes of earlier output were dropped]\n3456789abc"
+    printed.add(1, "x" * 10)
+    printed.add(2, "y" * 10)
+    assert printed.get(0) == "[13 bytes of earlier output were dropped]\n"
+    assert printed.get(1) == "x" * 10
+    assert printed.get(9) == ""
+    printed.add(3, "z", dropped=7)
+    assert printed.get(3).startswith("[7 bytes")
+
+
+# ---- in a notebook ----
+
+
+class Shell:
+    """IPython's shell in a kernel, as far as a cell needs it."""
+
+    kernel = object()
+
+    def __init__(self, threads: bool) -> None:
+        self.running = "cell 1"
+        self.displayed: list[tuple[str, str, bool]] = []
+        if threads:
+            self.set_thread_parent = self._set
+            self.reset_thread_parent = self._reset
+
+    def get_parent(self) -> str:
+        return self.running
+
+    def _set(self, parent: str) -> str:
+        before, self.running = self.running, parent
+        return before
+
+    def _reset(self, token: str) -> None:
+        self.running = token
+
+    def display(self, bundle, *, raw, display_id, update) -> None:
+        assert raw
+        self.displayed.append((self.running, bundle["text/plain"], update))
+
+
+@pytest.fixture(params=[True, False])
+def shell(request, monkeypatch):
+    made = Shell(request.param)
+    module = types.ModuleType("IPython")
+    module.get_ipython = lambda: made
+    module.display = types.SimpleNamespace(display=made.display)
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    return made
+
+
+def test_output_belongs_to_the_cell_that_added_the_job(shell):
+    here = cell.current_cell()
+    assert here is not None
+    channel = Channel("job 1", here)
+    shell.running = "cell 2"
+    for n in range(2):
+        channel.add(n, f"line {n}")
+        channel.show()
+    parents = {parent for parent, _, _ in shell.displayed}
+    assert parents == ({"cell 1"} if hasattr(shell, "set_thread_parent") else {"cell 2"})
+    assert shell.running == "cell 2"
+    assert [update for _, _, update in shell.displayed] == [False, True]
+    assert shell.displayed[-1][1] == "[task 0 of job 1] line 0\n[task 1 of job 1] line 1"
+
+
+def test_a_cell_shows_the_last_lines(shell):
+    channel = Channel("job 1", cell.current_cell())
+    for n in range(300):
+        channel.add(n, "x")
+        channel.show()
+    lines = shell.displayed[-1][1].splitlines()
+    assert lines[0] == "[100 earlier lines of job 1: see job.output(i)]"
+    assert len(lines) == 201
+
+
+def test_outside_of_a_notebook_there_is_no_cell(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    assert cell.current_cell() is None
+    time.sleep(0)

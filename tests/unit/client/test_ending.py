@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import weakref
+
+import pytest
+
+from scattergather.client.process import Log, environment_of_tasks
+from scattergather.client.spawn import _copied, _sessions
+from scattergather.errors import BadRequest, Closed
+from tests.unit.client import work
+from tests.unit.client.fake import connect, until
+
+
+def client_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("scattergather")]
+
+
+def test_a_client_that_nobody_holds_hangs_up():
+    before = len(client_threads())
+    c, fake = connect()
+    c.addJob([((1,), {})], work.noop).results()
+    del c
+    gc.collect()
+    until(lambda: fake._ended)
+    until(lambda: len(client_threads()) == before)
+
+
+def test_a_job_holds_its_client():
+    c, fake = connect()
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    gone = weakref.ref(c)
+    del c
+    gc.collect()
+    assert gone() is not None
+    fake.resume()
+    assert job.results() == [1]
+    del job
+    gc.collect()
+    until(lambda: fake._ended)
+    assert gone() is None
+
+
+def test_an_outstanding_future_holds_its_client_and_a_done_one_does_not():
+    c, fake = connect()
+    fake.pause()
+    future = c.submit(work.noop, 1)
+    del c
+    gc.collect()
+    fake.resume()
+    assert future.result(5) == 1
+    gc.collect()
+    until(lambda: fake._ended)
+    assert future.result() == 1
+
+
+def test_a_client_that_is_garbage_with_outstanding_calls_ends_too():
+    c, fake = connect()
+    fake.pause()
+    c.submit(work.noop, 1)
+    c.addJob(iter([((1,), {})] * 1000), work.noop)
+    del c
+    until(lambda: gc.collect() is not None and fake._ended)
+
+
+def test_an_iteration_holds_its_client():
+    c, fake = connect()
+    results = iter(c.addJob([((n,), {}) for n in range(3)], work.noop))
+    del c
+    gc.collect()
+    assert list(results) == [0, 1, 2]
+    gc.collect()
+    until(lambda: fake._ended)
+
+
+def test_exit_ends_the_controller(c, fake):
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    started = time.monotonic()
+    c._session.exit()
+    assert time.monotonic() - started < 1
+    assert c._session.ended
+    with pytest.raises(Closed):
+        job.results()
+
+
+def test_a_copy_made_by_fork_refuses_and_leaves_the_original_alone(c, monkeypatch):
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            c.addJob([((1,), {})], work.noop)
+        except Closed as error:
+            status = 0 if "copied by fork" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert c.addJob([((1,), {})], work.noop).results() == [1]
+
+
+def test_what_a_fork_runs_is_registered_for_every_session(c):
+    _sessions.add(c._session)
+    assert callable(_copied)
+
+
+def test_it_works_from_any_thread_and_outlives_it():
+    made = []
+    thread = threading.Thread(target=lambda: made.append(connect()))
+    thread.start()
+    thread.join()
+    c, _ = made[0]
+    assert c.addJob([((1,), {})], work.noop).results() == [1]
+    c.command("die")
+
+
+def test_secrets_do_not_travel(monkeypatch):
+    for name in ("MY_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "JPY_PARENT_PID", "POOL_FURL"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("DATABASE", "postgres://me:secret@host/db")
+    monkeypatch.setenv("HARMLESS", "yes")
+    environment = environment_of_tasks()
+    assert environment["HARMLESS"] == "yes"
+    assert "PATH" in environment
+    for name in ("MY_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "JPY_PARENT_PID", "POOL_FURL"):
+        assert name not in environment
+    assert "DATABASE" not in environment
+
+
+def test_the_log_is_a_file_of_any_kind(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    log = Log(path)
+    os.write(log.fileno(), b"after\n")
+    assert log.tail() == ["before", "after"]
+    with open(tmp_path / "other", "w") as stream:
+        stream.write("mine\n")
+        log = Log(stream)
+        os.write(log.fileno(), b"theirs\n")
+        assert log.tail() == ["mine", "theirs"]
+    memory = Log()
+    os.write(memory.fileno(), b"a\n" * 100)
+    assert memory.tail() == ["a"] * 12
+    with pytest.raises(BadRequest, match="logFile"):
+        Log(5)

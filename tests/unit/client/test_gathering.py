@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from array import array
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scattergather.client.echo import Echo, Printed
+from scattergather.client.gathering import Gathering
+from scattergather.client.inputs import Inputs
+from scattergather.client.iterating import Results, Walk
+from scattergather.client.round import Round
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.wire.payload import dumps
+from scattergather.wire.raised import pack_exception
+
+RETURNED = dumps("")[:0]
+JOB = b"j" * 16
+
+
+def outcome(index: int, attempt: int, failed: bool) -> tuple[int, bytes]:
+    if failed:
+        return Kind.RAISED, pack_exception(ValueError(index))
+    return Kind.RETURNED, dumps((index, attempt))
+
+
+def deliver(round_: Round, first: int, failed: list[bool], attempt: int = 1) -> None:
+    pairs = [outcome(first + n, attempt, bad) for n, bad in enumerate(failed)]
+    message = messages.TaskOutcomes(
+        job=JOB, first=first, kinds=bytes(kind for kind, _ in pairs), host="h", worker=1
+    )
+    round_.outcomes(message, blobs.pack(blob for _, blob in pairs))
+
+
+def gathering(total: int, keeps: bool = True) -> tuple[Gathering, Round]:
+    made = Gathering("job 1", Inputs() if keeps else None)
+    made.expect(total)
+    made.close()
+    round_ = Round(JOB, made, Printed(), Echo(), None)
+    round_.total = total
+    return made, round_
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
+    """A number of tasks, and runs of them in any order, some twice and overlapping."""
+    total = draw(st.integers(1, 40))
+    cuts = sorted(draw(st.sets(st.integers(0, total), max_size=8)) | {0, total})
+    runs = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    for _ in range(draw(st.integers(0, 4))):
+        first = draw(st.integers(0, total - 1))
+        runs.append((first, draw(st.integers(first + 1, total))))
+    return total, draw(st.permutations(runs))
+
+
+@given(deliveries())
+def test_every_task_has_one_outcome_in_its_place_whatever_comes_in_which_order(plan):
+    total, runs = plan
+    made, round_ = gathering(total)
+    for a, b in runs:
+        assert made.complete == round_.done
+        deliver(round_, a, [False] * (b - a))
+    assert made.complete
+    assert round_.done
+    assert made.settled == total
+    assert made.collect() == [(n, 1) for n in range(total)]
+    assert list(Results(Walk(made, lambda: None, True), None)) == made.collect()
+    numbered = Results(Walk(made, lambda: None, False), None, numbered=True)
+    assert dict(numbered) == dict(enumerate(made.collect()))
+
+
+@given(deliveries())
+def test_a_job_that_forgets_hands_each_outcome_over_once(plan):
+    total, runs = plan
+    made, round_ = gathering(total, keeps=False)
+    for a, b in runs:
+        deliver(round_, a, [False] * (b - a))
+    assert list(Results(Walk(made, lambda: None, True), None)) == [(n, 1) for n in range(total)]
+    assert not made.segments
+    assert not made._starts
+    assert made.handed == total
+
+
+@given(deliveries(), st.data())
+def test_reopened_tasks_take_their_new_outcome(plan, data):
+    total, runs = plan
+    bad = data.draw(st.lists(st.booleans(), min_size=total, max_size=total))
+    made, round_ = gathering(total)
+    for a, b in runs:
+        deliver(round_, a, bad[a:b])
+    assert made.failed == sum(bad)
+    assert [failure.index for failure in made.failures()] == [n for n in range(total) if bad[n]]
+    indexes = array("Q", made.reopen())
+    assert list(indexes) == [n for n in range(total) if bad[n]]
+    assert made.complete == (not indexes)
+    again = Round(JOB, made, Printed(), Echo(), None, indexes)
+    for place in data.draw(st.permutations(range(len(indexes)))):
+        assert not made.complete
+        message = messages.TaskOutcomes(job=JOB, first=place, kinds=b"\0", host="h", worker=1)
+        again.outcomes(message, blobs.pack([dumps((indexes[place], 2))]))
+    assert made.complete
+    assert again.done
+    assert made.failures() == []
+    assert made.collect() == [(n, 2 if bad[n] else 1) for n in range(total)]
+    assert list(Results(Walk(made, lambda: None, True), None)) == made.collect()
+
+
+def test_what_the_controller_does_not_deliver_is_lost():
+    made, round_ = gathering(3)
+    deliver(round_, 1, [False])
+    round_.lose(lambda: ValueError("gone"))
+    first, second, _ = made.collect()
+    assert isinstance(first, ValueError)
+    assert second == (1, 1)
+    assert made.finished
+    assert not made.complete
+
+
+def test_tasks_that_nobody_added_are_ignored():
+    made, round_ = gathering(2)
+    deliver(round_, 1, [False] * 5)
+    assert made.settled == 1
+    deliver(round_, 7, [False])
+    assert made.settled == 1

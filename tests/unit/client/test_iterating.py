@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import threading
+import time
+
+import pytest
+
+from scattergather.client import feeding
+from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed
+from scattergather.wire import messages
+from tests.unit.client import work
+from tests.unit.client.fake import until
+
+
+def calls(*values):
+    return [((value,), {}) for value in values]
+
+
+def test_iteration_is_in_task_order_and_early(c):
+    gate = work.gate("early")
+    job = c.addJob(
+        [((work.noop, 0), {}), ((work.pass_gate, "early", 1), {}), ((work.noop, 2), {})],
+        lambda f, *args: f(*args),
+    )
+    results = iter(job)
+    assert next(results) == 0
+    gate.set()
+    assert list(results) == [1, 2]
+
+
+def test_a_job_of_a_list_can_be_iterated_again(c):
+    job = c.addJob(calls(1, 2, 3), work.noop)
+    assert list(job) == list(job) == [1, 2, 3] == job.results()
+
+
+def test_a_failed_task_raises_in_its_place_and_iteration_can_go_on(c):
+    results = iter(c.addJob(calls(1, 0, 4), work.inverse))
+    assert next(results) == 1.0
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert list(results) == [0.25]
+
+
+def test_as_completed_gives_what_comes_first(c):
+    gate = work.gate("first")
+    job = c.addJob(
+        [((work.pass_gate, "first", "slow"), {}), ((work.noop, "fast"), {})],
+        lambda f, *args: f(*args),
+    )
+    results = iter(job.as_completed())
+    assert next(results) == (1, "fast")
+    gate.set()
+    assert list(results) == [(0, "slow")]
+
+
+def test_as_completed_can_return_errors(c):
+    got = dict(c.addJob(calls(1, 0), work.inverse).as_completed(errors="return"))
+    assert isinstance(got[1], ZeroDivisionError)
+
+
+def test_as_completed_knows_its_length(c):
+    assert len(c.addJob(calls(1, 0), work.noop).as_completed()) == 2
+
+
+# ---- iterators ----
+
+
+def test_a_generator_is_fed_and_read(c):
+    job = c.addJob((((n,), {}) for n in range(1000)), work.noop)
+    assert job.results() == list(range(1000))
+    assert c.addJob((((n,), {}) for n in range(1000)), work.noop).progress.total in (None, 1000)
+
+
+def test_a_generator_without_end_is_read_in_a_window(c):
+    job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
+    results = iter(job)
+    for n in range(500):
+        assert next(results) == n
+    job.cancel()
+    until(lambda: job._gathering.total is not None)
+
+
+def test_results_that_nobody_takes_stop_the_feeding(c):
+    job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
+    results = iter(job)
+    next(results)
+    until(lambda: job._gathering.settled == job._gathering.added)
+    before = job._gathering.added
+    time.sleep(0.05)
+    assert job._gathering.added == before <= feeding.MOST_TASKS
+    job.cancel()
+
+
+def test_the_window_bounds_what_is_under_way(c, fake):
+    fake.pause()
+    job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
+    until(lambda: job._gathering.added >= feeding.LEAST)
+    time.sleep(0.05)
+    assert job._gathering.added == feeding.LEAST
+    job.cancel()
+    fake.resume()
+
+
+def test_large_tasks_are_bounded_by_their_bytes(c, fake, monkeypatch):
+    monkeypatch.setattr(feeding, "LEAST", 10_000)
+    fake.pause()
+    job = c.addJob((((bytes(1 << 20),), {}) for _ in itertools.count()), len)
+    until(lambda: job._gathering.added >= 8)
+    time.sleep(0.05)
+    assert job._gathering.added <= 9
+    job.cancel()
+    fake.resume()
+
+
+def test_a_generator_may_wait_for_a_result_of_its_own_job(c):
+    results = []
+
+    def tasks():
+        for n in range(5):
+            yield (n,), {}
+            while len(results) <= n:
+                time.sleep(0.001)
+
+    for result in c.addJob(tasks(), work.noop):
+        results.append(result)
+    assert results == list(range(5))
+
+
+def test_a_generator_may_refill_one_buffer(c):
+    def tasks():
+        buffer = [0]
+        for n in range(100):
+            buffer[0] = n
+            yield (buffer,), {}
+
+    assert c.addJob(tasks(), lambda b: b[0]).results() == list(range(100))
+
+
+def broken(n):
+    for index in range(n):
+        yield (index,), {}
+    raise OSError("the disk is gone")
+
+
+def test_an_exception_in_the_iterator_ends_the_job_with_the_results_so_far(c):
+    job = c.addJob(broken(3), work.noop)
+    with pytest.raises(InputFailed, match="after 3.*OSError: the disk is gone") as caught:
+        c.waitForResult()
+    assert caught.value.results == [0, 1, 2]
+    assert isinstance(caught.value.__cause__, OSError)
+    assert job.results(errors="return") == [0, 1, 2]
+
+
+def test_iteration_gives_what_came_before_the_iterator_failed(c):
+    results = iter(c.addJob(broken(3), work.noop))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(InputFailed):
+        next(results)
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+def test_a_bad_task_of_an_iterator_is_named(c):
+    job = c.addJob(iter([((1,), {}), 5]), work.noop)
+    with pytest.raises(InputFailed, match="task 1 must be a pair"):
+        job.results()
+    job = c.addJob(iter([((1,), {}), ((threading.Lock(),), {})]), work.noop)
+    with pytest.raises(InputFailed, match=r"task 1: Cannot send args\[0\]") as caught:
+        job.results()
+    assert isinstance(caught.value.__cause__, CannotPickle)
+
+
+def test_a_job_of_an_iterator_forgets_what_it_handed_over(c):
+    job = c.addJob(iter(calls(*range(300))), work.noop)
+    assert sum(job) == sum(range(300))
+    assert not job._gathering.segments
+    with pytest.raises(BadRequest, match="was iterated"):
+        job.results()
+    with pytest.raises(BadRequest, match="was iterated"):
+        list(job)
+
+
+def test_the_table_of_a_long_job_is_trimmed(c, monkeypatch):
+    monkeypatch.setattr("scattergather.client.gathering._TRIM", 100)
+    job = c.addJob(iter(calls(*range(3000))), work.noop)
+    assert list(job) == list(range(3000))
+    assert len(job._gathering._kinds) < 500
+
+
+def test_an_iteration_dropped_half_way_ends_its_job(c, fake):
+    job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
+    assert next(iter(job)) == 0
+    del job
+    gc.collect()
+    until(lambda: fake.count(messages.CancelJob))
+    until(lambda: not c._session.busy)
+
+
+def test_cancel_ends_the_reading_of_an_iterator(c):
+    closed = threading.Event()
+
+    def tasks():
+        try:
+            for n in itertools.count():
+                yield (n,), {}
+        finally:
+            closed.set()
+
+    job = c.addJob(tasks(), work.noop)
+    until(lambda: job._gathering.settled)
+    job.cancel()
+    assert closed.wait(5)
+    job.results(errors="return")
+
+
+# ---- async ----
+
+
+def test_await_a_job(c):
+    async def main():
+        return await c.addJob(calls(1, 2), work.noop)
+
+    assert asyncio.run(main()) == [1, 2]
+
+
+def test_await_raises_like_results(c):
+    async def main():
+        await c.addJob(calls(0), work.inverse)
+
+    with pytest.raises(JobFailed):
+        asyncio.run(main())
+
+
+def test_an_interrupted_await_leaves_the_job(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1), work.noop)
+
+    async def wait():
+        return await job
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wait(), 0.02)
+        fake.resume()
+        return await job
+
+    assert asyncio.run(main()) == [1]
+    assert fake.count(messages.CancelJob) == 0
+
+
+def test_async_for_gives_results_in_order(c):
+    async def main():
+        return [result async for result in c.addJob(iter(calls(*range(200))), work.noop)]
+
+    assert asyncio.run(main()) == list(range(200))
+
+
+def test_async_for_as_completed(c):
+    async def main():
+        job = c.addJob(calls(*range(20)), work.noop)
+        return dict([pair async for pair in job.as_completed()])
+
+    assert asyncio.run(main()) == {n: n for n in range(20)}
+
+
+def test_async_for_ends_with_the_iterators_error(c):
+    async def main():
+        got = []
+        try:
+            async for result in c.addJob(broken(2), work.noop):
+                got.append(result)
+        except InputFailed:
+            return got
+
+    assert asyncio.run(main()) == [0, 1]
+
+
+def test_the_loop_goes_on_while_a_job_is_awaited(c):
+    gate = work.gate("loop")
+
+    async def main():
+        job = c.addJob([(("loop",), {})], work.pass_gate)
+        task = asyncio.ensure_future(waiting(job))
+        await asyncio.sleep(0.02)
+        gate.set()
+        return await task
+
+    async def waiting(job):
+        return await job
+
+    assert asyncio.run(main()) == [None]

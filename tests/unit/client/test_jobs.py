@@ -1,0 +1,654 @@
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import pytest
+
+from scattergather.errors import (
+    BadRequest,
+    CannotPickle,
+    Closed,
+    ControllerLost,
+    JobFailed,
+    NothingToWaitFor,
+    TaskKilledWorker,
+    TimeLimitExceeded,
+    UnknownName,
+)
+from scattergather.wire import messages
+from tests.unit.client import work
+from tests.unit.client.fake import Lost, say, until, where
+
+
+def calls(*values):
+    return [((value,), {}) for value in values]
+
+
+def test_results_are_in_task_order(c):
+    job = c.addJob(calls(*range(500)), lambda x: x * 2)
+    assert job.results() == [x * 2 for x in range(500)]
+
+
+def test_a_list_for_args_as_in_the_seed_is_taken(c):
+    assert c.addJob([([1], {"b": 2})], work.add).results() == [3]
+
+
+def test_the_results_are_the_same_objects_every_time(c):
+    job = c.addJob(calls([1], [2]), work.noop)
+    assert job.results()[0] is job.results()[0]
+
+
+def test_an_empty_job_is_done_at_once(c):
+    job = c.addJob([], work.noop)
+    assert job.done()
+    assert c.waitForResult() == []
+
+
+def test_wait_for_result_gives_jobs_in_the_order_added(c, fake):
+    fake.pause()
+    c.addJob(calls(1), work.noop)
+    c.addJob(calls(2), work.noop, priority=5)
+    assert not c.poll()
+    fake.resume()
+    assert c.waitForResult() == [1]
+    assert c.waitForResult() == [2]
+
+
+def test_nothing_outstanding_is_said_at_once(c):
+    c.addJob(calls(1), work.noop)
+    c.waitForResult()
+    with pytest.raises(NothingToWaitFor):
+        c.waitForResult()
+
+
+def test_the_go_value_comes_first_and_once(c):
+    until(c.poll)
+    go = c.waitForResult()
+    assert (go.workers, go.hosts[0].name) == (2, "fake")
+    assert not c.poll()
+    with pytest.raises(NothingToWaitFor):
+        c.waitForResult()
+
+
+def test_adding_a_job_drops_the_go_value(c):
+    c.addJob(calls(1), work.noop)
+    assert c.waitForResult() == [1]
+
+
+def test_waiting_for_go_times_out(made):
+    c, _ = made(go=False)
+    assert not c.poll()
+    with pytest.raises(TimeoutError):
+        c.waitForResult(0.01)
+
+
+def test_a_timeout_leaves_the_job(c, fake):
+    fake.pause()
+    c.addJob(calls(1), work.noop)
+    with pytest.raises(TimeoutError, match="job 1"):
+        c.waitForResult(0.01)
+    fake.resume()
+    assert c.waitForResult() == [1]
+
+
+def test_a_job_that_was_read_otherwise_is_not_waited_for(c):
+    first, second = (c.addJob(calls(n), work.noop) for n in (1, 2))
+    third = c.addJob(calls(3), work.noop)
+    assert first.results() == [1]
+    assert list(second) == [2]
+    assert c.waitForResult() == [3]
+    assert third.results() == [3]
+
+
+def test_two_threads_that_wait_get_different_jobs(c, fake):
+    fake.pause()
+    for number in range(2):
+        c.addJob(calls(number), work.noop)
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(c.waitForResult())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    fake.resume()
+    for thread in threads:
+        thread.join(5)
+    assert sorted(got) == [[0], [1]]
+
+
+# ---- failures ----
+
+
+def test_failures_come_together_with_all_results(c):
+    c.addJob(calls(1, 0, 2, 0), work.inverse)
+    with pytest.raises(JobFailed) as caught:
+        c.waitForResult()
+    error = caught.value
+    assert "2 of 4 tasks of job 1 failed" in error.message
+    assert error.results[0] == 1.0
+    assert isinstance(error.results[1], ZeroDivisionError)
+    assert [failure.index for failure in error.failures] == [1, 3]
+    assert error.failures[0].error is error.results[1]
+    assert error.failures[0].host == "fake"
+    assert error.failures[0].worker
+
+
+def test_an_error_has_the_remote_traceback_as_its_cause_and_a_note_of_its_task(c):
+    job = c.addJob(calls(0), work.inverse, name="halving")
+    (failure,) = wait_failures(job)
+    assert "in inverse" in str(failure.error.__cause__)
+    (note,) = failure.error.__notes__
+    assert "task 0 of halving on fake, worker 100" in note
+    assert "args (0)" in note
+    report = "\n".join(failure.report())
+    assert report.count("ZeroDivisionError: division by zero") == 1
+    assert "task 0 of halving" in report
+
+
+def wait_failures(job):
+    job.results(errors="return")
+    return job.failures
+
+
+def test_errors_return_gives_them_in_their_places(c):
+    c.addJob(calls(1, 0), work.inverse)
+    good, bad = c.waitForResult(errors="return")
+    assert good == 1.0
+    assert isinstance(bad, ZeroDivisionError)
+
+
+def test_what_errors_may_be_is_said(c):
+    with pytest.raises(BadRequest, match="'raise' or 'return'"):
+        c.addJob([], work.noop).results(errors="ignore")
+
+
+def test_an_exception_class_of_the_notebook_comes_home_as_itself(c):
+    class Mine(Exception):
+        pass
+
+    def fail():
+        raise Mine("so", 7)
+
+    (error,) = c.addJob([((), {})], fail).results(errors="return")
+    assert type(error) is Mine
+    assert error.args == ("so", 7)
+
+
+def test_a_result_that_cannot_travel_fails_its_own_task_only(c):
+    job = c.addJob(calls(1, 2), lambda x: threading.Lock() if x == 1 else x)
+    bad, good = job.results(errors="return")
+    assert isinstance(bad, CannotPickle)
+    assert good == 2
+
+
+class Unwilling:
+    def __reduce__(self):
+        return refuse_here, ()
+
+
+def refuse_here():
+    if threading.current_thread().name == "MainThread":
+        raise ValueError("not here")
+    return 1
+
+
+def test_a_result_that_cannot_be_rebuilt_here_fails_its_own_task_only(c):
+    job = c.addJob(calls(1, 2), lambda x: Unwilling() if x == 1 else x)
+    bad, good = job.results(errors="return")
+    assert "cannot be rebuilt here: ValueError: not here" in str(bad)
+    assert good == 2
+    assert job.progress.failed == 1
+
+
+def lose(**facts):
+    raise Lost(**facts)
+
+
+def test_a_loss_says_everything_that_is_known(c):
+    loss = {
+        "signal": 9,
+        "reason": "its worker was ended by SIGKILL",
+        "attempt": 4,
+        "attempts": 4,
+        "output": "one\ntwo\n",
+        "where": "model.py:88",
+    }
+    (error,) = c.addJob([((), loss)], lose, retries=0).results(errors="return")
+    assert type(error) is TaskKilledWorker
+    assert (error.signal, error.index, error.host, error.attempt) == (9, 0, "fake", 4)
+    text = str(error)
+    for part in ("task 0 of job 1", "fake, worker 1000", "SIGKILL", "attempt 4 of 4", "two"):
+        assert part in text
+    assert "model.py:88" in text
+
+
+def test_a_loss_is_of_the_type_that_its_kind_names(c):
+    loss = {"kind": "TimeLimitExceeded", "reason": "too long", "limit": 1.5}
+    (error,) = c.addJob([((), loss)], lose, retries=0).results(errors="return")
+    assert type(error) is TimeLimitExceeded
+    assert isinstance(error, TimeoutError)
+    assert error.limit == 1.5
+
+
+def fail_twice():
+    _, attempt = where()
+    if attempt < 3:
+        raise OSError("again")
+    return attempt
+
+
+def test_exceptions_named_by_retry_on_are_retried(c, fake):
+    assert c.addJob([((), {})], fail_twice, retry_on=(OSError,)).results() == [3]
+    (spec,) = fake.of(messages.AddJob)
+    assert spec.retry_on
+
+
+# ---- retry ----
+
+
+def test_retry_puts_new_results_into_their_places(c):
+    job = c.addJob(calls(1, 0, 4, 0), work.inverse)
+    with pytest.raises(JobFailed):
+        job.results()
+    assert job.retry(lambda x: -1) is job
+    assert job.results() == [1.0, -1, 0.25, -1]
+    assert job.failures == []
+    assert job.progress.failed == 0
+
+
+def test_a_retried_job_is_waited_for_again(c):
+    job = c.addJob(calls(1, 0), work.inverse)
+    with pytest.raises(JobFailed):
+        c.waitForResult()
+    job.retry(work.noop)
+    assert c.waitForResult() == [1.0, 0]
+
+
+def test_retry_may_fail_again_and_be_retried_again(c):
+    job = c.addJob(calls(0, 1, 0), work.inverse)
+    job.results(errors="return")
+    job.retry()
+    assert [type(r) for r in job.results(errors="return")] == [
+        ZeroDivisionError,
+        float,
+        ZeroDivisionError,
+    ]
+    assert list(job.retry(work.noop)) == [0, 1.0, 0]
+
+
+def test_retry_without_failures_does_nothing(c, fake):
+    job = c.addJob(calls(1), work.noop)
+    job.results()
+    job.retry()
+    assert job.results() == [1]
+    assert fake.count(messages.AddJob) == 1
+
+
+def test_retry_of_an_iterators_job_says_why_not(c):
+    job = c.addJob(iter(calls(0)), work.inverse)
+    job.results(errors="return")
+    with pytest.raises(BadRequest, match="fed from an iterator"):
+        job.retry()
+
+
+def test_as_completed_gives_retried_tasks_again(c):
+    job = c.addJob(calls(1, 0), work.inverse)
+    walk = iter(job.as_completed(errors="return"))
+    got = dict([next(walk), next(walk)])
+    assert isinstance(got[1], ZeroDivisionError)
+    job.retry(work.noop)
+    assert list(walk) == [(1, 0)]
+
+
+# ---- cancel ----
+
+
+def test_cancel_keeps_what_is_done(c, fake):
+    gate = work.gate("cancel")
+    job = c.addJob(
+        [(("cancel", n), {}) for n in range(6)], lambda name, n: n if n < 2 else wait_gate(name)
+    )
+    until(lambda: job.progress.settled == 2)
+    job.cancel()
+    until(lambda: job.progress.cancelled)
+    gate.set()
+    results = job.results(errors="return")
+    assert results[:2] == [0, 1]
+    assert all(isinstance(r, CancelledError) for r in results[4:])
+    assert job.progress.cancelled >= 2
+    with pytest.raises(JobFailed, match="cancelled"):
+        job.results()
+
+
+def wait_gate(name):
+    return work.pass_gate(name)
+
+
+def test_a_cancelled_job_is_still_waited_for(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1), work.noop)
+    job.cancel()
+    with pytest.raises(JobFailed, match="1 of 1 tasks of job 1 were cancelled"):
+        c.waitForResult()
+    with pytest.raises(NothingToWaitFor):
+        c.waitForResult()
+
+
+def test_cancelled_tasks_can_be_retried(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1, 2), work.noop)
+    job.cancel()
+    until(job.done)
+    fake.resume()
+    assert job.retry().results() == [1, 2]
+
+
+# ---- bad input ----
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (5, "task 1 must be a pair"),
+        ((1, {}), "its args are 1"),
+        (((1,), 2), "its kwargs are 2"),
+        (((1,), {3: 4}), "the keyword 3 is no string"),
+        (((1,),), "task 1 must be a pair"),
+        ("ab", "task 1 must be a pair"),
+    ],
+)
+def test_a_task_of_the_wrong_shape_is_named_and_nothing_starts(c, fake, task, said):
+    with pytest.raises(BadRequest, match=said):
+        c.addJob([((1,), {}), task], work.noop)
+    assert fake.count(messages.AddJob) == 0
+
+
+def test_what_is_not_iterable_is_refused(c):
+    with pytest.raises(BadRequest, match="iterable of pairs"):
+        c.addJob(5, work.noop)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"retries": -1}, "retries"),
+        ({"retries": 1.5}, "retries"),
+        ({"priority": "high"}, "priority"),
+        ({"time_limit": 0}, "time_limit"),
+        ({"memory_limit": "1G"}, "memory_limit"),
+        ({"retry_on": ("ValueError",)}, "retry_on"),
+        ({"name": 5}, "name"),
+    ],
+)
+def test_options_are_checked(c, options, said):
+    with pytest.raises(BadRequest, match=said):
+        c.addJob([], work.noop, **options)
+
+
+def test_an_unpicklable_argument_is_named_and_the_job_taken_back(c, fake):
+    tasks = [*calls(*range(17)), ((threading.Lock(),), {}), *calls(1)]
+    with pytest.raises(CannotPickle, match=r"task 17: Cannot send args\[0\] \(a _thread.lock"):
+        c.addJob(tasks, work.noop)
+    until(lambda: fake.count(messages.ForgetJob) == 1)
+    assert fake.count(messages.CancelJob) == 1
+    assert not c._session.receivers
+    with pytest.raises(NothingToWaitFor):
+        c._go_read = True
+        c.waitForResult()
+
+
+def test_a_function_that_captured_the_client_is_refused(c):
+    with pytest.raises(CannotPickle, match="closure 'c'"):
+        c.addJob(calls(1), lambda x: c)
+
+
+def test_an_argument_that_is_a_job_is_refused(c):
+    job = c.addJob([], work.noop)
+    with pytest.raises(CannotPickle, match=r"task 0: .*args\[0\] "):
+        c.addJob(calls(job), work.noop)
+
+
+# ---- which function ----
+
+
+def test_the_function_of_spawn_is_the_default(made):
+    c, _ = made(function=work.add)
+    assert c.addJob([((1, 2), {})]).results() == [3]
+
+
+def test_the_only_service_is_the_default(made):
+    c, _ = made(services={"triple": lambda x: 3 * x})
+    assert c.addJob(calls(2)).results() == [6]
+
+
+def test_the_service_of_the_urls_comes_before(made):
+    spec = messages.HostSpec(name="fake", service="double")
+    services = {"triple": lambda x: 3 * x, "double": lambda x: 2 * x}
+    c, _ = made(services=services, specs=(spec,))
+    assert c.addJob(calls(2)).results() == [4]
+
+
+def test_several_services_are_listed(made):
+    c, _ = made(services={"a": len, "b": len})
+    with pytest.raises(BadRequest, match="a, b"):
+        c.addJob(calls(2))
+
+
+def test_no_function_at_all_is_said(c):
+    with pytest.raises(BadRequest, match="no function"):
+        c.addJob(calls(2))
+
+
+def test_an_unknown_service_is_answered_with_the_known(made):
+    c, _ = made(services={"triple": len})
+    c.waitForResult()
+    with pytest.raises(UnknownName, match=r"'tripel'.*triple"):
+        c.addJob(calls(2), "tripel")
+
+
+def test_a_service_may_be_written_as_in_the_seed(made):
+    c, _ = made(services={"triple": lambda x: 3 * x})
+    assert c.addJob(calls(2), "/triple").results() == [6]
+
+
+def test_pushed_functions_are_known_by_name(c):
+    c.waitForResult()
+    assert c.push_code("def seven(x):\n    return 7 * x\n") == 1
+    assert c.addJob(calls(2), "seven").results() == [14]
+    with pytest.raises(UnknownName):
+        c.addJob(calls(2), "eight")
+
+
+def test_pushed_source_must_compile(c, fake):
+    with pytest.raises(SyntaxError):
+        c.push_code("def (")
+    assert fake.count(messages.Resident) == 0
+
+
+def test_a_job_pins_the_code_version(c, fake):
+    c.push_code("def f(x): return 1")
+    c.push_code("def f(x): return 2")
+    assert c.addJob(calls(0), "f").results() == [2]
+    assert fake.of(messages.AddJob)[0].code_version == 2
+
+
+def test_what_is_no_function_is_refused(c):
+    with pytest.raises(BadRequest, match="callable or the name"):
+        c.addJob(calls(1), 5)
+
+
+def test_code_travels_once(c, fake):
+    class Point:
+        def __init__(self, x):
+            self.x = x
+
+    def get(point):
+        return point.x
+
+    for _ in range(3):
+        assert c.addJob(calls(Point(4)), get).results() == [4]
+    digests = [code.digest for code in fake.of(messages.Code)]
+    assert len(digests) == len(set(digests)) == 2
+
+
+def test_a_class_that_is_met_late_in_a_list_travels_before_its_tasks(c):
+    class Late:
+        pass
+
+    tasks = [*calls(*range(3000)), ((Late(),), {})]
+    assert type(c.addJob(tasks, work.noop).results()[-1]) is Late
+
+
+# ---- everything else ----
+
+
+def test_output_is_kept_with_its_task(c):
+    job = c.addJob(calls("a", "b"), lambda x: say(f"I am {x}\n"), echo=False)
+    job.results()
+    assert job.output(1) == "I am b\n"
+    with pytest.raises(IndexError):
+        job.output(2)
+
+
+def test_progress_counts(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1, 0), work.inverse)
+    assert (job.progress.total, job.progress.settled, job.progress.queued) == (2, 0, 2)
+    fake.resume()
+    job.results(errors="return")
+    assert (job.progress.done, job.progress.failed, job.progress.queued) == (1, 1, 0)
+
+
+def test_a_bar_is_shown(c, capsys):
+    job = c.addJob(calls(*range(20)), work.noop)
+    assert job.results(progress=True) == list(range(20))
+    assert "job 1: 100%" in capsys.readouterr().err
+
+
+def test_options_reach_the_controller(c, fake):
+    c.addJob(
+        [], work.noop, name="n", priority=3, retries=1, time_limit=2, memory_limit=1 << 20
+    )
+    until(lambda: fake.count(messages.AddJob))
+    (spec,) = fake.of(messages.AddJob)
+    assert (spec.name, spec.priority, spec.retries) == ("n", 3, 1)
+    assert spec.limits == messages.Limits(time=2.0, memory=1 << 20)
+
+
+def test_the_controller_is_told_to_forget_a_finished_job(c, fake):
+    c.addJob(calls(1), work.noop)
+    c.waitForResult()
+    until(lambda: fake.count(messages.ForgetJob) == 1)
+    assert not c._session.receivers
+
+
+def test_a_job_that_was_read_is_freed(c):
+    job = c.addJob(calls(*range(10)), work.noop)
+    job.results()
+    import weakref
+
+    gathering = weakref.ref(job._gathering)
+    del job
+    until(lambda: gc.collect() is not None and gathering() is None)
+
+
+def test_after_die_requests_say_the_cure_and_results_stay(c):
+    job = c.addJob(calls(1), work.noop)
+    job.results()
+    assert "2 workers" in c.command("die")
+    with pytest.raises(Closed, match=r"command\('die'\).*spawnScatterGather"):
+        c.addJob(calls(1), work.noop)
+    with pytest.raises(Closed):
+        c.waitForResult()
+    assert job.results() == [1]
+    assert repr(c) == "<ScatterGather: closed>"
+
+
+def test_outstanding_jobs_hear_of_die(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1), work.noop)
+    c.command("die")
+    with pytest.raises(Closed):
+        job.results()
+
+
+def test_the_death_of_the_controller_reaches_every_job_and_call(c, fake):
+    gate = work.gate("dies")
+    job = c.addJob([((), {}), ((True,), {})], lambda wait=False: wait and wait_gate("dies"))
+    future = c.submit(wait_gate, "dies")
+    until(lambda: job.progress.settled)
+    fake.die()
+    with pytest.raises(ControllerLost, match="stays readable"):
+        job.results()
+    first, second = job.results(errors="return")
+    assert first is False
+    assert isinstance(second, ControllerLost)
+    assert next(iter(job)) is False
+    with pytest.raises(ControllerLost):
+        future.result(5)
+    for request in (lambda: c.addJob([], len), lambda: c.submit(len, "a"), c.waitForResult):
+        with pytest.raises(ControllerLost):
+            request()
+    gate.set()
+
+
+def test_commands_are_named_when_one_is_unknown(c):
+    with pytest.raises(UnknownName, match="refresh, die, status"):
+        c.command("restart")
+
+
+def test_refresh_says_what_it_did(c):
+    assert "refreshed 2 workers on 1 host" in repr(c.command("refresh"))
+
+
+def test_status_is_a_readable_snapshot(c, fake):
+    fake.pause()
+    c.addJob(calls(1), work.noop, name="<b>")
+    status = c.command("status")
+    assert status.workers == 2
+    assert status.jobs[0].queued == 1
+    assert "2 workers on 1 host" in repr(status)
+    assert "&lt;b&gt;" in status._repr_html_()
+    fake.resume()
+
+
+def test_reprs_show_how_it_stands(c, fake):
+    job = c.addJob(calls(1, 0), work.inverse, name="<i>halving</i>")
+    job.results(errors="return")
+    fake.push_status()
+    until(lambda: c._session.status is not None)
+    assert "2/2" in repr(job)
+    assert "1 failed" in repr(job)
+    assert "<i>" not in job._repr_html_()
+    assert "2 workers on 1 host" in repr(c)
+    assert "1 done · 1 failed" in repr(c)
+    assert "<script" not in c._repr_html_()
+
+
+def test_run_everywhere_names_the_workers(c):
+    assert c.run_everywhere(work.add, 1, b=2) == {"fake/1000": 3, "fake/1001": 3}
+
+
+def test_run_everywhere_names_where_it_failed(c):
+    with pytest.raises(JobFailed, match="fake/1000, fake/1001") as caught:
+        c.run_everywhere(work.inverse, 0)
+    assert len(caught.value.failures) == 2
+
+
+def test_a_bad_timeout_is_named(c):
+    with pytest.raises(BadRequest, match="timeout"):
+        c.waitForResult("soon")
+
+
+def test_a_function_edited_after_adding_does_not_change_the_job(c, fake):
+    fake.pause()
+    scope = {"factor": 2}
+    exec("def f(x): return factor * x", scope)
+    job = c.addJob(calls(1), scope["f"])
+    scope["factor"] = 3
+    again = c.addJob(calls(1), scope["f"])
+    fake.resume()
+    assert job.results() == [2]
+    assert again.results() == [3]
