@@ -16,15 +16,18 @@ Jobs
 ``naming``       which function a job runs
 ``freezing``     values and functions as bytes, through ``wire``
 ``tasks``        the shape of a task
+``plain``        tasks and results of numbers and text, which are packed faster
 ``adding``       a job begins: a list is packed and streamed down
 ``feeding``      an iterator is consumed on a thread, in a window
 ``inputs``       the packed tasks of a list, kept for ``retry``
+``round``        one way of a job through the controller; ``retry`` begins another
 ``gathering``    the outcomes of one job, in order and as they came
 ``segment``      a run of outcomes, unpickled once
 ``reading``      an outcome's bytes become a result or an error
 ``job``          ``Job``, what ``addJob`` returns
 ``iterating``    results one by one
 ``asynchronous`` the same for ``await`` and ``async for``
+``everywhere``   one call on every worker
 
 Futures
 ``futures``      ``submit``: futures and the open jobs behind them

@@ -7,14 +7,16 @@ an interrupt included, takes the job back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
-from scattergather.client.freezing import Frozen, Shipper, call_packer, freeze_types, readable
+from scattergather.client.freezing import Frozen, call_packer, freeze_types, readable
 from scattergather.client.gathering import Gathering
-from scattergather.client.inputs import Inputs
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Outbox, Ready
+from scattergather.client.plain import pack_plain
 from scattergather.client.round import Round
 from scattergather.client.session import Session
 from scattergather.client.tasks import checked
@@ -25,6 +27,8 @@ from scattergather.wire.shipping import Shipment
 
 FRAME_BYTES = 1 << 16
 FRAME_TASKS = 2000
+FIRST_TASKS = 64
+"""The first frame is small, so that workers start while the others are packed."""
 
 
 def begin(
@@ -73,74 +77,92 @@ def send_list(
     gathering: Gathering,
     tasks: Iterable[Any],
     shipment: Shipment,
+    plain: bool,
 ) -> None:
     """All tasks are packed and queued.
+
+    ``plain`` says that they are a list or tuple that ``are_plain`` approved.
 
     Raises:
         CannotPickle, BadRequest: a task cannot be sent; it is named.
     """
-    inputs = gathering.inputs
-    sender = _Sender(session.outbox, session.shipper, round_, shipment, gathering.expect, inputs)
+    sender = _Sender(session, round_, gathering, shipment)
+    if plain and isinstance(tasks, (list, tuple)):
+        _send_plain(sender, tasks)
+    else:
+        _send_any(sender, tasks)
+    end(session.outbox, round_, gathering)
+    session.settle(round_.job)
+
+
+def _send_plain(sender: _Sender, tasks: Sequence[Any]) -> None:
+    first, count = 0, FIRST_TASKS
+    while first < len(tasks):
+        blobs = list(map(pack_plain, tasks[first : first + count]))
+        first += len(blobs)
+        ends = array("Q", accumulate(map(len, blobs)))
+        size = ends[-1]
+        if size <= 4 * FRAME_BYTES:
+            sender.send(ends, b"".join(blobs), ())
+        else:
+            for blob in blobs:
+                sender.send(array("Q", [len(blob)]), blob, ())
+        count = max(1, min(FRAME_TASKS, FRAME_BYTES * len(blobs) // max(size, 1)))
+
+
+def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
     packer = sender.packer
     pack = packer.pack
-    index = 0
+    waiting = 0
     for index, task in enumerate(tasks):
         try:
-            pack(checked(task, index))
+            size = pack(checked(task, index))
         except CannotPickle as error:
             raise readable(error, index) from error.__cause__
-        if packer.size >= FRAME_BYTES or len(packer) >= FRAME_TASKS:
-            sender.flush()
-    sender.flush()
-    end(session, round_, gathering)
+        waiting += 1
+        if size >= FRAME_BYTES or waiting == FRAME_TASKS:
+            sender.send(*packer.take())
+            waiting = 0
+    if waiting:
+        sender.send(*packer.take())
 
 
 def end(
-    session: Session, round_: Round, gathering: Gathering, error: BaseException | None = None
+    outbox: Outbox, round_: Round, gathering: Gathering, error: BaseException | None = None
 ) -> None:
-    """No more tasks will come: the controller is told how many there are."""
-    session.outbox.send(messages.EndTasks(job=round_.job, total=gathering.added))
+    """No more tasks will come: the controller is told how many there are.
+
+    All outcomes may have come already; so ``Session.settle`` looks next.
+    """
+    outbox.send(messages.EndTasks(job=round_.job, total=gathering.added))
     round_.total = gathering.added
     gathering.close(error)
-    # All outcomes may have come already.
-    if round_.done:
-        session.forget(round_.job)
 
 
 class _Sender:
-    """Queues what a packer holds as one frame, with the code that it needs before it."""
+    """Queues packed tasks as one frame, after the code that they need."""
 
     def __init__(
-        self,
-        outbox: Outbox,
-        shipper: Shipper,
-        round_: Round,
-        shipment: Shipment,
-        expect: Callable[[int], None],
-        inputs: Inputs | None,
+        self, session: Session, round_: Round, gathering: Gathering, shipment: Shipment
     ) -> None:
         self.packer = call_packer(shipment)
-        self._outbox = outbox
-        self._shipper = shipper
+        self._outbox = session.outbox
+        self._shipper = session.shipper
         self._job = round_.job
+        self._gathering = gathering
         self._shipment = shipment
-        self._expect = expect
-        self._inputs = inputs
         self._first = 0
         self._code = len(shipment.code)
 
-    def flush(self) -> None:
-        """Queue what was packed since the last time."""
-        count = len(self.packer)
-        if not count:
-            return
-        ends, data, needs = self.packer.take()
+    def send(self, ends: array[int], data: bytes, needs: tuple[bytes, ...]) -> None:
+        """Queue the tasks that end at ``ends`` within ``data``."""
+        count = len(ends)
         if len(self._shipment.code) != self._code:
             self._shipper.send(self._shipment)
             self._code = len(self._shipment.code)
         head = messages.AddTasks(job=self._job, first=self._first, count=count, needs=needs)
-        if self._inputs is not None:
-            self._inputs.add(self._first, ends, data, needs)
-        self._expect(count)
+        if self._gathering.inputs is not None:
+            self._gathering.inputs.add(self._first, ends, data, needs)
+        self._gathering.expect(count)
         self._outbox.put(Ready(frame(messages.encode(head), ends.tobytes(), data)))
         self._first += count

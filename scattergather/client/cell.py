@@ -55,13 +55,22 @@ class Display:
 
 def current_cell() -> Cell | None:
     """The cell that runs now; None outside of a notebook."""
+    shell = _shell()
+    return None if shell is None else Cell(shell)
+
+
+def current_name() -> str:
+    """What tells this cell's run from others; empty outside of a notebook."""
+    shell = _shell()
+    return "" if shell is None else str(shell.get_parent().get("header", {}).get("msg_id", ""))
+
+
+def _shell() -> Any:
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return None
-    try:
-        shell = ipython.get_ipython()
-        if shell is None or not hasattr(shell, "get_parent") or not hasattr(shell, "kernel"):
-            return None
-        return Cell(shell)
-    except Exception:
+    get = getattr(ipython, "get_ipython", None)
+    shell = None if get is None else get()
+    if shell is None or not hasattr(shell, "kernel") or not hasattr(shell, "get_parent"):
         return None
+    return shell

@@ -23,6 +23,7 @@ from scattergather.client.iterating import Results, Walk
 from scattergather.client.job import Job, finish, wait
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.pipe import hang_up
+from scattergather.client.plain import are_plain
 from scattergather.client.round import Round
 from scattergather.client.session import CURE, Session
 from scattergather.client.tasks import check_all
@@ -123,20 +124,21 @@ class ScatterGather(Executor):
             raise BadRequest(
                 f"tasks must be an iterable of pairs (args, kwargs), not {tasks!r}"
             ) from None
-        if isinstance(tasks, (list, tuple)):
+        plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
+        if isinstance(tasks, (list, tuple)) and not plain:
             check_all(tasks)
         shipment = session.shipper.shipment()
         frozen = naming.resolve(session, function, self._function, shipment)
-        number = next(self._numbers)
-        label = options.name or f"job {number}"
+        label = options.name or f"job {next(self._numbers)}"
         gathering = Gathering(label, Inputs() if keeps else None)
+        gathering.iterating = window is not None
         channel = Channel(label, current_cell()) if options.echo else None
         printed = Printed()
         round_ = Round(session.new_job(), gathering, printed, session.echo, channel)
         try:
             adding.begin(session, round_, label, frozen, options, shipment)
             if sized:
-                adding.send_list(session, round_, gathering, iterator, shipment)
+                adding.send_list(session, round_, gathering, tasks, shipment, plain)
         except BaseException:
             adding.take_back(session, round_)
             raise
@@ -368,6 +370,8 @@ class ScatterGather(Executor):
         session = self._session
         if session.ended:
             return
+        for stream in self._streams.all():
+            stream.mend()
         session.drain(f"this client was shut down; {CURE}")
         if cancel_futures:
             for stream in self._streams.all():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scattergather.client.iterating import Results
 from scattergather.client.options import JobOptions, check_timeout
 from scattergather.client.session import NO_MORE
-from scattergather.errors import BadRequest, Closed
+from scattergather.errors import BadRequest, Closed, InputFailed
 
 if TYPE_CHECKING:
     from scattergather.client.client import ScatterGather
@@ -109,17 +109,21 @@ class Mapped(Iterator[Any]):
             return next(self._results)
         except KeyboardInterrupt:
             raise
+        except InputFailed as failed:
+            # As the standard library does it: the iterable's own error.
+            self.close()
+            raise (failed.__cause__ or failed) from None
         except BaseException:
             self.close()
             raise
 
-    def close(self) -> None:
-        """The calls that no pool has yet are dropped; nothing more comes out."""
-        drop, self._drop = self._drop, None
-        if drop is not None:
-            self._results.stop()
-            drop()
-
     def __del__(self) -> None:
         # As the generator of the standard library does; takes no lock.
         self.close()
+
+    def close(self) -> None:
+        """The calls that no pool has yet are dropped; nothing more comes out."""
+        drop, self._drop = getattr(self, "_drop", None), None
+        if drop is not None:
+            self._results.stop()
+            drop()

@@ -6,14 +6,15 @@ before the iterator goes on, so a generator may refill one buffer. A task waits 
 joins a frame that is open until the writer takes it, since the next one may be long in coming, or
 depend on this one's result.
 
-The thread holds the session, not the client: when nobody holds the client, the pipe ends, and so
-does this.
+The thread holds neither the client nor the session, whose futures hold the client: when nobody
+else does, the pipe ends, and so does this.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from scattergather.client import adding
 from scattergather.client.freezing import call_packer, readable
 from scattergather.client.gathering import Gathering
 from scattergather.client.outbox import Growing
+from scattergather.client.plain import is_plain, pack_plain
 from scattergather.client.round import Round
 from scattergather.client.session import Session
 from scattergather.client.tasks import checked
@@ -52,14 +54,17 @@ class Feeder:
         shipment: Shipment,
         fixed: int | None = None,
     ) -> None:
-        self._session = session
+        self._session = weakref.ref(session)
+        self._outbox = session.outbox
+        self._shipper = session.shipper
+        self._workers = session.workers
         self._round = round_
         self._gathering = gathering
         self._tasks = tasks
         self._shipment = shipment
         self._packer = call_packer(shipment)
         self._fixed = fixed
-        self._window = fixed or max(LEAST, 8 * session.workers)
+        self._window = fixed or max(LEAST, 8 * self._workers)
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._code = len(shipment.code)
@@ -75,32 +80,43 @@ class Feeder:
 
     def _run(self) -> None:
         error: BaseException | None = None
+        wake = self._gathering.bell.ring
+        self._outbox.closing.once(wake)
         try:
             self._feed()
         except BaseException as raised:  # the user's iterator may raise anything
             error = raised
+        self._outbox.closing.withdraw(wake)
         # A generator's clean-up must not wait until this thread's frame goes.
         self._tasks, self._growing = iter(()), None
-        adding.end(self._session, self._round, self._gathering, error)
+        adding.end(self._outbox, self._round, self._gathering, error)
+        session = self._session()
+        if session is not None:
+            session.settle(self._round.job)
 
     def _feed(self) -> None:
-        gathering, outbox = self._gathering, self._session.outbox
+        gathering, outbox = self._gathering, self._outbox
         tasks, packer = self._tasks, self._packer
+        needs: tuple[bytes, ...]
         index = 0
         while self._may_go_on():
             try:
                 task = next(tasks)
             except StopIteration:
                 return
-            try:
-                packer.pack(checked(task, index))
-            except CannotPickle as error:
-                raise readable(error, index) from error.__cause__
-            del task
-            _, blob, needs = packer.take()
+            args, kwargs = checked(task, index)
+            if is_plain(args, kwargs):
+                blob, needs = pack_plain((args, kwargs)), ()
+            else:
+                try:
+                    packer.pack((args, kwargs))
+                except CannotPickle as error:
+                    raise readable(error, index) from error.__cause__
+                _, blob, needs = packer.take()
+            del task, args, kwargs
             outbox.make_room()
             if len(self._shipment.code) != self._code:
-                self._session.shipper.send(self._shipment)
+                self._shipper.send(self._shipment)
                 self._code = len(self._shipment.code)
                 self._growing = None
             self._count(index, len(blob))
@@ -109,7 +125,7 @@ class Feeder:
             index += 1
 
     def _put(self, index: int, blob: bytes, needs: tuple[bytes, ...]) -> None:
-        outbox = self._session.outbox
+        outbox = self._outbox
         with self._lock:
             growing = self._growing
             if growing is not None and not growing.taken and growing.needs == needs:
@@ -134,7 +150,8 @@ class Feeder:
         return not self._over()
 
     def _over(self) -> bool:
-        return self._gathering.stopped or self._gathering.lost is not None
+        gathering = self._gathering
+        return gathering.stopped or gathering.lost is not None or self._outbox.closed
 
     def _room(self, window: int) -> bool:
         gathering = self._gathering
@@ -168,7 +185,10 @@ class Feeder:
             return
         self._since = (now, returned)
         rate = (returned - had) / (now - before)
-        least = max(LEAST, 8 * self._session.workers)
+        session = self._session()
+        if session is not None:
+            self._workers = session.workers
+        least = max(LEAST, 8 * self._workers)
         wanted = int(min(MOST_TASKS, max(least, rate * HORIZON)))
         # Down slowly: a pause of the reader is no slowness of the workers.
         self._window = max(wanted, self._window // 2)

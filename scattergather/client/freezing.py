@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scattergather.client.outbox import Outbox
+from scattergather.client.plain import is_plain, pack_plain
 from scattergather.errors import CannotPickle
 from scattergather.wire import messages
 from scattergather.wire.codebook import BOOK
@@ -40,7 +41,8 @@ class Shipper:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._freezer = Freezer()
-        self._lock = threading.Lock()
+        # Freezing runs the user's reductions, which might submit something themselves.
+        self._lock = threading.RLock()
         self._sent: OrderedDict[bytes, None] = OrderedDict()
         self._last: Frozen | None = None
         self._spare: deque[tuple[Shipment, Packer]] = deque(maxlen=4)
@@ -77,6 +79,8 @@ class Shipper:
         Raises:
             CannotPickle: the message leads to the culprit.
         """
+        if is_plain(args, kwargs):
+            return pack_plain((args, kwargs)), ()
         try:
             shipment, packer = self._spare.pop()
         except IndexError:
@@ -129,9 +133,7 @@ def readable(error: CannotPickle, index: int | None = None) -> CannotPickle:
 
 
 def _unpaired(text: str) -> str:
-    return (
-        text.replace(_PAIR + "[0]", "args").replace(_PAIR + "[1]", "kwargs").replace(_PAIR, "it")
-    )
+    return text.replace(_PAIR + "[0]", "args").replace(_PAIR + "[1]", "kwargs").replace(_PAIR, "it")
 
 
 def title_of(function: Any) -> str:

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-from scattergather.client.cell import current_cell
+from scattergather.client.cell import current_cell, current_name
 from scattergather.client.echo import Channel
 from scattergather.client.freezing import Frozen, freeze_types
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
-from scattergather.client.reading import arguments_of, read_error
+from scattergather.client.plain import load_plain
+from scattergather.client.reading import read_error
 from scattergather.client.session import Refusal, Session
 from scattergather.client.waiting import readers
 from scattergather.errors import ScatterGatherError
@@ -36,11 +37,10 @@ IDLE_STREAMS = 16
 class TaskFuture(Future[Any]):
     """A ``concurrent.futures.Future`` of one submitted call."""
 
-    def __init__(self, stream: Stream, blob: bytes, holder: object) -> None:
+    def __init__(self, stream: Stream, holder: object) -> None:
         super().__init__()
         self._stream = stream
         self._index = -1
-        self._blob: bytes | None = blob
         self._holder: object = holder
 
     def __scattergather_refuse__(self) -> str:
@@ -66,6 +66,15 @@ class TaskFuture(Future[Any]):
             # Something outside cancelled it behind our back; the reader must go on.
             return
 
+    def begin(self) -> None:
+        """A pool has the call. Reader thread."""
+        try:
+            if not self.running():
+                self.set_running_or_notify_cancel()
+        except (InvalidStateError, RuntimeError):
+            # Something outside cancelled it behind our back; the reader must go on.
+            return
+
     def drop(self) -> None:
         """The call will not run; whoever waits is told. Any thread."""
         self.free()
@@ -77,22 +86,27 @@ class TaskFuture(Future[Any]):
             self.set_running_or_notify_cancel()
 
     def free(self) -> None:
-        """The call and the client are not held any more."""
-        self._blob = None
+        """The client is not held any more."""
         self._holder = None
 
 
 class Stream:
     """The open job of one function and one set of options. Any thread, but where it is said."""
 
-    def __init__(self, session: Session, function: Frozen, options: JobOptions) -> None:
+    def __init__(
+        self,
+        session: Session,
+        function: Frozen,
+        options: JobOptions,
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._idle = idle
         self.job = session.new_job()
         self.title = options.name or function.title
         self.ended = False
         self._session = session
         self._lock = threading.Lock()
         self._growing: Growing | None = None
-        self._added = 0
         self._futures: dict[int, TaskFuture] = {}
         self._channel = Channel(self.title, current_cell()) if options.echo else None
 
@@ -100,27 +114,40 @@ class Stream:
 
     def add(self, future: TaskFuture, blob: bytes, needs: tuple[bytes, ...]) -> bool:
         """Queue a call; False when the stream was ended meanwhile."""
-        outbox = self._session.outbox
         with self._lock:
             if self.ended:
                 return False
             growing = self._growing
-            if growing is not None and not growing.taken and growing.needs == needs:
-                future._index = index = growing.next
-                self._futures[index] = future
-                growing.add(blob)
-                fresh = None
-            else:
-                first = self._added if growing is None else growing.next
-                future._index = first
-                fresh = Growing(self._lock, self.job, first, needs)
-                self._futures[first] = future
-                fresh.add(blob)
-                self._growing = fresh
-        outbox.count(len(blob))
-        if fresh is not None:
-            outbox.put(fresh)
+            if growing is None or growing.taken or growing.needs != needs:
+                growing = self._next_frame(growing, needs)
+            future._index = index = growing.next
+            self._futures[index] = future
+            growing.add(blob)
+        self._session.outbox.count(len(blob))
+        self._queue(growing)
         return True
+
+    def _next_frame(self, last: Growing | None, needs: tuple[bytes, ...]) -> Growing:
+        if last is not None:
+            self._queue(last)
+        first = 0 if last is None else last.next
+        self._growing = growing = Growing(self._lock, self.job, first, needs)
+        return growing
+
+    def _queue(self, growing: Growing) -> None:
+        if not growing.queued:
+            self._session.outbox.put(growing)
+            growing.queued = True
+
+    def mend(self) -> None:
+        """Nothing is left of a call whose adding was interrupted, but the call or nothing."""
+        with self._lock:
+            growing = self._growing
+            if growing is None:
+                return
+            self._queue(growing)
+            for index in [index for index in self._futures if index >= growing.next]:
+                del self._futures[index]
 
     def end(self) -> bool:
         """If nothing is outstanding, the controller forgets the job; returns whether."""
@@ -181,33 +208,33 @@ class Stream:
                 value: Any
                 if kind == Kind.RETURNED:
                     try:
-                        value = unpacker.load(start)
+                        plain, value = load_plain(body[start : base + end])
+                        if not plain:
+                            value = unpacker.load(start)
                     except Exception as error:
                         kind, value = Kind.RAISED, error
                         error.add_note(f"[scattergather] the result of {self.title} came, but")
                 else:
                     blob = body[start : base + end]
-                    value = self._error(kind, blob, index, message, future)
+                    value = self._error(kind, blob, index, message)
                 future.resolve(kind, value)
                 del value
             start = base + end
+        if not self._futures:
+            self._idle()
 
     def _error(
-        self, kind: int, blob: bytes, index: int, message: messages.TaskOutcomes, future: TaskFuture
+        self, kind: int, blob: bytes, index: int, message: messages.TaskOutcomes
     ) -> BaseException:
         description = f"call {index} of {self.title} on {message.host}, worker {message.worker}"
-        description += arguments_of(future._blob)
         return read_error(kind, blob, index, description, self.title)
 
     def placed(self, first: int, count: int) -> None:
         """See ``session.Receiver``."""
         for index in range(first, first + count):
             future = self._futures.get(index)
-            if future is not None and not future.running():
-                try:
-                    future.set_running_or_notify_cancel()
-                except (InvalidStateError, RuntimeError):
-                    continue
+            if future is not None:
+                future.begin()
 
     def dropped(self, first: int, count: int) -> None:
         """See ``session.Receiver``; any thread."""
@@ -242,7 +269,7 @@ class Streams:
         self._session = session
         self._open: OrderedDict[tuple[Any, ...], Stream] = OrderedDict()
         self._lock = threading.Lock()
-        self._last: tuple[Frozen, JobOptions, int, Stream] | None = None
+        self._last: tuple[Frozen, JobOptions, int, str, Stream] | None = None
 
     def submit(
         self,
@@ -268,7 +295,7 @@ class Streams:
         session.outbox.make_room()
         while True:
             stream = self._stream(frozen, options, shipment)
-            future = TaskFuture(stream, blob, holder)
+            future = TaskFuture(stream, holder)
             if stream.add(future, blob, needs):
                 break
             session.check()
@@ -279,23 +306,26 @@ class Streams:
 
     def _stream(self, function: Frozen, options: JobOptions, shipment: Shipment) -> Stream:
         version = len(self._session.sources)
+        # Output belongs to the cell that submitted, so each cell has streams of its own.
+        cell = current_name()
         last = self._last
         if (
             last is not None
             and last[0] is function
             and last[1] is options
             and last[2] == version
-            and not last[3].ended
+            and last[3] == cell
+            and not last[4].ended
         ):
-            return last[3]
-        stream = self._find(function, options, shipment, version)
-        self._last = (function, options, version, stream)
+            return last[4]
+        stream = self._find(function, options, shipment, version, cell)
+        self._last = (function, options, version, cell, stream)
         return stream
 
     def _find(
-        self, function: Frozen, options: JobOptions, shipment: Shipment, version: int
+        self, function: Frozen, options: JobOptions, shipment: Shipment, version: int, cell: str
     ) -> Stream:
-        key = (function.name, version, options)
+        key = (function.name, version, options, cell)
         stream = self._open.get(key)
         if stream is not None and not stream.ended:
             return stream
@@ -305,7 +335,7 @@ class Streams:
                 self._open.move_to_end(key)
                 return stream
             session = self._session
-            stream = Stream(session, function, options)
+            stream = Stream(session, function, options, self.trim)
             retry_on = freeze_types(options.retry_on, shipment)
             session.shipper.send(shipment)
             session.receivers[stream.job] = stream
@@ -324,16 +354,19 @@ class Streams:
                 )
             )
             self._open[key] = stream
-            if len(self._open) > IDLE_STREAMS:
-                self._end_idle()
+        self.trim()
         return stream
 
-    def _end_idle(self) -> None:
-        for key, stream in list(self._open.items()):
-            if len(self._open) <= IDLE_STREAMS:
-                return
-            if stream.end():
-                del self._open[key]
+    def trim(self) -> None:
+        """Of too many streams the oldest that are idle are ended. Any thread."""
+        if len(self._open) <= IDLE_STREAMS:
+            return
+        with self._lock:
+            # A few each time: a thousand busy ones must not be asked for each new one.
+            for _ in range(min(4, len(self._open) - IDLE_STREAMS)):
+                key, stream = self._open.popitem(last=False)
+                if not stream.end():
+                    self._open[key] = stream
 
     def all(self) -> list[Stream]:
         """The streams that are open."""

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 from scattergather.client.inputs import Inputs
-from scattergather.client.reading import arguments_of
 from scattergather.client.segment import VOID, Segment
 from scattergather.client.waiting import Bell
 from scattergather.errors import ScatterGatherError
@@ -314,11 +313,6 @@ class Gathering:
         if segment is not None and segment.host:
             text += f" on {segment.host}, worker {segment.worker}"
             text += f", attempt {segment.attempt}" if segment.attempt > 1 else ""
-        if self.inputs is not None:
-            try:
-                text += arguments_of(self.inputs.blob(index)[0])
-            except LookupError:
-                pass
         return text
 
 

@@ -33,14 +33,16 @@ class Walk:
         self.values: list[Any] = []
         self.place = 0
         self.index = 0
-        self._begin = begin
+        self._begin: Callable[[], None] | None = begin
         self._ordered = ordered
         self._number = 0
 
     def begin(self) -> None:
         """The job counts as read, and its results as windowed."""
-        self.gathering.iterating = True
-        self._begin()
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            self.gathering.iterating = True
+            begin()
 
     def ready(self) -> bool:
         """``seek`` would stand on something, or nothing more will come."""

@@ -59,9 +59,10 @@ class Job(Generic[T]):
 
     def __del__(self) -> None:
         # Iterated and dropped half way: nobody can ask for the rest, which waits to be asked for.
-        gathering = self._gathering
-        if gathering.read and not gathering.keeps and not gathering.finished:
-            self.cancel()
+        gathering: Gathering | None = getattr(self, "_gathering", None)
+        if gathering is None or gathering.keeps or not gathering.read or gathering.finished:
+            return  # also when making it was interrupted
+        self.cancel()
 
     def __scattergather_refuse__(self) -> str:
         return "A job stays with its client; pass its results"

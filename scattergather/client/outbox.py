@@ -50,7 +50,7 @@ class Growing:
         lock: held by whoever adds; the writer takes it for an instant to close the frame.
     """
 
-    __slots__ = ("_blobs", "_first", "_job", "_lock", "needs", "taken")
+    __slots__ = ("_blobs", "_first", "_job", "_lock", "needs", "queued", "taken")
 
     def __init__(
         self, lock: threading.Lock, job: messages.JobId, first: int, needs: tuple[bytes, ...]
@@ -60,6 +60,8 @@ class Growing:
         self._first = first
         self._blobs: list[bytes] = []
         self.needs = needs
+        self.queued = False
+        """Set after it was put. An interrupt in between has it put twice, which does no harm."""
         self.taken = False
 
     @property
@@ -74,6 +76,8 @@ class Growing:
     def close(self) -> tuple[list[Bytes], int]:
         """See :class:`Entry`."""
         with self._lock:
+            if self.taken:
+                return [], 0
             self.taken = True
         ends = array("Q", accumulate(map(len, self._blobs)))
         if not ends:
@@ -92,7 +96,9 @@ class Outbox:
         self._entries: deque[Entry] = deque()
         self._bound = bound
         self._waiting = 0
-        self._closed = False
+        self.closed = False
+        self.closing = Bell()
+        """Rung once, when nothing more will be written."""
         self._filled = Bell()
         self._emptied = Bell()
 
@@ -123,8 +129,8 @@ class Outbox:
 
     def take(self) -> list[Bytes] | None:
         """The pieces of all that waits, blocking for the first; None after :meth:`close`."""
-        self._filled.wait(lambda: self._entries or self._closed)
-        if self._closed:
+        self._filled.wait(lambda: self._entries or self.closed)
+        if self.closed:
             return None
         pieces: list[Bytes] = []
         taken = 0
@@ -140,10 +146,11 @@ class Outbox:
 
     def close(self) -> None:
         """Nothing more is written; who waits for room goes on."""
-        self._closed = True
+        self.closed = True
         self._entries.clear()
         self._filled.ring()
         self._emptied.ring()
+        self.closing.ring()
 
     def _has_room(self) -> bool:
-        return self._closed or self._waiting <= self._bound // 2
+        return self.closed or self._waiting <= self._bound // 2

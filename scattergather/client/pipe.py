@@ -72,13 +72,18 @@ class Pipe:
         )
 
     def open(self) -> None:
-        """Both threads run."""
+        """The reader runs, and starts the writer: an interrupt finds both or none."""
         self.reader.start()
-        self._writer.start()
 
     def hang_up(self) -> None:
         """The controller sees the end of the pipe and ends. Any thread, finalisers too."""
         hang_up(self.socket)
+
+    def abort(self) -> None:
+        """Opening was interrupted: nothing is left, however far it came."""
+        self.hang_up()
+        if self.reader.ident is None:
+            self.socket.close()
 
     def abandon(self) -> None:
         """In a copy of this process made by fork: leave the pipe to the original."""
@@ -99,6 +104,7 @@ class Pipe:
 
     def _read(self) -> None:
         waiting.readers.add(threading.get_ident())
+        self._writer.start()
         status = None
         try:
             if self._begin():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import reprlib
+import re
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
 
 from scattergather import errors
+from scattergather.client.plain import load_all, load_plain
 from scattergather.errors import CannotImport, TaskError, TaskLost
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.codebook import BOOK
 from scattergather.wire.payload import Unpacker
-from scattergather.wire.raised import unpack_exception
+from scattergather.wire.raised import RemoteTraceback, unpack_exception
 
 _LOSSES: dict[str, type[TaskLost]] = {
     kind.__name__: kind
@@ -27,13 +28,10 @@ _LOSSES: dict[str, type[TaskLost]] = {
         errors.MemoryLimitExceeded,
     )
 }
-_MOST_ARGUMENTS = 1 << 16
+_WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
 
 Describe = Callable[[int], str]
 """Says of which task an index is, for the note of an error: ``task 3 of job 1 ...``."""
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
 
 
 def read_outcomes(
@@ -44,25 +42,33 @@ def read_outcomes(
     A result that cannot be rebuilt here counts as raised.
     """
     count = len(kinds)
-    ends = blobs.ends_of(body, count)
     base = count * blobs.WIDTH
+    ends = [base + end for end in blobs.ends_of(body, count)]
     unpacker = Unpacker(body)
-    values: list[Any] = []
+    values: list[Any]
+    if kinds.count(Kind.RETURNED) == count:
+        try:
+            return load_all(body, [base, *ends[:-1]], ends, unpacker.load), kinds
+        except Exception:
+            # Which one it was is found out below, one by one.
+            values = []
+    values = []
     changed: bytearray | None = None
     start = base
     for place, (kind, end) in enumerate(zip(kinds, ends, strict=True)):
-        if kind == Kind.RETURNED:
+        if kind == 0:
             try:
-                values.append(unpacker.load(start))
+                plain, value = load_plain(body[start:end])
+                values.append(value if plain else unpacker.load(start))
             except Exception as error:
                 values.append(_not_rebuilt(error, describe(first + place)))
                 changed = bytearray(kinds) if changed is None else changed
                 changed[place] = Kind.RAISED
         else:
             index = first + place
-            blob = body[start : base + end]
+            blob = body[start:end]
             values.append(read_error(kind, blob, index, describe(index), label))
-        start = base + end
+        start = end
     return values, kinds if changed is None else bytes(changed)
 
 
@@ -73,9 +79,11 @@ def read_error(kind: int, blob: bytes, index: int, description: str, label: str)
     try:
         if kind in (Kind.LOST, Kind.INTERRUPTED):
             return read_loss(blob, index, label)
-        return unpack_exception(blob, BOOK, note=f"[scattergather] {description}")
-    except Exception as error:
-        return _not_rebuilt(error, description)
+        error = unpack_exception(blob, BOOK)
+        _address(error, description)
+        return error
+    except Exception as failed:
+        return _not_rebuilt(failed, description)
 
 
 def read_loss(blob: bytes, index: int, label: str) -> TaskLost:
@@ -115,18 +123,24 @@ def read_loss(blob: bytes, index: int, label: str) -> TaskLost:
     return _LOSSES.get(loss.kind, TaskLost)(message, **facts)
 
 
-def arguments_of(blob: bytes | None) -> str:
-    """The arguments in a packed call, shortly: ``, args (7, k=2)``; empty if they cannot be."""
-    if blob is None or len(blob) > _MOST_ARGUMENTS:
-        return ""
-    try:
-        args, kwargs = Unpacker(blob).load(0)
-        shown = [_short.repr(each) for each in args[:6]]
-        shown += [f"{name}={_short.repr(each)}" for name, each in list(kwargs.items())[:6]]
-        more = ", ..." if len(args) > 6 or len(kwargs) > 6 else ""
-        return f", args ({', '.join(shown)}{more})"
-    except Exception:
-        return ""
+def _address(error: BaseException, description: str) -> None:
+    """One note says which task it was, in the client's words.
+
+    The worker's own note has the arguments, but counts a retried task anew and names the machine,
+    not the host as the user calls it.
+    """
+    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
+    own = [note for note in notes if _WORKERS_NOTE.match(note)]
+    arguments = ""
+    for note in own:
+        notes.remove(note)
+        arguments = note.partition(", args ")[2]
+    error.__notes__ = notes
+    error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))
+    cause = error.__cause__
+    if isinstance(cause, RemoteTraceback):
+        for note in own:
+            cause.text = cause.text.replace(note + "\n", "")
 
 
 def _not_rebuilt(error: Exception, description: str) -> BaseException:

@@ -126,9 +126,14 @@ class Session:
         Raises:
             OSError: it could not be started.
         """
-        self.outbox.send(first)
-        self.pipe.open()
-        self.bell.wait(lambda: self._running or self.ended)
+        try:
+            self.outbox.send(first)
+            self.pipe.open()
+            self.bell.wait(lambda: self._running or self.ended)
+        except BaseException:
+            # The reader may be starting the process right now: it sees the end of the pipe.
+            self.pipe.abort()
+            raise
         if self._start_error is not None:
             raise self._start_error
 
@@ -195,10 +200,12 @@ class Session:
         """The interpreter ends: so does the controller."""
         if self.ended:
             return
+        self.echo.flush()
         self._refusal = self._refusal or _closed("the interpreter is exiting")
         self._dying = True
         self.pipe.hang_up()
-        self.pipe.reader.join(1.0)
+        if self.pipe.reader.is_alive():
+            self.pipe.reader.join(1.0)
 
     def cancel_all(self) -> None:
         """Everything outstanding is cancelled, running tasks too."""
@@ -321,6 +328,12 @@ class Session:
             self.forget(job)
         elif self.draining and not receiver.busy:
             self.end_if_idle()
+
+    def settle(self, job: messages.JobId) -> None:
+        """Forget a job if nothing more will come of it. Any thread."""
+        receiver = self.receivers.get(job)
+        if receiver is not None and receiver.done:
+            self.forget(job)
 
     def forget(self, job: messages.JobId) -> None:
         """Nothing more of a job is needed. Any thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -63,11 +62,10 @@ def spawnScatterGather(
         session = Session(hosts, pipe, log)
         _sessions.add(session)
         session.open(first_message(hosts))
+        return ScatterGather(session, function)
     except BaseException:
-        # The reader may be starting the process right now: it sees the end of the pipe.
         hang_up(ours)
         raise
-    return ScatterGather(session, function)
 
 
 def first_message(hosts: tuple[messages.HostSpec, ...]) -> messages.Spawn:
@@ -79,7 +77,7 @@ def first_message(hosts: tuple[messages.HostSpec, ...]) -> messages.Spawn:
     return messages.Spawn(
         protocol=messages.PROTOCOL,
         version=scattergather.__version__,
-        python=platform.python_version(),
+        python=".".join(map(str, sys.version_info[:3])),
         hosts=hosts,
         client_pid=os.getpid(),
         directory=directory,

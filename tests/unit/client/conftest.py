@@ -11,7 +11,7 @@ from tests.unit.client.fake import FakeController, connect
 Pair = tuple[ScatterGather, FakeController]
 
 
-@pytest.fixture()
+@pytest.fixture
 def made() -> Iterator[Callable[..., Pair]]:
     """Makes clients with a fake controller; all are ended afterwards."""
     pairs: list[Pair] = []
@@ -26,16 +26,16 @@ def made() -> Iterator[Callable[..., Pair]]:
         client._session.exit()
 
 
-@pytest.fixture()
+@pytest.fixture
 def pair(made: Callable[..., Pair]) -> Pair:
     return made()
 
 
-@pytest.fixture()
+@pytest.fixture
 def c(pair: Pair) -> ScatterGather:
     return pair[0]
 
 
-@pytest.fixture()
+@pytest.fixture
 def fake(pair: Pair) -> FakeController:
     return pair[1]

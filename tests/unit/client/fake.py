@@ -212,7 +212,9 @@ class FakeController:
                 dropped = self._cancel_tasks(message)
                 self.send(messages.Answer(call=message.call, value=dropped))
             case messages.ForgetJob():
-                self.jobs[message.job].forgotten = True
+                # A job whose adding was interrupted may never have come.
+                if (job := self.jobs.get(message.job)) is not None:
+                    job.forgotten = True
                 self._cancel_job(message.job)
             case messages.Command():
                 self._command(message)
@@ -355,6 +357,8 @@ class FakeController:
             return Kind.CANCELLED, b""
         except BaseException as error:
             self._raised = error
+            index, _ = getattr(_now, "where", (0, 1))
+            error.add_note(f"[scattergather] task {index} of it on machine, worker 7, args (0)")
             return Kind.RAISED, pack_exception(error, self._book, skip=1)
 
     def _everywhere(self, message: messages.RunEverywhere, body: bytes) -> None:

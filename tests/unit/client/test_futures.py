@@ -238,10 +238,6 @@ def test_map_left_early_drops_what_waits(c, fake):
 
 
 def test_map_results_can_be_collected_meanwhile(c):
-    for value in c.map(lambda n: {n}, range(5)):
-        pass
-    del value
-
     class Thing:
         pass
 
@@ -309,10 +305,10 @@ def test_with_waits(c):
 
 def test_with_left_by_an_exception_cancels(c, fake):
     fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    future = c.submit(work.noop, 1)
     with pytest.raises(ZeroDivisionError), c:
-        future = c.submit(work.noop, 1)
-        job = c.addJob([((1,), {})], work.noop)
-        raise ZeroDivisionError
+        work.inverse(0)
     assert future.cancelled()
     assert job.progress.cancelled == 1
 
@@ -337,3 +333,24 @@ def test_results_of_futures_come_from_many_threads(c):
     for thread in threads:
         thread.join(20)
     assert sum(sums) == sum(k * 1000 + n for k in range(4) for n in range(200))
+
+
+def test_many_functions_at_once_leave_few_streams(c, fake):
+    fake.pause()
+    all_of_them = [c.submit(lambda n=n: n) for n in range(200)]
+    fake.resume()
+    assert [future.result(10) for future in all_of_them] == list(range(200))
+    until(lambda: len(c._session.receivers) <= futures.IDLE_STREAMS + 8)
+
+
+def test_an_iterable_that_fails_in_map_raises_its_own_error(c):
+    def numbers():
+        yield 1
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        c.map(work.noop, numbers())
+    results = c.map(work.noop, numbers(), buffersize=2)
+    assert next(results) == 1
+    with pytest.raises(OSError, match="disk"):
+        next(results)

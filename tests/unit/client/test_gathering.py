@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from array import array
 
 from hypothesis import given
@@ -47,7 +48,7 @@ def deliveries(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
     """A number of tasks, and runs of them in any order, some twice and overlapping."""
     total = draw(st.integers(1, 40))
     cuts = sorted(draw(st.sets(st.integers(0, total), max_size=8)) | {0, total})
-    runs = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    runs = list(itertools.pairwise(cuts))
     for _ in range(draw(st.integers(0, 4))):
         first = draw(st.integers(0, total - 1))
         runs.append((first, draw(st.integers(first + 1, total))))

@@ -13,9 +13,7 @@ JOB = b"j" * 16
 
 def frames(pieces):
     data = b"".join(bytes(piece) for piece in pieces)
-    return [
-        (messages.read_to_controller(head), body) for head, body in FrameReader().feed(data)
-    ]
+    return [(messages.read_to_controller(head), body) for head, body in FrameReader().feed(data)]
 
 
 def test_frames_leave_in_the_order_they_came():

@@ -1,0 +1,396 @@
+"""The client with a real controller: processes, signals, exits."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scattergather import spawnScatterGather
+from scattergather.client.client import ScatterGather
+from scattergather.errors import BadRequest, Closed, ControllerLost
+from tests.unit.client.test_interrupts import interrupt_after
+
+pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., ScatterGather]]:
+    clients: list[ScatterGather] = []
+
+    def make(*args, **options) -> ScatterGather:
+        clients.append(spawnScatterGather(*args, **({"workers": 2} | options)))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client._session.exit()
+
+
+def controller_of(c: ScatterGather) -> psutil.Process:
+    process = c._session.pipe.process
+    assert process is not None
+    return psutil.Process(process.pid)
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def run_script(source: str, *, expect: int = 0, timeout: float = 60) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout, done.stderr
+
+
+def test_the_seeds_walk_on_this_machine(spawn):
+    c = spawn(function=lambda x: x + 1)
+    go = c.waitForResult()
+    assert go.workers == 2
+    c.addJob([([n], {}) for n in range(100)])
+    assert c.waitForResult()[0:5] == [1, 2, 3, 4, 5]
+    assert c.command("refresh").workers == 2
+    c.command("die")
+    with pytest.raises(Closed, match=r"command\('die'\)"):
+        c.addJob([])
+
+
+def test_importing_is_quick_and_brings_no_reactor():
+    out, _ = run_script(
+        """
+        import time; began = time.perf_counter()
+        from scattergather import spawnScatterGather
+        took = time.perf_counter() - began
+        import sys
+        bad = {"twisted", "foolscap", "asyncio", "dill", "numpy", "IPython"} & set(sys.modules)
+        print(took, bad)
+        """
+    )
+    took, bad = out.split(" ", 1)
+    assert bad.strip() == "set()"
+    assert float(took) < 0.5  # 0.1 on an idle machine
+
+
+def test_a_script_needs_no_main_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from scattergather import spawnScatterGather\n"
+        "print('once')\n"
+        "c = spawnScatterGather(workers=1)\n"
+        "def double(x): return 2 * x\n"
+        "print(c.addJob([((21,), {})], double).results())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "once\n[42]\n"
+    assert done.stderr == ""
+
+
+def test_tasks_see_the_clients_place_and_no_secrets(spawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MY_SETTING", "here")
+    monkeypatch.setenv("MY_TOKEN", "hidden")
+    monkeypatch.syspath_prepend(str(tmp_path / "mine"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mymodule.py").write_text("def answer(): return 42\n")
+
+    def look():
+        import mymodule  # noqa: PLC0415  (there, not here)
+
+        return os.getcwd(), dict(os.environ), mymodule.answer()
+
+    directory, environment, answer = spawn().submit(look).result(20)
+    assert directory == str(tmp_path)
+    assert environment["MY_SETTING"] == "here"
+    assert "MY_TOKEN" not in environment
+    assert answer == 42
+
+
+def test_the_exit_of_the_interpreter_ends_everything_at_once():
+    began = time.monotonic()
+    out, err = run_script(
+        """
+        import time
+        from scattergather import spawnScatterGather
+        c = spawnScatterGather(workers=1)
+        c.submit(pow, 2, 3).result()
+        pending = [c.submit(time.sleep, 60) for _ in range(3)]
+        job = c.addJob([((60,), {})], time.sleep)
+        fed = c.addJob((((0.01,), {}) for _ in iter(int, 1)), time.sleep)
+        print("bye")
+        """
+    )
+    assert (out, err) == ("bye\n", "")
+    assert time.monotonic() - began < 20
+
+
+def test_the_death_of_the_controller_is_told_within_two_seconds(spawn):
+    c = spawn()
+    job = c.addJob([((n,), {}) for n in (0, 0, 60, 60, 60)], time.sleep)
+    until(lambda: job.progress.settled == 2)
+    future = c.submit(time.sleep, 60)
+    began = time.monotonic()
+    controller_of(c).kill()
+    with pytest.raises(ControllerLost, match="SIGKILL"):
+        job.results()
+    assert time.monotonic() - began < 2
+    with pytest.raises(ControllerLost):
+        future.result(2)
+    assert job.results(errors="return")[:2] == [None, None]
+    with pytest.raises(ControllerLost, match="spawnScatterGather"):
+        c.addJob([], time.sleep)
+
+
+def test_the_last_lines_of_the_log_are_shown(spawn):
+    c = spawn()
+    c.submit(pow, 2, 3).result()
+    os.write(c._session.log.fileno(), b"what went wrong\n")
+    controller_of(c).kill()
+    with pytest.raises(ControllerLost, match="what went wrong") as caught:
+        c.submit(time.sleep, 60).result(5)
+    assert "what went wrong" in caught.value.log
+
+
+def test_the_log_goes_where_it_is_told(spawn, tmp_path):
+    path = tmp_path / "log"
+    c = spawn(logFile=path)
+    c.submit(pow, 2, 3).result()
+    assert "joined" in path.read_text()
+    with open(tmp_path / "other", "w") as stream:
+        other = spawn(logFile=stream)
+        other.submit(pow, 2, 3).result()
+    assert "joined" in (tmp_path / "other").read_text()
+
+
+def test_it_survives_the_thread_that_started_it(spawn):
+    made = []
+    thread = threading.Thread(target=lambda: made.append(spawn()))
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    assert made[0].submit(pow, 2, 3).result(20) == 8
+
+
+def test_an_interrupt_of_the_cell_does_not_reach_the_controller(spawn):
+    c = spawn()
+    c.waitForResult()
+    job = c.addJob([((0.5,), {})], time.sleep)
+    with interrupt_after(0.1), pytest.raises(KeyboardInterrupt, match="It goes on"):
+        c.waitForResult()
+    assert os.getpgid(controller_of(c).pid) != os.getpgid(0)
+    assert c.waitForResult() == [None]
+    assert job.done()
+
+
+def test_an_interrupted_spawn_leaves_nothing():
+    run_script(
+        """
+        import os, random, signal, time
+        from scattergather import spawnScatterGather
+        import psutil
+        before = len(os.listdir("/proc/self/fd"))
+        chance = random.Random(3)
+
+        def strike(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, strike)
+        for _ in range(12):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.006))
+                c = spawnScatterGather(workers=1)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                c.command("die")
+            except KeyboardInterrupt:
+                pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        c = None
+        end = time.monotonic() + 15
+        while psutil.Process().children() or len(os.listdir("/proc/self/fd")) > before:
+            import gc; gc.collect()
+            assert time.monotonic() < end, psutil.Process().children()
+            time.sleep(0.05)
+        """
+    )
+
+
+def test_a_client_that_is_garbage_ends_its_controller_and_leaves_no_zombie(spawn):
+    c = spawnScatterGather(workers=1)
+    c.submit(pow, 2, 3).result()
+    controller = controller_of(c)
+    del c
+    gc.collect()
+    until(lambda: not controller.is_running())
+    assert controller.pid not in [child.pid for child in psutil.Process().children()]
+
+
+def test_a_fork_of_this_process_neither_uses_nor_ends_the_controller(spawn):
+    c = spawn()
+    assert c.submit(pow, 2, 3).result() == 8
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            c.submit(pow, 2, 3)
+        except Closed as error:
+            status = 0 if "copied by fork" in str(error) else 2
+        finally:
+            del c
+            gc.collect()
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert c.submit(pow, 2, 4).result(5) == 16
+
+
+def test_a_forked_sibling_that_holds_the_pipe_does_not_hide_the_controllers_death(spawn):
+    c = spawn()
+    c.submit(pow, 2, 3).result()
+    child = os.fork()
+    if child == 0:
+        time.sleep(30)
+        os._exit(0)
+    try:
+        future = c.submit(time.sleep, 60)
+        controller_of(c).kill()
+        with pytest.raises(ControllerLost):
+            future.result(2)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_kill_of_this_process_ends_the_controller(tmp_path):
+    script = """
+        import sys, time
+        from scattergather import spawnScatterGather
+        c = spawnScatterGather(workers=2)
+        c.submit(pow, 2, 3).result()
+        job = c.addJob([((60,), {})] * 4, time.sleep)
+        print(c._session.pipe.process.pid, flush=True)
+        time.sleep(60)
+        """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    controller = psutil.Process(int(process.stdout.readline()))
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    _, alive = psutil.wait_procs([controller], timeout=3)
+    assert not alive
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"workers": 0}, "workers"),
+        ({"urls": "local:2", "workers": 2}, "workers"),
+        ({"urls": 5}, "urls"),
+        ({"function": 5}, "function"),
+        ({"logFile": 5}, "logFile"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_starts(arguments, said):
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(BadRequest, match=said):
+        spawnScatterGather(**arguments)
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_controller_that_cannot_start_says_why(spawn, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        spawn()
+
+
+def test_cancel_ends_what_runs(spawn):
+    c = spawn()
+    job = c.addJob([((n,), {}) for n in (0, 60, 60, 60)], time.sleep)
+    until(lambda: job.progress.settled == 1)
+    began = time.monotonic()
+    job.cancel()
+    results = job.results(errors="return")
+    assert time.monotonic() - began < 4
+    assert results[0] is None
+    assert job.progress.cancelled == 3
+
+
+def test_with_left_by_an_exception_ends_what_runs(spawn):
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError), spawn() as c:  # noqa: PT012
+        c.submit(time.sleep, 60)
+        c.addJob([((60,), {})] * 3, time.sleep)
+        c.addJob((((0.01,), {}) for _ in iter(int, 1)), time.sleep)
+        raise ZeroDivisionError
+    assert time.monotonic() - began < 15
+
+
+def test_output_is_marked_and_kept(spawn, capsys):
+    job = spawn().addJob([((n,), {}) for n in range(2)], lambda n: print(f"hello {n}"))
+    job.results()
+    assert job.output(1) == "hello 1\n"
+    assert "[task 1 of job 1] hello 1" in capsys.readouterr().out
+
+
+def test_large_arguments_and_results_pass(spawn):
+    data = os.urandom(20 << 20)
+    assert spawn().submit(bytes.swapcase, data).result(60) == data.swapcase()
+
+
+def test_memory_of_queued_tasks_and_of_long_iterators():
+    out, _ = run_script(
+        """
+        import gc, os, psutil, time
+        from scattergather import spawnScatterGather
+        def memory(): gc.collect(); return psutil.Process().memory_info().rss
+        c = spawnScatterGather(workers=2)
+        c.addJob([((n,), {}) for n in range(1000)], abs).results()
+        time.sleep(0.3)
+        tasks = [((n,), {}) for n in range(100_000)]
+        before = memory()
+        blocker = c.addJob([((2.0,), {})] * 2, time.sleep, priority=1)
+        job = c.addJob(tasks, abs)
+        print((memory() - before) / len(tasks))
+        job.cancel(); blocker.cancel(); job.results(errors="return")
+        del job, tasks
+        before = memory()
+        peak = 0
+        for n, result in enumerate(c.addJob((((k,), {}) for k in range(300_000)), abs)):
+            assert result == n
+            if n % 10_000 == 0: peak = max(peak, memory())
+        print((peak - before) / 1e6)
+        """,
+        timeout=100,
+    )
+    a_task, peak = map(float, out.split())
+    assert a_task < 150
+    assert peak < 100
