@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scattergather.cli.main import main
+from scattergather.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -31,7 +31,7 @@ def test_the_code_in_the_readme_runs_and_prints_what_it_says(block: str, tmp_pat
 def test_every_command_in_the_readme_exists() -> None:
     named = set(re.findall(r"^scattergather (\w+)", README, re.MULTILINE))
     assert named
-    shown = CliRunner().invoke(main, ["--help"]).output
+    shown = CliRunner().invoke(cli, ["--help"]).output
     for command in named:
         assert command in shown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scattergather import spawnScatterGather
+from scattergather import inside, spawnScatterGather
 from scattergather.errors import (
     CannotPickle,
     ExitCalled,
@@ -260,8 +261,6 @@ def test_a_generator_is_consumed_in_a_window(c) -> None:
 
 def test_tasks_submit_tasks_and_wait_without_deadlock(c) -> None:
     def fib(n: int) -> int:
-        from scattergather import inside
-
         if n < 2:
             return n
         left, right = inside.submit(fib, n - 1), inside.submit(fib, n - 2)
@@ -288,8 +287,6 @@ def test_a_call_everywhere_runs_in_every_worker(c) -> None:
 
 
 def test_workers_draw_different_random_numbers(c) -> None:
-    import random
-
     draws = c.run_everywhere(random.random)
     assert len(set(draws.values())) == len(draws)
 

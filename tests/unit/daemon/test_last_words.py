@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from scattergather.workers.daemon.process import last_words
 
-DUMP = '''printed
+DUMP = """printed
 Fatal Python error: Segmentation fault
 
 Current thread 0x00007f0c (most recent call first):
@@ -11,7 +11,7 @@ Current thread 0x00007f0c (most recent call first):
   File "<frozen runpy>", line 88 in _run_code
 
 Extension modules: numpy.core (total: 1)
-'''
+"""
 
 
 def test_what_was_printed_is_told_from_where_it_crashed() -> None:
