@@ -73,8 +73,11 @@ def _search(value: Any, name: str) -> tuple[str, Any, BaseException] | None:
     done = {id(value)}
     kept = [value]  # else ids of temporaries come again
     path = name
-    # Down from one bad thing to a bad part of it, until no part is bad alone.
+    # Down from one bad thing to a bad part of it, until no part is bad alone, or one says itself
+    # why it cannot be sent.
     while True:
+        if refusal(value):
+            return path, value, error
         for step, part in _parts(value):
             if time.monotonic() > deadline or len(done) > MOST_THINGS:
                 return path, value, error
