@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-CHUNK_SECONDS = 0.008
+CHUNK_SECONDS = 0.016
 """What a chunk of short tasks should last."""
 
 BRIEF_SECONDS = 0.004

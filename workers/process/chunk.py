@@ -1,7 +1,7 @@
 """The hot loop: runs the tasks of a chunk, one outcome each.
 
 For every task: mark its beginning in the journal, unpickle, call, pickle, see if it printed, record
-the outcome. Outcomes leave when 2 ms have passed since the last ones left, when a quarter of a
+the outcome. Outcomes leave when 10 ms have passed since the last ones left, when a quarter of a
 megabyte is gathered, and at the end of the chunk; nothing waits for a timer or a thread.
 
 Signals may raise while ``armed`` (see ``interrupts``), at most once a task. The loop disarms first
@@ -38,7 +38,7 @@ from scattergather.workers.process.line import Line, LineLost
 from scattergather.workers.process.mending import WORTH_IT, Mending
 from scattergather.workers.process.outcomes import NOTHING, Circumstances, ResultPickler
 
-FLUSH_SECONDS = 2e-3
+FLUSH_SECONDS = 1e-2
 
 
 class Chunks:
