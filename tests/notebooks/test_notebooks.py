@@ -24,6 +24,8 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     client = NotebookClient(
         notebook, km=manager, timeout=90, resources={"metadata": {"path": str(folder)}}
     )
+    # It leaves alone a kernel whose manager it was given, and the kernel would live on.
+    client.owns_km = True
     return client.execute()
 
 
