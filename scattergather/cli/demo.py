@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
+
 from scattergather.client.spawn import spawnScatterGather
 
 TASKS = [([1000], {"distribution": "normal", "loc": 1, "scale": 1, "bins": 10}) for _ in range(100)]
@@ -74,3 +76,9 @@ def run(say: Callable[[str], None] = print) -> None:
     say(f"demo: {over_foolscap} of {total} over Foolscap, {embedded} of {total} embedded")
     if over_foolscap != total or embedded != total:
         raise SystemExit(1)
+
+
+@click.command("demo")
+def command() -> None:
+    """Run the seed's hundred calls on a real pool daemon and on the embedded pool."""
+    run()

@@ -3,7 +3,7 @@
 Guided self-scheduling (Polychronopoulos and Kuck, 1987) with measured task times. A chunk should
 last about ``CHUNK_SECONDS``: long enough that the cost of moving it (some 0.3 ms of processor time
 on all sides) stays a few percent, short enough that the tail of a job stays balanced. Near the end
-it shrinks to a share of what is left. Tasks that last longer travel alone.
+it shrinks to a share of what is left. Tasks that are not brief, or not surely so, travel alone.
 
 Nothing is known of a new function: its first chunks are single tasks, and a chunk is at most
 ``GROWTH`` times as long as what has been seen to come back, so that one lucky short task does not
@@ -53,7 +53,7 @@ class Estimate:
         return (
             self.seconds is not None
             and self.seconds <= BRIEF_SECONDS
-            and self.variance <= CHUNK_SECONDS**2
+            and self.variance <= BRIEF_SECONDS**2
         )
 
     def fitting(self) -> float:
@@ -75,7 +75,7 @@ def chunk_size(
 
     ``proven`` is the largest number of tasks that came back from one chunk so far.
     """
-    if estimate.seconds is None or estimate.seconds >= CHUNK_SECONDS:
+    if not estimate.brief:
         return 1
     share = math.ceil(queued / (2 * slots))
     room = MAX_BYTES / max(mean_bytes, 1.0)

@@ -45,3 +45,9 @@ def test_every_make_target_in_the_readme_exists() -> None:
 def test_every_path_in_the_readme_exists() -> None:
     for path in re.findall(r"`((?:docs|notebooks|benchmarks)/[\w./-]+)`", README):
         assert (ROOT / path).exists(), path
+
+
+def test_every_command_can_be_loaded() -> None:
+    for command in ("pool", "hosts", "demo", "version"):
+        done = CliRunner().invoke(cli, [command, "--help"])
+        assert done.exit_code == 0, done.output
