@@ -36,6 +36,15 @@ def frame(head: bytes, *body: Bytes) -> list[Bytes]:
     return [LENGTHS.pack(len(head), length) + head, *body]
 
 
+def behind(pieces: list[Bytes], sent: int) -> list[Bytes]:
+    """What is left to write of ``pieces`` once ``sent`` bytes were taken."""
+    for place, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[place + 1 :]]
+        sent -= len(piece)
+    return []
+
+
 class FrameReader:
     """Collects bytes and yields frames as ``(head, body)``.
 

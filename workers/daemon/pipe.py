@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.python import failure, log
 
-from scattergather.wire.frame import Bytes, FrameError, FrameReader, frame
+from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
 READ_BYTES = 1 << 18
 PIECES = 64
@@ -44,7 +44,7 @@ class FramePipe:
         self._on_frame = on_frame
         self._on_end = on_end
         self._reader = FrameReader()
-        self._backlog: deque[memoryview] = deque()
+        self._backlog: deque[Bytes] = deque()
         self.waiting = 0
         """Bytes that wait to be written."""
         self.open = True
@@ -54,7 +54,7 @@ class FramePipe:
         """Send one frame; what the socket does not take now follows later. Silent when closed."""
         if not self.open:
             return
-        pieces = [memoryview(piece) for piece in frame(head, *body) if len(piece)]
+        pieces: list[Bytes] = [piece for piece in frame(head, *body) if len(piece)]
         if not self._backlog:
             pieces = self._write_some(pieces)
         if pieces:
@@ -63,7 +63,7 @@ class FramePipe:
             self._backlog.extend(pieces)
             self.waiting += sum(map(len, pieces))
 
-    def _write_some(self, pieces: list[memoryview]) -> list[memoryview]:
+    def _write_some(self, pieces: list[Bytes]) -> list[Bytes]:
         """Write what the socket takes; returns the rest. A broken socket is noticed by reading."""
         try:
             sent = self._socket.sendmsg(pieces[:PIECES])
@@ -71,7 +71,7 @@ class FramePipe:
             return pieces
         except OSError:
             return []
-        return _behind(pieces, sent)
+        return behind(pieces, sent)
 
     def drain(self) -> None:
         """Read what has arrived: everything that a dead peer had written."""
@@ -147,11 +147,3 @@ class FramePipe:
     def logPrefix(self) -> str:
         """For Twisted's log."""
         return "FramePipe"
-
-
-def _behind(pieces: list[memoryview], sent: int) -> list[memoryview]:
-    for place, piece in enumerate(pieces):
-        if sent < len(piece):
-            return [piece[sent:], *pieces[place + 1 :]]
-        sent -= len(piece)
-    return []

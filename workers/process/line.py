@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from scattergather.wire import messages
-from scattergather.wire.frame import Bytes, FrameReader, frame
+from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 
 READ_BYTES = 1 << 18
 HIGH = 512
@@ -78,7 +78,7 @@ class Line:
         with self._sending:
             try:
                 sent = self._socket.sendmsg(pieces)
-                while rest := _behind(pieces, sent):
+                while rest := behind(pieces, sent):
                     pieces = rest
                     sent = self._socket.sendmsg(pieces)
             except OSError as error:
@@ -144,11 +144,3 @@ class Line:
             message = messages.read_to_worker(head)
             if not self.sort(message, body):
                 self.inbox.append((message, body))
-
-
-def _behind(pieces: list[Bytes], sent: int) -> list[Bytes]:
-    for place, piece in enumerate(pieces):
-        if sent < len(piece):
-            return [memoryview(piece)[sent:], *pieces[place + 1 :]]
-        sent -= len(piece)
-    return []
