@@ -25,7 +25,7 @@ from scattergather.client import waiting
 from scattergather.client.outbox import Outbox
 from scattergather.wire.frame import Bytes, FrameError, FrameReader
 
-RECEIVE = 1 << 18
+RECEIVE = 1 << 16
 SMALL = 1 << 14
 GRACE = 2.0
 """Seconds that a controller may take to end once the pipe has; then it is killed."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scattergather.wire.messages import JobId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendChunk:
+class SendChunk(Struct, frozen=True, kw_only=True, gc=False):
     """Send tasks ``[first, first + count)`` of a job to a host under the lease ``chunk``."""
 
     host: str
@@ -20,24 +19,21 @@ class SendChunk:
     brief: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeBackFrom:
+class TakeBackFrom(Struct, frozen=True, kw_only=True, gc=False):
     """Ask a host for queued chunks of about ``count`` tasks."""
 
     host: str
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelChunks:
+class CancelChunks(Struct, frozen=True, kw_only=True, gc=False):
     """End these chunks on a host, whatever they resist with."""
 
     host: str
     chunks: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deliver:
+class Deliver(Struct, frozen=True, kw_only=True, gc=False):
     """Outcomes ``[offset, offset + count)`` of the batch at hand are final: tasks ``first`` ..."""
 
     job: JobId
@@ -48,8 +44,7 @@ class Deliver:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliverLoss:
+class DeliverLoss(Struct, frozen=True, kw_only=True, gc=False):
     """Tasks ``[first, first + count)`` are lost for good; ``kind`` names the error class."""
 
     job: JobId
@@ -62,8 +57,7 @@ class DeliverLoss:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportCancelled:
+class ReportCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """Tasks ``[first, first + count)`` will have no outcome but their cancellation."""
 
     job: JobId
@@ -71,8 +65,7 @@ class ReportCancelled:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportPlaced:
+class ReportPlaced(Struct, frozen=True, kw_only=True, gc=False):
     """Tasks ``[first, first + count)`` of a stream went to a pool."""
 
     job: JobId
@@ -80,8 +73,7 @@ class ReportPlaced:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndJob:
+class EndJob(Struct, frozen=True, kw_only=True, gc=False):
     """Every task of the job has its outcome."""
 
     job: JobId

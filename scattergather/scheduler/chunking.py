@@ -75,9 +75,9 @@ def chunk_size(
 
     ``proven`` is the largest number of tasks that came back from one chunk so far.
     """
-    if not estimate.brief:
-        return 1
     share = math.ceil(queued / (2 * slots))
+    if share == 1 or not estimate.brief:
+        return 1
     room = MAX_BYTES / max(mean_bytes, 1.0)
     return max(1, int(min(estimate.fitting(), share, room, GROWTH * proven)))
 

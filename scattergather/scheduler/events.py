@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scattergather.wire.messages import JobId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobAdded:
+class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
     """A job begins, without tasks yet.
 
     ``python`` is the minor version that its code is bound to, or empty; ``service`` the resident
@@ -27,8 +26,7 @@ class JobAdded:
     limited: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TasksAdded:
+class TasksAdded(Struct, frozen=True, kw_only=True, gc=False):
     """Tasks ``first`` ... ``first + count - 1`` were queued; ``size`` is their bytes together."""
 
     job: JobId
@@ -37,23 +35,20 @@ class TasksAdded:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TasksEnded:
+class TasksEnded(Struct, frozen=True, kw_only=True, gc=False):
     """The job has ``total`` tasks and no more will come."""
 
     job: JobId
     total: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobCancelled:
+class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """The user wants no more of this job."""
 
     job: JobId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TasksCancelled:
+class TasksCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """The user wants those of ``[first, first + count)`` dropped that no pool has yet."""
 
     job: JobId
@@ -61,8 +56,7 @@ class TasksCancelled:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostJoined:
+class HostJoined(Struct, frozen=True, kw_only=True, gc=False):
     """A pool is ready to work."""
 
     host: str
@@ -72,24 +66,21 @@ class HostJoined:
     round_trip: float = 0.0002
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostLeft:
+class HostLeft(Struct, frozen=True, kw_only=True, gc=False):
     """A pool is gone with all that it held; ``reason`` says why."""
 
     host: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotsChanged:
+class SlotsChanged(Struct, frozen=True, kw_only=True, gc=False):
     """A pool can now keep ``slots`` workers busy for us."""
 
     host: str
     slots: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomesArrived:
+class OutcomesArrived(Struct, frozen=True, kw_only=True, gc=False):
     """Outcomes of tasks ``first`` ... of a chunk; ``kinds`` is a byte a task (``outcome.Kind``)."""
 
     host: str
@@ -99,8 +90,7 @@ class OutcomesArrived:
     elapsed: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkGivenBack:
+class ChunkGivenBack(Struct, frozen=True, kw_only=True, gc=False):
     """Tasks from ``first`` on were never started there and are free again."""
 
     host: str
@@ -108,8 +98,7 @@ class ChunkGivenBack:
     first: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelCompleted:
+class CancelCompleted(Struct, frozen=True, kw_only=True, gc=False):
     """A cancelled chunk is gone: tasks from ``first`` on have no outcome."""
 
     host: str
@@ -117,8 +106,7 @@ class CancelCompleted:
     first: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostsSettled:
+class HostsSettled(Struct, frozen=True, kw_only=True, gc=False):
     """Every host has answered or failed once: a job that fits none of them need not wait."""
 
 

@@ -100,9 +100,10 @@ class Scheduler:
             self._cancelled(job, event.first, event.first + event.count, out)
             return
         job.add(event.first, event.count, event.size)
+        if self._homeless(job):
+            self._fail(job, out)
+            return
         self._lines.join(job)
-        if job.spec.python:
-            self._fail_homeless(out)
         self._feed_all(out)
 
     def _tasks_ended(self, event: events.TasksEnded, out: list[actions.Action]) -> None:
@@ -301,14 +302,14 @@ class Scheduler:
         """Hand out what is queued, always to the host with the fewest chunks a worker."""
         open_hosts = [host for host in self.hosts.values() if host.slots]
         while self._lines and open_hosts:
-            host = min(open_hosts, key=lambda host: host.load)
+            host = min(open_hosts, key=_load) if len(open_hosts) > 1 else open_hosts[0]
             if not self._send_one(host, out):
                 open_hosts.remove(host)
         self._recall(out)
 
     def _feed(self, host: Host, out: list[actions.Action]) -> None:
         """Fill up one host that has just become less busy."""
-        while self._lines and self._send_one(host, out):
+        while host.slots and self._lines and self._send_one(host, out):
             pass
         if not self._lines:
             self._recall(out)
@@ -319,8 +320,10 @@ class Scheduler:
             job = next((job for job in self._lines.in_order() if self._eligible(host, job)), None)
             if job is None:
                 return False
-        room = host.slots + read_ahead(job.estimate, slots=host.slots, round_trip=host.round_trip)
-        if len(host.leases) >= room:
+        ahead = len(host.leases) - host.slots
+        if ahead >= 0 and ahead >= read_ahead(
+            job.estimate, slots=host.slots, round_trip=host.round_trip
+        ):
             return False
         size = chunk_size(
             job.estimate,
@@ -363,35 +366,45 @@ class Scheduler:
             return True
         return not any(service in each.services for each in self.hosts.values())
 
+    def _homeless(self, job: Job) -> bool:
+        """No host can run the job, and all have answered; with no host at all, it waits."""
+        return bool(
+            job.spec.python
+            and self._settled
+            and self.hosts
+            and not any(host.fits(job) for host in self.hosts.values())
+        )
+
     def _fail_homeless(self, out: list[actions.Action]) -> None:
-        """End what no host can run, once all hosts have answered; with no host at all, wait."""
-        if not (self._settled and self.hosts):
-            return
+        """End what no host can run: hosts have changed."""
         for job in list(self._lines.in_order()):
-            if any(host.fits(job) for host in self.hosts.values()):
-                continue
-            pythons = ", ".join(f"{host.name} runs {host.python}" for host in self.hosts.values())
-            reason = (
-                f"the function is byte code of Python {job.spec.python} and {pythons}: functions "
-                "from the notebook need the same minor version; functions of installed modules "
-                "and services run on any"
-            )
-            for first, stop in list(job.drop(0, job.added)):
-                job.done += stop - first
-                out.append(
-                    actions.DeliverLoss(
-                        job=job.spec.job,
-                        first=first,
-                        count=stop - first,
-                        kind="VersionMismatch",
-                        reason=reason,
-                        host="",
-                        attempt=1,
-                        attempts=job.attempts,
-                    )
+            if self._homeless(job):
+                self._fail(job, out)
+
+    def _fail(self, job: Job, out: list[actions.Action]) -> None:
+        """End what is queued of a job that no host can run."""
+        pythons = ", ".join(f"{host.name} runs {host.python}" for host in self.hosts.values())
+        reason = (
+            f"the function is byte code of Python {job.spec.python} and {pythons}: functions "
+            "from the notebook need the same minor version; functions of installed modules "
+            "and services run on any"
+        )
+        for first, stop in list(job.drop(0, job.added)):
+            job.done += stop - first
+            out.append(
+                actions.DeliverLoss(
+                    job=job.spec.job,
+                    first=first,
+                    count=stop - first,
+                    kind="VersionMismatch",
+                    reason=reason,
+                    host="",
+                    attempt=1,
+                    attempts=job.attempts,
                 )
-            self._lines.leave(job)
-            self._end_if_done(job, out)
+            )
+        self._lines.leave(job)
+        self._end_if_done(job, out)
 
     def _recall(self, out: list[actions.Action]) -> None:
         """Ask the fullest host for unstarted chunks when another one has idle workers."""
@@ -407,3 +420,7 @@ class Scheduler:
             queued = list(victim.leases.values())[victim.slots :]
             tasks = sum(lease.stop - lease.next for lease in queued)
             out.append(actions.TakeBackFrom(host=victim.name, count=max(1, tasks // 2)))
+
+
+def _load(host: Host) -> float:
+    return host.load

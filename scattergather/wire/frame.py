@@ -15,11 +15,13 @@ claims more than ``MAX_HEAD`` or ``max_body`` is refused before a byte of it is 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 LENGTHS = struct.Struct("<II")
 MAX_HEAD = 1 << 26
 MAX_BODY = (1 << 32) - 1
+SMALL = 1 << 13
+"""Frames up to this size are one piece: copying so little costs less than a second piece does."""
 
 Bytes = bytes | bytearray | memoryview
 
@@ -31,6 +33,8 @@ class FrameError(ValueError):
 def frame(head: bytes, *body: Bytes) -> list[Bytes]:
     """The pieces of one frame, to be written one after the other (``b"".join`` or ``writev``)."""
     length = sum(map(len, body))
+    if len(head) + length <= SMALL:
+        return [b"".join((LENGTHS.pack(len(head), length), head, *body))]
     if length > MAX_BODY or len(head) > MAX_HEAD:
         raise FrameError(f"a frame of {len(head)} + {length} bytes exceeds the wire's 4 GiB")
     return [LENGTHS.pack(len(head), length) + head, *body]
@@ -65,12 +69,21 @@ class FrameReader:
         """True while the beginning of a frame waits for its rest."""
         return self._have > 0
 
-    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield every frame that ``data`` completes, in order.
+    def feed(self, data: bytes) -> Iterable[tuple[bytes, bytes]]:
+        """Every frame that ``data`` completes, in order; to be iterated to the end.
 
         Raises:
-            FrameError: a length is beyond the limits.
+            FrameError: a length is beyond the limits; the frames before it came first.
         """
+        if not self._have and len(data) >= LENGTHS.size:
+            head, body = LENGTHS.unpack_from(data)
+            if LENGTHS.size + head + body == len(data) <= SMALL:
+                # Exactly one frame, as nearly always when somebody waits for it.
+                start = LENGTHS.size + head
+                return ((data[LENGTHS.size : start], data[start:]),)
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         self._pieces.append(data)
         self._have += len(data)
         if self._have < self._want:

@@ -18,7 +18,7 @@ from twisted.python import failure, log
 
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 16
 PIECES = 64
 """How many pieces one ``sendmsg`` takes; the kernel's own limit is 1024."""
 
@@ -54,7 +54,7 @@ class FramePipe:
         """Send one frame; what the socket does not take now follows later. Silent when closed."""
         if not self.open:
             return
-        pieces: list[Bytes] = [piece for piece in frame(head, *body) if len(piece)]
+        pieces = frame(head, *body)
         if not self._backlog:
             pieces = self._write_some(pieces)
         if pieces:

@@ -91,6 +91,7 @@ class PoolService:
         self._queue: deque[actions.Action] = deque()
         self._performing = False
         self._wake: Any = None
+        self._alarm: float | None = None
         self._watch: Any = None
 
     # ---- life ----
@@ -342,13 +343,18 @@ class PoolService:
 
     def _set_alarm(self) -> None:
         at = self._pool.wake_at
+        if at == self._alarm:
+            return
+        self._alarm = at
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
         self._wake = None
         if at is not None and not self._stopping:
-            self._wake = self._reactor.callLater(
-                max(0.0, at - time.monotonic()), self.handle, events.Ticked()
-            )
+            self._wake = self._reactor.callLater(max(0.0, at - time.monotonic()), self._tick)
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self.handle(events.Ticked())
 
     def _look(self) -> None:
         """Look at the processes that work: output that floods, and limits."""

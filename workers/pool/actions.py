@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scattergather.wire.messages import FromPool, ToWorker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForkWorker:
+class ForkWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Fork a worker from the session's zygote."""
 
     session: int
     worker: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
+class Tell(Struct, frozen=True, kw_only=True, gc=False):
     """Send a message to a worker."""
 
     worker: int
@@ -24,8 +22,7 @@ class Tell:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True, gc=False):
     """Send a message to a session's controller."""
 
     session: int
@@ -33,8 +30,7 @@ class Report:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillWorker:
+class KillWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Signal a worker; with ``group``, everything it started too."""
 
     worker: int
@@ -42,16 +38,14 @@ class KillWorker:
     group: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterruptChunk:
+class InterruptChunk(Struct, frozen=True, kw_only=True, gc=False):
     """Mark the chunk as cancelled in the worker's journal, then interrupt the worker."""
 
     worker: int
     chunk: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetireWorker:
+class RetireWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Close an idle worker's socket: it ends by itself."""
 
     worker: int

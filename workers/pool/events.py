@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from scattergather.wire.messages import FromWorker, ToPool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened:
+class SessionOpened(Struct, frozen=True, kw_only=True, gc=False):
     """A controller joined and wants at most ``workers`` (0: all)."""
 
     session: int
     workers: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionClosed:
+class SessionClosed(Struct, frozen=True, kw_only=True, gc=False):
     """A controller left; nothing may be reported to it any more."""
 
     session: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(Struct, frozen=True, kw_only=True, gc=False):
     """A controller sent a message."""
 
     session: int
@@ -31,8 +28,7 @@ class Received:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSaid:
+class WorkerSaid(Struct, frozen=True, kw_only=True, gc=False):
     """A worker sent a message."""
 
     worker: int
@@ -40,8 +36,7 @@ class WorkerSaid:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Harvest:
+class Harvest(Struct, frozen=True, kw_only=True, gc=False):
     """What a dead worker left in its journal: finished outcomes, and the task it was in.
 
     ``outcomes`` are ``(index, kind, blob)`` of ``chunk``; ``running`` is None between tasks.
@@ -54,8 +49,7 @@ class Harvest:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerExited:
+class WorkerExited(Struct, frozen=True, kw_only=True, gc=False):
     """A worker is dead and all it had written was read."""
 
     worker: int
@@ -66,8 +60,7 @@ class WorkerExited:
     harvest: Harvest = field(default_factory=Harvest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
+class Sampled(Struct, frozen=True, kw_only=True, gc=False):
     """A worker with limits was looked at: the task it is in, since when, and its memory."""
 
     worker: int
@@ -77,8 +70,7 @@ class Sampled:
     memory: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticked:
+class Ticked(Struct, frozen=True, kw_only=True, gc=False):
     """Time passed: ``Pool.wake_at`` came."""
 
 

@@ -558,7 +558,11 @@ class Pool:
         if worker.doom is None:
             worker.since = now
             session.idle[worker.number] = worker
-            if session.alive > session.limit + session.blocked:
+            # The first is cheap and nearly always settles it.
+            if (
+                len(session.workers) > session.limit
+                and session.alive > session.limit + session.blocked
+            ):
                 self._wake(now + SPARE_SECONDS)
 
     def _feed(self, now: float, out: list[actions.Action]) -> None:

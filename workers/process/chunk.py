@@ -178,7 +178,8 @@ class Chunks:
                 self._record(each, kind, blob)
             return None
         finally:
-            interrupts.stop_timer()
+            if run.limits.time is not None:
+                interrupts.stop_timer()
 
     def _tasks(self, run: messages.Run, call: Call, body: bytes, ends: Any, first: int) -> int:
         """Run the tasks from ``first`` on; returns the index behind the last one that ran."""

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from scattergather.wire import messages
 from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 16
 HIGH = 512
 """Tasks that close "all" descriptors usually stop at 256."""
 
