@@ -158,6 +158,16 @@ class Scheduler:
         host.recalling = False
         lease.job.running -= lease.stop - lease.next
 
+    def _shorten(self, lease: Lease, first: int) -> tuple[int, int]:
+        """Take the tasks from ``first`` on out of a lease; those before have outcomes to come."""
+        first, stop = max(first, lease.next), lease.stop
+        lease.stop = first
+        lease.job.running -= stop - first
+        self.hosts[lease.host].recalling = False
+        if lease.next >= first:
+            self._release(lease)
+        return first, stop
+
     def _outcomes(self, event: events.OutcomesArrived, out: list[actions.Action]) -> None:
         lease = self._lease(event.chunk, event.host)
         if lease is None or event.first != lease.next:
@@ -229,12 +239,12 @@ class Scheduler:
         lease = self._lease(event.chunk, event.host)
         if lease is None:
             return
-        self._release(lease)
         job = lease.job
+        first, stop = self._shorten(lease, event.first)
         if job.cancelled:
-            self._cancelled(job, lease.next, lease.stop, out)
+            self._cancelled(job, first, stop, out)
         else:
-            job.put_back(lease.next, lease.stop, lease.attempt)
+            job.put_back(first, stop, lease.attempt)
             self._lines.join(job)
         self._feed_all(out)
 
@@ -242,8 +252,8 @@ class Scheduler:
         lease = self._lease(event.chunk, event.host)
         if lease is None:
             return
-        self._release(lease)
-        self._cancelled(lease.job, lease.next, lease.stop, out)
+        first, stop = self._shorten(lease, event.first)
+        self._cancelled(lease.job, first, stop, out)
         self._feed(self.hosts[event.host], out)
 
     # ---- hosts ----
@@ -411,13 +421,17 @@ class Scheduler:
         if len(self.hosts) < 2 or self._lines:
             return
         hosts = self.hosts.values()
-        idle = sum(max(0, -host.surplus) for host in hosts)
+        idle = [host for host in hosts if host.surplus < 0]
         if not idle:
             return
         victim = max(hosts, key=lambda host: host.surplus)
         if victim.surplus > 0 and not victim.recalling:
-            victim.recalling = True
             queued = list(victim.leases.values())[victim.slots :]
+            # What no idle host may run would go back to the victim, and be recalled, for ever.
+            jobs = {lease.job.spec.job: lease.job for lease in queued}.values()
+            if not all(any(self._eligible(host, job) for host in idle) for job in jobs):
+                return
+            victim.recalling = True
             tasks = sum(lease.stop - lease.next for lease in queued)
             out.append(actions.TakeBackFrom(host=victim.name, count=max(1, tasks // 2)))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import accumulate
 
 WIDTH = 8
 
@@ -16,21 +17,15 @@ if sys.byteorder != "little":  # pragma: no cover
     raise ImportError("the wire format is little-endian and this machine is not")
 
 
-def join(
-    ends: array[int], data: bytes | bytearray | memoryview
-) -> tuple[bytes, bytes | bytearray | memoryview]:
-    """The two pieces of a body whose blobs end at ``ends`` within ``data``."""
-    return ends.tobytes(), data
+def table(blobs: Iterable[bytes]) -> array[int]:
+    """The end offsets of these blobs, one behind the other."""
+    return array("Q", accumulate(map(len, blobs)))
 
 
 def pack(blobs: Iterable[bytes]) -> bytes:
     """A body of these blobs, for the rare message that is made of few."""
-    ends, at = array("Q"), 0
     kept = list(blobs)
-    for blob in kept:
-        at += len(blob)
-        ends.append(at)
-    return ends.tobytes() + b"".join(kept)
+    return table(kept).tobytes() + b"".join(kept)
 
 
 def ends_of(body: bytes | memoryview, count: int) -> array[int]:
@@ -47,13 +42,29 @@ def ends_of(body: bytes | memoryview, count: int) -> array[int]:
     return ends
 
 
-def cut(ends: Sequence[int], data: memoryview, start: int, stop: int) -> bytes:
+def start_of(ends: array[int], place: int) -> int:
+    """Where the blob begins whose end is ``ends[place]``."""
+    return ends[place - 1] if place else 0
+
+
+def shifted(ends: array[int], start: int, stop: int, by: int) -> array[int]:
+    """The end offsets of the blobs ``start`` to ``stop``, each moved by ``by``."""
+    own = ends[start:stop]
+    return array("Q", [end + by for end in own]) if by else own
+
+
+def cut(ends: array[int], data: memoryview, start: int, stop: int) -> bytes:
     """A body of the blobs ``start`` to ``stop`` of a larger run of blobs."""
-    base = ends[start - 1] if start else 0
-    table = array("Q", ends[start:stop])
-    if base:
-        table = array("Q", [end - base for end in table])
-    return table.tobytes() + bytes(data[base : ends[stop - 1]]) if stop > start else b""
+    if stop <= start:
+        return b""
+    base = start_of(ends, start)
+    return shifted(ends, start, stop, -base).tobytes() + data[base : ends[stop - 1]]
+
+
+def part(body: bytes, count: int, start: int, stop: int) -> bytes:
+    """A body of the blobs ``start`` to ``stop`` of a body of ``count``."""
+    ends = ends_of(body, count)
+    return cut(ends, memoryview(body)[count * WIDTH :], start, stop)
 
 
 def each(body: bytes, count: int) -> list[bytes]:

@@ -13,19 +13,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from scattergather.errors import CannotPickle
+from scattergather.wire.class_recipe import state
 from scattergather.wire.names import global_names
-from scattergather.wire.origin import importable
+from scattergather.wire.origin import importable, written_in_c
 from scattergather.wire.recipe import RECIPES, Refused, refusal
 
 MOST_THINGS = 20_000
 MOST_SECONDS = 0.5
 CURE = "Pass what it needs as an argument, or make it inside the task."
+RESULT = "result of "
+"""Begins the name of a value on its way home, which has a cure of its own."""
+RESULT_CURE = "Return what is needed of it as plain data, such as a list."
 
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), types.ModuleType)
 
 
 class _Probe(pickle.Pickler):
-    """Pickles one thing while every by-value class counts as fine."""
+    """Pickles one thing with the classes that would travel with it, for nobody to load."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), 5)
@@ -39,8 +43,8 @@ class _Probe(pickle.Pickler):
         recipe = RECIPES.get(kind)
         if recipe is not None:
             return recipe(self, thing)
-        if issubclass(kind, type) and not importable(thing):
-            return str, ()
+        if issubclass(kind, type) and _by_value(thing):
+            return str, (), (thing.__bases__, *state(thing))
         return NotImplemented
 
 
@@ -52,8 +56,14 @@ def explain(value: Any, name: str, error: BaseException) -> CannotPickle:
     said = refusal(culprit) or (str(why) if isinstance(why, Refused) else None)
     reason = said or f"{_type_name(kind)}: {str(why)[:500]}"
     full = path if path.endswith(")") else f"{path} (a {_type_name(kind)})"
-    tail = "" if refusal(culprit) else f" {CURE}"
+    cure = RESULT_CURE if name.startswith(RESULT) else CURE
+    tail = "" if refusal(culprit) else f" {cure}"
     return CannotPickle(f"Cannot send {full}: {reason.rstrip('.')}.{tail}", path=full)
+
+
+def retold(value: Any, name: str, error: CannotPickle) -> CannotPickle:
+    """``error``, met in a part of ``value`` that is packed by itself, told from ``name`` on."""
+    return error if _search(value, name) is None else explain(value, name, error)
 
 
 def find(value: Any, root_name: str) -> str | None:
@@ -126,8 +136,11 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
         yield from ((" -> getter", thing.fget), (" -> setter", thing.fset))
     elif isinstance(thing, classmethod | staticmethod):
         yield "", thing.__func__
-    elif isinstance(thing, type):
-        yield from ((f" -> .{name}", part) for name, part in list(vars(thing).items()))
+    elif isinstance(thing, type) and _by_value(thing):
+        attributes, members, _ = state(thing)
+        yield from ((f" -> .{name}", part) for name, part in attributes.items())
+        yield from ((f" -> .{name}", part) for name, part in members.items())
+        yield from ((f" -> base {base.__qualname__!r}", base) for base in thing.__bases__)
     if isinstance(thing, dict):
         for key, part in list(thing.items()):
             yield f"[{_short(key)}]", part
@@ -138,6 +151,14 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
         yield from ((" -> item", part) for part in thing)
     if not isinstance(thing, type):
         yield from _attributes(thing)
+        kind = type(thing)
+        if _by_value(kind):
+            yield f" -> class {kind.__qualname__!r}", kind
+
+
+def _by_value(kind: type) -> bool:
+    """True for a class that travels with what needs it."""
+    return not importable(kind) and not written_in_c(kind)
 
 
 def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:

@@ -109,12 +109,21 @@ class HostSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     workers: int = 0
     service: str = ""
 
+    def __repr__(self) -> str:
+        """Without the FURL, which is a secret."""
+        return f"HostSpec({self.name!r}, workers={self.workers}, service={self.service!r})"
 
-class Spawn(Message, frozen=True, kw_only=True):
-    """The first message of a client: what to connect to, and the place that its tasks see."""
+
+class Versions(Message, frozen=True, kw_only=True, tag="Spawn"):
+    """The beginning of a ``Spawn``, which stays as it is in every protocol."""
 
     protocol: int
     version: str
+
+
+class Spawn(Versions, frozen=True, kw_only=True, tag=True):
+    """The first message of a client: what to connect to, and the place that its tasks see."""
+
     python: str
     hosts: tuple[HostSpec, ...]
     client_pid: int
@@ -331,6 +340,13 @@ class Answer(Message, frozen=True, kw_only=True):
     value: Any = None
 
 
+class Refused(Message, frozen=True, kw_only=True):
+    """The only answer to the ``Spawn`` of another protocol; it too stays as it is in every one."""
+
+    protocol: int
+    version: str
+
+
 class Notice(Message, frozen=True, kw_only=True):
     """A sentence that the user should see: a host went down, a host was left out."""
 
@@ -347,6 +363,7 @@ ToClient = (
     | EverywhereOutcome
     | Answer
     | Notice
+    | Refused
 )
 
 
@@ -422,7 +439,8 @@ ToWorker = Code | Resident | Run | Everywhere | NestedOutcome
 class Outcomes(Message, frozen=True, kw_only=True):
     """Outcomes of tasks ``first`` ... of a chunk, in the order they ran; the body is their blobs.
 
-    ``elapsed`` is the time in seconds that running them took (unpickling, call, pickling).
+    ``elapsed`` is the time in seconds that running them took (unpickling, call, pickling); 0 says
+    nothing, as where the function was new to the worker.
     """
 
     chunk: int
@@ -588,6 +606,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 encode = _ENCODER.encode
 """The head of a frame for a message (or the bytes of a ``Loss``)."""
 
+read_versions = msgspec.msgpack.Decoder(Versions).decode
 read_to_controller = msgspec.msgpack.Decoder(ToController).decode
 read_to_client = msgspec.msgpack.Decoder(ToClient).decode
 read_to_pool = msgspec.msgpack.Decoder(ToPool).decode

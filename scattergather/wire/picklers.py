@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from scattergather.errors import CannotImport, CannotPickle
 from scattergather.wire import rebuild
-from scattergather.wire.culprit import explain
+from scattergather.wire.arrays import ARRAY, reduce_array
+from scattergather.wire.culprit import explain, retold
 from scattergather.wire.recipe import RECIPES, Refused, refusal
 
 PROTOCOL = 5
+ORDINARY = 256
+"""Types that a pickler remembers as needing nothing special; a notebook's old classes must go."""
 
 ReduceClass = Callable[[type], Any]
 """What a class becomes: a reduction, or ``NotImplemented`` for a plain reference by name."""
@@ -37,12 +41,15 @@ class ValuePickler(pickle.Pickler):
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=outside)
         self._reduce_class = reduce_class
+        self._ordinary: set[type] = set()
         self.namespaces: dict[int, dict[str, Any]] = {}
         self.holds_code = False
 
     def reducer_override(self, thing: Any) -> Any:
         """The recipe of ``thing``; the C pickler asks for all but plain data."""
         kind = type(thing)
+        if kind in self._ordinary:
+            return NotImplemented
         recipe = RECIPES.get(kind)
         if recipe is not None:
             return recipe(self, thing)
@@ -50,6 +57,12 @@ class ValuePickler(pickle.Pickler):
             return self._reduce_class(thing)
         if hasattr(kind, "__scattergather_refuse__"):
             raise Refused(refusal(thing))
+        if (kind.__module__, kind.__qualname__) == ARRAY:
+            RECIPES[kind] = reduce_array
+            return reduce_array(self, thing)
+        if len(self._ordinary) >= ORDINARY:
+            self._ordinary.clear()
+        self._ordinary.add(kind)
         return NotImplemented
 
     def forget(self) -> None:
@@ -82,6 +95,11 @@ class ValueUnpickler(pickle.Unpickler):
         if door is not None:
             return door
         try:
+            # A third of the time that the way through the import machinery takes.
+            return getattr(sys.modules[module], name)
+        except (KeyError, AttributeError):
+            pass
+        try:
             return super().find_class(module, name)
         except (ImportError, AttributeError) as error:
             if isinstance(error, CannotImport):
@@ -111,11 +129,13 @@ def write(
         pickler.dump(value)
     except BaseException as error:  # an interrupt, too, must leave nothing behind
         _cut(buffer, start)
-        if isinstance(error, CannotPickle) or not isinstance(error, Exception):
+        if isinstance(error, CannotPickle):
+            raise retold(value, name, error) from error.__cause__
+        if not isinstance(error, Exception):
             raise
         if not isinstance(error, RecursionError):
             if isinstance(error, Refused):
-                raise explain(value, name, error) from error
+                raise explain(value, name, error) from None  # its sentence says it all
             return _write_by_dill(value, reduce_class, buffer, name, error, outside)
         message = f"Cannot send {name}: it is nested too deeply. Send it flatter, or as bytes."
         raise CannotPickle(message, path=name) from error

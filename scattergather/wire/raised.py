@@ -7,19 +7,27 @@ raised there (``SystemExit``, ``KeyboardInterrupt``), is stood in for by a ``Tas
 
 from __future__ import annotations
 
+import linecache
 import pickle
+import re
 import traceback
 from types import TracebackType
 from typing import Any
 
-from scattergather.errors import TaskError
+from scattergather.errors import CannotPickle, RequestError, TaskError
 from scattergather.wire import rebuild
 from scattergather.wire.codebook import BOOK, CodeBook
 from scattergather.wire.payload import dumps, loads
 from scattergather.wire.shipping import Carrier
 
 MOST_TEXT = 64 << 10
-_VERSION = 1
+_VERSION = 2
+_BARE_FRAME = re.compile(
+    r'^(?P<indent> +)File "(?P<file>[^"\n]+)", line (?P<line>[0-9]+), in .*\n(?!(?P=indent)  )',
+    re.MULTILINE,
+)
+_MACHINERY = frozenset({"scattergather", "importlib", "pickle", "dill"})
+_ONLY_EXCEPTIONS = "only what is derived from Exception is raised here"
 
 
 class RemoteTraceback(Exception):
@@ -30,7 +38,17 @@ class RemoteTraceback(Exception):
         self.text = text
 
     def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
+        return f'\n"""\n{_with_sources(self.text)}"""'
+
+
+def _with_sources(text: str) -> str:
+    """``text`` with the lines of source that a worker has not: those of the notebook's cells."""
+
+    def completed(frame: re.Match[str]) -> str:
+        line = linecache.getline(frame["file"], int(frame["line"])).strip()
+        return f"{frame[0]}{frame['indent']}  {line}\n" if line else frame[0]
+
+    return _BARE_FRAME.sub(completed, text)
 
 
 class _Bare:
@@ -56,30 +74,31 @@ def pack_exception(
     """
     type_name = _type_name(type(error))
     text = text_of(error)
-    blob = b""
+    blob, why = b"", _ONLY_EXCEPTIONS
     if isinstance(error, Exception):
         book = carrier if isinstance(carrier, CodeBook) else carrier.book
-        for form in (error, _Bare(error)):
-            blob = _tried(form, error, carrier, book)
-            if blob:
-                break
-    return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip)), 5)
+        blob, why = _tried(error, error, carrier, book)
+        if not blob:
+            blob, _ = _tried(_Bare(error), error, carrier, book)
+    return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip), why), 5)
 
 
 def unpack_exception(body: bytes, book: CodeBook = BOOK, note: str | None = None) -> BaseException:
     """The exception in ``body``, with the remote traceback as its cause and ``note`` added."""
-    version, blob, type_name, text, trace = pickle.loads(body)
+    version, *parts = pickle.loads(body)
     if version != _VERSION:
         raise ValueError(f"an exception in format {version} came; this side reads {_VERSION}")
+    blob, type_name, text, trace, why = parts
     error: BaseException | None = None
     if blob:
         try:
             error = loads(blob, book)
         except Exception as failed:
-            note = "\n".join(filter(None, (note, f"It could not be rebuilt here: {failed}")))
+            why = f"it cannot be rebuilt here: {failed}"
     if not isinstance(error, BaseException):
         message = f"{type_name}: {text}" if text else type_name
         error = TaskError(message, type_name=type_name, text=text)
+        error.add_note(f"TaskError stands in for {type_name}: {why}")
     error.__cause__ = RemoteTraceback(trace)
     if note:
         error.add_note(note)
@@ -102,21 +121,43 @@ def traceback_text(error: BaseException, skip: int = 0) -> str:
         if trace is not None:
             trace = trace.tb_next
     try:
+        if isinstance(error, RequestError) and not _passes_through_a_task(error, trace):
+            return _fit("".join(traceback.format_exception_only(error)))
         return _fit("".join(traceback.format_exception(type(error), error, trace)))
     except Exception as failed:
         return f"{_type_name(type(error))} (its traceback cannot be shown: {failed!r})\n"
 
 
-def _tried(form: Any, error: Exception, carrier: Carrier | CodeBook, book: CodeBook) -> bytes:
-    """``form`` as bytes if ``error`` comes out of them again, else nothing."""
+def _passes_through_a_task(error: BaseException, trace: TracebackType | None) -> bool:
+    """False if all frames, those of the causes too, are ours or of what imports and pickles."""
+    link: BaseException | None = error
+    while link is not None:
+        while trace is not None:
+            module = str(trace.tb_frame.f_globals.get("__name__"))
+            if module.partition(".")[0] not in _MACHINERY:
+                return True
+            trace = trace.tb_next
+        link = link.__cause__ or link.__context__
+        trace = None if link is None else link.__traceback__
+    return False
+
+
+def _tried(
+    form: Any, error: Exception, carrier: Carrier | CodeBook, book: CodeBook
+) -> tuple[bytes, str]:
+    """``form`` as bytes if ``error`` comes out of them again, else nothing and why not."""
     try:
         blob = dumps(form, carrier, name="exception")
         copy = loads(blob, book)
         # A message built in __init__ from an argument is built twice by a naive copy.
         same = type(copy) is type(error) and str(copy) == str(error)
-        return blob if same and len(copy.args) == len(error.args) else b""
-    except Exception:
-        return b""
+        if same and len(copy.args) == len(error.args):
+            return blob, ""
+        return b"", "a copy of it would not be the same"
+    except CannotPickle as failed:
+        return b"", f"it cannot travel, because of {failed.path}"
+    except Exception as failed:
+        return b"", f"a copy of it cannot be made ({type(failed).__name__}: {text_of(failed)})"
 
 
 def _fit(text: str) -> str:

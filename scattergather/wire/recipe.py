@@ -228,6 +228,11 @@ def reduce_lock(_writing: Writing, _lock: Any) -> Any:
     raise Refused("A lock means nothing in another process")
 
 
+def reduce_generator(_writing: Writing, _generator: Any) -> Any:
+    """Never: where it stands is in its frame."""
+    raise Refused("A generator cannot travel")
+
+
 def reduce_constant(_writing: Writing, constant: Any) -> Any:
     """The constants of ``dataclasses`` are compared by identity: they go by their names."""
     for name, value in vars(dataclasses).items():
@@ -269,6 +274,8 @@ RECIPES: dict[type, Recipe] = {
     io.FileIO: reduce_stream,
     type(threading.Lock()): reduce_lock,
     type(threading.RLock()): reduce_lock,
+    types.GeneratorType: reduce_generator,
+    types.AsyncGeneratorType: reduce_generator,
     type(dataclasses.MISSING): reduce_constant,
     type(dataclasses.KW_ONLY): reduce_constant,
     type(dataclasses._FIELD): reduce_constant,  # type: ignore[attr-defined]

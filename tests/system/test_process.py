@@ -97,7 +97,7 @@ def test_a_short_task_does_not_wait_for_a_long_one_behind_it(
 
     def work(index: int) -> int:
         if index == 1:
-            time.sleep(0.011)
+            time.sleep(0.021)
         if index == 2:
             Path(gate).read_bytes()
         return index

@@ -46,6 +46,26 @@ def test_results_come_in_task_order(c) -> None:
     assert job.results() == [x * x for x in range(1000)]
 
 
+def test_a_long_task_holds_up_neither_those_before_it_nor_those_behind(c, tmp_path) -> None:
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+
+    def work(gate: str | None) -> None:
+        if gate:
+            with open(gate, "rb") as file:
+                file.read()
+
+    c.addJob(calls(*[None] * 3000), work).results()  # these are brief, so they travel together
+    job = c.addJob(calls(*[None] * 10, gate, *[None] * 500), work)
+    outcomes = iter(job.as_completed())
+    try:
+        assert {next(outcomes)[0] for _ in range(510)} == {*range(10), *range(11, 511)}
+    finally:
+        with open(gate, "wb") as file:
+            file.write(b"go")
+    assert next(outcomes)[0] == 10
+
+
 def test_closures_and_classes_travel(c) -> None:
     factor = 7
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from scattergather.errors import ScatterGatherError
 from scattergather.link.logs import log_to
 from scattergather.link.server import LinkServer
 from scattergather.link.tub import new_certificate
@@ -64,6 +66,8 @@ def listen(options: Options) -> int:
         BadRequest: key or FURL are where others can read them, or in use by another pool.
     """
     os.umask(0o077)
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # a core would hold the key
     with _log_of(options) as file:
         log_to(file)
         known = _identity(options)
@@ -77,10 +81,10 @@ def listen(options: Options) -> int:
             advertise=options.advertise,
         )
         try:
-            furl = server.start()
+            server.start()
         except CannotListenError as error:
             raise PortTaken(error) from None
-        daemon = _Daemon(pool, server, lambda: _ready(pool, furl, known.furl_file, options))
+        daemon = _Daemon(pool, server, lambda: _ready(pool, server.furl, known.furl_file, options))
         reactor.callWhenRunning(daemon.begin)
         reactor.run(installSignalHandlers=False)
         return daemon.code
@@ -121,7 +125,10 @@ class _Daemon:
             self.end(1)
 
     def _failed(self, failure: Any) -> None:
-        log.failure("the pool cannot start", failure)
+        if failure.check(ScatterGatherError, OSError):
+            sys.stderr.write(f"scattergather pool: {failure.getErrorMessage()}\n")
+        else:
+            log.failure("the pool cannot start", failure)
         self.end(1)
 
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from scattergather.wire import messages
+from scattergather.wire import blobs, messages
 from scattergather.wire.frame import Bytes
 from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.pool.events import Harvest
@@ -72,6 +72,22 @@ class WorkerProcess:
     def hang_up(self) -> None:
         """Close the pipe: an idle worker ends by itself."""
         self._pipe.close()
+
+    def waiting(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
+        """Outcomes behind which a task runs that began before ``since``, as they would be sent.
+
+        The worker sends them too, when that task ends: the pool drops what it has already.
+        """
+        left = self.journal.waiting(since)
+        if left is None:
+            return None
+        message = messages.Outcomes(
+            chunk=left.chunk,
+            first=left.outcomes[0][0],
+            kinds=bytes(kind for _, kind, _ in left.outcomes),
+            worker=self.pid,
+        )
+        return message, blobs.pack([blob for _, _, blob in left.outcomes])
 
     def bury(self) -> Harvest:
         """Read what the dead worker left, and free everything."""

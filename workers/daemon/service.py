@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -32,7 +32,7 @@ SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
 
 WATCH_SECONDS = 0.2
-"""How often working processes are looked at: their limits, and output that floods."""
+"""How often working processes are looked at."""
 
 RELAUNCH_SECONDS = 0.2
 
@@ -302,6 +302,10 @@ class PoolService:
                     self._to_zygote(
                         action.worker, messages.Kill(worker=action.worker, signal=signal.SIGINT)
                     )
+            case actions.StopWorker():
+                process = self._processes.get(action.worker)
+                if process is not None:
+                    process.journal.request_stop(action.chunk)
             case actions.RetireWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
@@ -357,32 +361,37 @@ class PoolService:
         self.handle(events.Ticked())
 
     def _look(self) -> None:
-        """Look at the processes that work: output that floods, and limits."""
+        """Look at the processes that work: limits, output that floods, outcomes that wait."""
         self._watch = None
         if self._stopping:
             return
-        for number in self._pool.limited():
+        limited = set(self._pool.limited())
+        working = [number for number, worker in self._pool.workers.items() if worker.leases]
+        for number in working:
             process = self._processes.get(number)
-            running = process.journal.running() if process is not None else None
-            if process is not None and running is not None:
-                chunk, index, started = running
-                self.handle(
-                    events.Sampled(
-                        worker=number,
-                        chunk=chunk,
-                        index=index,
-                        started=started,
-                        memory=process.anonymous_memory(),
-                    )
-                )
-        busy = False
-        for number, worker in self._pool.workers.items():
-            process = self._processes.get(number)
-            if worker.leases and process is not None:
-                busy = True
+            if process is not None:
                 process.output.trim(16 * OUTPUT_KEPT)
-        if busy:
+                for event in self._seen(process, memory=number in limited):
+                    self.handle(event)
+        if working:
             self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)
+
+    def _seen(self, process: WorkerProcess, *, memory: bool) -> Iterator[events.Event]:
+        """What there is to say of a worker that works: outcomes that wait, the task it is in."""
+        waiting = process.waiting(time.monotonic() - WATCH_SECONDS)
+        if waiting is not None:
+            message, body = waiting
+            yield events.WorkerSaid(worker=process.number, message=message, body=body)
+        running = process.journal.running()
+        if running is not None:
+            chunk, index, started = running
+            yield events.Sampled(
+                worker=process.number,
+                chunk=chunk,
+                index=index,
+                started=started,
+                memory=process.anonymous_memory() if memory else 0,
+            )
 
 
 def _installed_services() -> tuple[str, ...]:

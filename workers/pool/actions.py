@@ -45,10 +45,17 @@ class InterruptChunk(Struct, frozen=True, kw_only=True, gc=False):
     chunk: int
 
 
+class StopWorker(Struct, frozen=True, kw_only=True, gc=False):
+    """Let no further task of this chunk, or of an earlier one, begin in a worker."""
+
+    worker: int
+    chunk: int
+
+
 class RetireWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Close an idle worker's socket: it ends by itself."""
 
     worker: int
 
 
-Action = ForkWorker | Tell | Report | KillWorker | InterruptChunk | RetireWorker
+Action = ForkWorker | Tell | Report | KillWorker | InterruptChunk | StopWorker | RetireWorker

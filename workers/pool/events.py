@@ -61,7 +61,7 @@ class WorkerExited(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Sampled(Struct, frozen=True, kw_only=True, gc=False):
-    """A worker with limits was looked at: the task it is in, since when, and its memory."""
+    """A worker was looked at: the task it is in, since when, and its memory (0: not asked)."""
 
     worker: int
     chunk: int

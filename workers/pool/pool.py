@@ -8,6 +8,7 @@ Rules, and why:
 - At most ``slots`` workers run at a time, whichever session they belong to. A free slot goes to the
   session that runs least; one that got none for a second is given a worker beyond the slots.
 - A worker that waits for a nested result lends its slot, and another is forked if none is idle.
+- What waits behind a task that turns out to be long is given back: chunks are of brief tasks.
 - When a worker dies, what it finished is in its socket or its journal and counts. The task it was
   in is lost (or interrupted, or cancelled, by the pool's own doing), everything behind that is
   given back. So only the task that ran is charged.
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 import signal
 from typing import assert_never
+
+import msgspec
 
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
@@ -38,6 +41,9 @@ KILL_AFTER = 2.0
 
 LIMIT_GRACE = 2.0
 """Seconds that a task has, after its time limit's exception, before its worker is replaced."""
+
+STUCK_AFTER = 0.2
+"""Seconds after which nothing more waits behind a task: it is no brief one."""
 
 HUNGRY_AFTER = 1.0
 SPARE_SECONDS = 5.0
@@ -84,7 +90,7 @@ class Pool:
         return out
 
     def limited(self) -> list[int]:
-        """The workers whose running chunk has limits: the driver samples them."""
+        """The workers whose running chunk has limits: their memory is sampled too."""
         return [
             worker.number
             for worker in self.workers.values()
@@ -127,6 +133,7 @@ class Pool:
                 self._refresh(session, message.call, now, out)
             case messages.Everywhere():
                 self._retire_spares(session, now, 0.0, out)
+                self._fork(session, now, out)  # the doomed are replaced at their exit, too late
                 self._everywhere(session, message, body, out)
             case messages.NestedOutcome():
                 if message.worker in session.workers:
@@ -198,6 +205,14 @@ class Pool:
         out: list[actions.Action],
     ) -> None:
         targets = [worker for worker in session.workers.values() if worker.doom is None]
+        if not targets:
+            loss = messages.Loss(
+                kind="TaskLost",
+                reason="no worker lives there: those that were forked died before they were ready",
+            )
+            none = messages.EverywhereDone(call=message.call, worker=0, kind=Kind.LOST, last=True)
+            self._report(session, none, out, messages.encode(loss))
+            return
         session.everywhere[message.call] = (
             message,
             body,
@@ -292,8 +307,13 @@ class Pool:
         out: list[actions.Action],
     ) -> None:
         lease = worker.leases[0] if worker.leases else None
-        if lease is None or lease.run.chunk != message.chunk or message.first != lease.next:
+        if lease is None or lease.run.chunk != message.chunk:
             return
+        known = lease.next - message.first
+        if not 0 <= known < len(message.kinds):
+            return
+        if known:
+            message, body = _behind(message, body, known)
         lease.next += len(message.kinds)
         self._report(session, message, out, body)
         if lease.next >= lease.stop:
@@ -304,6 +324,7 @@ class Pool:
     ) -> None:
         worker.leases.popleft()
         worker.escalation.clear()
+        worker.stuck = None
         if not worker.leases:
             session.running -= not worker.blocked
             if worker.blocked:
@@ -485,7 +506,8 @@ class Pool:
 
     def _sampled(self, event: events.Sampled, now: float, out: list[actions.Action]) -> None:
         worker = self.workers.get(event.worker)
-        if worker is None or not worker.leases or worker.doom is not None:
+        session = self.sessions.get(worker.session) if worker is not None else None
+        if worker is None or session is None or not worker.leases or worker.doom is not None:
             return
         lease = worker.leases[0]
         if lease.run.chunk != event.chunk:
@@ -496,6 +518,29 @@ class Pool:
             self._doom(worker, Doom.MEMORY, out)
         elif limits.time is not None and now - event.started > limits.time + LIMIT_GRACE:
             self._doom(worker, Doom.TIME, out)
+        elif now - event.started > STUCK_AFTER:
+            self._unload(session, worker, event.index, out)
+
+    def _unload(
+        self, session: Session, worker: Worker, index: int, out: list[actions.Action]
+    ) -> None:
+        """Free what waits behind a task that takes long, in two looks.
+
+        At the first the worker is told to begin nothing more. If at the next it is in the same task
+        still, it will find that when it comes out, whenever we free the rest.
+        """
+        lease = worker.leases[0]
+        if worker.stuck is None:
+            if lease.stop > index + 1 or len(worker.leases) > 1:
+                worker.stuck = index
+                last = worker.leases[-1].run.chunk
+                out.append(actions.StopWorker(worker=worker.number, chunk=last))
+        elif worker.stuck == index:
+            self._free(session, lease, index + 1, out)
+            lease.stop = index + 1
+            while len(worker.leases) > 1:
+                behind = worker.leases.pop()
+                self._free(session, behind, behind.next, out)
 
     def _ticked(self, now: float, out: list[actions.Action]) -> None:
         self.wake_at = None
@@ -527,7 +572,7 @@ class Pool:
         """End workers beyond the limit that were idle for ``kept`` seconds."""
         surplus = session.alive - session.limit - session.blocked
         for worker in list(session.idle.values())[: max(0, surplus)]:
-            if now - worker.since >= kept:
+            if now >= worker.since + kept:  # as it is woken: `now - since` may round down
                 worker.doom = Doom.RETIRED
                 del session.idle[worker.number]
                 out.append(actions.RetireWorker(worker=worker.number))
@@ -591,11 +636,11 @@ class Pool:
             elif session.hungry_since is None:
                 session.hungry_since = now
                 self._wake(now + HUNGRY_AFTER)
-            elif now - session.hungry_since >= HUNGRY_AFTER and session.idle:
+            elif now < session.hungry_since + HUNGRY_AFTER:
+                self._wake(session.hungry_since + HUNGRY_AFTER)
+            elif session.idle:  # else the first worker that is idle brings us here again
                 session.hungry_since = None
                 self._assign(session, session.idle.popitem(last=False)[1], out)
-            else:
-                self._wake(session.hungry_since + HUNGRY_AFTER)
 
     def _feed_ahead(self, session: Session, out: list[actions.Action]) -> None:
         if not session.queue or len(self.sessions) > 1:
@@ -609,6 +654,7 @@ class Pool:
             if (
                 len(worker.leases) == 1
                 and worker.leases[0].run.brief
+                and worker.stuck is None
                 and not worker.blocked
                 and worker.doom is None
             ):
@@ -622,7 +668,7 @@ class Pool:
             self._teach_digest(session, worker, run.retry_on, out)
         if not worker.leases:
             session.running += 1
-        worker.leases.append(Lease(run, run.first))
+        worker.leases.append(Lease(run, run.first, run.first + run.count))
         out.append(actions.Tell(worker=worker.number, message=run, body=queued.body))
 
     def _teach(
@@ -667,3 +713,12 @@ def _with_worker(message: messages.NestedSubmit, worker: int) -> messages.Nested
         chunk=message.chunk,
         worker=worker,
     )
+
+
+def _behind(message: messages.Outcomes, body: bytes, known: int) -> tuple[messages.Outcomes, bytes]:
+    """Outcomes without the first ``known``, which were read from the journal before."""
+    count = len(message.kinds)
+    rest = msgspec.structs.replace(
+        message, first=message.first + known, kinds=message.kinds[known:]
+    )
+    return rest, blobs.part(body, count, known, count)

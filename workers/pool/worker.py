@@ -21,16 +21,12 @@ class Doom(Enum):
 
 @dataclass(slots=True)
 class Lease:
-    """A chunk that a worker has. Outcomes come in order: ``next`` is the first without one."""
+    """A chunk that a worker has, up to ``stop``. Outcomes come in order: ``next`` has none yet."""
 
     run: Run
     next: int
+    stop: int
     cancelled: bool = False
-
-    @property
-    def stop(self) -> int:
-        """The index behind the chunk's last task."""
-        return self.run.first + self.run.count
 
 
 @dataclass(slots=True)
@@ -38,7 +34,8 @@ class Worker:
     """A process that runs one task at a time.
 
     ``leases[0]`` is what it works on, a second one is what it holds ready. While ``blocked`` its
-    task waits for a nested result and its slot is lent. ``since`` is when it became idle.
+    task waits for a nested result and its slot is lent. ``since`` is when it became idle. ``stuck``
+    is the task that takes long while others wait behind it: none of those will begin here.
     """
 
     number: int
@@ -51,6 +48,7 @@ class Worker:
     doom: Doom | None = None
     escalation: list[tuple[float, int]] = field(default_factory=list)
     peak: int = 0
+    stuck: int | None = None
     since: float = 0.0
 
     @property

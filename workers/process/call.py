@@ -43,6 +43,10 @@ class Calls:
         )
         self._blobs[message.digest] = body
 
+    def knows(self, name: messages.FunctionName, version: int) -> bool:
+        """Whether this function was prepared here before."""
+        return (name, version) in self._ready
+
     def prepare(self, name: messages.FunctionName, version: int, retry_on: bytes = b"") -> Call:
         """The function called ``name``, with ``__main__`` at ``version``.
 

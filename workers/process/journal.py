@@ -8,6 +8,7 @@ Layout of the 1 MiB, in 8-byte words unless said otherwise::
     FIRST     index of the first outcome gathered, or of the next one to come
     COUNT     how many outcomes are gathered
     CANCEL    written by the pool: the chunk to be cancelled + 1
+    STOP      written by the pool: no further task of this chunk + 1, or of an earlier one, begins
     ends      SLOTS words: where each outcome's blob ends
     kinds     SLOTS bytes
     blobs     the rest
@@ -41,7 +42,7 @@ LARGE = 1 << 18
 FULL = 1 << 18
 """Gathered bytes above which the worker should flush."""
 
-CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL = range(6)
+CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP = range(7)
 _ENDS = 64
 _KINDS = _ENDS + 8 * SLOTS
 _BLOBS = _KINDS + SLOTS
@@ -116,9 +117,29 @@ class Journal:
             outcomes=outcomes,
         )
 
+    def waiting(self, since: float) -> Harvest | None:
+        """Outcomes that wait for the end of a task which began before ``since``, if there are any.
+
+        The worker may go on meanwhile: what is read counts only if nothing had moved when it was
+        all read.
+        """
+        words = self.words
+        seen = words[CHUNK], words[RUNNING], words[FIRST], words[COUNT]
+        if not seen[3] or self.times[STARTED] > since:
+            return None
+        left = self.harvest()
+        if left.running is None:
+            return None
+        return left if seen == (words[CHUNK], words[RUNNING], words[FIRST], words[COUNT]) else None
+
     def request_cancel(self, chunk: int) -> None:
         """The worker stops at this chunk, if it is at it; SIGINT wakes the task."""
         self.words[CANCEL] = chunk + 1
+        self.request_stop(chunk)
+
+    def request_stop(self, chunk: int) -> None:
+        """No further task begins of this chunk, or of one before it; what runs goes on."""
+        self.words[STOP] = max(self.words[STOP], chunk + 1)
 
     def close(self) -> None:
         """Unmap and close."""
@@ -186,3 +207,8 @@ class Journal:
         """True when the pool wants the present chunk to end."""
         words = self.words
         return bool(words[CANCEL] == words[CHUNK])
+
+    def stopped(self) -> bool:
+        """True when no further task of the present chunk may begin."""
+        words = self.words
+        return bool(words[STOP] >= words[CHUNK])

@@ -13,6 +13,7 @@ from typing import Any
 from scattergather.errors import ExitCalled, TaskError
 from scattergather.model.outcome import Kind
 from scattergather.wire.codebook import BOOK
+from scattergather.wire.culprit import RESULT
 from scattergather.wire.payload import dumps
 from scattergather.wire.picklers import ValuePickler, write
 from scattergather.wire.raised import pack_exception
@@ -50,7 +51,7 @@ class ResultPickler:
         if hasattr(type(value), "__await__"):
             value = awaited(value)
         self.clear()
-        write(value, self.carrier.reduce_class, self.pickler, self.buffer, f"result of {name}")
+        write(value, self.carrier.reduce_class, self.pickler, self.buffer, RESULT + name)
         blob = self.buffer.getvalue()
         self.clear()
         return blob

@@ -264,3 +264,55 @@ def test_a_call_everywhere_is_answered_by_every_worker_even_a_dying_one() -> Non
     out = bench.exited(2, signal=9)
     (done,) = [r for r in reports(out) if isinstance(r, messages.EverywhereDone)]
     assert (done.worker, done.kind, done.last) == (1002, Kind.LOST, True)
+
+
+def sampled(bench: Bench, index: int, started: float = 0.0) -> list[actions.Action]:
+    return bench(events.Sampled(worker=1, chunk=1, index=index, started=started, memory=0))
+
+
+def test_what_waits_behind_a_long_task_is_given_back() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=10, brief=True)
+    bench.run(2, count=5, brief=True)
+    bench.done(1, 1, count=3)
+    bench.now = 1.0
+    assert sampled(bench, 103) == [actions.StopWorker(worker=1, chunk=2)]
+    out = sampled(bench, 103)
+    assert reports(out) == [
+        messages.GaveBack(chunk=1, first=104),
+        messages.GaveBack(chunk=2, first=200),
+    ]
+    assert not sampled(bench, 103), "once"
+    assert not told(bench.run(3, brief=True)), "nothing more is put behind it"
+    assert [run.chunk for _, run in told(bench.done(1, 1, first=3))] == [3]
+
+
+def test_a_worker_that_has_moved_on_before_the_second_look_gives_back_by_itself() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=10, brief=True)
+    bench.now = 1.0
+    sampled(bench, 100)
+    bench.done(1, 1, count=2)
+    assert not sampled(bench, 102, started=1.0)
+    out = bench.said(1, messages.GaveBack(chunk=1, first=103))
+    assert messages.GaveBack(chunk=1, first=103) in reports(out)
+
+
+def test_a_long_task_alone_is_left_alone() -> None:
+    bench = Bench(slots=1)
+    bench.run(1)
+    bench.now = 100.0
+    assert not sampled(bench, 100)
+    assert not sampled(bench, 100)
+
+
+def test_outcomes_that_were_read_from_the_journal_already_count_once() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=3)
+    bench.done(1, 1, count=2)
+    body = blobs.pack([b"a", b"b", b"c"])
+    message = messages.Outcomes(chunk=1, first=100, kinds=bytes(3))
+    (report,) = bench(events.WorkerSaid(worker=1, message=message, body=body))
+    assert report.message.first == 102
+    assert blobs.each(report.body, 1) == [b"c"]
+    assert not bench(events.WorkerSaid(worker=1, message=message, body=body))

@@ -148,3 +148,31 @@ def test_recording_a_small_outcome_is_cheap(journal: Journal) -> None:
         best = min(best, (time.perf_counter() - started) / 1000)
         journal.sent(1000)
     assert best < 5e-6  # 0.6 us here; a budget of 1 us, and slow machines
+
+
+def test_outcomes_wait_only_while_a_task_has_been_running_for_long(journal: Journal) -> None:
+    journal.open(3, 5)
+    journal.begin(5, 10.0)
+    journal.record(0, b"one")
+    assert journal.waiting(100.0) is None, "between tasks"
+    journal.begin(6, 20.0)
+    assert journal.waiting(15.0) is None, "it has only just begun"
+    found = journal.waiting(30.0)
+    assert found is not None
+    assert (found.chunk, found.outcomes) == (3, [(5, 0, b"one")])
+    journal.sent(1)
+    assert journal.waiting(30.0) is None
+
+
+def test_a_stop_holds_for_its_chunk_and_those_before_it(journal: Journal) -> None:
+    theirs = Journal.attach(journal.fd)
+    theirs.open(4, 0)
+    assert not theirs.stopped()
+    journal.request_stop(5)
+    assert theirs.stopped()
+    journal.request_stop(2)
+    theirs.open(5, 0)
+    assert theirs.stopped()
+    assert not theirs.cancelled()
+    theirs.open(6, 0)
+    assert not theirs.stopped()
