@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+import scattergather
 from scattergather.wire import messages
-from scattergather.wire.frame import LENGTHS
+from scattergather.wire.frame import LENGTHS, frame
 from scattergather.workers.daemon.launch import launch
 
 
@@ -33,12 +34,16 @@ def _read_exactly(connection: socket.socket, size: int) -> bytes:
 
 def _read_spawn(connection: socket.socket) -> messages.Spawn:
     head, body = LENGTHS.unpack(_read_exactly(connection, LENGTHS.size))
-    message = messages.read_to_controller(_read_exactly(connection, head))
+    said = _read_exactly(connection, head)
     _read_exactly(connection, body)
+    theirs = messages.read_versions(said)
+    if theirs.protocol != messages.PROTOCOL:
+        ours = messages.Refused(protocol=messages.PROTOCOL, version=scattergather.__version__)
+        connection.sendall(b"".join(frame(messages.encode(ours))))
+        sys.exit(f"the client speaks protocol {theirs.protocol}, we speak {messages.PROTOCOL}")
+    message = messages.read_to_controller(said)
     if not isinstance(message, messages.Spawn):
         sys.exit(f"the client's first message was {type(message).__name__}, not Spawn")
-    if message.protocol != messages.PROTOCOL:
-        sys.exit(f"the client speaks protocol {message.protocol}, we speak {messages.PROTOCOL}")
     return message
 
 

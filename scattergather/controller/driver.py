@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -22,12 +22,14 @@ from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs, messages
-from scattergather.wire.messages import JobId
+from scattergather.wire.messages import Digest, JobId
 
 PLACED_SECONDS = 0.01
 """How late the client may learn that a future runs."""
 
 _PLAIN = bytes([Kind.RETURNED, Kind.RAISED])
+_GOES_ON = bytes([Kind.RETURNED, Kind.RAISED, Kind.RETRYABLE])
+"""After these a worker goes on with the chunk, and a later task of it may wait for calls."""
 
 
 @dataclass(slots=True)
@@ -82,16 +84,15 @@ class Driver:
     def add_job(self, spec: messages.AddJob, origin: Origin | None = None) -> None:
         """Begin a job; its tasks follow."""
         self.jobs[spec.job] = Record(spec, Inputs(), time.monotonic())
-        digest = messages.digest_of(spec.function)
-        bound = (digest, *spec.needs) if digest is not None else spec.needs
+        bound = messages.code_of(spec.function, spec.needs)
         self.handle(
             events.JobAdded(
                 job=spec.job,
                 function=spec.function,
                 priority=spec.priority,
                 retries=spec.retries,
-                python=self._roster.python_of(bound),
-                service="" if digest is not None else spec.function,
+                python=self._roster.shelf.python_of(bound),
+                service="" if messages.digest_of(spec.function) else spec.function,
                 depth=origin.depth if origin is not None else 0,
                 stream=spec.stream,
                 limited=spec.limits != messages.Limits(),
@@ -144,7 +145,7 @@ class Driver:
 
     def outcomes(self, host: str, message: messages.Outcomes, body: bytes) -> None:
         """A pool reports outcomes."""
-        if message.kinds.strip(_PLAIN):
+        if message.kinds.strip(_GOES_ON):
             self._cancel_nested(message.chunk)
         self.handle(
             events.OutcomesArrived(
@@ -172,9 +173,22 @@ class Driver:
                 body,
             )
 
+    def host_left(self, host: str, reason: str) -> None:
+        """A host is lost, and so is whoever waits there for a nested call."""
+        for job in self._nested.abandon(host):
+            self.handle(events.JobCancelled(job=job))
+        self.handle(events.HostLeft(host=host, reason=reason))
+
     def _cancel_nested(self, chunk: int) -> None:
         for job in self._nested.of_chunk(chunk):
             self.handle(events.JobCancelled(job=job))
+
+    def used(self) -> Iterator[Digest]:
+        """The digests that unfinished jobs name, some more than once."""
+        for record in self.jobs.values():
+            yield from messages.code_of(record.spec.function, record.spec.needs)
+            yield record.spec.retry_on
+            yield from record.inputs.needs()
 
     # ---- performing ----
 
@@ -286,9 +300,7 @@ class Driver:
         record.finished += action.count
         kinds, body = batch.message.kinds, batch.body
         if action.count != len(kinds):
-            ends = blobs.ends_of(body, len(kinds))
-            data = memoryview(body)[len(kinds) * blobs.WIDTH :]
-            body = blobs.cut(ends, data, action.offset, action.offset + action.count)
+            body = blobs.part(body, len(kinds), action.offset, action.offset + action.count)
             kinds = kinds[action.offset : action.offset + action.count]
         if kinds.strip(_PLAIN):
             kinds, body = _certify(kinds, body, batch.host, action)
@@ -349,6 +361,8 @@ class Driver:
         origin = self._nested.origin(message.job)
         if origin is None:
             self._send(message, body)
+            return
+        if self._nested.abandoned(message.job):
             return
         entry = self._roster.entries[origin.host]
         outcome = messages.NestedOutcome(

@@ -22,9 +22,13 @@ STATUS_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Call:
-    """A numbered call that several hosts answer: who has not yet, and what the others said."""
+    """A numbered call that several hosts answer: who has not yet, and what the others said.
+
+    ``code`` are the digests that it names.
+    """
 
     waiting: set[str]
+    code: tuple[messages.Digest, ...] = ()
     workers: int = 0
     interrupted: int = 0
     seconds: float = 0.0
@@ -73,7 +77,10 @@ class FrontDesk:
             case messages.EndTasks():
                 self._driver.handle(events.TasksEnded(job=message.job, total=message.total))
             case messages.Code():
-                self._roster.keep(message, body)
+                self._roster.shelf.keep(message, body)
+            case messages.Forget():
+                self._roster.shelf.free(message.digests)
+                self._clear_shelf()
             case messages.Resident():
                 self._roster.push(message)
             case messages.CancelJob():
@@ -115,7 +122,7 @@ class FrontDesk:
                 self._send(messages.Answer(call=message.call), b"")
                 self._die()
             case "refresh":
-                self._ask_all(message.call, messages.Refresh(call=message.call), b"", (), "")
+                self._ask_all(message.call, messages.Refresh(call=message.call))
             case unknown:
                 error = f"unknown command {unknown!r}; there are: refresh, die, status"
                 self._send(messages.Answer(call=message.call, error=error), b"")
@@ -124,29 +131,43 @@ class FrontDesk:
         if not self._gone:
             self._postponed.append((message, body))
             return
+        code = messages.code_of(message.function, message.needs)
+        bound = self._roster.shelf.python_of(code)
+        unfit = [entry for entry in self._roster.up() if bound and not entry.runs(bound)]
+        if unfit:
+            names = ", ".join(entry.spec.name for entry in unfit)
+            error = f"the function is byte code of Python {bound}, which {names} cannot run"
+            self._send(messages.Answer(call=message.call, error=error), b"")
+            return
         everywhere = messages.Everywhere(
             call=message.call,
             function=message.function,
             needs=message.needs,
             code_version=message.code_version,
         )
-        self._ask_all(message.call, everywhere, body, message.needs, message.function)
+        self._ask_all(message.call, everywhere, body, code)
 
     def _ask_all(
         self,
         call: int,
         message: messages.ToPool,
-        body: bytes,
-        needs: tuple[bytes, ...],
-        function: str,
+        body: bytes = b"",
+        code: tuple[messages.Digest, ...] = (),
     ) -> None:
         up = self._roster.up()
-        self._calls[call] = Call({entry.spec.name for entry in up})
-        digest = messages.digest_of(function)
+        self._calls[call] = Call({entry.spec.name for entry in up}, code)
         for entry in up:
-            self._roster.teach(entry, needs if digest is None else (digest, *needs))
+            self._roster.teach(entry, code)
             self._roster.send(entry, message, body)
         self._close_calls()
+
+    def _clear_shelf(self) -> None:
+        used = list(self._driver.used())
+        for call in self._calls.values():
+            used += call.code
+        for message, _ in self._postponed:
+            used += messages.code_of(message.function, message.needs)
+        self._roster.clear_shelf(used)
 
     def _close_calls(self) -> None:
         for number, call in list(self._calls.items()):
@@ -184,8 +205,8 @@ class FrontDesk:
         if entry.why != reason:
             entry.why = reason
             self.log.warn("{h}: {r}", h=entry.spec.name, r=reason)
-            if self._gone:
-                self._send(messages.Notice(text=f"{entry.spec.name}: {reason}"), b"")
+            told = reason if entry.spec.name in reason else f"{entry.spec.name}: {reason}"
+            self._send(messages.Notice(text=told), b"")
         self._driver.dirty = True
         self._settle()
 
@@ -197,7 +218,7 @@ class FrontDesk:
             if entry.spec.name in call.waiting:
                 call.waiting.discard(entry.spec.name)
                 call.problems.append(f"{entry.spec.name}: {reason}")
-        self._driver.handle(events.HostLeft(host=entry.spec.name, reason=reason))
+        self._driver.host_left(entry.spec.name, reason)
         self._close_calls()
 
     def host_said(self, entry: Entry, message: messages.FromPool, body: bytes) -> None:
@@ -225,8 +246,9 @@ class FrontDesk:
             case messages.NestedSubmit():
                 self._driver.nested(name, message, body)
             case messages.Code():
-                self._roster.keep(message, body)
                 entry.known.add(message.digest)
+                if self._roster.shelf.keep_passing(message, body):
+                    self._clear_shelf()
             case _:
                 assert_never(message)
 
@@ -270,7 +292,9 @@ class FrontDesk:
         if self._gone:
             return
         self._gone = True
-        self._send(messages.GoReady(hosts=self.status().hosts), b"")
+        status = self.status()
+        self._send(status, b"")
+        self._send(messages.GoReady(hosts=status.hosts), b"")
         self._driver.handle(events.HostsSettled())
         for message, body in self._postponed:
             self._run_everywhere(message, body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scattergather.wire import blobs
@@ -62,14 +63,18 @@ class Inputs:
         while first < stop:
             segment = self._segments[place]
             begin, end = first - segment.first, min(stop, segment.stop) - segment.first
-            low = segment.ends[begin - 1] if begin else 0
-            high = segment.ends[end - 1]
-            tables.extend(each - low + base for each in segment.ends[begin:end])
+            low, high = blobs.start_of(segment.ends, begin), segment.ends[end - 1]
+            tables += blobs.shifted(segment.ends, begin, end, base - low)
             pieces.append(segment.data[low:high])
             base += high - low
             needs.update(dict.fromkeys(segment.needs))
             first, place = segment.stop, place + 1
         return tables.tobytes() + b"".join(pieces), tuple(needs)
+
+    def needs(self) -> Iterator[Digest]:
+        """The digests that the blobs kept here refer to, some more than once."""
+        for segment in self._segments:
+            yield from segment.needs
 
     def release(self, first: int, count: int) -> None:
         """These tasks have their outcomes."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from scattergather.controller.shelf import Shelf
 from scattergather.link.seams import Host, PoolFacts
 from scattergather.wire import messages
 
@@ -32,6 +34,10 @@ class Entry:
         """It has answered, or failed at least once."""
         return self.up or bool(self.why)
 
+    def runs(self, python: str) -> bool:
+        """It runs byte code of this minor version of Python."""
+        return self.facts is not None and self.facts.python == python
+
     def state(self, busy: int, queued: int) -> messages.HostState:
         """What is shown of it."""
         facts = self.facts
@@ -50,11 +56,11 @@ class Entry:
 
 
 class Roster:
-    """All hosts by name, and the code that any of them may need."""
+    """All hosts by name, and the code that any of them may need: ``shelf``."""
 
     def __init__(self, specs: tuple[messages.HostSpec, ...]) -> None:
         self.entries = {spec.name: Entry(spec) for spec in specs}
-        self._code: dict[bytes, tuple[messages.Code, bytes]] = {}
+        self.shelf = Shelf()
         self._residents: list[messages.Resident] = []
 
     @property
@@ -66,36 +72,30 @@ class Roster:
         """The hosts that work for us now."""
         return [entry for entry in self.entries.values() if entry.up]
 
-    def keep(self, code: messages.Code, blob: bytes) -> None:
-        """Keep shipped code for every host that will need it."""
-        self._code[code.digest] = (code, blob)
-
     def push(self, resident: messages.Resident) -> None:
         """Keep pushed source and send it to every host."""
         self._residents.append(resident)
         for entry in self.up():
             self.send(entry, resident)
 
-    def python_of(self, digests: tuple[bytes, ...]) -> str:
-        """The Python version that code is bound to: the first that any of it names."""
-        for digest in digests:
-            code = self._code.get(digest)
-            if code is None:
-                continue
-            found = code[0].python or self.python_of(code[0].needs)
-            if found:
-                return found
-        return ""
-
     def teach(self, entry: Entry, digests: tuple[bytes, ...]) -> None:
         """Send what the host lacks of these digests and of what they need."""
         for digest in digests:
-            kept = self._code.get(digest)
+            kept = self.shelf.get(digest)
             if digest in entry.known or kept is None:
                 continue
             entry.known.add(digest)
             self.teach(entry, kept[0].needs)
             self.send(entry, kept[0], kept[1])
+
+    def clear_shelf(self, used: Iterable[messages.Digest]) -> None:
+        """What nobody needs any more is forgotten, here and on every host."""
+        gone = self.shelf.clear(used)
+        for entry in self.up():
+            known = tuple(digest for digest in gone if digest in entry.known)
+            if known:
+                entry.known.difference_update(known)
+                self.send(entry, messages.Forget(digests=known))
 
     def joined(self, entry: Entry, facts: PoolFacts) -> None:
         """A host joined, knowing nothing: it gets the pushed source at once."""

@@ -44,6 +44,12 @@ def digest_of(function: FunctionName) -> Digest | None:
     return bytes.fromhex(function[1:]) if function.startswith("#") else None
 
 
+def code_of(function: FunctionName, needs: tuple[Digest, ...]) -> tuple[Digest, ...]:
+    """The digests of a function and of what is needed beside it."""
+    digest = digest_of(function)
+    return needs if digest is None else (digest, *needs)
+
+
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
     """Common ground of all messages: frozen, sent as ``[name, field, field, ...]``."""
 
@@ -61,6 +67,15 @@ class Code(Message, frozen=True, kw_only=True):
     digest: Digest
     needs: tuple[Digest, ...] = ()
     python: str = ""
+
+
+class Forget(Message, frozen=True, kw_only=True):
+    """Shipped code that will be sent anew before it is named again.
+
+    Whoever has it drops it once no unfinished job uses it, and tells those whom it has sent it to.
+    """
+
+    digests: tuple[Digest, ...]
 
 
 class Resident(Message, frozen=True, kw_only=True):
@@ -213,6 +228,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
 ToController = (
     Spawn
     | Code
+    | Forget
     | Resident
     | AddJob
     | AddTasks
@@ -429,8 +445,8 @@ class NestedOutcome(Message, frozen=True, kw_only=True):
     pid: int = 0
 
 
-ToPool = Code | Resident | Run | TakeBack | Cancel | Refresh | Everywhere | NestedOutcome
-ToWorker = Code | Resident | Run | Everywhere | NestedOutcome
+ToPool = Code | Forget | Resident | Run | TakeBack | Cancel | Refresh | Everywhere | NestedOutcome
+ToWorker = Code | Forget | Resident | Run | Everywhere | NestedOutcome
 
 
 # ---- worker -> pool -> controller -----------------------------------------------------------

@@ -117,6 +117,8 @@ class Pool:
                 self._feed(now, out)
             case messages.Code():
                 session.code[message.digest] = (message, body)
+            case messages.Forget():
+                self._forget(session, message.digests, out)
             case messages.Resident():
                 session.residents.append(message)
                 out += [
@@ -140,6 +142,18 @@ class Pool:
                     out.append(actions.Tell(worker=message.worker, message=message, body=body))
             case _:
                 assert_never(message)
+
+    def _forget(
+        self, session: Session, digests: tuple[bytes, ...], out: list[actions.Action]
+    ) -> None:
+        for digest in digests:
+            session.code.pop(digest, None)
+        for worker in session.workers.values():
+            known = tuple(digest for digest in digests if digest in worker.known)
+            if known:
+                worker.known.difference_update(known)
+                forget = messages.Forget(digests=known)
+                out.append(actions.Tell(worker=worker.number, message=forget))
 
     def _take_back(self, session: Session, count: int, out: list[actions.Action]) -> None:
         while count > 0 and session.queue:
@@ -261,7 +275,6 @@ class Pool:
                 self._report(session, _with_worker(message, worker.number), out, body)
             case messages.Code():
                 session.code[message.digest] = (message, body)
-                worker.known.add(message.digest)
                 self._report(session, message, out, body)
             case messages.Waiting():
                 if not worker.blocked:

@@ -43,6 +43,15 @@ class Calls:
         )
         self._blobs[message.digest] = body
 
+    def forget(self, digests: tuple[messages.Digest, ...]) -> None:
+        """Code is not needed any more. Any thread; nothing that runs uses it."""
+        names = {messages.shipped(digest) for digest in digests}
+        for key in [key for key in list(self._ready) if key[0] in names]:
+            self._ready.pop(key, None)
+        for digest in digests:
+            self._blobs.pop(digest, None)
+            BOOK.discard(digest)
+
     def knows(self, name: messages.FunctionName, version: int) -> bool:
         """Whether this function was prepared here before."""
         return (name, version) in self._ready

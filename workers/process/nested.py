@@ -38,7 +38,6 @@ class Nested:
         self._tickets = itertools.count(1)
         self._open: set[int] = set()
         self._settled: dict[int, tuple[messages.NestedOutcome, bytes]] = {}
-        self._taught: set[bytes] = set()
         self._submitting = threading.Lock()
         self._waiting = False
         line.sort = self.sort
@@ -66,13 +65,10 @@ class Nested:
         packer.pack((args, kwargs))
         _, body, needs = packer.take()
         with self._submitting, self._shielded():
+            # Each time: the controller keeps what tasks have sent for a while only.
             for code in shipment.code.values():
-                if code.digest not in self._taught:
-                    message = messages.Code(
-                        digest=code.digest, needs=code.needs, python=code.python
-                    )
-                    self._line.send(message, code.blob)
-                    self._taught.add(code.digest)
+                message = messages.Code(digest=code.digest, needs=code.needs, python=code.python)
+                self._line.send(message, code.blob)
             ticket = next(self._tickets)
             self._open.add(ticket)
             self._line.send(
@@ -138,6 +134,9 @@ class Nested:
                 return True
             case messages.Code():
                 self._calls.learn(message, body)
+                return True
+            case messages.Forget():
+                self._calls.forget(message.digests)
                 return True
             case messages.Run() if self._waiting:
                 self._line.send(messages.GaveBack(chunk=message.chunk, first=message.first))

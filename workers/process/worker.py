@@ -123,7 +123,7 @@ class Worker:
                     self._calls.residents.push(message.version, message.source)
                 case messages.Everywhere():
                     self._everywhere(message, body)
-                case messages.Code() | messages.NestedOutcome():
+                case messages.Code() | messages.Forget() | messages.NestedOutcome():
                     pass  # the line has sorted these
                 case _:
                     assert_never(message)

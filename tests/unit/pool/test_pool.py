@@ -316,3 +316,24 @@ def test_outcomes_that_were_read_from_the_journal_already_count_once() -> None:
     assert report.message.first == 102
     assert blobs.each(report.body, 1) == [b"c"]
     assert not bench(events.WorkerSaid(worker=1, message=message, body=body))
+
+
+def test_forgotten_code_is_forgotten_by_the_workers_that_have_it() -> None:
+    bench = Bench(slots=2)
+    digest = b"d" * 16
+    bench.receive(messages.Code(digest=digest), b"blob")
+    bench(
+        events.Received(
+            session=1,
+            message=messages.Run(
+                chunk=1, job=JOB, function=messages.shipped(digest), first=100, count=1
+            ),
+            body=b"body",
+        )
+    )
+    bench.done(1, 1)
+    assert told(bench.receive(messages.Forget(digests=(digest,)))) == [
+        (1, messages.Forget(digests=(digest,)))
+    ]
+    assert not bench.pool.sessions[1].code
+    assert not told(bench.receive(messages.Forget(digests=(digest,))))
