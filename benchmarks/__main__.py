@@ -11,23 +11,36 @@ import click
 from benchmarks import cases, report, rounds
 from benchmarks.systems.roster import by_name
 
-SHORT = ("scattergather", "ProcessPoolExecutor", "multiprocessing.Pool", "joblib", "serial")
+CASE_NAMES = [case.name for case in cases.CASES]
+PEER_NAMES = [name for name, system in by_name().items() if not system.ours]
+SHORT = (
+    "scattergather",
+    "ProcessPoolExecutor",
+    "multiprocessing.Pool",
+    "joblib",
+    "serial",
+    "forks",
+)
 
 
 def picked(text: str | None, known: list[str], what: str) -> list[str]:
-    """The names in a comma-separated list, each by any unique beginning.
+    """The names in a comma-separated list, each by any unique beginning; ``none`` picks none.
 
     Raises:
         click.BadParameter: a name is unknown or fits several.
     """
     if text is None:
         return known
+    if text == "none":
+        return []
     names = []
     for word in text.split(","):
         word = word.strip().lower()
         fitting = [name for name in known if name.lower() == word] or [
             name for name in known if name.lower().startswith(word)
         ]
+        if word and len(fitting) > 1:
+            raise click.BadParameter(f"{word!r} fits several: {', '.join(fitting)}")
         if len(fitting) != 1:
             raise click.BadParameter(f"no {what} {word!r}; there are: {', '.join(known)}")
         names += fitting
@@ -36,13 +49,24 @@ def picked(text: str | None, known: list[str], what: str) -> list[str]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--short", is_flag=True, help="One small round beside few peers, to see it work.")
-@click.option("--only", metavar="CASE,...", help="Only these cases.")
-@click.option("--peers", metavar="SYSTEM,...", help="Only these systems beside ours.")
+@click.option(
+    "--only", metavar="CASE,...", help=f"Only these of: {', '.join(CASE_NAMES)}; or none but start."
+)
+@click.option(
+    "--peers", metavar="SYSTEM,...", help=f"Only these of: {', '.join(PEER_NAMES)}; or none."
+)
 @click.option("--without-ours", is_flag=True, help="Only the peers.")
 @click.option(
-    "--rounds", "count", type=click.IntRange(1), help="How many rounds; 5, or 1 if short."
+    "--rounds",
+    "count",
+    type=click.IntRange(1),
+    help=f"How many rounds; {report.ROUNDS}, or 1 if short.",
 )
-@click.option("--write", is_flag=True, help="Put the tables into benchmarks/README.md too.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help=f"Put the tables into benchmarks/README.md too; takes {report.ROUNDS} full rounds.",
+)
 def main(
     short: bool,
     only: str | None,
@@ -55,24 +79,34 @@ def main(
 
     An embedded pool, a pool daemon on loopback and each peer, two workers each, go through the
     same cases in turn. Prints Markdown: the medians, and how our ratios stand to their targets.
+
+    Names may be cut short while they are unique: --only round,map --peers multi,joblib.
     """
+    count = count or (1 if short else report.ROUNDS)
+    if write and (short or count < report.ROUNDS):
+        raise click.UsageError(f"--write takes {report.ROUNDS} rounds at least, and no short ones")
     roster = by_name()
     ours = [name for name, system in roster.items() if system.ours]
-    others = [name for name in roster if name not in ours]
+    others = list(PEER_NAMES)
     if short and peers is None:
         others = [name for name in others if name in SHORT]
         ours = [name for name in ours if name in SHORT]
     else:
         others = picked(peers, others, "peer")
-    wanted = picked(only, [case.name for case in cases.CASES], "case")
+    wanted = picked(only, CASE_NAMES, "case")
+    long = [case.name for case in cases.CASES if case.long and case.name in wanted]
+    if short and only is not None and long:
+        raise click.UsageError(f"not part of a short run: {', '.join(long)}")
     systems = others if without_ours else ours + others
+    if not systems:
+        raise click.UsageError("--without-ours and no peers: nothing is left to measure")
     versions = {name: roster[name].version() for name in systems}
 
     before = os.getloadavg()[0]
     figures = rounds.run(
         [name for name in systems if versions[name] is not None],
         wanted,
-        rounds=count or (1 if short else 5),
+        rounds=count,
         short=short,
         say=lambda text: click.echo(text, err=True),
     )

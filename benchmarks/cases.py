@@ -31,10 +31,17 @@ class Scale:
     submitted: int
     seeds: int
     naps: int
+    refreshes: int
 
 
-FULL = Scale(patience=3.0, roundtrips=500, mapped=100_000, submitted=20_000, seeds=10_000, naps=400)
-SHORT = Scale(patience=1.0, roundtrips=200, mapped=100_000, submitted=5_000, seeds=2_000, naps=100)
+FULL = Scale(
+    patience=3.0, roundtrips=500, mapped=100_000, submitted=20_000, seeds=10_000, naps=400,
+    refreshes=5,
+)  # fmt: skip
+SHORT = Scale(
+    patience=1.0, roundtrips=200, mapped=100_000, submitted=5_000, seeds=2_000, naps=100,
+    refreshes=3,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +125,11 @@ def napping(system: System, scale: Scale) -> float:
     return (time.perf_counter() - began) / functions.greedy(durations, WORKERS)
 
 
+def refreshed(system: System, scale: Scale) -> float:
+    """Seconds until all of eight idle workers are replaced, the median of some."""
+    return statistics.median(system.refresh(workers=8, laps=scale.refreshes))
+
+
 def queued(system: System, scale: Scale) -> float:
     """Bytes that one queued no-op takes, all workers being busy with something else."""
     xs = list(range(system.queue_count))
@@ -169,21 +181,17 @@ CASES: Sequence[Case] = (
     Case(name="submit", title="no-ops by submit, one by one", unit="/s", measure=submitted),
     Case(name="seed", title="the seed's job, 10,000 tasks", unit="s", measure=seeded),
     Case(name="naps", title="heavy-tailed sleeps / greedy", unit="x", measure=napping),
-    Case(
-        name="iterate-1M",
-        title="1,000,000 from a generator, peak",
-        unit="B",
-        measure=iterated(1_000_000),
-        once=True,
-        long=True,
-    ),
-    Case(
-        name="iterate-10M",
-        title="10,000,000 from a generator, peak",
-        unit="B",
-        measure=iterated(10_000_000),
-        once=True,
-        long=True,
+    Case(name="refresh", title="refresh of 8 workers", unit="s", measure=refreshed),
+    *(
+        Case(
+            name=f"iterate-{count // 1_000_000}M",
+            title=f"{count:,} from a generator, peak",
+            unit="B",
+            measure=iterated(count),
+            once=True,
+            long=True,
+        )
+        for count in (1_000_000, 10_000_000)
     ),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
 )

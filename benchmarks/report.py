@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.cases import CASES, START
 from benchmarks.rounds import Figures
+from benchmarks.system import WORKERS
 from benchmarks.targets import TARGETS
+
+ROUNDS = 5
+"""How many a figure that is quoted takes at least."""
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -32,6 +37,21 @@ def shown(value: float | None, unit: str) -> str:
     return f"{value:.3f}" if 0.1 < value < 2 else f"{float(f'{value:.3g}'):g}"
 
 
+def span(values: Sequence[float], unit: str) -> str:
+    """The lowest and the highest."""
+    return f"{shown(min(values), unit)} to {shown(max(values), unit)}" if values else ""
+
+
+def cores() -> str:
+    """How many processors there are, and on how many cores: hyper-threads share one."""
+    folder = Path("/sys/devices/system/cpu")
+    siblings = {path.read_text() for path in folder.glob("cpu[0-9]*/topology/thread_siblings_list")}
+    processors = os.cpu_count() or 1
+    if not siblings or len(siblings) == processors:
+        return f"{processors} cores"
+    return f"{processors} hyper-threads on {len(siblings)} core{'s'[: len(siblings) != 1]}"
+
+
 def machine() -> str:
     """Processor, cores, memory, kernel, Python."""
     processor = platform.machine()
@@ -42,7 +62,7 @@ def machine() -> str:
     found = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     gigabytes = int(found.group(1)) / 1e6 if found else 0
     return (
-        f"{processor}, {os.cpu_count()} cores, {gigabytes:.0f} GB, "
+        f"{processor}, {cores()}, {gigabytes:.0f} GB, "
         f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
     )
 
@@ -72,7 +92,7 @@ def report(
     """
     systems = [name for name, version in versions.items() if version is not None]
     lines = [
-        f"`{command}`: {len(figures.rounds)} round(s), medians; 2 workers each. "
+        f"`{command}`: {len(figures.rounds)} round(s), medians; {WORKERS} workers each. "
         + f"Load before {load[0]:.1f}, after {load[1]:.1f}.",
         "",
         machine() + ".",
@@ -84,34 +104,63 @@ def report(
     ]
     if missing := [name for name, version in versions.items() if version is None]:
         lines.append(f"Not installed, so left out: {', '.join(missing)}.")
-    if short:
-        lines.append("A short run: smaller, and not for quoting.")
-
-    titles = [("start to first result", START, "s")]
-    titles += [(case.title, case.name, case.unit) for case in CASES]
-    rows = []
-    for title, case, unit in titles:
-        row = [shown(figures.median(system, case), unit) for system in systems]
-        if any(row):
-            rows.append([title, *row])
-    lines += ["", *table(["", *systems], rows), ""]
-
-    rows = []
-    for target in TARGETS:
-        value = target.value(figures)
-        if value is not None:
-            limit = ("≥ " if target.at_least else "≤ ") + shown(target.limit, target.unit)
-            verdict = "met" if target.met(value) else "**missed**"
-            rows.append([target.text, limit, shown(value, target.unit), verdict])
-    if rows:
-        lines += table(["ours", "target", "measured", ""], rows)
+    if short or len(figures.rounds) < ROUNDS:
+        lines.append(f"Not for quoting: that takes {ROUNDS} rounds at least, and no short ones.")
+    lines += ["", *_figures(figures, systems), "", *_targets(figures), *_forks(figures)]
     for system, notes in figures.notes.items():
         if len(notes[-1]) > 1:
             way = ", ".join(f"{name} {shown(at, 's')}" for name, at in notes[-1].items())
             lines += ["", f"The start of {system}, last round: {way}."]
+    if figures.lacking:
+        lines += ["", "Not finished by peers:", ""]
+        lines += [f"- {system}, {case}: {why}" for (system, case), why in figures.lacking.items()]
     if figures.troubles:
         lines += ["", "What went wrong:", "", *(f"- {trouble}" for trouble in figures.troubles)]
     return "\n".join(lines) + "\n"
+
+
+def _figures(figures: Figures, systems: Sequence[str]) -> list[str]:
+    """All medians; with several rounds also from where to where they went."""
+    titles = [("start to first result", START, "s")]
+    titles += [(case.title, case.name, case.unit) for case in CASES]
+    medians, spans = [], []
+    for title, case, unit in titles:
+        row = [shown(figures.median(system, case), unit) for system in systems]
+        if any(row):
+            medians.append([title, *row])
+            spans.append([title, *(span(figures.all(system, case), unit) for system in systems)])
+    lines = table(["median", *systems], medians)
+    if len(figures.rounds) > 1:
+        lines += ["", *table(["lowest to highest", *systems], spans)]
+    return lines
+
+
+def _targets(figures: Figures) -> list[str]:
+    rows = []
+    for target in TARGETS:
+        values = target.values(figures)
+        if values:
+            value = statistics.median(values)
+            limit = ("≥ " if target.at_least else "≤ ") + shown(target.limit, target.unit)
+            verdict = "met" if target.met(value) else "**missed**"
+            measured = shown(value, target.unit)
+            rows.append([target.text, limit, measured, span(values, target.unit), verdict])
+    header = ["ours", "target", "measured", "lowest to highest", "verdict"]
+    return table(header, rows) if rows else []
+
+
+def _forks(figures: Figures) -> list[str]:
+    """Why ``serial / 2`` may be out of reach of whatever system."""
+    ratios = figures.ratios(("forks", "seed"), ("serial", "seed"))
+    if not ratios:
+        return []
+    took = shown(statistics.median(ratios) * WORKERS, "x")
+    return [
+        "",
+        f"{WORKERS} bare forks, which compute the seed's job and send nothing, take {took} times "
+        f"serial / {WORKERS} on this machine ({cores()}): a processor that shares a core with a "
+        "busy one (hyper-threads, which a virtual machine shows as cores) gives less than alone.",
+    ]
 
 
 def write(path: Path, text: str) -> None:

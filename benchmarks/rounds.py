@@ -24,6 +24,8 @@ class Figures:
 
     rounds: list[dict[tuple[str, str], float]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    lacking: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Why a (system, case) has no figure, where its adapter says so."""
     notes: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
     def all(self, system: str, case: str) -> list[float]:
@@ -35,14 +37,13 @@ class Figures:
         figures = self.all(system, case)
         return statistics.median(figures) if figures else None
 
-    def ratio(self, over: tuple[str, str], under: tuple[str, str]) -> float | None:
-        """The median of the ratios, each taken within a round."""
-        ratios = [
+    def ratios(self, over: tuple[str, str], under: tuple[str, str]) -> list[float]:
+        """One figure over another, in each round that has both."""
+        return [
             figures[over] / figures[under]
             for figures in self.rounds
             if over in figures and under in figures
         ]
-        return statistics.median(ratios) if ratios else None
 
 
 def stage(system: str, wanted: Sequence[str], short: bool, figures: Figures) -> None:
@@ -72,6 +73,8 @@ def stage(system: str, wanted: Sequence[str], short: bool, figures: Figures) -> 
         for line in map(json.loads, lines):
             if "figure" in line:
                 figures.rounds[-1][system, line["case"]] = line["figure"]
+            if line.get("lacking"):
+                figures.lacking[system, line["case"]] = line["lacking"]
             if "error" in line:
                 figures.troubles.append(f"{system}, {line['case']}: {line['error']}")
             if "notes" in line:

@@ -66,6 +66,13 @@ class System(Protocol):
         """The results of a lazy input, lazily."""
         raise Lacking
 
+    def refresh(self, workers: int, laps: int) -> list[float]:
+        """Seconds that each of so many replacements of all workers takes, the system being idle.
+
+        Started with as many workers for that, beside the two of the other cases.
+        """
+        raise Lacking
+
     def keepers(self) -> list[int]:
         """The pids of all that hold a queued task: the client and what stands in the middle."""
         return [os.getpid()]

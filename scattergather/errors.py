@@ -13,8 +13,10 @@ cross process borders as pickles, so each one can be rebuilt from its fields: se
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +34,25 @@ class ScatterGatherError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: value for name, value in self.__dict__.items() if name != "message"}
         return _rebuild, (type(self), self.message, fields)
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: the frames of the user, in which ours would drown them, and the error."""
+        shell = sys.modules["IPython"].get_ipython()
+        trace = _without_ours(self.__traceback__)
+        lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), self, trace)
+        return lines
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    kept = []
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] != __name__.partition(".")[0]:
+            kept.append(trace)
+        trace = trace.tb_next
+    for each in reversed(kept):
+        trace = TracebackType(trace, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return trace
 
 
 def _rebuild(kind: type[ScatterGatherError], message: str, fields: dict[str, Any]) -> Exception:
@@ -159,15 +180,21 @@ class TaskLost(ScatterGatherError):
         attempt: which attempt this was, from 1; ``attempts`` is how many were allowed.
         reason: what happened, in words.
         output: the last lines that the task printed.
+        where: the last Python frames of each thread, if the faulthandler could tell.
+        arguments: the task's arguments in short, if it was not one of many in a chunk.
+        peak: the most memory that its worker held, in bytes; 0 if nobody knows.
     """
 
-    index: int
-    host: str
-    worker: int
-    attempt: int
-    attempts: int
-    reason: str
-    output: str
+    index: int = 0
+    host: str = ""
+    worker: int = 0
+    attempt: int = 1
+    attempts: int = 1
+    reason: str = ""
+    output: str = ""
+    where: str = ""
+    arguments: str = ""
+    peak: int = 0
 
 
 class TaskKilledWorker(TaskLost):
@@ -197,10 +224,9 @@ class TimeLimitExceeded(TaskLost, TimeoutError):
 
 
 class MemoryLimitExceeded(TaskLost):
-    """The task took more than ``memory_limit`` bytes; ``limit`` and ``peak`` are in bytes."""
+    """The task took more than ``memory_limit`` bytes; ``limit`` holds them."""
 
     limit: int
-    peak: int
 
 
 class ControllerLost(ScatterGatherError):

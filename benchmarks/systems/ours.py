@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from benchmarks.system import WORKERS, System
+from benchmarks.system import WORKERS, Lacking, System
 
 
 class Embedded(System):
@@ -74,6 +75,23 @@ class Embedded(System):
         """A job from a generator, iterated."""
         return iter(self.c.addJob((((x,), {}) for x in xs), function))
 
+    def refresh(self, workers: int, laps: int) -> list[float]:
+        """``command("refresh")``, each time on workers that have worked."""
+        from scattergather import spawnScatterGather  # noqa: PLC0415 - as in spawn
+
+        took = []
+        with spawnScatterGather(workers=workers) as c:
+            before = set(c.run_everywhere(os.getpid).values())
+            for _ in range(laps):
+                began = time.perf_counter()
+                c.command("refresh")
+                took.append(time.perf_counter() - began)
+                after = set(c.run_everywhere(os.getpid).values())
+                assert len(after) == workers, after
+                assert not before & after
+                before = after
+        return took
+
     def keepers(self) -> list[int]:
         """The client and its controller."""
         import psutil  # noqa: PLC0415 - not part of what `start` times
@@ -101,7 +119,9 @@ class Foolscap(Embedded):
         self.furl = os.path.join(self.folder.name, "pool.furl")
         command = [sys.executable, "-m", "scattergather", "pool", "--workers", str(WORKERS)]
         command += ["--port", "0", "--furl-file", self.furl, "--quiet"]
-        self.daemon = subprocess.Popen(command)
+        # The host has the module whose functions are called; nothing of it is sent.
+        root = str(Path(__file__).parents[2])
+        self.daemon = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root})
         until = time.monotonic() + 30
         while not os.path.exists(self.furl) or not os.path.getsize(self.furl):
             if self.daemon.poll() is not None or time.monotonic() > until:
@@ -115,6 +135,10 @@ class Foolscap(Embedded):
 
         self.laps["imported"] = time.perf_counter()
         return spawnScatterGather([self.furl])
+
+    def refresh(self, workers: int, laps: int) -> list[float]:
+        """Left to the embedded pool: the daemon has as many workers as it was started with."""
+        raise Lacking
 
     def stop(self) -> None:
         """Controller first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import pkgutil
 import sys
 from typing import Any
 
@@ -12,10 +12,14 @@ import click
 from scattergather.errors import ScatterGatherError
 
 COMMANDS = {
-    "demo": ("scattergather.cli.demo", "A pool on this machine, and a first job on it."),
-    "hosts": ("scattergather.cli.hosts", "The hosts whose FURLs are stored: add, list, ping."),
-    "pool": ("scattergather.cli.pool", "Run this machine's pool of workers, in the foreground."),
-    "version": ("scattergather.cli.version", "What is installed, and which versions."),
+    "demo": ("scattergather.cli.demo:command", "A pool on this machine, and a first job on it."),
+    "hosts": ("scattergather.cli.hosts:command", "The hosts whose FURLs are stored."),
+    "invite": ("scattergather.cli.guests:invite", "Give one more user a FURL for this pool."),
+    "invited": ("scattergather.cli.guests:invited", "Who has a FURL for this pool."),
+    "pool": ("scattergather.cli.pool:command", "Run this machine's pool, in the foreground."),
+    "renew": ("scattergather.cli.guests:renew", "A new FURL in place of a user's old one."),
+    "revoke": ("scattergather.cli.guests:revoke", "Shut a user out of this pool."),
+    "version": ("scattergather.cli.version:command", "What is installed, and which versions."),
 }
 
 
@@ -30,7 +34,7 @@ class Lazy(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = pkgutil.resolve_name(COMMANDS[cmd_name][0])
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,6 +73,6 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the command ``scattergather``; ends the process."""
     try:
         cli.main(args=arguments, prog_name="scattergather")
-    except ScatterGatherError as error:
+    except (ScatterGatherError, OSError) as error:
         click.echo(f"scattergather: {error}", err=True)
         sys.exit(1)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 from scattergather.client.freezing import Frozen, call_packer, freeze_types, readable
 from scattergather.client.gathering import Gathering
@@ -18,10 +17,10 @@ from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Outbox, Ready
 from scattergather.client.plain import pack_plain
 from scattergather.client.round import Round
-from scattergather.client.session import Session
+from scattergather.client.session import Receiver, Session
 from scattergather.client.tasks import checked
 from scattergather.errors import CannotPickle
-from scattergather.wire import messages
+from scattergather.wire import blobs, messages
 from scattergather.wire.frame import frame
 from scattergather.wire.shipping import Shipment
 
@@ -31,35 +30,51 @@ FIRST_TASKS = 64
 """The first frame is small, so that workers start while the others are packed."""
 
 
+class JobReceiver(Receiver, Protocol):
+    """Receives for a job of its own: a round, or a stream."""
+
+    job: messages.JobId
+
+
 def begin(
     session: Session,
-    round_: Round,
+    receiver: JobReceiver,
     name: str,
     function: Frozen,
     options: JobOptions,
     shipment: Shipment,
+    *,
+    stream: bool = False,
 ) -> None:
-    """The controller knows the job; no task of it yet."""
+    """The controller knows the job, and no task of it yet; what comes of it goes to ``receiver``.
+
+    Raises:
+        CannotPickle: an exception type to be retried cannot travel.
+        Closed, ControllerLost: there is no controller.
+    """
     session.check()
-    retry_on = freeze_types(options.retry_on, shipment)
-    session.shipper.send(shipment)
-    session.receivers[round_.job] = round_
-    session.outbox.send(
-        messages.AddJob(
-            job=round_.job,
-            name=name,
-            function=function.name,
-            needs=function.needs,
-            retry_on=retry_on,
-            priority=options.priority,
-            retries=options.retries,
-            limits=options.limits(),
-            code_version=len(session.sources),
+    function.board(shipment)
+    with session.shipper.holding():
+        retry_on = freeze_types(options.retry_on, shipment)
+        session.shipper.send(shipment)
+        session.receivers[receiver.job] = receiver
+        session.outbox.send(
+            messages.AddJob(
+                job=receiver.job,
+                name=name,
+                function=function.name,
+                needs=function.needs,
+                retry_on=retry_on,
+                priority=options.priority,
+                retries=options.retries,
+                limits=options.limits(),
+                code_version=len(session.sources),
+                stream=stream,
+            )
         )
-    )
     if session.ended:
         # It ended after the look above: nobody else would tell this job.
-        session.receivers.pop(round_.job, None)
+        session.receivers.pop(receiver.job, None)
         session.check()
 
 
@@ -98,16 +113,16 @@ def send_list(
 def _send_plain(sender: _Sender, tasks: Sequence[Any]) -> None:
     first, count = 0, FIRST_TASKS
     while first < len(tasks):
-        blobs = list(map(pack_plain, tasks[first : first + count]))
-        first += len(blobs)
-        ends = array("Q", accumulate(map(len, blobs)))
+        packed = list(map(pack_plain, tasks[first : first + count]))
+        first += len(packed)
+        ends = blobs.table(packed)
         size = ends[-1]
         if size <= 4 * FRAME_BYTES:
-            sender.send(ends, b"".join(blobs), ())
+            sender.send(ends, b"".join(packed), ())
         else:
-            for blob in blobs:
-                sender.send(array("Q", [len(blob)]), blob, ())
-        count = max(1, min(FRAME_TASKS, FRAME_BYTES * len(blobs) // max(size, 1)))
+            for blob in packed:
+                sender.send(blobs.table([blob]), blob, ())
+        count = max(1, min(FRAME_TASKS, FRAME_BYTES * len(packed) // max(size, 1)))
 
 
 def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
@@ -152,17 +167,16 @@ class _Sender:
         self._gathering = gathering
         self._shipment = shipment
         self._first = 0
-        self._code = len(shipment.code)
 
     def send(self, ends: array[int], data: bytes, needs: tuple[bytes, ...]) -> None:
         """Queue the tasks that end at ``ends`` within ``data``."""
         count = len(ends)
-        if len(self._shipment.code) != self._code:
-            self._shipper.send(self._shipment)
-            self._code = len(self._shipment.code)
         head = messages.AddTasks(job=self._job, first=self._first, count=count, needs=needs)
         if self._gathering.inputs is not None:
             self._gathering.inputs.add(self._first, ends, data, needs)
         self._gathering.expect(count)
-        self._outbox.put(Ready(frame(messages.encode(head), ends.tobytes(), data)))
+        with self._shipper.holding():
+            if needs:
+                self._shipper.send(self._shipment)
+            self._outbox.put(Ready(frame(messages.encode(head), ends.tobytes(), data)))
         self._first += count

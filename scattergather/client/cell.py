@@ -35,19 +35,20 @@ class Cell:
 
 
 class Display:
-    """A piece of text under a cell that can be replaced, also after the cell ended."""
+    """A piece of output under a cell that can be replaced, also after the cell ended."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._identity = uuid.uuid4().hex
         self._shown = False
 
-    def show(self, text: str) -> None:
-        """``text`` stands there now."""
+    def show(self, text: str, html: str = "") -> None:
+        """``text`` stands there now, as ``html`` where that can be shown."""
         display = sys.modules["IPython"].display.display
+        data = {"text/plain": text} | ({"text/html": html} if html else {})
 
         def put() -> None:
-            display({"text/plain": text}, raw=True, display_id=self._identity, update=self._shown)
+            display(data, raw=True, display_id=self._identity, update=self._shown)
 
         self._cell.run(put)
         self._shown = True

@@ -26,7 +26,7 @@ from scattergather.client.pipe import hang_up
 from scattergather.client.plain import are_plain
 from scattergather.client.round import Round
 from scattergather.client.session import CURE, Session
-from scattergather.client.tasks import check_all
+from scattergather.client.tasks import check_all, iterated
 from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName
 from scattergather.model.snapshot import Go, Refreshed
 from scattergather.wire import messages
@@ -118,19 +118,14 @@ class ScatterGather(Executor):
         session = self._session
         session.check()
         sized = isinstance(tasks, Sized) and window is None
-        try:
-            iterator = iter(tasks)
-        except TypeError:
-            raise BadRequest(
-                f"tasks must be an iterable of pairs (args, kwargs), not {tasks!r}"
-            ) from None
+        iterator = iterated(tasks)
         plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
         if isinstance(tasks, (list, tuple)) and not plain:
             check_all(tasks)
         shipment = session.shipper.shipment()
         frozen = naming.resolve(session, function, self._function, shipment)
         label = options.name or f"job {next(self._numbers)}"
-        gathering = Gathering(label, Inputs() if keeps else None)
+        gathering = Gathering(label, Inputs(shipment.code) if keeps else None)
         gathering.iterating = window is not None
         channel = Channel(label, current_cell()) if options.echo else None
         printed = Printed()
@@ -185,7 +180,7 @@ class ScatterGather(Executor):
             if not self._unread:
                 return self._wait_go(timeout)
             gathering = self._unread[0]
-            wait(gathering, timeout, progress)
+            wait(gathering, timeout, progress, self._session.snapshot)
             self._session.echo.flush()
             try:
                 values = finish(gathering, raises)
@@ -251,7 +246,7 @@ class ScatterGather(Executor):
         up = [host for host in session.snapshot().hosts if host.state == "up"]
         return Refreshed(
             workers=value.get("workers", 0),
-            hosts=max(len(up), 1),
+            hosts=max(len(up), int(value.get("workers", 0) > 0)),
             interrupted=value.get("interrupted", 0),
             seconds=value.get("seconds", 0.0),
             problems=tuple(value.get("problems", ())),

@@ -7,7 +7,7 @@ from typing import Any
 from scattergather.client import naming
 from scattergather.client.reading import read_error
 from scattergather.client.session import Session
-from scattergather.errors import JobFailed
+from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
 from scattergather.wire import messages
@@ -21,20 +21,24 @@ def call_everywhere(
 
     Raises:
         JobFailed: it raised somewhere; its ``results`` holds the pairs of key and result or error.
+        CannotConnect: no host is up.
     """
     session.check()
     shipment = session.shipper.shipment()
     frozen = naming.resolve(session, function, None, shipment)
-    blob, needs = session.shipper.pack_call(args, kwargs)
-    session.shipper.send(shipment)
-    every = tuple(dict.fromkeys((*frozen.needs, *needs)))
-    version = len(session.sources)
-    call = session.call(
-        lambda number: messages.RunEverywhere(
-            call=number, function=frozen.name, needs=every, code_version=version
-        ),
-        blob,
-    )
+    with session.shipper.holding():
+        blob, needs = session.shipper.pack_call(args, kwargs)
+        session.shipper.send(shipment)
+        every = tuple(dict.fromkeys((*frozen.needs, *needs)))
+        version = len(session.sources)
+        call = session.call(
+            lambda number: messages.RunEverywhere(
+                call=number, function=frozen.name, needs=every, code_version=version
+            ),
+            blob,
+        )
+    if not call.outcomes and (absent := session.snapshot().absent()):
+        raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
     results: dict[str, Any] = {}
     failures = []
     for place, (message, body) in enumerate(call.outcomes):

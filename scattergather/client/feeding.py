@@ -67,7 +67,6 @@ class Feeder:
         self._window = fixed or max(LEAST, 8 * self._workers)
         self._lock = threading.Lock()
         self._growing: Growing | None = None
-        self._code = len(shipment.code)
         self._sizes: deque[tuple[int, int]] = deque()
         self._bytes = self._open_bytes = self._open_tasks = 0
         self._since = (time.monotonic(), 0)
@@ -115,13 +114,14 @@ class Feeder:
                 _, blob, needs = packer.take()
             del task, args, kwargs
             outbox.make_room()
-            if len(self._shipment.code) != self._code:
-                self._shipper.send(self._shipment)
-                self._code = len(self._shipment.code)
-                self._growing = None
             self._count(index, len(blob))
             gathering.expect(1)
-            self._put(index, blob, needs)
+            if needs:
+                with self._shipper.holding():
+                    self._shipper.send(self._shipment)
+                    self._put(index, blob, needs)
+            else:
+                self._put(index, blob, needs)
             index += 1
 
     def _put(self, index: int, blob: bytes, needs: tuple[bytes, ...]) -> None:

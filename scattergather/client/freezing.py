@@ -4,68 +4,100 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from scattergather.client.outbox import Outbox
 from scattergather.client.plain import is_plain, pack_plain
 from scattergather.errors import CannotPickle
 from scattergather.wire import messages
-from scattergather.wire.codebook import BOOK
-from scattergather.wire.fingerprint import Freezer
+from scattergather.wire.codebook import BOOK, Code
+from scattergather.wire.fingerprint import Memory, fingerprint
 from scattergather.wire.payload import Packer
 from scattergather.wire.shipping import Shipment
 
 _PAIR = "the pair of args and kwargs"
-REMEMBERED = 1 << 14
-"""Digests known to have been sent; a forgotten one is sent again, which does no harm."""
+REMEMBERED = 1 << 12
+REMEMBERED_BYTES = 64 << 20
+"""How many blobs of code, and how much of it, the hosts keep for us beside what jobs need now.
+
+A lambda in a loop is another one each time: the oldest go, and are sent again if they come back.
+"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """A function as a job names it."""
+    """A function as a job names it.
 
-    __slots__ = ("digest", "name", "needs", "title")
+    Attributes:
+        name: what the wire calls it.
+        title: what it is called in names and messages.
+        needs: digests of the other blobs without which it cannot be loaded.
+        code: its blob, if that is kept for the next time; one that holds data may be large.
+    """
 
-    def __init__(
-        self, name: str, title: str, needs: tuple[bytes, ...] = (), digest: bytes = b""
-    ) -> None:
-        self.name = name
-        self.title = title
-        self.needs = needs
-        self.digest = digest
+    name: str
+    title: str
+    needs: tuple[bytes, ...] = ()
+    code: Code | None = None
+
+    def board(self, shipment: Shipment) -> None:
+        """What is kept of it travels with ``shipment``."""
+        if self.code is not None:
+            shipment.include(self.code)
 
 
 class Shipper:
-    """Freezes for one controller, and sends each blob of code once. Any thread."""
+    """Freezes for one controller, and sends each blob of code once. Any thread.
+
+    What is sent stays with the controller while an unfinished job names it; beyond that, until it
+    is among the oldest (``messages.Forget``). Who sends code and then queues what names it does
+    both within :meth:`holding`, so that nobody forgets the one before the other is there.
+    """
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._freezer = Freezer()
+        self._unchanged: Memory[Frozen] = Memory()
         # Freezing runs the user's reductions, which might submit something themselves.
         self._lock = threading.RLock()
-        self._sent: OrderedDict[bytes, None] = OrderedDict()
-        self._last: Frozen | None = None
+        self._sent: OrderedDict[bytes, int] = OrderedDict()
+        self._sent_bytes = 0
+        self._holding: set[int] = set()
         self._spare: deque[tuple[Shipment, Packer]] = deque(maxlen=4)
 
     def shipment(self) -> Shipment:
         """One consistent freeze: for one job, or one submitted call."""
         return Shipment(BOOK)
 
+    def unchanged(self, function: Callable[..., Any]) -> Frozen | None:
+        """What a function was frozen as, if it is still the same; this costs a microsecond."""
+        return self._unchanged.get(function)
+
     def freeze(self, function: Callable[..., Any], shipment: Shipment) -> Frozen:
-        """The function as of now; one that has not changed since the last time costs little.
+        """The function as of now, in ``shipment``.
 
         Raises:
             CannotPickle: it reaches something that cannot travel; the path is in the message.
         """
         with self._lock:
-            digest = self._freezer.freeze(function, shipment)
-        last = self._last
-        if last is not None and last.digest == digest:
-            return last
-        frozen = Frozen(
-            messages.shipped(digest), title_of(function), shipment.code[digest].needs, digest
-        )
-        self._last = frozen
+            frozen = self.unchanged(function)
+            if frozen is not None:
+                frozen.board(shipment)
+                return frozen
+            before = fingerprint(function)
+            code = shipment.code[shipment.freeze(function)]
+            # With a fingerprint an annotation can still bring a class of the notebook.
+            kept = before is not None and not code.needs
+            frozen = Frozen(
+                name=messages.shipped(code.digest),
+                title=title_of(function),
+                needs=code.needs,
+                code=code if kept else None,
+            )
+            if before is not None and kept:
+                self._unchanged.put(function, before, frozen)
         return frozen
 
     def pack_call(
@@ -99,18 +131,46 @@ class Shipper:
 
     def send(self, shipment: Shipment) -> None:
         """What the shipment holds goes down, before whatever is queued next."""
-        for digest, code in list(shipment.code.items()):
-            if digest in self._sent:
-                continue
-            self._outbox.send(
-                messages.Code(digest=digest, needs=code.needs, python=code.python), code.blob
-            )
-            self._sent[digest] = None
-            if len(self._sent) > REMEMBERED:
-                try:
-                    self._sent.popitem(last=False)
-                except KeyError:
-                    pass
+        with self._lock:
+            for digest, code in list(shipment.code.items()):
+                if digest in self._sent:
+                    self._sent.move_to_end(digest)
+                    continue
+                self._outbox.send(
+                    messages.Code(digest=digest, needs=code.needs, python=code.python), code.blob
+                )
+                self._sent[digest] = len(code.blob)
+                self._sent_bytes += len(code.blob)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Nothing that was sent is forgotten inside."""
+        me = threading.get_ident()
+        if me in self._holding:
+            yield
+            return
+        self._holding.add(me)
+        try:
+            yield
+        finally:
+            self._holding.discard(me)
+            if len(self._sent) > REMEMBERED or self._sent_bytes > REMEMBERED_BYTES:
+                self._forget()
+
+    def _forget(self) -> None:
+        with self._lock:
+            if self._holding:
+                return  # the last one to leave does it
+            oldest = []
+            while self._sent and (
+                len(self._sent) > REMEMBERED * 7 // 8
+                or self._sent_bytes > REMEMBERED_BYTES * 7 // 8
+            ):
+                digest, size = self._sent.popitem(last=False)
+                self._sent_bytes -= size
+                oldest.append(digest)
+            if oldest:
+                self._outbox.send(messages.Forget(digests=tuple(oldest)))
 
 
 def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> bytes:

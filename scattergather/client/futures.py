@@ -16,12 +16,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
+from scattergather.client import adding
 from scattergather.client.cell import current_cell, current_name
 from scattergather.client.echo import Channel
-from scattergather.client.freezing import Frozen, freeze_types
+from scattergather.client.freezing import Frozen
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
-from scattergather.client.plain import load_plain
+from scattergather.client.plain import is_plain, load_plain, pack_plain
 from scattergather.client.reading import read_error
 from scattergather.client.session import Refusal, Session
 from scattergather.client.waiting import readers
@@ -124,7 +125,8 @@ class Stream:
             self._futures[index] = future
             growing.add(blob)
         self._session.outbox.count(len(blob))
-        self._queue(growing)
+        if not growing.queued:
+            self._queue(growing)
         return True
 
     def _next_frame(self, last: Growing | None, needs: tuple[bytes, ...]) -> Growing:
@@ -285,26 +287,44 @@ class Streams:
         Raises:
             CannotPickle: the function or an argument cannot travel; the message says which.
         """
-        session = self._session
-        shipment = session.shipper.shipment()
+        session, shipper = self._session, self._session.shipper
+        shipment: Shipment | None = None
         if isinstance(function, str):
             frozen = named(function)
+        elif (unchanged := shipper.unchanged(function)) is not None:
+            frozen = unchanged
         else:
-            frozen = session.shipper.freeze(function, shipment)
-        blob, needs = session.shipper.pack_call(args, kwargs)
+            shipment = shipper.shipment()
+            frozen = shipper.freeze(function, shipment)
         session.outbox.make_room()
-        while True:
-            stream = self._stream(frozen, options, shipment)
-            future = TaskFuture(stream, holder)
-            if stream.add(future, blob, needs):
-                break
-            session.check()
+        if is_plain(args, kwargs):
+            future = self._add(frozen, options, shipment, holder, pack_plain((args, kwargs)), ())
+        else:
+            with shipper.holding():
+                blob, needs = shipper.pack_call(args, kwargs)
+                future = self._add(frozen, options, shipment, holder, blob, needs)
         if session.ended:
             # It ended after the look: nobody else would tell this future.
             session.check()
         return future
 
-    def _stream(self, function: Frozen, options: JobOptions, shipment: Shipment) -> Stream:
+    def _add(
+        self,
+        function: Frozen,
+        options: JobOptions,
+        shipment: Shipment | None,
+        holder: object,
+        blob: bytes,
+        needs: tuple[bytes, ...],
+    ) -> TaskFuture:
+        while True:
+            stream = self._stream(function, options, shipment)
+            future = TaskFuture(stream, holder)
+            if stream.add(future, blob, needs):
+                return future
+            self._session.check()
+
+    def _stream(self, function: Frozen, options: JobOptions, shipment: Shipment | None) -> Stream:
         version = len(self._session.sources)
         # Output belongs to the cell that submitted, so each cell has streams of its own.
         cell = current_name()
@@ -323,7 +343,12 @@ class Streams:
         return stream
 
     def _find(
-        self, function: Frozen, options: JobOptions, shipment: Shipment, version: int, cell: str
+        self,
+        function: Frozen,
+        options: JobOptions,
+        shipment: Shipment | None,
+        version: int,
+        cell: str,
     ) -> Stream:
         key = (function.name, version, options, cell)
         stream = self._open.get(key)
@@ -336,23 +361,8 @@ class Streams:
                 return stream
             session = self._session
             stream = Stream(session, function, options, self.trim)
-            retry_on = freeze_types(options.retry_on, shipment)
-            session.shipper.send(shipment)
-            session.receivers[stream.job] = stream
-            session.outbox.send(
-                messages.AddJob(
-                    job=stream.job,
-                    name=stream.title,
-                    function=function.name,
-                    needs=function.needs,
-                    retry_on=retry_on,
-                    priority=options.priority,
-                    retries=options.retries,
-                    limits=options.limits(),
-                    code_version=version,
-                    stream=True,
-                )
-            )
+            shipment = shipment or session.shipper.shipment()
+            adding.begin(session, stream, stream.title, function, options, shipment, stream=True)
             self._open[key] = stream
         self.trim()
         return stream

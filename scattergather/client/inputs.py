@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Mapping
+
+from scattergather.wire import blobs
+from scattergather.wire.codebook import Code
 
 
 class Inputs:
     """Runs of packed tasks. Filled by one thread, then read by any.
 
-    The bytes are those that were sent, so a task costs 8 bytes beside its own.
+    The bytes are those that were sent, so a task costs 8 bytes beside its own. ``code`` is what
+    the function and the tasks refer to, by digest: a retry may find that the hosts forgot it.
     """
 
-    __slots__ = ("_firsts", "_runs", "size")
+    __slots__ = ("_firsts", "_runs", "code", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, code: Mapping[bytes, Code] | None = None) -> None:
+        self.code: Mapping[bytes, Code] = {} if code is None else code
         self._firsts: list[int] = []
         self._runs: list[tuple[array[int], bytes, tuple[bytes, ...]]] = []
         self.size = 0
@@ -38,4 +44,4 @@ class Inputs:
         place = index - self._firsts[at]
         if place >= len(ends):
             raise LookupError(index)
-        return data[ends[place - 1] if place else 0 : ends[place]], needs
+        return data[blobs.start_of(ends, place) : ends[place]], needs

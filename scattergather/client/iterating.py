@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from scattergather.client.gathering import Gathering
 from scattergather.client.segment import VOID, Segment
-from scattergather.errors import BadRequest, InputFailed
+from scattergather.errors import BadRequest, InputFailed, RequestError
 
 
 class Walk:
@@ -170,10 +170,11 @@ def take(walk: Walk, raises: bool, numbered: bool) -> Any:
 def input_failed(gathering: Gathering, results: list[Any]) -> InputFailed:
     """The error of a job whose iterator raised, with that as its cause."""
     cause = gathering.input_error
+    # What was wrong with a task is a sentence of ours already.
+    ours = isinstance(cause, RequestError)
+    why = str(cause) if ours else f"their iterator raised {type(cause).__name__}: {cause}"
     failed = InputFailed(
-        f"the tasks of {gathering.label} ended after {gathering.added}, because their iterator "
-        f"raised {type(cause).__name__}: {cause}",
-        results=results,
+        f"the tasks of {gathering.label} ended after {gathering.added}: {why}", results=results
     )
     failed.__cause__ = cause
     return failed

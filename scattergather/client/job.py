@@ -13,11 +13,11 @@ from scattergather.client.gathering import Gathering
 from scattergather.client.iterating import Results, Walk, input_failed, unread
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.outbox import Ready
-from scattergather.client.progress import INTERVAL, Bar
+from scattergather.client.progress import INTERVAL, Bar, bar_of
 from scattergather.client.round import Round
 from scattergather.errors import BadRequest, JobFailed
 from scattergather.model.failure import Failure
-from scattergather.model.snapshot import JobView
+from scattergather.model.snapshot import JobView, Snapshot
 from scattergather.wire import blobs, messages
 from scattergather.wire.frame import frame
 
@@ -86,7 +86,7 @@ class Job(Generic[T]):
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
         unread(self._gathering)
-        wait(self._gathering, timeout, progress)
+        wait(self._gathering, timeout, progress, self._client._session.snapshot)
         self._client._session.echo.flush()
         return self._finish(raises)
 
@@ -211,6 +211,8 @@ class Job(Generic[T]):
                 "give addJob a list to be able to retry"
             )
         shipment = session.shipper.shipment()
+        for code in inputs.code.values():
+            shipment.include(code)
         frozen = self._function
         if function is not None:
             frozen = naming.resolve(session, function, None, shipment)
@@ -262,8 +264,15 @@ class Completed(Generic[T]):
         return AsyncResults(walk, self._job, raises=self._raises, numbered=True)
 
 
-def wait(gathering: Gathering, timeout: float | None, progress: bool = False) -> None:
+def wait(
+    gathering: Gathering,
+    timeout: float | None,
+    progress: bool,
+    snapshot: Callable[[], Snapshot],
+) -> None:
     """Block until a job is through; its outcomes are unpickled as they come.
+
+    If it stands still, because no host is up, errors say so from the ``snapshot``.
 
     Raises:
         TimeoutError: it is not, after ``timeout`` seconds.
@@ -271,27 +280,39 @@ def wait(gathering: Gathering, timeout: float | None, progress: bool = False) ->
     """
     gathering.iterating = False
     gathering.bell.ring()
-    bar = Bar(gathering) if progress else None
+    bar = bar_of(gathering) if progress else None
     try:
-        _wait(gathering, timeout, bar)
-    except KeyboardInterrupt as interrupt:
+        if not _through(gathering, timeout, bar):
+            raise TimeoutError(
+                f"{gathering.label} is not through yet: {gathering.counted()}"
+                f"{_standstill(snapshot())}"
+            )
+    except KeyboardInterrupt:
         total = gathering.added if gathering.total is None else gathering.total
-        raise KeyboardInterrupt(
+        stopped = KeyboardInterrupt(
             f"stopped waiting for {gathering.label} ({gathering.settled}/{total}). It goes on; "
-            "c.waitForResult() waits again, job.cancel() stops it."
-        ) from interrupt
+            f"c.waitForResult() waits again, job.cancel() stops it.{_standstill(snapshot())}"
+        )
+        # IPython's hook: where it was waiting helps nobody.
+        stopped._render_traceback_ = lambda: [f"KeyboardInterrupt: {stopped}"]  # type: ignore[attr-defined]
+        raise stopped from None
     finally:
         if bar is not None:
             bar.close()
 
 
-def _wait(gathering: Gathering, timeout: float | None, bar: Bar | None) -> None:
+def _standstill(snapshot: Snapshot) -> str:
+    return "" if snapshot.workers else f"\nNo worker is there: {snapshot.absent()}"
+
+
+def _through(gathering: Gathering, timeout: float | None, bar: Bar | None) -> bool:
+    """False when ``timeout`` is over first."""
     until = None if timeout is None else time.monotonic() + timeout
     known = 0
     while not gathering.finished:
         left = None if until is None else until - time.monotonic()
         if left is not None and left <= 0:
-            raise TimeoutError(f"{gathering.label} is not through yet: {gathering.counted()}")
+            return False
         slice_ = left if bar is None else min(INTERVAL, left if left is not None else INTERVAL)
         ready: Callable[[], bool] = lambda: gathering.arrived(known)  # noqa: E731, B023
         gathering.bell.wait(ready, slice_)
@@ -299,6 +320,7 @@ def _wait(gathering: Gathering, timeout: float | None, bar: Bar | None) -> None:
         known = gathering.load_new(known)
         if bar is not None:
             bar.update()
+    return True
 
 
 def finish(gathering: Gathering, raises: bool) -> list[Any]:

@@ -50,9 +50,10 @@ def _only_service(session: Session) -> str:
     if len(services) == 1:
         return services[0]
     if not services:
+        absent = session.snapshot().absent()
         raise BadRequest(
             "no function was given, and no host that is up has a service; "
-            "give one: addJob(tasks, function)"
+            "give one: addJob(tasks, function)" + (f". {absent}" if absent else "")
         )
     raise BadRequest(
         f"no function was given, and the hosts have several services: {', '.join(services)}; "
@@ -65,6 +66,8 @@ def _named(session: Session, wanted: str) -> Frozen:
     if not name or name.startswith("#"):
         raise BadRequest(f"{wanted!r} is not the name of a service or of a pushed function")
     services = session.services()
+    if not session.snapshot().workers:
+        services = None  # the first host to come may have it
     pushed: set[str] = set()
     sure = True
     for source in session.sources:
@@ -75,7 +78,7 @@ def _named(session: Session, wanted: str) -> Frozen:
         known = sorted(services | pushed)
         listed = f"there are: {', '.join(known)}" if known else "there is none"
         raise UnknownName(f"no host has a service {name!r}; {listed}")
-    return Frozen(name, name)
+    return Frozen(name=name, title=name)
 
 
 def defined(source: str) -> tuple[set[str], bool]:

@@ -73,6 +73,10 @@ class JobOptions:
         return JobOptions(**{name: getattr(self, name) for name in known} | wanted)
 
 
+MOST = 1 << 53
+"""What a limit must be below: any clock can hold it, and any message."""
+
+
 def _whole(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
 
@@ -80,8 +84,10 @@ def _whole(number: Any) -> bool:
 def _check_limit(name: str, limit: Any, unit: str) -> None:
     if limit is None:
         return
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
-        raise BadRequest(f"{name} must be a number of {unit} above 0, or None, not {limit!r}")
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < MOST:
+        raise BadRequest(
+            f"{name} must be a number of {unit} above 0, or None for no limit, not {limit!r}"
+        )
 
 
 def check_timeout(timeout: Any) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import io
 import os
 import re
 import signal
@@ -52,7 +54,7 @@ class Log:
     """Where the controller's stdout and stderr go: a file of the user's, or memory of our own.
 
     Raises:
-        BadRequest: ``logFile`` is neither a path nor an open file.
+        BadRequest: ``logFile`` is neither a path nor an open file, or cannot be written.
     """
 
     def __init__(self, logFile: Any = None) -> None:
@@ -64,15 +66,23 @@ class Log:
         if isinstance(logFile, (str, os.PathLike)):
             self.path = os.path.abspath(os.fspath(logFile))
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)
+            try:
+                self._descriptor = os.open(self.path, flags, 0o600)
+            except OSError as error:
+                raise BadRequest(
+                    f"logFile {self.path!r} cannot be written: {error.strerror}"
+                ) from error
             return
         try:
             with contextlib.suppress(AttributeError):
                 logFile.flush()
-            self._descriptor = os.dup(logFile.fileno())
-        except (AttributeError, OSError, ValueError) as error:
+            descriptor = logFile.fileno()
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise io.UnsupportedOperation("not writable")
+            self._descriptor = os.dup(descriptor)
+        except (AttributeError, OSError, ValueError, TypeError) as error:
             raise BadRequest(
-                f"logFile must be a path or an open file with a descriptor, not {logFile!r}"
+                f"logFile must be a path, or a file that is open for writing, not {logFile!r}"
             ) from error
         name = getattr(logFile, "name", None)
         self.path = os.path.abspath(name) if isinstance(name, str) and name else None
@@ -108,8 +118,9 @@ def start(theirs: socket.socket, log: Log) -> subprocess.Popen[bytes]:
 
     It has a session of its own, so that an interrupt of the cell does not hit it.
     """
+    arguments = [str(theirs.fileno()), str(os.getpid())]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "scattergather.controller", str(theirs.fileno())],
+        [sys.executable, "-P", "-m", "scattergather.controller", *arguments],
         pass_fds=(theirs.fileno(),),
         stdin=subprocess.DEVNULL,
         stdout=log.fileno(),

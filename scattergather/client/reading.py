@@ -9,7 +9,13 @@ from typing import Any
 
 from scattergather import errors
 from scattergather.client.plain import load_all, load_plain
-from scattergather.errors import CannotImport, TaskError, TaskLost
+from scattergather.errors import (
+    CannotImport,
+    ScatterGatherError,
+    TaskError,
+    TaskLost,
+    VersionMismatch,
+)
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.codebook import BOOK
@@ -28,6 +34,9 @@ _LOSSES: dict[str, type[TaskLost]] = {
         errors.MemoryLimitExceeded,
     )
 }
+LINES_SHOWN = 20
+"""Of what a lost task printed."""
+
 _WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
 
 Describe = Callable[[int], str]
@@ -86,19 +95,25 @@ def read_error(kind: int, blob: bytes, index: int, description: str, label: str)
         return _not_rebuilt(failed, description)
 
 
-def read_loss(blob: bytes, index: int, label: str) -> TaskLost:
+def read_loss(blob: bytes, index: int, label: str) -> ScatterGatherError:
     """A loss as the error that its kind names."""
     loss = messages.read_loss(blob)
+    if loss.kind == VersionMismatch.__name__:  # it never started
+        return VersionMismatch(f"task {index} of {label} cannot run: {loss.reason}")
     where = f" on {loss.host}" if loss.host else ""
     where += f", worker {loss.worker}" if loss.worker else ""
     message = f"task {index} of {label} was lost{where}: {loss.reason}"
     if loss.attempts > 1:
         message += f" (attempt {loss.attempt} of {loss.attempts})"
+    if loss.arguments:
+        message += f"\nIts arguments: {loss.arguments}"
+    if loss.peak:
+        message += f"\nIts worker held at most {loss.peak:,} bytes"
     if loss.where:
         message += f"\nIt was at {loss.where}"
     if loss.output:
         message += "\nThe last that it printed:\n" + "\n".join(
-            "    " + line for line in loss.output.splitlines()[-10:]
+            "    " + line for line in loss.output.splitlines()[-LINES_SHOWN:]
         )
     facts: dict[str, Any] = {
         "index": index,
@@ -108,6 +123,9 @@ def read_loss(blob: bytes, index: int, label: str) -> TaskLost:
         "attempts": loss.attempts,
         "reason": loss.reason,
         "output": loss.output,
+        "where": loss.where,
+        "arguments": loss.arguments,
+        "peak": loss.peak,
     }
     match loss.kind:
         case "TaskKilledWorker":
@@ -117,7 +135,7 @@ def read_loss(blob: bytes, index: int, label: str) -> TaskLost:
         case "TimeLimitExceeded":
             facts["limit"] = loss.limit
         case "MemoryLimitExceeded":
-            facts |= {"limit": int(loss.limit), "peak": loss.peak}
+            facts["limit"] = int(loss.limit)
         case _:
             pass
     return _LOSSES.get(loss.kind, TaskLost)(message, **facts)
@@ -131,16 +149,16 @@ def _address(error: BaseException, description: str) -> None:
     """
     notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
     own = [note for note in notes if _WORKERS_NOTE.match(note)]
-    arguments = ""
-    for note in own:
-        notes.remove(note)
-        arguments = note.partition(", args ")[2]
-    error.__notes__ = notes
-    error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))
+    error.__notes__ = [note for note in notes if note not in own]
     cause = error.__cause__
     if isinstance(cause, RemoteTraceback):
+        last = cause.text.rstrip("\n").rpartition("\n")[2]
+        if not own and _WORKERS_NOTE.match(last):
+            own = [last]  # the error is a stand-in; the note is in the traceback of the original
         for note in own:
             cause.text = cause.text.replace(note + "\n", "")
+    arguments = own[-1].partition(", args ")[2] if own else ""
+    error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))
 
 
 def _not_rebuilt(error: Exception, description: str) -> BaseException:

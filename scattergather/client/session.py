@@ -19,13 +19,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, assert_never
 
+import scattergather
 from scattergather.client.echo import Echo
 from scattergather.client.freezing import Shipper
 from scattergather.client.outbox import Outbox
 from scattergather.client.pipe import Pipe
 from scattergather.client.process import Log, describe_end
 from scattergather.client.waiting import Bell
-from scattergather.errors import Closed, ControllerLost, RequestError, ScatterGatherError
+from scattergather.errors import (
+    Closed,
+    ControllerLost,
+    RequestError,
+    ScatterGatherError,
+    VersionMismatch,
+)
 from scattergather.model.outcome import Kind
 from scattergather.model.snapshot import Go, HostView, JobView, Snapshot
 from scattergather.wire import messages
@@ -316,6 +323,9 @@ class Session:
                     call.bell.ring()
             case messages.Notice():
                 self.echo.notice(message.text)
+            case messages.Refused():
+                self._refusal = _mismatch(message)
+                self._dying = True
             case _:
                 assert_never(message)
 
@@ -436,6 +446,14 @@ def _view(host: messages.HostState) -> HostView:
 
 def _expected(host: messages.HostSpec) -> HostView:
     return HostView(name=host.name, state="connecting", workers=host.workers)
+
+
+def _mismatch(theirs: messages.Refused) -> Refusal:
+    return lambda: VersionMismatch(
+        f"this process has loaded scattergather {scattergather.__version__} (protocol "
+        f"{messages.PROTOCOL}), but what is installed now is {theirs.version} (protocol "
+        f"{theirs.protocol}), which its controller runs. Restart the kernel, or this process"
+    )
 
 
 def _closed(message: str) -> Refusal:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from scattergather.errors import BadRequest
 
 Task = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def iterated(tasks: Any) -> Iterator[Any]:
+    """The tasks one by one.
+
+    Raises:
+        BadRequest: what cannot hold tasks, such as a dict or a text, even an empty one.
+    """
+    try:
+        if not isinstance(tasks, (Mapping, str, bytes, bytearray)):
+            return iter(tasks)
+    except TypeError:
+        pass
+    kind = "" if tasks is None else f"the {type(tasks).__name__} "
+    raise BadRequest(
+        "tasks must be a list or another iterable of pairs (args, kwargs), like "
+        f"[((1, 2), {{'k': 3}})], not {kind}{_short(tasks)}"
+    )
 
 
 def checked(task: Any, index: int) -> Task:

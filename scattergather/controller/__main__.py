@@ -1,7 +1,11 @@
-"""Starts a controller: ``python -P -m scattergather.controller DESCRIPTOR``.
+"""Starts a controller: ``python -P -m scattergather.controller DESCRIPTOR CLIENT``.
+
+The arguments are the descriptor of the pipe and the client's process id.
 
 The order matters for the time to the first result: the client's first message is read and the root
-zygote is started before Twisted is imported, so that workers come up meanwhile.
+zygote is started before Twisted is imported, so that workers come up meanwhile. A client that was
+killed meanwhile is looked for between these steps, each of which takes long on a busy machine; the
+end of the pipe alone would not tell, since a process that the notebook forked may hold it too.
 """
 
 from __future__ import annotations
@@ -17,25 +21,36 @@ from typing import Any
 import msgspec
 
 import scattergather
+from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.wire import messages
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.workers.daemon.launch import launch
 
 
-def _read_exactly(connection: socket.socket, size: int) -> bytes:
+def _read_exactly(connection: socket.socket, client: int, size: int) -> bytes:
     pieces = bytearray()
+    connection.settimeout(POLL_SECONDS)
     while len(pieces) < size:
-        piece = connection.recv(size - len(pieces))
+        try:
+            piece = connection.recv(size - len(pieces))
+        except TimeoutError:
+            _serve_the_living(connection, client)
+            continue
         if not piece:
             sys.exit(0)
         pieces += piece
     return bytes(pieces)
 
 
-def _read_spawn(connection: socket.socket) -> messages.Spawn:
-    head, body = LENGTHS.unpack(_read_exactly(connection, LENGTHS.size))
-    said = _read_exactly(connection, head)
-    _read_exactly(connection, body)
+def _serve_the_living(connection: socket.socket, client: int) -> None:
+    if has_left(connection, client):
+        sys.exit(0)
+
+
+def _read_spawn(connection: socket.socket, client: int) -> messages.Spawn:
+    head, body = LENGTHS.unpack(_read_exactly(connection, client, LENGTHS.size))
+    said = _read_exactly(connection, client, head)
+    _read_exactly(connection, client, body)
     theirs = messages.read_versions(said)
     if theirs.protocol != messages.PROTOCOL:
         ours = messages.Refused(protocol=messages.PROTOCOL, version=scattergather.__version__)
@@ -50,9 +65,11 @@ def _read_spawn(connection: socket.socket) -> messages.Spawn:
 def main() -> None:
     """Serve one client until it leaves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = socket.socket(fileno=int(sys.argv[1]))
+    descriptor, client = map(int, sys.argv[1:])
+    connection = socket.socket(fileno=descriptor)
     os.set_inheritable(connection.fileno(), False)
-    spawn = _read_spawn(connection)
+    spawn = _read_spawn(connection, client)
+    _serve_the_living(connection, client)
     embedded = [spec for spec in spawn.hosts if not spec.furl]
     root = launch() if embedded else None
     workers = len(os.sched_getaffinity(0))
@@ -70,6 +87,7 @@ def main() -> None:
 
     from scattergather.controller.service import Controller  # noqa: PLC0415
 
+    _serve_the_living(connection, client)
     loop: Any = reactor
     # Timers must not jump with the wall clock.
     loop.seconds = time.monotonic

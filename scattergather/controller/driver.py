@@ -381,7 +381,7 @@ def _certify(kinds: bytes, body: bytes, host: str, action: actions.Deliver) -> t
     for place, kind in enumerate(kinds):
         if kind == Kind.RETRYABLE:
             judged[place] = Kind.RAISED
-        elif kind in (Kind.LOST, Kind.INTERRUPTED):
+        elif kind in (Kind.LOST, Kind.INTERRUPTED, Kind.EXCEEDED):
             judged[place] = Kind.LOST
             loss = msgspec.structs.replace(
                 messages.read_loss(kept[place]),

@@ -7,12 +7,32 @@ parent-death signal is too much: it fires when the thread ends that started us.
 from __future__ import annotations
 
 import os
+import select
+import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.python import failure
+if TYPE_CHECKING:  # this is asked before Twisted is imported
+    from twisted.python import failure
 
 POLL_SECONDS = 1.0
+
+
+def has_left(connection: socket.socket, pid: int) -> bool:
+    """True when the client hung up or its process ``pid`` ended. Before there is a reactor."""
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    return bool(poll.poll(0)) or _is_gone(pid)
+
+
+def _is_gone(pid: int) -> bool:
+    """True when a process ended, reaped or not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            # The command's name stands in parentheses and may hold anything.
+            return stat.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class ParentWatch:
@@ -26,14 +46,13 @@ class ParentWatch:
         try:
             self._descriptor = os.pidfd_open(pid)
         except (AttributeError, OSError):
-            self._poll()
+            # Not now: whoever makes us is not ready for the news.
+            reactor.callWhenRunning(self._poll)
         else:
             reactor.addReader(self)
 
     def _poll(self) -> None:
-        try:
-            os.kill(self._pid, 0)
-        except ProcessLookupError:
+        if _is_gone(self._pid):
             self._on_death()
         else:
             self._reactor.callLater(POLL_SECONDS, self._poll)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
+LINE = 500
+LINES = 60
+"""Of one failure in a report: a cell that shows megabytes freezes the notebook."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -25,13 +29,19 @@ class Failure:
     attempt: int = 1
 
     def report(self) -> list[str]:
-        """Lines without ends: where it was, the remote traceback, the error and its notes."""
+        """Lines without ends: where it was, the remote traceback, the error and its notes.
+
+        Long ones are cut, and of many lines the middle is left out; ``error`` has all of it.
+        """
         place = f"task {self.index}"
         if self.host:
             place += f" on {self.host}, worker {self.worker}"
         if self.attempt > 1:
             place += f", attempt {self.attempt}"
-        lines = [f"--- {place} ---"]
+        return [f"--- {place} ---", *_shortened(self._lines())]
+
+    def _lines(self) -> list[str]:
+        lines: list[str] = []
         if self.error.__cause__ is not None:
             lines += str(self.error.__cause__).strip('\n"').splitlines()
         summary = "".join(traceback.format_exception_only(self.error)).splitlines()
@@ -39,3 +49,11 @@ class Failure:
             notes = getattr(self.error, "__notes__", ())
             return lines + [line for note in notes for line in str(note).splitlines()]
         return lines + summary
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    cut = [line if len(line) <= LINE else line[:LINE] + " ..." for line in lines]
+    if len(cut) <= LINES:
+        return cut
+    third = LINES // 3
+    return [*cut[:third], f"... {len(cut) - LINES} lines ...", *cut[third - LINES :]]

@@ -26,5 +26,9 @@ class Kind(IntEnum):
     CANCELLED = 5
     """The user cancelled it while it ran; no blob."""
 
+    EXCEEDED = 6
+    """It exceeded a limit and did not stop when told; not run again, as it would exceed the same
+    limit again. The blob is an encoded ``Loss``."""
+
 
 RETURNED_BYTE = bytes([Kind.RETURNED])

@@ -92,6 +92,14 @@ class Snapshot:
         """How many workers the hosts that are up have together."""
         return sum(host.workers for host in self.hosts if host.state == "up")
 
+    def absent(self) -> str:
+        """Which hosts are not up, and why; empty when all are."""
+        return "; ".join(
+            f"{host.name} is not up: {host.why or host.state}"
+            for host in self.hosts
+            if host.state != "up"
+        )
+
     def headline(self) -> str:
         """Workers, hosts and tasks in one line."""
         up = sum(host.state == "up" for host in self.hosts)

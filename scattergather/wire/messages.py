@@ -111,6 +111,7 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     where: str = ""
     limit: float = 0.0
     peak: int = 0
+    arguments: str = ""
 
 
 # ---- client -> controller -------------------------------------------------------------------
@@ -602,6 +603,11 @@ class Forked(Message, frozen=True, kw_only=True):
 
     worker: int
     pid: int
+
+
+SPENT = 75
+"""Exit status of a worker that ends because a task bent its process for good. Whatever it had not
+begun is free."""
 
 
 class Exited(Message, frozen=True, kw_only=True):

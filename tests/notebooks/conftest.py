@@ -25,7 +25,8 @@ class Reply:
 
     stdout: str = ""
     stderr: str = ""
-    #: Mime bundles, in order: displays, and last the value of the cell's last expression.
+    #: Mime bundles as they stand at the end, in order: displays, and last the value of the cell's
+    #: last expression.
     shown: list[dict[str, Any]] = field(default_factory=list)
     #: The name and text of the exception that ended the cell, and its traceback.
     error: str | None = None
@@ -67,6 +68,7 @@ class Kernel:
             TimeoutError: it is not over after as many seconds; it goes on.
         """
         reply, began = Reply(), time.monotonic()
+        replaceable: dict[str, int] = {}
         until = began + timeout
         while True:
             try:
@@ -83,7 +85,12 @@ class Kernel:
                     else:
                         reply.stderr += content["text"]
                 case "display_data" | "execute_result":
+                    name = content.get("transient", {}).get("display_id")
+                    if name is not None:
+                        replaceable[name] = len(reply.shown)
                     reply.shown.append(content["data"])
+                case "update_display_data":
+                    reply.shown[replaceable[content["transient"]["display_id"]]] = content["data"]
                 case "error":
                     reply.error, reply.message = content["ename"], content["evalue"]
                     reply.traceback = "\n".join(content["traceback"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import functions, report
+from benchmarks.__main__ import main
 from benchmarks.rounds import Figures
 from benchmarks.systems.roster import by_name
-from benchmarks.targets import PEERS, TARGETS, Target
+from benchmarks.targets import EMBEDDED, PEERS, TARGETS, Target, beside_best
 
 
 def test_greedy_gives_the_next_task_to_whoever_is_free_first():
@@ -32,20 +34,65 @@ def test_a_ratio_is_taken_within_rounds_before_the_median():
             {("a", "x"): 100.0},
         ]
     )
-    assert figures.ratio(("a", "x"), ("b", "x")) == pytest.approx(0.3)
-    assert figures.ratio(("a", "x"), ("c", "x")) is None
+    assert figures.ratios(("a", "x"), ("b", "x")) == pytest.approx([0.1, 0.3, 0.9])
+    assert figures.ratios(("a", "x"), ("c", "x")) == []
     assert figures.median("a", "x") == pytest.approx(7.5)
 
 
 def test_targets_speak_of_systems_that_exist():
     assert set(PEERS) < set(by_name())
     figures = Figures(rounds=[dict.fromkeys(((s, c) for s in by_name() for c in CASES), 1.0)])
-    assert all(target.value(figures) is not None for target in TARGETS)
+    assert all(target.values(figures) for target in TARGETS)
 
 
 CASES = (
-    "start", "roundtrip", "map", "submit", "seed", "naps", "queued", "iterate-1M", "iterate-10M",
+    "start", "roundtrip", "map", "submit", "seed", "naps", "refresh", "queued", "iterate-1M",
+    "iterate-10M",
 )  # fmt: skip
+
+
+def test_the_best_peer_is_the_one_beside_whom_we_look_worst():
+    ours, peers = {(EMBEDDED, "x"): 6.0}, {(PEERS[0], "x"): 3.0, (PEERS[1], "x"): 12.0}
+    assert beside_best("x")(Figures(rounds=[{**ours, **peers}])) == [2.0]
+    assert beside_best("x")(Figures(rounds=[ours])) == []
+
+
+def test_the_report_says_what_was_measured_what_was_wanted_and_how_far_it_went():
+    figures = Figures(
+        rounds=[
+            {(EMBEDDED, "seed"): 3.0, ("serial", "seed"): 4.0, ("forks", "seed"): 2.5},
+            {(EMBEDDED, "seed"): 2.0, ("serial", "seed"): 4.0, ("forks", "seed"): 2.5},
+            {(EMBEDDED, "seed"): 4.0, ("serial", "seed"): 4.0, ("forks", "seed"): 2.5},
+        ],
+        lacking={("joblib", "iterate-1M"): "7 of 9"},
+    )
+    text = report.report(
+        figures, {EMBEDDED: "1", "serial": "1", "forks": "1"}, command="", short=False, load=(0, 0)
+    )
+    assert "| the seed's job, 10,000 tasks | 3.00 s | 4.00 s | 2.50 s |" in text
+    assert "| the seed's job, 10,000 tasks | 2.00 s to 4.00 s |" in text
+    assert "| the seed's job / (serial / 2) | ≤ 1.150 | 1.500 | 1.000 to 2 | **missed** |" in text
+    assert "| the seed's job / 2 bare forks | ≤ 1.150 | 1.200 | 0.800 to 1.600 |" in text
+    assert "take 1.250 times serial / 2" in text
+    assert "- joblib, iterate-1M: 7 of 9" in text
+    assert "Not for quoting" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--only", "foo"], "no case 'foo'; there are: roundtrip, map"),
+        (["--only", "iterate"], "'iterate' fits several: iterate-1M, iterate-10M"),
+        (["--peers", "foo"], "no peer 'foo'; there are: ProcessPoolExecutor"),
+        (["--short", "--only", "iterate-10M"], "not part of a short run: iterate-10M"),
+        (["--without-ours", "--peers", "none"], "nothing is left to measure"),
+        (["--write", "--rounds", "4"], "--write takes 5 rounds at least"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is(words, says):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert says in result.output
 
 
 @pytest.mark.parametrize(
@@ -53,7 +100,7 @@ CASES = (
     [(False, 1.0, True), (False, 1.01, False), (True, 1.0, True), (True, 0.99, False)],
 )
 def test_a_target_is_met_on_its_good_side(at_least, value, met):
-    target = Target(text="", value=lambda _: None, limit=1.0, at_least=at_least)
+    target = Target(text="", values=lambda _: [], limit=1.0, at_least=at_least)
     assert target.met(value) is met
 
 

@@ -127,7 +127,7 @@ class Worker:
             needs=needs,
             **fields,
         )
-        self.tell(run, *blobs.join(ends, data))
+        self.tell(run, ends.tobytes(), data)
         return run
 
     def collect(self, count: int) -> list[Outcome]:

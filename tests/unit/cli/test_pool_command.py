@@ -7,9 +7,8 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,53 +17,15 @@ from scattergather.cli.occupant import occupant
 from scattergather.settings import paths
 from scattergather.settings.furl import Furl
 from scattergather.settings.urls import resolve
+from tests.system.daemons import COMMAND, Daemon, daemons, free_port
 
 pytestmark = pytest.mark.system
-COMMAND = [sys.executable, "-m", "scattergather"]
-
-
-class Daemon:
-    def __init__(self, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "pool", "--workers", "1", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.errors = ""
-
-    def furl(self) -> Furl:
-        return Furl.parse(self.process.stdout.readline())
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.ended()
-
-    def ended(self, seconds: float = 10) -> int:
-        _, errors = self.process.communicate(timeout=seconds)
-        self.errors += errors
-        return self.process.returncode
 
 
 @pytest.fixture
-def start() -> Iterator[type[Daemon]]:
-    started: list[Daemon] = []
-
-    def begin(*options: str) -> Daemon:
-        started.append(Daemon(*options))
-        return started[-1]
-
-    yield begin
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.ended()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def start() -> Iterator[Callable[..., Daemon]]:
+    with daemons() as begin:
+        yield begin
 
 
 def test_the_furl_is_private_and_the_same_after_a_restart(start, tmp_path):

@@ -33,6 +33,6 @@ def test_a_body_that_does_not_hold_what_it_says_is_refused() -> None:
             blobs.ends_of(wrong, 2)
 
 
-def test_join_is_pack_in_pieces() -> None:
-    table, data = blobs.join(array("Q", [3, 6]), b"onetwo")
-    assert table + data == blobs.pack([b"one", b"two"])
+def test_a_table_and_the_blobs_behind_it_are_a_body() -> None:
+    assert blobs.table([b"one", b"", b"two"]) == array("Q", [3, 3, 6])
+    assert blobs.table([]).tobytes() == blobs.pack([]) == b""

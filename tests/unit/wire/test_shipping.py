@@ -8,7 +8,6 @@ import subprocess
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,11 @@ import pytest
 
 from scattergather.errors import CannotImport, CannotPickle
 from scattergather.wire.codebook import Code, CodeBook
-from scattergather.wire.fingerprint import Freezer, fingerprint
 from scattergather.wire.names import complete, global_names
 from scattergather.wire.payload import Packer, dumps, loads
 from scattergather.wire.shipping import Shipment
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def notebook() -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Runs cells in a module that stands in ``sys.modules`` as ``__main__`` meanwhile."""
-    real = sys.modules["__main__"]
-    fake = types.ModuleType("__main__")
-    sys.modules["__main__"] = fake
-
-    def cell(source: str) -> dict[str, Any]:
-        exec(compile(source, "<cell>", "exec"), fake.__dict__)
-        return fake.__dict__
-
-    yield cell
-    sys.modules["__main__"] = real
 
 
 def deliver(shipment: Shipment) -> CodeBook:
@@ -206,43 +189,6 @@ def test_global_names_leave_attributes_out_and_go_into_nested_code() -> None:
         return lambda: thing.json + len(HERE.parts)
 
     assert global_names(function.__code__) == ("HERE", "len")
-
-
-def test_a_function_is_frozen_again_when_what_it_reaches_changed(notebook: Any) -> None:
-    freezer, book = Freezer(), CodeBook()
-    main = notebook("x = 1000\ndef g(): return x\ndef f(): return g()")
-
-    def run() -> Any:
-        shipment = Shipment(book)
-        digest = freezer.freeze(main["f"], shipment)
-        return digest, deliver(shipment).function(digest)()
-
-    first, value = run()
-    assert value == 1000
-    assert run() == (first, 1000)
-    notebook("x = 2000")
-    assert run()[1] == 2000
-    notebook("def g(): return 7")
-    assert run()[1] == 7
-    main["f"].__defaults__ = ()
-    notebook("x = []\ndef g(): return list(x)")
-    assert run()[1] == []
-    main["x"].append(1)
-    assert run()[1] == [1]
-
-
-def test_only_what_cannot_change_has_a_fingerprint(notebook: Any) -> None:
-    main = notebook(
-        "import json\nclass A: pass\nitems = []\nadd = items.append\n"
-        "def good(n=(1, 'a')): return json, len, json.dumps, n, missing\n"
-        "def by_class(): return A\ndef by_list(): return items\ndef by_method(): return add\n"
-        "def loop(): return loop()"
-    )
-    assert fingerprint(json.dumps) is not None
-    assert fingerprint(main["good"]) is not None
-    assert fingerprint(main["loop"]) is not None
-    for name in ("by_class", "by_list", "by_method"):
-        assert fingerprint(main[name]) is None, name
 
 
 def test_a_subclass_in_a_later_bundle_does_not_run_the_hook_of_its_base_again(

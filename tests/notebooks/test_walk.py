@@ -1,0 +1,141 @@
+"""A user's cells on a real kernel: what works in which form, and what is shown."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.system
+
+SPAWN = """
+import asyncio, gc, os, time
+from scattergather import spawnScatterGather
+c = spawnScatterGather(workers=2)
+c.waitForResult()
+"""
+
+FORMS = """
+def function(x): return x + BASE
+BASE = 10
+def make(n):
+    def inner(x): return x + n
+    return inner
+class Task:
+    def __init__(self, n): self.n = n
+    def __call__(self, x): return self.n + x
+    def method(self, x): return self.n * x
+    @staticmethod
+    def static(x): return -x
+    @classmethod
+    def kind(cls, x): return cls.__name__ * x
+task = Task(5)
+def one(f): return c.addJob([([3], {})], f).results()[0]
+"""
+
+
+def text(traceback: str) -> str:
+    """A traceback without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", traceback)
+
+
+def test_every_form_of_function_runs(kernel):
+    kernel.good(SPAWN + FORMS)
+    kernel.good("c.push_code('def pushed(x): return x + OFFSET\\nOFFSET = 100')")
+    forms = (
+        "function, lambda x: x * BASE, make(7), task, task.method, Task.static, Task.kind, "
+        "Task, 'pushed', abs"
+    )
+    shown = kernel.good(f"r = [one(f) for f in ({forms})]; r[7] = (type(r[7]) is Task, r[7].n); r")
+    assert shown.value == "[13, 30, 10, 8, 15, -3, 'TaskTaskTask', (True, 3), 103, 3]"
+    assert kernel.good("len(one('all_series')[0])").value == "50"
+    assert kernel.good("await c.addJob([([1], {})], function)").value == "[11]"
+    assert kernel.good("await asyncio.wrap_future(c.submit(function, 1))").value == "11"
+    pairs = "async for i, r in c.addJob([([n], {}) for n in range(3)], abs).as_completed()"
+    assert sorted(kernel.good(f"{pairs}: print(i, r)").stdout.split("\n")) == [
+        "", "0 0", "1 1", "2 2",
+    ]  # fmt: skip
+
+
+def test_a_cell_that_is_edited_and_run_again_changes_later_jobs_only(kernel):
+    kernel.good(SPAWN + "def f(x): return 'old'")
+    kernel.good("c.addJob([([0.2], {})] * 2, time.sleep); old = c.addJob([([1], {})], f)")
+    kernel.good("def f(x): return 'new'")
+    kernel.good("new = c.addJob([([1], {})], f)")
+    assert kernel.good("old.results() + new.results()").value == "['old', 'new']"
+
+
+def test_an_error_shows_the_users_cell_and_one_sentence(kernel):
+    kernel.good(SPAWN)
+    for source, said in (
+        ("c.command('refesh')", "UnknownName: unknown command 'refesh'; there are: refresh, die"),
+        ("c.submit(abs, open('/dev/null'))", "CannotPickle: Cannot send args[0] (a _io.TextIO"),
+        ("c.addJob({1: 2}, abs)", "BadRequest: tasks must be a list or another iterable"),
+        ("c.waitForResult()", "NothingToWaitFor: no job is outstanding"),
+    ):
+        shown = text(kernel.run(source).traceback)
+        assert said in shown
+        assert source in shown
+        assert "scattergather/" not in shown
+        assert len(shown.splitlines()) < 10
+
+
+def test_a_failed_task_shows_the_line_of_the_cell_that_raised(kernel):
+    kernel.good(SPAWN + "def bad(x):\n    return 10 / (x - 3)")
+    kernel.good("job = c.addJob([([n], {}) for n in range(6)], bad)")
+    reply = kernel.run("c.waitForResult()")
+    assert reply.error == "JobFailed"
+    shown = text(reply.traceback)
+    for line in ("1 of 6 tasks of job 1 failed", "    return 10 / (x - 3)", "args [3]"):
+        assert line in shown
+    assert "scattergather/" not in shown
+    shown = text(kernel.run("c.submit(bad, 3).result()").traceback)
+    assert "    return 10 / (x - 3)" in shown
+    assert shown.splitlines()[-1].startswith("[scattergather] call ")
+
+
+def test_a_bar_moves_in_the_cell_that_waits_and_ends_full(kernel):
+    kernel.good(SPAWN + "job = c.addJob([([0.1], {})] * 8, time.sleep)")
+    reply = kernel.good("r = job.results(progress=True)")
+    (bar,) = reply.shown
+    assert "8/8" in bar["text/plain"]
+    assert "<progress value='8' max='8'>" in bar["text/html"]
+    assert reply.stderr == ""
+
+
+def test_the_stop_button_leaves_one_line_and_the_job(kernel):
+    kernel.good(SPAWN + "job = c.addJob([([0.1], {})] * 200, time.sleep)")
+    waiting = kernel.start("c.waitForResult(progress=True)")
+    with pytest.raises(TimeoutError):
+        kernel.finish(waiting, timeout=1)
+    began = time.monotonic()
+    kernel.interrupt()
+    reply = kernel.finish(waiting, timeout=10)
+    assert time.monotonic() - began < 1
+    assert reply.error == "KeyboardInterrupt"
+    assert re.fullmatch(
+        r"KeyboardInterrupt: stopped waiting for job 1 \(\d+/200\)\. It goes on; "
+        r"c\.waitForResult\(\) waits again, job\.cancel\(\) stops it\.",
+        text(reply.traceback),
+    )
+    assert kernel.good("job.done()").value == "False"
+    kernel.good("job.cancel(); r = c.waitForResult(errors='return'); len(r)")
+    assert kernel.good("c.submit(abs, -1).result()").value == "1"
+
+
+def test_with_and_garbage_end_the_controller(kernel):
+    children = psutil.Process(kernel.pid).children
+    kernel.good(SPAWN)
+    (controller,) = children()
+    kernel.good("del c; r = gc.collect()")
+    psutil.wait_procs([controller], timeout=5)
+    assert not controller.is_running()
+    reply = kernel.good(
+        "with spawnScatterGather(workers=1) as d:\n"
+        "    job = d.addJob([([n], {}) for n in range(5)], abs)\n"
+        "job.results(), d"
+    )
+    assert reply.value == "([0, 1, 2, 3, 4], <ScatterGather: closed>)"
+    assert children() == []

@@ -1,0 +1,88 @@
+"""``scattergather pool`` as a process of its own, for tests.
+
+A *shim* is source that runs in that process before the command does: it makes the daemon one that
+another release, or another Python, would be.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from scattergather.settings.furl import Furl
+
+COMMAND = [sys.executable, "-m", "scattergather"]
+
+OTHER_PROTOCOL = """
+import scattergather
+from scattergather.wire import messages
+scattergather.__version__, messages.PROTOCOL = "9.9", 99
+"""
+
+OTHER_PYTHON = """
+import platform
+platform.python_version_tuple = lambda: ("3", "99", "1")
+"""
+
+
+class Daemon:
+    """A daemon that was started; ``errors`` is what it wrote to stderr, once it ended."""
+
+    def __init__(self, *options: str, shim: str = "") -> None:
+        launch = COMMAND
+        if shim:
+            source = f"{shim}\nfrom scattergather.cli.main import main\nmain()"
+            launch = [sys.executable, "-c", source]
+        self.process = subprocess.Popen(
+            [*launch, "pool", "--workers", "1", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.errors = ""
+
+    def furl(self) -> Furl:
+        """The FURL that it prints once it can be joined."""
+        assert self.process.stdout is not None
+        return Furl.parse(self.process.stdout.readline())
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code after this signal."""
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self, seconds: float = 10) -> int:
+        """Its exit code; it ends by itself."""
+        _, errors = self.process.communicate(timeout=seconds)
+        self.errors += errors
+        return self.process.returncode
+
+
+@contextmanager
+def daemons() -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons; those that still run at the end are killed."""
+    started: list[Daemon] = []
+
+    def begin(*options: str, shim: str = "") -> Daemon:
+        started.append(Daemon(*options, shim=shim))
+        return started[-1]
+
+    try:
+        yield begin
+    finally:
+        for daemon in started:
+            if daemon.process.poll() is None:
+                daemon.process.kill()
+                daemon.ended()
+
+
+def free_port() -> int:
+    """A port of this machine where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
