@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
@@ -49,6 +50,7 @@ class ScatterGather(Executor):
         self._unread: list[Gathering] = []
         self._numbers = itertools.count(1)
         self._go_read = False
+        self._pushing = threading.Lock()
         # The garbage collector may run this anywhere, under any lock: it takes none.
         self._end = weakref.finalize(self, hang_up, session.pipe.socket)
         self._end.atexit = False
@@ -265,9 +267,11 @@ class ScatterGather(Executor):
         compile(source, "<pushed code>", "exec")
         session = self._session
         session.check()
-        session.sources.append(source)
-        version = len(session.sources)
-        session.outbox.send(messages.Resident(version=version, source=source))
+        with self._pushing:
+            version = len(session.sources) + 1
+            # Sent first: a job that another thread adds now must not name what is not there.
+            session.outbox.send(messages.Resident(version=version, source=source))
+            session.sources.append(source)
         return version
 
     def run_everywhere(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, assert_never
 
 from twisted.logger import Logger
@@ -309,6 +311,12 @@ class FrontDesk:
             chunks = len(host.leases) if host is not None else 0
             busy = min(chunks, entry.workers)
             hosts.append(entry.state(busy, chunks - busy))
+        # Of a chunk one task runs and the rest waits for it, whatever the scheduler has leased.
+        running = Counter(
+            lease.job.spec.job
+            for host in scheduler.hosts.values()
+            for lease in islice(host.leases.values(), host.slots)
+        )
         jobs = []
         for identity, record in self._driver.jobs.items():
             job = scheduler.jobs.get(identity)
@@ -320,8 +328,8 @@ class FrontDesk:
                     job=identity,
                     name=record.spec.name,
                     total=job.total,
-                    queued=job.queued,
-                    running=job.running,
+                    queued=job.queued + job.running - running[identity],
+                    running=running[identity],
                     done=record.finished - record.failed - record.cancelled,
                     failed=record.failed,
                     cancelled=record.cancelled,

@@ -22,17 +22,17 @@ def has_left(connection: socket.socket, pid: int) -> bool:
     """True when the client hung up or its process ``pid`` ended. Before there is a reactor."""
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP)
-    return bool(poll.poll(0)) or _is_gone(pid)
-
-
-def _is_gone(pid: int) -> bool:
-    """True when a process ended, reaped or not."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            # The command's name stands in parentheses and may hold anything.
-            return stat.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    except (FileNotFoundError, ProcessLookupError):
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
         return True
+    except (AttributeError, OSError):  # a kernel before 5.3
+        return bool(poll.poll(0))
+    try:
+        poll.register(process, select.POLLIN)
+        return bool(poll.poll(0))
+    finally:
+        os.close(process)
 
 
 class ParentWatch:
@@ -52,7 +52,9 @@ class ParentWatch:
             reactor.addReader(self)
 
     def _poll(self) -> None:
-        if _is_gone(self._pid):
+        try:
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
             self._on_death()
         else:
             self._reactor.callLater(POLL_SECONDS, self._poll)
