@@ -14,7 +14,7 @@ def job_text(view: JobView) -> str:
     total = view.total or 0
     filled = WIDTH * view.settled // total if total else (WIDTH if view.total == 0 else 0)
     bar = "━" * filled + "─" * (WIDTH - filled)
-    text = f"{view.name}  {bar}  {_counts(view)}"
+    text = f"{view.name}  {bar}  {view.counts()}"
     if view.rate and view.total:
         text += f" · {(view.total - view.settled) / view.rate:.1f} s left"
     return text
@@ -25,7 +25,7 @@ def job_html(view: JobView) -> str:
     total = max(view.total or view.settled, 1)
     return (
         f"<div><b>{escape(view.name)}</b> "
-        f"<progress value='{view.settled}' max='{total}'></progress> {escape(_counts(view))}</div>"
+        f"<progress value='{view.settled}' max='{total}'></progress> {escape(view.counts())}</div>"
     )
 
 
@@ -49,16 +49,3 @@ def client_html(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:
 def _headline(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:
     text = f"{snapshot.headline()} · {done} done · {failed} failed"
     return text + (f" · {rate:.0f}/s" if rate else "")
-
-
-def _counts(view: JobView) -> str:
-    total = "?" if view.total is None else str(view.total)
-    text = f"{view.settled}/{total}"
-    for count, word in (
-        (view.failed, "failed"),
-        (view.cancelled, "cancelled"),
-        (view.running, "running"),
-        (view.queued, "queued"),
-    ):
-        text += f" · {count} {word}" if count else ""
-    return text + (f" · {view.rate:.0f}/s" if view.rate else "")

@@ -56,8 +56,12 @@ class JobView:
 
     def line(self) -> str:
         """The job in one line."""
+        return f"{self.name}  {self.counts()}"
+
+    def counts(self) -> str:
+        """How far it is."""
         total = "?" if self.total is None else str(self.total)
-        text = f"{self.name}  {self.settled}/{total}"
+        text = f"{self.settled}/{total}"
         for count, word in (
             (self.running, "running"),
             (self.queued, "queued"),

@@ -8,20 +8,17 @@ from typing import Any
 
 import dill
 
-from scattergather.wire.picklers import PROTOCOL, Outside, ReduceClass
-from scattergather.wire.recipe import RECIPES, Refused, refusal
+from scattergather.wire.picklers import PROTOCOL, Outside, ReduceClass, Reducing
 
 
-class DillPickler(dill.Pickler):  # type: ignore[misc]
+class DillPickler(Reducing, dill.Pickler):  # type: ignore[misc]
     """dill's pickler with our functions and classes, so that a C unpickler reads what it writes."""
 
     def __init__(
         self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
     ) -> None:
-        super().__init__(file, PROTOCOL, recurse=True, buffer_callback=outside)
-        self._reduce_class = reduce_class
-        self.namespaces: dict[int, dict[str, Any]] = {}
-        self.holds_code = False
+        Reducing.__init__(self, reduce_class)
+        dill.Pickler.__init__(self, file, PROTOCOL, recurse=True, buffer_callback=outside)
 
     def dump(self, value: Any) -> None:
         """Write ``value``; a warning of dill is an error."""
@@ -29,15 +26,3 @@ class DillPickler(dill.Pickler):  # type: ignore[misc]
             # It warns where it writes a reference that cannot be found again.
             warnings.simplefilter("error", dill.PicklingWarning)
             super().dump(value)
-
-    def reducer_override(self, thing: Any) -> Any:
-        """As :meth:`ValuePickler.reducer_override`."""
-        kind = type(thing)
-        recipe = RECIPES.get(kind)
-        if recipe is not None:
-            return recipe(self, thing)
-        if issubclass(kind, type):
-            return self._reduce_class(thing)
-        if hasattr(kind, "__scattergather_refuse__"):
-            raise Refused(refusal(thing))
-        return NotImplemented

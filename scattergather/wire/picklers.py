@@ -30,23 +30,17 @@ Outside = Callable[[pickle.PickleBuffer], Any]
 """Takes a large buffer to travel beside the payload; a true answer keeps it inside."""
 
 
-class ValuePickler(pickle.Pickler):
-    """C pickler that knows functions, and asks ``reduce_class`` for classes.
+class Reducing:
+    """What our picklers add to pickle's and to dill's: recipes, and a way for classes."""
 
-    Reused for many values; :meth:`forget` comes between two.
-    """
-
-    def __init__(
-        self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
-    ) -> None:
-        super().__init__(file, PROTOCOL, buffer_callback=outside)
+    def __init__(self, reduce_class: ReduceClass) -> None:
         self._reduce_class = reduce_class
         self._ordinary: set[type] = set()
         self.namespaces: dict[int, dict[str, Any]] = {}
         self.holds_code = False
 
     def reducer_override(self, thing: Any) -> Any:
-        """The recipe of ``thing``; the C pickler asks for all but plain data."""
+        """The recipe of ``thing``; picklers ask for all but plain data."""
         kind = type(thing)
         if kind in self._ordinary:
             return NotImplemented
@@ -64,6 +58,19 @@ class ValuePickler(pickle.Pickler):
             self._ordinary.clear()
         self._ordinary.add(kind)
         return NotImplemented
+
+
+class ValuePickler(Reducing, pickle.Pickler):
+    """C pickler that knows functions, and asks ``reduce_class`` for classes.
+
+    Reused for many values; :meth:`forget` comes between two.
+    """
+
+    def __init__(
+        self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
+    ) -> None:
+        Reducing.__init__(self, reduce_class)
+        pickle.Pickler.__init__(self, file, PROTOCOL, buffer_callback=outside)
 
     def forget(self) -> None:
         """The next value starts with an empty memo."""
