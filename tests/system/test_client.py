@@ -76,20 +76,18 @@ def test_the_seeds_walk_on_this_machine(spawn):
         c.addJob([])
 
 
-def test_importing_is_quick_and_brings_no_reactor():
+def test_importing_brings_little_and_no_reactor():
     out, _ = run_script(
         """
-        import time; began = time.perf_counter()
+        import sys; before = len(sys.modules)
         from scattergather import spawnScatterGather
-        took = time.perf_counter() - began
-        import sys
         bad = {"twisted", "foolscap", "asyncio", "dill", "numpy", "IPython"} & set(sys.modules)
-        print(took, bad)
+        print(len(sys.modules) - before, bad)
         """
     )
-    took, bad = out.split(" ", 1)
+    more, bad = out.split(" ", 1)
     assert bad.strip() == "set()"
-    assert float(took) < 0.5  # 0.1 on an idle machine
+    assert int(more) < 200  # 0.1 s on an idle machine
 
 
 def test_a_script_needs_no_main_guard(tmp_path):
