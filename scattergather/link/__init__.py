@@ -3,6 +3,7 @@
 ``seams``       what the link needs from a pool, and what it gives to a controller (protocols)
 ``host``        a controller's view of remote hosts
 ``server``      a daemon's view of its controllers
+``doors``       keeps open to whom the pool's folder says, while it runs
 ``remote``      all remote calls on one page
 ``stream``      frames in order over a link that may break (pure); ``outbox`` and ``inbox`` are its
                 halves, ``piece`` is what crosses
@@ -11,6 +12,7 @@
 ``doorkeeper``  the gate on the listening side
 ``caller``      the gate on the calling side
 ``tub``         a Tub with Foolscap's unsafe defaults turned off
+``inspector``   measures what arrives before Foolscap's parser sees it (pure)
 ``broker``      Foolscap's connection, with pieces and with timers that keep their word
 ``sentences``   what went wrong with a host, in words
 ``logs``        where a process logs to, without FURLs

@@ -12,19 +12,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from foolscap import banana, broker
+from foolscap import banana, broker, call
 from foolscap.slicer import BaseUnslicer
 from foolscap.tokens import CLOSE, OPEN, STRING, BananaError
 from twisted.internet import error
 from twisted.internet import reactor as the_reactor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scattergather.link.inspector import Excess, Inspector
 from scattergather.link.piece import HEAD, Piece, pack, unpack
 from scattergather.link.stream import PIECE_BYTES
 
 LONGEST = HEAD.size + PIECE_BYTES
 OPENING = b"\x05" + STRING + b"piece"
 EPSILON = 0.05
+
+LONGEST_NAME = 64
+"""Characters of a method's name."""
+
+MOST_UNSENT = 1 << 24
+"""Bytes that wait for a peer who does not read. A window of pieces is an eighth of that."""
 
 reactor: Any = the_reactor
 """The global one: Foolscap knows no other."""
@@ -46,9 +54,20 @@ class _PieceUnslicer(BaseUnslicer):
         return self, None
 
 
+class _CallUnslicer(call.CallUnslicer):
+    """Takes no method name longer than ours."""
+
+    def checkToken(self, typebyte: bytes, size: int) -> None:
+        call.CallUnslicer.checkToken(self, typebyte, size)
+        if typebyte == STRING and size > LONGEST_NAME:
+            raise BananaError(f"a method name of {size} bytes")
+
+
 class _RootUnslicer(broker.PBRootUnslicer):
     broker: Any
-    topRegistries = [{**broker.PBTopRegistry, ("piece",): _PieceUnslicer}]  # noqa: RUF012
+    topRegistries = [  # noqa: RUF012
+        {**broker.PBTopRegistry, ("call",): _CallUnslicer, ("piece",): _PieceUnslicer}
+    ]
 
     def receiveChild(self, token: Any, ready_deferred: Any = None) -> None:
         if type(token) is _PieceUnslicer:
@@ -66,6 +85,7 @@ class LinkBroker(broker.Broker):
 
     unslicerClass = _RootUnslicer
     requireSchema = True
+    _log = Logger()
 
     # Foolscap's own, which it gives no types.
     dataLastReceivedAt: float
@@ -81,6 +101,21 @@ class LinkBroker(broker.Broker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         broker.Broker.__init__(self, *args, **kwargs)
         self.lines: dict[bytes, Callable[[Piece], None]] = {}
+        self._inspector = Inspector(LONGEST)
+
+    def dataReceived(self, chunk: bytes) -> None:
+        """Called by Twisted: within the bounds it is Foolscap's, beyond them it ends the link."""
+        if self.disconnected:
+            return
+        try:
+            self._inspector.inspect(chunk)
+            if _unsent(self.transport) > MOST_UNSENT:
+                raise Excess(f"more than {MOST_UNSENT} bytes that it does not take")
+        except Excess as excess:
+            self._log.warn("cut a connection: {why}", why=str(excess))
+            self.cut(str(excess))
+        else:
+            broker.Broker.dataReceived(self, chunk)
 
     def carry(self, session: bytes, piece: Piece) -> None:
         """Send a piece; silent when the connection is gone."""
@@ -158,6 +193,12 @@ def _push(transport: Any) -> None:
     if aggregator is not None:
         aggregator.flush()
         transport.doWrite()
+
+
+def _unsent(transport: Any) -> int:
+    """Bytes that the socket has not taken yet: Twisted gathers them and knows no bound."""
+    waiting: int = transport._tempDataLen + len(transport.dataBuffer) - transport.offset
+    return waiting
 
 
 def _base128(number: int) -> bytes:

@@ -12,7 +12,9 @@ Key and key id are derived from the secret name of the FURL (extract and expand,
 Whoever listens to the preface learns neither, and TLS below pins the server's certificate, so one
 who relays it gains a connection but no capability. A caller who says anything else, or nothing for
 five seconds, is dropped without a word. Of a crowd at the door the one who has waited longest is
-dropped first: an honest caller is through in a round trip.
+dropped first: an honest caller is through in a round trip. 1,600 callers a second are heard,
+so that a flood leaves the daemon time for those who are in. No key holds more than half of the
+connections, so no user keeps the others out.
 """
 
 from __future__ import annotations
@@ -42,9 +44,21 @@ NO_SUCH_PLANE = b"P"
 FULL = b"B"
 
 SECONDS_TO_PROVE = 5.0
-MOST_CONNECTIONS = 100
-MOST_UNPROVED = 10
+
+MOST_UNPROVED = 100
+MOST_UNPROVED_FROM_ONE = 64
 """From one address."""
+
+MOST_CONNECTIONS = 100
+"""That have proved a key."""
+
+MOST_OF_ONE_KEY = MOST_CONNECTIONS // 2
+"""No user can take all of them."""
+
+AT_ONCE = 16
+BREATH = 0.01
+"""Seconds between two groups of ``AT_ONCE`` callers; the others wait in the kernel's queue. An
+honest caller answers before sixty more have come, and a flood costs a quarter of a core."""
 
 
 @dataclass(frozen=True, slots=True)

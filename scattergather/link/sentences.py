@@ -36,7 +36,9 @@ def explain(why: BaseException, furl: Furl) -> Reason:
             return Reason(f"no machine is called {host!r} as far as this one knows (DNS)")
         case GateClosed():
             return Reason(
-                f"{at} refuses this FURL: its secret is not valid there. {new_furl}", True
+                f"{at} refuses this FURL: its secret is not valid there. It was revoked or "
+                "replaced: ask for a new one and store it: scattergather hosts add NAME",
+                final=True,
             )
         case Silent():
             return Reason(

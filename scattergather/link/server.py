@@ -19,17 +19,21 @@ from zope.interface import implementer
 import scattergather
 from scattergather.link import remote
 from scattergather.link.doorkeeper import Doorkeeper
+from scattergather.link.doors import Doors
 from scattergather.link.gate import Key, Keys
 from scattergather.link.line import Line
 from scattergather.link.seams import Pool, Session
 from scattergather.link.sentences import mismatch
 from scattergather.link.tub import make_tub
 from scattergather.settings.furl import Furl
-from scattergather.settings.identity import Identity, secret_name
+from scattergather.settings.identity import Identity
+from scattergather.settings.invitations import OWNER, Invitations
 from scattergather.wire import messages
 
-OWNER = "owner"
-MOST_GUESTS = 64
+MOST_SESSIONS = 64
+MOST_OF_ONE = MOST_SESSIONS // 2
+"""No user can take all of them."""
+
 STOP_SECONDS = 1.0
 
 
@@ -72,24 +76,23 @@ class LinkServer:
         self._where = (interface, port)
         self._advertise = advertise
         self._keys = Keys()
-        self._doors: dict[str, tuple[Key, _FrontDoor]] = {}
+        self._open: dict[str, tuple[Furl, _FrontDoor]] = {}
         self._keeper = Doorkeeper(reactor, self._keys)
+        self._doors = Doors(reactor, Invitations(identity.folder), self)
         self._tub = make_tub(identity.key)
-        self._furl: Furl | None = None
         self._counter = itertools.count(1)
 
     @property
     def furl(self) -> Furl:
-        """The owner's FURL; a secret. Only after ``start``."""
-        if self._furl is None:
-            raise RuntimeError("the server was not started")
-        return self._furl
+        """The owner's FURL of now; a secret. Only after ``start``."""
+        return self._open[OWNER][0]
 
     def start(self) -> Furl:
-        """Listen, and let the owner in.
+        """Listen, and let in the owner and whoever is invited.
 
         Raises:
             twisted.internet.error.CannotListenError: the port is taken, or the address not ours.
+            BadRequest: what says who may come in is broken, or open to others.
         """
         interface, port = self._where
         port = self._keeper.open(interface, port)
@@ -97,29 +100,27 @@ class LinkServer:
         self._tub.setLocation(f"tcp:{self._advertise or f'{shown}:{port}'}")
         self._tub.startService()
         self._tub.listenOn(self._keeper)
-        self._furl = self.invite(OWNER, self._identity.name)
-        return self._furl
+        self._doors.start({OWNER: self._identity.name})
+        return self.furl
 
-    def invite(self, who: str, name: str = "") -> Furl:
-        """A FURL for one more user, who can be told from the others and shut out again."""
-        if who in self._doors:
-            raise ValueError(f"{who!r} is invited already")
+    def let_in(self, who: str, name: str) -> None:
+        """Who knows this secret name may join, can be told from others, and shut out again."""
         door = _FrontDoor(self, who)
-        name = name or secret_name()
         furl = Furl.parse(self._tub.registerReference(door, name))
-        self._doors[who] = (self._keys.add(name, who), door)
-        return furl
+        self._open[who] = (furl, door)
+        self._keys.add(name, who)
 
-    def revoke(self, who: str) -> None:
+    def shut_out(self, who: str) -> None:
         """The FURL of this user opens nothing any more; what he has open ends now."""
-        key, door = self._doors.pop(who)
+        furl, door = self._open.pop(who)
         self._tub.unregisterReference(door)
         for guest in [guest for guest in self.guests.values() if guest.who == who]:
             guest.end("the FURL was revoked")
-        self._keys.revoke(key.id)
+        self._keys.revoke(Key.of(furl.name).id)
 
     def stop(self) -> Deferred[None]:
         """Every controller is told, every session closed; fires a second later at the latest."""
+        self._doors.stop()
         for guest in list(self.guests.values()):
             guest.dismiss("the pool stops")
         stopping: Deferred[Any] = self._tub.stopService()
@@ -141,8 +142,10 @@ class LinkServer:
                 return self._refusal("it does not know this session", unknown=True)
         elif guest is not None or len(greeting.session) != remote.SESSION_BYTES:
             return self._refusal("a session needs a new id of 16 bytes")
-        elif len(self.guests) >= MOST_GUESTS:
-            return self._refusal(f"the pool has {MOST_GUESTS} controllers already")
+        elif len(self.guests) >= MOST_SESSIONS:
+            return self._refusal(f"the pool has {MOST_SESSIONS} controllers already")
+        elif sum(guest.who == who for guest in self.guests.values()) >= MOST_OF_ONE:
+            return self._refusal(f"{MOST_OF_ONE} controllers of one FURL are the most it takes")
         else:
             guest = self.guests[greeting.session] = _Guest(self, who, greeting)
         guest.connect(back, max(greeting.received, 0))

@@ -28,6 +28,13 @@ CONNECT_SECONDS = 10
 class _Negotiation(negotiate.Negotiation):
     SERVER_TIMEOUT = CONNECT_SECONDS
 
+    transport: Any
+
+    def negotiationTimedOut(self) -> None:
+        """Cut the connection: Foolscap asks TLS to close it, and TLS waits for the handshake."""
+        negotiate.Negotiation.negotiationTimedOut(self)
+        self.transport.abortConnection()
+
 
 class LinkTub(pb.Tub):
     """See the module. Reactor thread only."""

@@ -138,6 +138,32 @@ def own_pool(port: int) -> Furl | None:
     return None
 
 
+def pool_folder(port: int | None = None) -> Path:
+    """The folder of this user's pool that listens at this port, or of the only one there is.
+
+    Raises:
+        UnknownName: there is none, or there are several and no port was named.
+    """
+    found = {
+        file.parent: furl.address
+        for file, furl in own_pools()
+        if port is None
+        or file.parent.name == str(port)
+        or any(number == port for _, number in furl.addresses)
+    }
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        choices = "\n".join(f"  --directory {path}  ({at})" for path, at in found.items())
+        raise UnknownName(f"several pools have run here; say which one:\n{choices}")
+    which = "" if port is None else f" at port {port}"
+    start = "scattergather pool" if port is None else f"scattergather pool --port {port}"
+    raise UnknownName(
+        f"no pool of yours has run on this machine{which}; start it: {start}, or name its "
+        "--directory"
+    )
+
+
 def _plain(host: str) -> str:
     host = host.lower().rstrip(".").strip("[]")
     return "127.0.0.1" if host in LOOPBACK or host.startswith("127.") else host

@@ -7,9 +7,11 @@ so a reader sees the old one or the new one, whole.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from scattergather.errors import BadRequest
@@ -61,6 +63,33 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, data: bytes) -> None:
     """The file holds ``data``, with mode 0600; whoever read it before keeps the old one."""
+    with _beside(path, data) as beside:
+        beside.rename(path)
+
+
+def create(path: Path, data: bytes) -> None:
+    """As ``write``, of a file that is not there yet.
+
+    Raises:
+        FileExistsError: it is; it stays as it was.
+    """
+    with _beside(path, data) as beside:
+        path.hardlink_to(beside)
+
+
+def remove(path: Path) -> None:
+    """The file is gone, also after a power cut.
+
+    Raises:
+        FileNotFoundError: it was not there.
+    """
+    path.unlink()
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A whole and private file in the same folder, to be put in its place."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     fd = os.open(beside, NEW, 0o600)
     try:
@@ -68,10 +97,19 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(fd)
-        beside.rename(path)
-    except BaseException:
+        yield beside
+    finally:
         beside.unlink(missing_ok=True)
-        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """What was put in or taken out of the folder survives a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _check(facts: os.stat_result, path: Path, kind: str, mode: str) -> None:

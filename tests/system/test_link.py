@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionLost
 
 from scattergather.link import gate, remote
 from scattergather.link.host import Links
+from scattergather.link.server import MOST_OF_ONE
 from scattergather.link.tub import make_tub, new_certificate
 from scattergather.settings.furl import Furl
 from scattergather.wire import messages
@@ -160,9 +161,10 @@ async def test_a_revoked_furl_ends_what_it_had_open_and_opens_nothing_more(tmp_p
     async with ends(tmp_path) as both:
         owner, ear = await both.joined()
         guest_links = Links(reactor, controller="guest")
-        furl = both.server.invite("guest")
-        _, guest_ear = await both.joined(furl.text, links=guest_links)
-        both.server.revoke("guest")
+        both.server.let_in("guest", "g" * 32)
+        furl = altered(both.server.furl, name="g" * 32)
+        _, guest_ear = await both.joined(furl, links=guest_links)
+        both.server.shut_out("guest")
         await until(lambda: guest_ear.heard == ["joined", "left", "refused"], 3)
         assert "its secret is not valid there" in guest_ear.reasons[-1]
         owner.send(run(1), b"still here")
@@ -323,7 +325,7 @@ async def test_a_crowd_of_idle_sockets_keeps_nobody_out(tmp_path):
     async with ends(tmp_path) as both:
         crowd = [socket.create_connection(("127.0.0.1", both.port)) for _ in range(400)]
         await pause(0.3)
-        assert both.server.statistics().unproved <= gate.MOST_UNPROVED
+        assert both.server.statistics().unproved <= gate.MOST_UNPROVED_FROM_ONE
         begin = reactor.seconds()
         await both.joined()
         assert reactor.seconds() - begin < 1
@@ -354,6 +356,22 @@ async def test_a_tls_client_gets_no_handshake(tmp_path):
 
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await threads.deferToThread(talk)
+
+
+@live
+async def test_one_user_takes_half_of_the_sessions_and_no_more(tmp_path):
+    async with ends(tmp_path) as both:
+        await both.joined()
+        (session,) = both.server.guests
+        mine = both.server.guests[session]
+        both.server.guests |= {b"%16d" % number: mine for number in range(MOST_OF_ONE - 1)}
+        greeting = remote.Greeting(
+            protocol=messages.PROTOCOL, version="0", python="3", session=b"n" * 16
+        )
+        answer = both.server.hello("owner", remote.encode(greeting), None)
+        assert isinstance(answer, remote.Refusal)
+        assert f"{MOST_OF_ONE} controllers of one FURL" in answer.reason
+        both.server.guests = {session: mine}
 
 
 @live

@@ -12,6 +12,10 @@ Rules, and why:
 - When a worker dies, what it finished is in its socket or its journal and counts. The task it was
   in is lost (or interrupted, or cancelled, by the pool's own doing), everything behind that is
   given back. So only the task that ran is charged.
+- A task that goes beyond a limit is told so by an exception, and has a grace to end. Whether it
+  does or its worker is ended, it is not tried again: it would go beyond the same limit.
+- A worker that a signal stopped is replaced after ten seconds, and the task in it is charged: it
+  may have stopped itself, and would do so for ever. One that computes for hours is not stopped.
 - A refresh forks the replacements before the old ones are dead: nothing waits for funerals.
 """
 
@@ -25,14 +29,8 @@ import msgspec
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.workers.pool import actions, events
-from scattergather.workers.pool.session import (
-    EARLY_PERIOD,
-    MAX_EARLY_DEATHS,
-    Queued,
-    Round,
-    Session,
-)
-from scattergather.workers.pool.verdict import loss_of
+from scattergather.workers.pool.session import Queued, Round, Session
+from scattergather.workers.pool.verdict import loss_of, signal_name
 from scattergather.workers.pool.worker import Doom, Lease, Worker
 
 TERM_AFTER = 1.0
@@ -40,7 +38,13 @@ KILL_AFTER = 2.0
 """Seconds from the interrupt of a cancelled task to SIGTERM and to SIGKILL."""
 
 LIMIT_GRACE = 2.0
-"""Seconds that a task has, after its time limit's exception, before its worker is replaced."""
+"""Seconds that a task has, after the exception of a limit, before its worker is replaced."""
+
+FAR_OVER = 2
+"""A task that takes so many times the memory that it may has no such grace."""
+
+STOPPED_AFTER = 10.0
+"""Seconds after which a worker that was stopped by a signal is replaced."""
 
 STUCK_AFTER = 0.2
 """Seconds after which nothing more waits behind a task: it is no brief one."""
@@ -48,6 +52,14 @@ STUCK_AFTER = 0.2
 HUNGRY_AFTER = 1.0
 SPARE_SECONDS = 5.0
 """How long an idle worker beyond the limit (it had a lent slot) is kept."""
+
+
+_KINDS: dict[Doom | None, Kind] = {
+    Doom.REFRESH: Kind.INTERRUPTED,
+    Doom.TIME: Kind.EXCEEDED,
+    Doom.MEMORY: Kind.EXCEEDED,
+}
+"""What comes of the task in a worker that the pool itself ended; else it is lost."""
 
 
 class Pool:
@@ -83,6 +95,8 @@ class Pool:
                 self._session_closed(event, now, out)
             case events.Sampled():
                 self._sampled(event, now, out)
+            case events.FoundStopped():
+                self._found_stopped(event, now, out)
             case events.Ticked():
                 self._ticked(now, out)
             case _:
@@ -192,8 +206,7 @@ class Pool:
         for worker in session.workers.values():
             self._doom(worker, Doom.REFRESH, out)
         session.idle.clear()
-        session.early_deaths.clear()
-        session.degraded_until = 0.0
+        session.restarts.lived()  # or so we hope: it is given a fresh start
         forked = self._fork(session, now, out)
         session.refresh = Round(call, set(forked), begun=now, interrupted=running)
 
@@ -298,6 +311,10 @@ class Pool:
         worker.born, worker.pid = True, pid
         if worker.doom is not None:
             return
+        paused = session.restarts.pause
+        session.restarts.lived()
+        if paused:
+            self._fork(session, now, out)
         out += [actions.Tell(worker=worker.number, message=each) for each in session.residents]
         for message, body, round_ in session.everywhere.values():
             if worker.number in round_.waiting:
@@ -328,9 +345,10 @@ class Pool:
         if known:
             message, body = _behind(message, body, known)
         lease.next += len(message.kinds)
-        self._report(session, message, out, body)
         if lease.next >= lease.stop:
+            # First the next chunk: the worker waits for it, and the report takes its time.
             self._lease_ended(session, worker, now, out)
+        self._report(session, message, out, body)
 
     def _lease_ended(
         self, session: Session, worker: Worker, now: float, out: list[actions.Action]
@@ -343,7 +361,11 @@ class Pool:
             if worker.blocked:
                 worker.blocked = False
                 self._report_slots(session, out)
-            self._idle(session, worker, now)
+            if worker.over_since is None:
+                self._idle(session, worker, now)
+            else:  # what it leaves behind would count as the next task's
+                self._retire(worker, out)
+                self._fork(session, now, out)
         elif worker.leases[0].cancelled:
             self._interrupt(worker, now, out)
         self._feed(now, out)
@@ -414,7 +436,7 @@ class Pool:
         self._settle_leases(session, worker, event, out)
         for message, _, round_ in list(session.everywhere.values()):
             if worker.number in round_.waiting:
-                loss = loss_of(worker, event, messages.Limits())
+                loss = loss_of(worker, event)
                 done = messages.EverywhereDone(call=message.call, worker=worker.pid, kind=Kind.LOST)
                 self._everywhere_done(session, worker, done, messages.encode(loss), out)
         if not worker.born and worker.doom is None:
@@ -445,7 +467,9 @@ class Pool:
         began = harvest.chunk == lease.run.chunk and harvest.running == lease.next
         # A chunk that ends its worker before the first task begins (its code does, when loaded)
         # would circle for ever if nothing were charged; our own kills are nobody's fault.
-        charged = began or (worker.doom is None and lease.next == lease.run.first)
+        charged = began or (
+            worker.doom is None and event.status != messages.SPENT and lease.next == lease.run.first
+        )
         if charged and lease.next < lease.stop:
             index = lease.next
             lease.next += 1
@@ -453,7 +477,7 @@ class Pool:
                 kind, blob = Kind.CANCELLED, b""
             else:
                 loss = loss_of(worker, event, lease.run.limits)
-                kind = Kind.INTERRUPTED if worker.doom is Doom.REFRESH else Kind.LOST
+                kind = _KINDS.get(worker.doom, Kind.LOST)
                 blob = messages.encode(loss)
             self._outcome(session, worker, lease, index, kind, blob, out)
         for each in worker.leases:
@@ -481,17 +505,16 @@ class Pool:
         now: float,
         out: list[actions.Action],
     ) -> None:
-        deaths = session.early_deaths
-        deaths.append(now)
-        while deaths and deaths[0] < now - EARLY_PERIOD:
-            deaths.popleft()
-        if len(deaths) < MAX_EARLY_DEATHS:
+        restarts = session.restarts
+        if not restarts.died(now):
             self._fork(session, now, out)
             return
-        session.degraded_until = now + EARLY_PERIOD
-        self._wake(session.degraded_until)
-        how = f"signal {event.signal}" if event.signal else f"exit status {event.status}"
-        why = f"{len(deaths)} workers died before they were ready, the last with {how}"
+        self._wake(restarts.until)
+        how = signal_name(event.signal) if event.signal else f"exit status {event.status}"
+        why = (
+            f"{restarts.count} workers in a row died before they were ready, the last with "
+            f"{how}; the next is tried in {restarts.pause:.0f} s"
+        )
         if event.harvest.output:
             why += f"; it printed: {event.harvest.output[-2000:]}"
         self._report(
@@ -527,12 +550,41 @@ class Pool:
             return
         limits = lease.run.limits
         worker.peak = max(worker.peak, event.memory)
+        worker.stopped_since = None
         if limits.memory is not None and event.memory > limits.memory:
-            self._doom(worker, Doom.MEMORY, out)
+            self._over_memory(worker, event, limits.memory, now, out)
         elif limits.time is not None and now - event.started > limits.time + LIMIT_GRACE:
             self._doom(worker, Doom.TIME, out)
         elif now - event.started > STUCK_AFTER:
             self._unload(session, worker, event.index, out)
+
+    def _over_memory(
+        self,
+        worker: Worker,
+        event: events.Sampled,
+        limit: int,
+        now: float,
+        out: list[actions.Action],
+    ) -> None:
+        """At first sight the task is told, by an exception; if that does not help, it is ended."""
+        if worker.over_since is None:
+            worker.over_since = now
+            out.append(actions.StopWorker(worker=worker.number, chunk=event.chunk))
+            out.append(
+                actions.WarnWorker(worker=worker.number, chunk=event.chunk, index=event.index)
+            )
+        elif now > worker.over_since + LIMIT_GRACE or event.memory > FAR_OVER * limit:
+            self._doom(worker, Doom.MEMORY, out)
+
+    def _found_stopped(
+        self, event: events.FoundStopped, now: float, out: list[actions.Action]
+    ) -> None:
+        worker = self.workers.get(event.worker)
+        if worker is not None:
+            if worker.stopped_since is None:
+                worker.stopped_since = now
+            elif now >= worker.stopped_since + STOPPED_AFTER:
+                self._doom(worker, Doom.STOPPED, out)
 
     def _unload(
         self, session: Session, worker: Worker, index: int, out: list[actions.Action]
@@ -560,12 +612,11 @@ class Pool:
         for worker in self.workers.values():
             self._escalate(worker, now, out)
         for session in self.sessions.values():
-            if session.degraded_until:
-                if now >= session.degraded_until:
-                    session.degraded_until = 0.0
+            if session.restarts.pause:
+                if now >= session.restarts.until:
                     self._fork(session, now, out)
                 else:
-                    self._wake(session.degraded_until)
+                    self._wake(session.restarts.until)
             self._retire_spares(session, now, SPARE_SECONDS, out)
         self._feed(now, out)
 
@@ -586,11 +637,14 @@ class Pool:
         surplus = session.alive - session.limit - session.blocked
         for worker in list(session.idle.values())[: max(0, surplus)]:
             if now >= worker.since + kept:  # as it is woken: `now - since` may round down
-                worker.doom = Doom.RETIRED
                 del session.idle[worker.number]
-                out.append(actions.RetireWorker(worker=worker.number))
+                self._retire(worker, out)
             else:
                 self._wake(worker.since + kept)
+
+    def _retire(self, worker: Worker, out: list[actions.Action]) -> None:
+        worker.doom = Doom.RETIRED
+        out.append(actions.RetireWorker(worker=worker.number))
 
     def _report_slots(self, session: Session, out: list[actions.Action]) -> None:
         """Tell the controller how many chunks can be worked on, lent slots included."""
@@ -602,9 +656,10 @@ class Pool:
     def _fork(self, session: Session, now: float, out: list[actions.Action]) -> list[int]:
         """Fork workers until the session has what it may have; returns their numbers."""
         forked: list[int] = []
-        if now < session.degraded_until:
-            return forked
-        for _ in range(session.limit + session.blocked - session.alive):
+        wanted = session.limit + session.blocked - session.alive
+        if session.restarts.pause:  # one at a time, until one lives
+            wanted = int(now >= session.restarts.until and wanted > 0 and not session.unborn)
+        for _ in range(wanted):
             self._count += 1
             worker = Worker(self._count, session.number)
             self.workers[worker.number] = session.workers[worker.number] = worker
@@ -615,6 +670,7 @@ class Pool:
     def _idle(self, session: Session, worker: Worker, now: float) -> None:
         if worker.doom is None:
             worker.since = now
+            worker.stopped_since = None
             session.idle[worker.number] = worker
             # The first is cheap and nearly always settles it.
             if (

@@ -105,6 +105,8 @@ class Building(Factory):
 
 
 class Address:
+    port = 4000
+
     def __init__(self, host: str) -> None:
         self.host = host
 
@@ -119,15 +121,13 @@ class Gate:
 
     def call(self, host: str = "10.0.0.1"):
         protocol = self.keeper.buildProtocol(Address(host))
-        if protocol is None:
-            return None, None
         wire = Wire()
         protocol.makeConnection(wire)
         return protocol, wire
 
-    def prove(self, protocol, wire, *, more: bytes = b"") -> None:
+    def prove(self, protocol, wire, *, name: str = NAME, more: bytes = b"") -> None:
         nonce = wire.value()[8:24]
-        protocol.dataReceived(gate.Key.of(NAME).preface(nonce, gate.CONTROL) + more)
+        protocol.dataReceived(gate.Key.of(name).preface(nonce, gate.CONTROL) + more)
 
 
 def test_one_who_proves_is_handed_over_with_what_he_said_in_the_same_breath(keys):
@@ -170,26 +170,95 @@ def test_revoking_closes_the_door_and_what_came_through_it(keys):
 
 def test_the_oldest_of_a_crowd_from_one_address_makes_room(keys):
     door = Gate(keys)
-    crowd = [door.call()[1] for _ in range(gate.MOST_UNPROVED + 2)]
+    crowd = [door.call()[1] for _ in range(gate.MOST_UNPROVED_FROM_ONE + 2)]
     other = door.call("10.0.0.2")[1]
     assert [wire.aborting for wire in crowd[:3]] == [True, True, False]
     assert not other.aborting
-    assert door.keeper.unproved == gate.MOST_UNPROVED + 1
+    assert door.keeper.unproved == gate.MOST_UNPROVED_FROM_ONE + 1
 
 
-def test_a_hundred_connections_are_the_most_and_the_proved_ones_stay(keys):
+def test_the_oldest_of_a_crowd_from_everywhere_makes_room(keys):
     door = Gate(keys)
-    proved = []
-    for number in range(gate.MOST_CONNECTIONS - 1):
-        protocol, wire = door.call(f"10.0.1.{number}")
-        door.prove(protocol, wire)
-        proved.append(wire)
-    _, idle = door.call("10.0.2.1")
-    late, wire = door.call("10.0.2.2")
-    assert idle.aborting
+    crowd = [door.call(f"10.0.1.{number}")[1] for number in range(gate.MOST_UNPROVED + 1)]
+    assert [wire.aborting for wire in crowd[:2]] == [True, False]
+    assert door.keeper.unproved == gate.MOST_UNPROVED
+
+
+def test_each_of_those_who_wait_has_his_own_five_seconds(keys):
+    door = Gate(keys)
+    first = door.call()[1]
+    door.clock.advance(3)
+    second = door.call()[1]
+    door.clock.advance(2)
+    assert (first.aborting, second.aborting) == (True, False)
+    door.clock.advance(3)
+    assert second.aborting
+    assert not door.clock.getDelayedCalls()
+
+
+def test_one_key_holds_half_of_the_connections_and_no_more(keys):
+    keys.add("r" * 32, "guest")
+    door = Gate(keys)
+    for _ in range(gate.MOST_OF_ONE_KEY):
+        door.prove(*door.call())
+    late, wire = door.call()
     door.prove(late, wire)
-    assert door.call("10.0.2.3") == (None, None)
-    assert not any(wire.aborting for wire in proved)
+    assert wire.value()[24:] == gate.FULL
+    assert wire.disconnecting
+    guest, wire = door.call()
+    door.prove(guest, wire, name="r" * 32)
+    assert wire.value()[24:] == gate.WELCOME
+
+
+def test_a_hundred_connections_are_the_most_and_those_who_are_in_stay(keys):
+    door = Gate(keys)
+    wires = []
+    for number in range(gate.MOST_CONNECTIONS + 1):
+        keys.add(f"{number:032}", f"guest {number}")
+        protocol, wire = door.call()
+        door.prove(protocol, wire, name=f"{number:032}")
+        wires.append(wire)
+    assert {wire.value()[24:] for wire in wires[:-1]} == {gate.WELCOME}
+    assert wires[-1].value()[24:] == gate.FULL
+    assert door.keeper.connections == gate.MOST_CONNECTIONS
+    assert not any(wire.aborting or wire.disconnecting for wire in wires[:-1])
+
+
+class Port:
+    """A listening socket that notes whether it is read."""
+
+    connected, disconnecting, reading = True, False, True
+    numberAccepts = 100
+
+    def stopReading(self) -> None:
+        self.reading = False
+
+    def startReading(self) -> None:
+        self.reading = True
+
+
+class Reactor(Clock):
+    def listenTCP(self, *_: object, **__: object) -> Port:
+        self.port = Port()
+        self.port.getHost = lambda: Address("127.0.0.1")
+        return self.port
+
+
+def test_a_group_of_callers_is_heard_and_then_the_door_takes_a_breath(keys):
+    reactor = Reactor()
+    keeper = Doorkeeper(reactor, keys)
+    keeper.open("127.0.0.1", 0)
+    assert reactor.port.numberAccepts == gate.AT_ONCE
+    keeper.buildProtocol(Address("10.0.0.1"))
+    assert not reactor.port.reading
+    reactor.port.numberAccepts += 20  # as Twisted does after a full group
+    reactor.advance(gate.BREATH)
+    assert reactor.port.reading
+    assert reactor.port.numberAccepts == gate.AT_ONCE
+    keeper.buildProtocol(Address("10.0.0.1"))
+    reactor.port.disconnecting = True
+    reactor.advance(gate.BREATH)
+    assert not reactor.port.reading
 
 
 # ---- the caller's side --------------------------------------------------------------------------

@@ -1,19 +1,50 @@
 from __future__ import annotations
 
+import ast
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 from twisted.logger import Logger, LogPublisher
 
+import scattergather
 from scattergather.link.logs import observer
 
 
 def test_what_decides_and_what_is_shared_does_not_import_foolscap():
-    modules = "gate, inbox, line, logs, outbox, piece, seams, stream"
+    modules = "doors, gate, inbox, inspector, line, logs, outbox, piece, seams, stream"
     code = f"from scattergather.link import {modules}; import sys; print('foolscap' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_what_could_unpickle_is_not_even_loaded_in_a_daemon_or_a_controller():
+    code = (
+        "import scattergather.controller.service, scattergather.workers.daemon.listen, sys; "
+        "print([name for name in ('dill', 'scattergather.wire.payload', "
+        "'scattergather.wire.shipping', 'scattergather.wire.picklers', "
+        "'scattergather.wire.codebook', 'scattergather.wire.rebuild') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_nothing_in_daemon_controller_or_link_names_pickle():
+    root = Path(scattergather.__file__).parent
+    folders = ("controller", "link", "scheduler", "settings", "workers/daemon", "workers/pool")
+    for folder in folders:
+        for file in (root / folder).glob("*.py"):
+            tree = ast.parse(file.read_text())
+            names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            modules = {
+                name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for name in (getattr(node, "module", None), *(each.name for each in node.names))
+            }
+            forbidden = {"pickle", "dill", "marshal", "shelve", "eval", "exec", "loads"}
+            assert not (names | modules) & forbidden, file
 
 
 def test_a_tub_is_not_made_under_python_minus_o():
