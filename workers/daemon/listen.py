@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from scattergather.link.tub import new_certificate
 from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
 from scattergather.workers.daemon.service import PoolService
+from scattergather.workers.process.kernel import dump_no_core
 
 reactor: Any = the_reactor
 log = Logger()
@@ -66,8 +66,7 @@ def listen(options: Options) -> int:
         BadRequest: key or FURL are where others can read them, or in use by another pool.
     """
     os.umask(0o077)
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # a core would hold the key
+    dump_no_core()
     with _log_of(options) as file:
         log_to(file)
         known = _identity(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 
 _PR_SET_PDEATHSIG = 1
@@ -37,6 +38,12 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
         os._exit(0)
 
 
+def dump_no_core() -> None:
+    """This process leaves no core file: it would hold keys, or the user's data."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def punch_hole(fd: int, length: int) -> None:
     """The first ``length`` bytes of a file take no memory and read as zeros; its size stays."""
     _checked(_libc.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, 0, length), "fallocate")
@@ -57,12 +64,46 @@ def children_of_this_process() -> list[int]:
 
 
 def _parent_of(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What ``/proc`` says of a process, from its state on."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             # The command's name stands in parentheses and may hold anything.
-            return int(stat.read().rpartition(b")")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
+            return stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return [b"", b"0"]
+
+
+def state_of(pid: int) -> str:
+    """One letter: R runs, S sleeps, T is stopped, Z is a zombie; empty when there is none."""
+    return _stat(pid)[0].decode("ascii")
+
+
+def anonymous_memory(pid: int) -> int:
+    """Bytes of anonymous memory that a process holds; 0 when that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def kills_for_memory() -> int:
+    """How many processes the kernel has ended for want of memory since it began, in any cgroup."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as counts:
+            for line in counts:
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
 
 
 def thread_count() -> int:
