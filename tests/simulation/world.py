@@ -1,357 +1,242 @@
-"""One scheduler, several hosts with real pools, and simulated workers: a whole cluster, no process.
+"""A whole cluster without a process or a socket: see docs/simulation.md for what of it is real.
 
-Everything that decides is the real code; what is simulated is the world around it: pipes that hold
-messages, workers that run tasks, die and leave a journal, hosts that go and come back. A seed
-makes the whole run: every step picks one of the things that can happen now.
-
-Invariants, checked as it goes: a task gets one final outcome; two live workers are never in the
-same task; an attempt is charged only for a task that was running; nothing is queued, leased or
-running at the end.
+A seed makes the run. ``step`` lets the next thing happen, ``settle`` mends the world and lets
+everything end, ``check_at_rest`` looks for what was left behind.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from scattergather.model.outcome import Kind
-from scattergather.scheduler import actions as scheduler_actions
-from scattergather.scheduler import events as scheduler_events
-from scattergather.scheduler.scheduler import Scheduler
-from scattergather.wire import messages
-from scattergather.workers.pool import actions as pool_actions
-from scattergather.workers.pool import events as pool_events
-from scattergather.workers.pool.pool import Pool
+from scattergather.controller.driver import Driver
+from scattergather.controller.embedded import EmbeddedHost
+from scattergather.controller.front_desk import FrontDesk
+from scattergather.controller.roster import Entry, Roster
+from scattergather.link.host import RemoteHost
+from scattergather.link.seams import PoolFacts
+from scattergather.wire import blobs, messages
+from tests.simulation.checked import CheckedScheduler
+from tests.simulation.client import Client
+from tests.simulation.clock import Clock, Scope
+from tests.simulation.daemon import Daemon, Service
+from tests.simulation.ledger import Broken, Ledger
+from tests.simulation.network import UP, Path, Tubs
+from tests.simulation.workload import Workload
 
-Task = tuple[bytes, int]
+REST_SECONDS = 60.0
+"""After so long every grace and every patience is over."""
 
-
-@dataclass
-class SimWorker:
-    """A worker process: its inbox, its chunk, its journal, and what it wrote to its socket."""
-
-    number: int
-    session: int
-    inbox: deque[messages.ToWorker] = field(default_factory=deque)
-    outbox: deque[messages.FromWorker] = field(default_factory=deque)
-    run: messages.Run | None = None
-    at: int = 0
-    running: bool = False
-    unsent: list[int] = field(default_factory=list)
-    signals: list[int] = field(default_factory=list)
-    cancel: int = 0
-    dead: bool = False
+LONGEST = 1800.0
+CROWD = 5000
+"""More than this many things never happen in one moment."""
 
 
-class SimHost:
-    """A pool and its processes, and the two pipes to the controller."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How large a world is."""
 
-    def __init__(self, world: World, name: str, slots: int) -> None:
-        self.world = world
-        self.name = name
-        self.slots = slots
-        self.pool = Pool(slots)
-        self.processes: dict[int, SimWorker] = {}
-        self.up: deque[messages.FromPool] = deque()
-        self.down: deque[messages.ToPool] = deque()
-        self.joined = False
-        self.handle(pool_events.SessionOpened(session=1))
+    daemons: int
+    workers: int
+    embedded: bool = False
 
-    def handle(self, event: pool_events.Event) -> None:
-        for action in self.pool.handle(event, self.world.now):
-            match action:
-                case pool_actions.ForkWorker():
-                    process = SimWorker(action.worker, action.session)
-                    process.outbox.append(messages.Born(pid=1000 + action.worker))
-                    self.processes[action.worker] = process
-                case pool_actions.Tell():
-                    if action.worker in self.processes:
-                        self.processes[action.worker].inbox.append(action.message)
-                case pool_actions.Report():
-                    self.up.append(action.message)
-                case pool_actions.KillWorker():
-                    if action.worker in self.processes:
-                        self.processes[action.worker].signals.append(action.signal)
-                case pool_actions.InterruptChunk():
-                    if action.worker in self.processes:
-                        self.processes[action.worker].cancel = action.chunk
-                case pool_actions.RetireWorker():
-                    if action.worker in self.processes:
-                        self.processes[action.worker].signals.append(9)
 
-    def death(self, process: SimWorker, signal: int) -> None:
-        """The worker is gone: all it wrote is read, then its journal."""
-        if process.running and process.run is not None:
-            self.world.stopped((process.run.job, process.at))
-        while process.outbox:
-            self.handle(
-                pool_events.WorkerSaid(worker=process.number, message=process.outbox.popleft())
-            )
-        run = process.run
-        harvest = pool_events.Harvest(
-            chunk=run.chunk if run is not None else 0,
-            running=process.at if process.running else None,
-            outcomes=tuple((index, Kind.RETURNED, b"") for index in process.unsent),
-        )
-        del self.processes[process.number]
-        self.handle(pool_events.WorkerExited(worker=process.number, signal=signal, harvest=harvest))
+class _Listener:
+    """The twin of the controller's."""
 
-    def work(self, process: SimWorker) -> None:
-        """One step of a worker: read, begin a task, end it, or flush."""
-        if process.signals:
-            self.death(process, process.signals[0])
-            return
-        if process.run is None:
-            if process.inbox:
-                message = process.inbox.popleft()
-                if isinstance(message, messages.Run):
-                    process.run, process.at = message, message.first
-            return
-        run = process.run
-        if not process.running:
-            process.running = True
-            self.world.started((run.job, process.at), self.name)
-            return
-        process.running = False
-        self.world.stopped((run.job, process.at))
-        if process.cancel == run.chunk:
-            self.flush(process)
-            process.outbox.append(
-                messages.Outcomes(chunk=run.chunk, first=process.at, kinds=bytes([Kind.CANCELLED]))
-            )
-            if process.at + 1 < run.first + run.count:
-                process.outbox.append(messages.GaveBack(chunk=run.chunk, first=process.at + 1))
-            process.run = None
-            return
-        process.unsent.append(process.at)
-        process.at += 1
-        last = process.at == run.first + run.count
-        if last or self.world.random.random() < 0.3:
-            self.flush(process)
-        if last:
-            process.run = None
+    def __init__(self, world: World, entry: Entry) -> None:
+        self._world, self._entry = world, entry
 
-    def flush(self, process: SimWorker) -> None:
-        if process.unsent and process.run is not None:
-            process.outbox.append(
-                messages.Outcomes(
-                    chunk=process.run.chunk,
-                    first=process.unsent[0],
-                    kinds=bytes([Kind.RETURNED]) * len(process.unsent),
-                    elapsed=self.world.task_seconds * len(process.unsent),
-                )
-            )
-            process.unsent.clear()
+    def joined(self, facts: PoolFacts) -> None:
+        self._world.ledger.note("joined", self._entry.spec.name)
+        self._world.desk.host_joined(self._entry, facts)
+
+    def received(self, message: messages.FromPool, body: bytes) -> None:
+        self._world.desk.host_said(self._entry, message, body)
+
+    def left(self, reason: str) -> None:
+        self._world.ledger.note("left", self._entry.spec.name, reason)
+        self._world.desk.host_left(self._entry, reason)
+
+    def refused(self, reason: str) -> None:
+        self._world.desk.host_refused(self._entry, reason)
 
 
 class World:
-    """The cluster. ``step`` lets one thing happen; ``settle`` lets everything end."""
+    """One controller, its hosts, its client, and the ledger of what happened.
 
-    def __init__(self, seed: int, hosts: int = 3, slots: int = 3) -> None:
-        self.random = random.Random(seed)
-        self.now = 0.0
-        self.task_seconds = self.random.choice([1e-5, 0.003, 0.1])
-        self.scheduler = Scheduler()
-        self.final: Counter[Task] = Counter()
-        self.running: Counter[Task] = Counter()
-        self.begun: Counter[Task] = Counter()
-        self.kills = 0
-        self.jobs: dict[bytes, int] = {}
-        self.ended: set[bytes] = set()
-        self.hosts: dict[str, SimHost | None] = {}
-        self.slots = slots
-        self.generation = 0
-        for number in range(hosts):
-            self.hosts[f"host{number}"] = None
+    ``torn`` and ``stillborn`` are how likely a worker dies within a flush, and at its birth.
+    """
 
-    # ---- ledger ----
-
-    def started(self, task: Task, host: str) -> None:
-        self.begun[task] += 1
-        self.running[task] += 1
-        alive = self.running[task]
-        # A host that the controller gave up may still be running its task; nobody listens to it.
-        assert alive == 1 or self.generation, f"{task} runs {alive} times at once"
-
-    def stopped(self, task: Task) -> None:
-        self.running[task] -= 1
-
-    def finished(self, job: bytes, first: int, count: int) -> None:
-        for index in range(first, first + count):
-            self.final[job, index] += 1
-            assert self.final[job, index] == 1, f"task {index} was delivered twice"
-
-    # ---- the controller's side ----
-
-    def handle(self, event: scheduler_events.Event) -> None:
-        for action in self.scheduler.handle(event, self.now):
-            match action:
-                case scheduler_actions.SendChunk():
-                    self.pipe(action.host).append(
-                        messages.Run(
-                            chunk=action.chunk,
-                            job=action.job,
-                            function="f",
-                            first=action.first,
-                            count=action.count,
-                            attempt=action.attempt,
-                            brief=action.brief,
-                        )
-                    )
-                case scheduler_actions.TakeBackFrom():
-                    self.pipe(action.host).append(messages.TakeBack(count=action.count))
-                case scheduler_actions.CancelChunks():
-                    self.pipe(action.host).append(messages.Cancel(chunks=action.chunks))
-                case scheduler_actions.Deliver() | scheduler_actions.DeliverLoss():
-                    self.finished(action.job, action.first, action.count)
-                case scheduler_actions.ReportCancelled():
-                    self.finished(action.job, action.first, action.count)
-                case scheduler_actions.EndJob():
-                    assert action.job not in self.ended, "a job ended twice"
-                    self.ended.add(action.job)
-                case scheduler_actions.ReportPlaced():
-                    pass
-
-    def pipe(self, host: str) -> deque[messages.ToPool]:
-        found = self.hosts[host]
-        assert found is not None, "sent to a host that left"
-        return found.down
-
-    def add_job(self, tasks: int, retries: int = 50, priority: int = 0) -> bytes:
-        job = len(self.jobs).to_bytes(16, "big")
-        self.jobs[job] = tasks
-        self.handle(
-            scheduler_events.JobAdded(job=job, function="f", retries=retries, priority=priority)
-        )
-        half = tasks // 2
-        for first, count in ((0, half), (half, tasks - half)):
-            if count:
-                self.handle(scheduler_events.TasksAdded(job=job, first=first, count=count))
-        self.handle(scheduler_events.TasksEnded(job=job, total=tasks))
-        return job
-
-    def hear(self, host: SimHost) -> None:
-        message = host.up.popleft()
-        match message:
-            case messages.WorkersChanged():
-                if not host.joined:
-                    host.joined = True
-                    self.handle(scheduler_events.HostJoined(host=host.name, slots=host.slots))
-            case messages.Outcomes():
-                self.handle(
-                    scheduler_events.OutcomesArrived(
-                        host=host.name,
-                        chunk=message.chunk,
-                        first=message.first,
-                        kinds=message.kinds,
-                        elapsed=message.elapsed,
-                    )
-                )
-            case messages.GaveBack():
-                self.handle(
-                    scheduler_events.ChunkGivenBack(
-                        host=host.name, chunk=message.chunk, first=message.first
-                    )
-                )
-            case messages.CancelDone():
-                self.handle(
-                    scheduler_events.CancelCompleted(
-                        host=host.name, chunk=message.chunk, first=message.first
-                    )
-                )
-            case _:
-                pass
-
-    # ---- what can happen ----
-
-    def start_host(self, name: str) -> None:
-        if self.hosts[name] is None:
-            self.hosts[name] = SimHost(self, name, self.slots)
-
-    def lose_host(self, name: str) -> None:
-        host, self.hosts[name] = self.hosts[name], None
-        if host is not None:
-            self.generation += 1
-            for process in host.processes.values():
-                if process.running and process.run is not None:
-                    self.stopped((process.run.job, process.at))
-            if host.joined:
-                self.handle(scheduler_events.HostLeft(host=name, reason="lost"))
-
-    def alive(self) -> list[SimHost]:
-        return [host for host in self.hosts.values() if host is not None]
-
-    def step(self) -> bool:
-        """Let one message pass or one worker act; False when nothing can happen."""
-        self.now += 1e-4
-        choices = []
-        for host in self.alive():
-            if host.up:
-                choices.append(lambda host=host: self.hear(host))
-            if host.down:
-                choices.append(
-                    lambda host=host: host.handle(
-                        pool_events.Received(session=1, message=host.down.popleft())
-                    )
-                )
-            if host.pool.wake_at is not None and host.pool.wake_at <= self.now:
-                choices.append(lambda host=host: host.handle(pool_events.Ticked()))
-            for process in host.processes.values():
-                if process.outbox:
-                    choices.append(
-                        lambda host=host, process=process: host.handle(
-                            pool_events.WorkerSaid(
-                                worker=process.number, message=process.outbox.popleft()
-                            )
-                        )
-                    )
-                if process.inbox or process.run is not None or process.signals:
-                    choices.append(lambda host=host, process=process: host.work(process))
-        if not choices:
-            waking = [host.pool.wake_at for host in self.alive() if host.pool.wake_at is not None]
-            if not waking:
-                return False
-            self.now = max(self.now, min(waking))
-            return True
-        self.random.choice(choices)()
-        return True
-
-    def kill_a_worker(self) -> None:
-        busy = [
-            (host, process)
-            for host in self.alive()
-            for process in host.processes.values()
-            if not process.signals
+    def __init__(self, seed: int, shape: Shape) -> None:
+        self._crowd = 0
+        self.chance = random.Random(seed)
+        self.shape = shape
+        self.clock = Clock()
+        self.torn = self.stillborn = 0.0
+        self.workload = Workload(self.chance)
+        self.ledger = Ledger(self)
+        names = [f"host{number}" for number in range(shape.daemons)]
+        specs = [
+            messages.HostSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
+            for name in names
         ]
-        if busy:
-            host, process = self.random.choice(busy)
-            self.kills += 1
-            host.death(process, 9)
+        if shape.embedded:
+            specs.append(messages.HostSpec(name="here"))
+        self.roster = Roster(tuple(specs))
+        self.client = Client(self.ledger, self._ask)
+        self.driver = Driver(self.roster, self.client.receive, self.clock.callLater)
+        self.scheduler = self.driver.scheduler = CheckedScheduler(self.ledger)
+        self.desk = FrontDesk(self.clock, self.roster, self.driver, self.client.receive, self._die)
+        self.tubs = Tubs(self.clock, self.chance)
+        self.paths: dict[str, Path] = {}
+        self.lost_hosts: list[str] = []
+        self.embedded: Service | None = None
+        for entry in self.roster.entries.values():
+            self._add_host(entry)
+        for name in names:
+            self.start_daemon(name)
+        for entry in self.roster.entries.values():
+            assert entry.host is not None
+            entry.host.start()
 
-    def refresh(self) -> None:
-        for host in self.alive():
-            if host.joined:
-                host.down.append(messages.Refresh(call=1))
+    def _add_host(self, entry: Entry) -> None:
+        name, listener = entry.spec.name, _Listener(self, entry)
+        if not entry.spec.furl:
+            scope = Scope(self.clock)
+            self.embedded = Service(scope, self.ledger, self.chance, name, self.shape.workers)
+            place = messages.OpenSession()
+            entry.host = EmbeddedHost(self.embedded, listener, place)  # type: ignore[arg-type]
+            return
+        path = Path(self.clock, self.chance, self.ledger.fail)
+        self.paths[name] = self.tubs.paths[f"{name:x<16}"] = path
+        entry.host = RemoteHost(self.tubs, entry.spec, listener)
+        self.tubs.hosts.append(entry.host)
 
-    def settle(self, limit: int = 200_000) -> None:
-        """Let everything end."""
-        for name in self.hosts:
-            self.start_host(name)
-        for _ in range(limit):
-            if not self.step():
-                return
-        raise AssertionError("the world does not come to rest")
+    def _ask(self, message: messages.ToController, body: bytes) -> None:
+        self.desk.receive(message, body)
 
-    def check_all_done(self) -> None:
-        for job, tasks in self.jobs.items():
-            got = {index for (owner, index) in self.final if owner == job}
-            assert got == set(range(tasks)), f"lost: {sorted(set(range(tasks)) - got)[:10]}"
-            assert job in self.ended, "a finished job was not ended"
-        assert not self.scheduler.jobs
-        assert all(not host.leases for host in self.scheduler.hosts.values())
-        for host in self.alive():
-            for session in host.pool.sessions.values():
-                assert not session.queue
-                assert session.running == 0
-                assert all(not worker.leases for worker in session.workers.values())
+    def _die(self) -> None:
+        raise Broken("nobody asked the controller to end")
+
+    # ---- what happens ----
+
+    def start_daemon(self, name: str) -> None:
+        """Somebody starts the pool daemon, unless it runs."""
+        if self.paths[name].daemon is None:
+            self.ledger.note("start", name)
+            self.paths[name].daemon = Daemon(
+                self.clock, self.ledger, self.chance, name, self.shape.workers
+            )
+
+    def kill_daemon(self, name: str) -> None:
+        """A daemon dies with all it has; its machine closes the connection."""
+        path = self.paths[name]
+        daemon, path.daemon = path.daemon, None
+        if daemon is not None:
+            self.ledger.note("kill", name)
+            daemon.die()
+            path.cut(UP)
+
+    def freeze(self, name: str) -> None:
+        """A machine stands still."""
+        path = self.paths[name]
+        if path.daemon is not None and not path.daemon.scope.frozen:
+            self.ledger.note("freeze", name)
+            path.daemon.scope.frozen = True
+            path.listen(UP)
+
+    def thaw(self, name: str) -> None:
+        daemon = self.paths[name].daemon
+        if daemon is not None and daemon.scope.frozen:
+            self.ledger.note("thaw", name)
+            daemon.scope.thaw()
+
+    def services(self) -> list[Service]:
+        """Every pool there is."""
+        found = [path.daemon.service for path in self.paths.values() if path.daemon is not None]
+        return found + ([self.embedded] if self.embedded is not None else [])
+
+    def losing(self, host: str) -> None:
+        """The scheduler is about to give up a host: what it holds may be charged."""
+        self.lost_hosts.append(host)
+        for lease in self.scheduler.hosts[host].leases.values():
+            record = self.driver.jobs[lease.job.spec.job]
+            count = lease.stop - lease.next
+            body, _ = record.inputs.cut(lease.next, count)
+            self.ledger.host_lost(blobs.each(body, count))
+
+    # ---- time ----
+
+    def step(self) -> None:
+        """Let the next thing happen.
+
+        Raises:
+            Broken: an invariant does not hold any more.
+        """
+        before = self.clock.now
+        self.clock.step()
+        self._crowd = self._crowd + 1 if self.clock.now == before else 0
+        if self._crowd > CROWD:
+            self.ledger.check(False, "time stands still: something wakes itself for ever")
+        self.ledger.stop()
+
+    def run_until(self, time: float) -> None:
+        """Let everything happen until then."""
+        mark = self.clock.callLater(time - self.clock.now, lambda: None)
+        while mark.active():
+            self.step()
+
+    def settle(self) -> None:
+        """Mend everything, let everything end, and wait until every patience is over."""
+        self.torn = self.stillborn = 0.0
+        for name, path in self.paths.items():
+            path.loss = path.doubling = path.disorder = 0.0
+            self.thaw(name)
+            self.start_daemon(name)
+        deadline = self.clock.now + LONGEST
+        while not self.client.satisfied:
+            self.step()
+            if self.clock.now > deadline:
+                self.ledger.check(False, self.client.missing())
+                self.ledger.stop()
+        self.run_until(self.clock.now + REST_SECONDS)
+
+    def check_at_rest(self) -> None:
+        """Nothing is left of all that was.
+
+        Raises:
+            Broken: something is.
+        """
+        check = self.ledger.check
+        check(self.client.satisfied, self.client.missing())
+        check(not self.scheduler.jobs, f"jobs are left: {list(self.scheduler.jobs)}")
+        check(not self.driver.jobs, f"records are left: {list(self.driver.jobs)}")
+        for entry in self.roster.entries.values():
+            name = entry.spec.name
+            host = self.scheduler.hosts.get(name)
+            check(host is not None, f"{name} is not back: {entry.why}")
+            if host is not None:
+                check(not host.leases, f"leases are left on {name}: {list(host.leases)}")
+                check(host.slots == self.shape.workers, f"{name} has {host.slots} slots")
+        for service in self.services():
+            self._check_service(service)
+        # The front desk looks for news twice a second, for ever.
+        check(self.clock.planned() == 1, f"{self.clock.planned() - 1} timers are left")
+        self.ledger.stop()
+
+    def _check_service(self, service: Service) -> None:
+        check, pool = self.ledger.check, service.pool
+        check(pool.wake_at is None, f"the pool of {service.name} wants to be woken")
+        check(len(pool.sessions) == 1, f"{len(pool.sessions)} sessions are left")
+        check(set(pool.workers) == set(service.processes), "workers without processes, or reverse")
+        for session in pool.sessions.values():
+            check(not session.queue and not session.running, "chunks are left in a pool")
+            check(not session.everywhere and session.refresh is None, "a round is left")
+            check(session.blocked == 0, "a worker waits for a nested call that is over")
+            check(
+                len(session.workers) == len(session.idle) == self.shape.workers,
+                f"{len(session.workers)} workers, {len(session.idle)} idle",
+            )
+        for process in service.processes.values():
+            check(not process.dead and not process.held, "a process is dead, or holds a chunk")

@@ -1,0 +1,131 @@
+"""The two deciders, looked at after every event. What is checked costs a few microseconds."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from scattergather.scheduler import actions as scheduler_actions
+from scattergather.scheduler import events as scheduler_events
+from scattergather.scheduler.chunking import read_ahead
+from scattergather.scheduler.job import Job
+from scattergather.scheduler.scheduler import Scheduler
+from scattergather.wire import messages
+from scattergather.workers.pool import actions as pool_actions
+from scattergather.workers.pool import events as pool_events
+from scattergather.workers.pool.pool import Pool
+from scattergather.workers.pool.session import Session
+
+if TYPE_CHECKING:
+    from tests.simulation.ledger import Ledger
+
+THOROUGH_EVERY = 32
+"""Every so many events a scheduler's jobs are checked range by range."""
+
+
+class CheckedScheduler(Scheduler):
+    """Each task of each job is queued, leased or done."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._events = 0
+        self._last_chunk = 0
+
+    def handle(self, event: scheduler_events.Event, now: float) -> list[scheduler_actions.Action]:
+        if isinstance(event, scheduler_events.HostLeft) and event.host in self.hosts:
+            self._ledger.world.losing(event.host)
+        out = super().handle(event, now)
+        self._events += 1
+        thorough = not self._events % THOROUGH_EVERY
+        for job in self.jobs.values():
+            self._check_job(job, thorough)
+        room: dict[str, int] = {}
+        for action in out:
+            if isinstance(action, scheduler_actions.SendChunk):
+                room[action.host] = max(room.get(action.host, 0), self._check_sent(action))
+        for host, most in room.items():
+            held = len(self.hosts[host].leases)
+            self._ledger.check(held <= most, f"{held} chunks on {host}, which has room for {most}")
+        return out
+
+    def _check_job(self, job: Job, thorough: bool) -> None:
+        check = self._ledger.check
+        check(
+            job.queued + job.running + job.done == job.added,
+            f"{job.queued} queued + {job.running} running + {job.done} done != {job.added}",
+        )
+        check(not job.ended, "a job that is over is still there")
+        if thorough:
+            queued = [(each.first, each.stop) for each in job.pending]
+            leased = [(each.next, each.stop) for each in job.leases.values()]
+            check(sum(b - a for a, b in queued) == job.queued, "wrong count of queued tasks")
+            check(sum(b - a for a, b in leased) == job.running, "wrong count of running tasks")
+            places = sorted(queued + leased)
+            for (_, stop), (first, _) in itertools.pairwise(places):
+                check(stop <= first, f"tasks are in two places: {places}")
+            for chunk, lease in job.leases.items():
+                check(self.job_of(chunk) is job, f"lease {chunk} is not known")
+                held = self.hosts[lease.host].leases.get(chunk)
+                check(held is lease, f"lease {chunk} is not its host's")
+
+    def _check_sent(self, action: scheduler_actions.SendChunk) -> int:
+        """Returns how many chunks of this job's kind the host has room for."""
+        check, host, job = self._ledger.check, self.hosts[action.host], self.jobs[action.job]
+        check(action.chunk > self._last_chunk, f"chunk {action.chunk} was sent before")
+        self._last_chunk = action.chunk
+        check(action.attempt <= job.attempts, f"attempt {action.attempt} of {job.attempts}")
+        check(not job.cancelled, "tasks of a cancelled job were sent")
+        ahead = read_ahead(job.estimate, slots=host.slots, round_trip=host.round_trip)
+        return host.slots + ahead
+
+
+class CheckedPool(Pool):
+    """Each chunk is queued or with one worker; slots are kept; who waits to be woken will be."""
+
+    def __init__(self, slots: int, ledger: Ledger) -> None:
+        super().__init__(slots)
+        self._ledger = ledger
+
+    def handle(self, event: pool_events.Event, now: float) -> list[pool_actions.Action]:
+        before = sum(session.running for session in self.sessions.values())
+        out = super().handle(event, now)
+        forked = {each.session for each in out if isinstance(each, pool_actions.ForkWorker)}
+        for session in self.sessions.values():
+            self._check_session(session, session.number in forked)
+        self._check_slots(event, before)
+        return out
+
+    def _check_slots(self, event: pool_events.Event, before: int) -> None:
+        running = sum(session.running for session in self.sessions.values())
+        hungry = len(self.sessions) if len(self.sessions) > 1 else 0
+        resumed = isinstance(event, pool_events.WorkerSaid) and isinstance(
+            event.message, messages.Resumed
+        )
+        self._ledger.check(
+            resumed or running <= max(self.slots, before) + hungry,
+            f"{running} workers run in {self.slots} slots",
+        )
+
+    def _check_session(self, session: Session, forked: bool) -> None:
+        check = self._ledger.check
+        busy, chunks = 0, len(session.queue)
+        seen = set(session.queue)
+        for number, worker in session.workers.items():
+            busy += worker.busy
+            chunks += len(worker.leases)
+            seen.update(lease.run.chunk for lease in worker.leases)
+            check(len(worker.leases) <= 2, f"worker {number} has {len(worker.leases)} chunks")
+            if len(worker.leases) == 2:
+                check(worker.leases[1].run.brief, "a long chunk waits behind another")
+                check(worker.leases[0].run.brief, "a chunk waits behind a long one")
+            if worker.escalation:
+                due = worker.escalation[0][0]
+                check(self.wake_at is not None and self.wake_at <= due, "nobody wakes the pool")
+                check(worker.leases, f"worker {number} is to be killed, and has nothing to do")
+            ready = worker.born and worker.doom is None and not worker.leases
+            check((number in session.idle) == ready, f"worker {number} is wrongly (not) idle")
+        check(busy == session.running, f"{busy} workers are busy, counted {session.running}")
+        check(len(seen) == chunks, "a chunk is in two places")
+        room = session.limit + session.blocked
+        check(not forked or session.alive <= room, f"{session.alive} workers, room for {room}")

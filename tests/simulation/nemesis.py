@@ -1,0 +1,164 @@
+"""What goes wrong in a world, how often: every fault comes by itself at random times."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.simulation.network import DOWN, UP
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Mean number of each fault over a run.
+
+    The last three are shares: of the pieces that are mistreated on their way, of the flushes and of
+    the births that a worker dies in.
+    """
+
+    kill_worker: float = 0.0
+    kill_zygote: float = 0.0
+    kill_daemon: float = 0.0
+    freeze_worker: float = 0.0
+    freeze_host: float = 0.0
+    cut: float = 0.0
+    shut: float = 0.0
+    refresh: float = 0.0
+    run_everywhere: float = 0.0
+    cancel_job: float = 0.0
+    cancel_tasks: float = 0.0
+    add_job: float = 0.0
+    largest_job: int = 20
+    noise: float = 0.0
+    torn: float = 0.0
+    stillborn: float = 0.0
+
+
+class Nemesis:
+    """Lets faults happen in a world for so many seconds."""
+
+    def __init__(self, world: World, faults: Faults, seconds: float) -> None:
+        self._world, self._chance = world, world.chance
+        self._until = world.clock.now + seconds
+        world.torn, world.stillborn = faults.torn, faults.stillborn
+        for path in world.paths.values():
+            path.loss = path.doubling = path.disorder = faults.noise
+        kinds: list[tuple[float, Callable[[], None]]] = [
+            (faults.kill_worker, self.kill_worker),
+            (faults.kill_zygote, self.kill_zygote),
+            (faults.kill_daemon, self.kill_daemon),
+            (faults.freeze_worker, self.freeze_worker),
+            (faults.freeze_host, self.freeze_host),
+            (faults.cut, self.cut),
+            (faults.shut, self.shut),
+            (faults.refresh, world.client.refresh),
+            (faults.run_everywhere, world.client.run_everywhere),
+            (faults.cancel_job, self.cancel_job),
+            (faults.cancel_tasks, self.cancel_tasks),
+            (faults.add_job, lambda: self.add_job(self._chance.randrange(1, faults.largest_job))),
+        ]
+        for mean, fault in kinds:
+            if mean:
+                self._plan(seconds / mean, fault)
+
+    def _plan(self, mean: float, fault: Callable[[], None]) -> None:
+        wait = self._chance.expovariate(1 / mean)
+        if self._world.clock.now + wait < self._until:
+            self._world.clock.callLater(wait, self._happen, mean, fault)
+
+    def _happen(self, mean: float, fault: Callable[[], None]) -> None:
+        fault()
+        self._plan(mean, fault)
+
+    # ---- processes and machines ----
+
+    def _process(self) -> Process | None:
+        living = [
+            process
+            for service in self._world.services()
+            if not service.scope.frozen
+            for process in service.processes.values()
+            if not process.dead
+        ]
+        busy = [process for process in living if process.run is not None]
+        return self._chance.choice(busy or living) if living else None
+
+    def kill_worker(self) -> None:
+        process = self._process()
+        if process is not None:
+            self._world.ledger.kills += 1
+            process.die(9)
+
+    def kill_zygote(self) -> None:
+        services = [each for each in self._world.services() if not each.scope.frozen]
+        members = [(each, member) for each in services for member in each.members.values()]
+        if members:
+            service, member = self._chance.choice(members)
+            self._world.ledger.note("kill the zygote of", service.name)
+            service.kill_zygote(member)
+
+    def freeze_worker(self) -> None:
+        process = self._process()
+        if process is not None and not process.scope.frozen:
+            process.scope.frozen = True
+            seconds = self._chance.uniform(0.01, 5.0)
+            self._world.clock.callLater(seconds, process.scope.thaw)
+
+    def _host(self) -> str:
+        return self._chance.choice(list(self._world.paths))
+
+    def kill_daemon(self) -> None:
+        name = self._host()
+        self._world.kill_daemon(name)
+        seconds = self._chance.uniform(0.01, 15.0)
+        self._world.clock.callLater(seconds, self._world.start_daemon, name)
+
+    def freeze_host(self) -> None:
+        name = self._host()
+        self._world.freeze(name)
+        seconds = self._chance.choice((0.1, 5.0, 12.0, 30.0))
+        self._world.clock.callLater(seconds * self._chance.random(), self._world.thaw, name)
+
+    # ---- the network ----
+
+    def cut(self) -> None:
+        name = self._host()
+        self._world.ledger.note("cut", name)
+        self._world.paths[name].cut(self._chance.choice((DOWN, UP)))
+
+    def shut(self) -> None:
+        path = self._world.paths[self._host()]
+        seconds = self._chance.choice((0.2, 8.0, 30.0)) * self._chance.random()
+        for direction in self._chance.choice(((DOWN,), (UP,), (DOWN, UP))):
+            self._world.ledger.note("shut", direction, f"{seconds:.3f} s")
+            path.shut(direction)
+            self._world.clock.callLater(seconds, path.open, direction)
+
+    # ---- the client ----
+
+    def add_job(self, tasks: int) -> None:
+        """A job whose tasks come in up to three lots."""
+        world = self._world
+        job = world.workload.new_job(tasks)
+        world.client.begin(job)
+        cuts = sorted({0, tasks, *(self._chance.randrange(tasks) for _ in range(2))})
+        later = 0.0
+        for first, stop in itertools.pairwise(cuts):
+            world.clock.callLater(later, world.client.add, job, first, stop - first)
+            later += self._chance.uniform(0.0, 2.0)
+
+    def cancel_job(self) -> None:
+        jobs = list(self._world.client.jobs.values())
+        if jobs:
+            self._world.client.cancel(self._chance.choice(jobs[-3:]))
+
+    def cancel_tasks(self) -> None:
+        jobs = list(self._world.client.jobs.values())
+        if jobs:
+            job = self._chance.choice(jobs[-3:])
+            first = self._chance.randrange(job.tasks)
+            count = self._chance.randrange(1, job.tasks - first + 1)
+            self._world.client.cancel_tasks(job, first, count)

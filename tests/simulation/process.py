@@ -1,0 +1,273 @@
+"""A worker process: what ``workers.process`` does, in virtual time and without running anything.
+
+It begins tasks one after the other, marks each in its journal, gathers outcomes there, sends them
+every ``FLUSH_SECONDS`` and at the end of a chunk, and may die at any moment, also in the middle of
+a flush. What a task does is in its ``Nature``.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.workers.pool.events import Harvest
+from tests.simulation.clock import Call, Scope
+from tests.simulation.workload import Nature
+
+if TYPE_CHECKING:
+    from tests.simulation.daemon import Service
+
+FLUSH_SECONDS = 1e-2
+FOREVER = 30.0
+PIPE_SECONDS = 5e-5
+
+
+class Process:
+    """One worker. ``cancel`` and ``stop`` are the words of its journal that the pool writes."""
+
+    def __init__(self, service: Service, number: int, session: int) -> None:
+        self.service, self.number, self.session = service, number, session
+        self.ledger, self.chance = service.ledger, service.chance
+        self.scope = Scope(service.scope.clock, service.scope)
+        self.pid = service.new_pid()
+        self.written: deque[tuple[messages.FromWorker, bytes]] = deque()
+        self.unread: deque[tuple[messages.ToWorker, bytes]] = deque()
+        self.inbox: deque[tuple[messages.ToWorker, bytes]] = deque()
+        self.held: dict[int, tuple[messages.Run, bytes]] = {}
+        self.run: messages.Run | None = None
+        self.tasks: list[bytes] = []
+        self.cancel = self.stop = self.chunk = -1
+        self.exceeded = (-1, -1)
+        self.index = 0
+        self.running = False
+        self.began = 0.0
+        self.gathered: list[tuple[int, int, bytes]] = []
+        self.refreshed = False
+        self.waits_for: dict[int, bytes] = {}
+        self.waiting = False
+        self._tickets = 0
+        self._since = 0.0
+        self._next: Call | None = None
+        self.born = False
+        self.dead = False
+
+    # ---- its pipe and its signals ----
+
+    def live(self) -> None:
+        """The zygote has forked it."""
+        if self.chance.random() < self.ledger.world.stillborn:
+            self.scope.callLater(1e-3, self.die, 0, 1)
+        else:
+            self.scope.callLater(self.chance.uniform(1e-3, 5e-3), self._born)
+
+    def _born(self) -> None:
+        self.born = True
+        self.send(messages.Born(pid=self.pid))
+        self._read_on()
+
+    def send(self, message: messages.FromWorker, body: bytes = b"") -> None:
+        self.written.append((message, body))
+        self.service.scope.callLater(PIPE_SECONDS, self.service.read, self)
+
+    def tell(self, message: messages.ToWorker, body: bytes) -> None:
+        """The pool writes into the pipe."""
+        self.unread.append((message, body))
+        if isinstance(message, messages.Run):
+            self.held[message.chunk] = message, blobs.each(body, message.count)[0]
+        self.scope.callLater(PIPE_SECONDS, self._read)
+
+    def _read(self) -> None:
+        if not self.born:
+            return
+        message, body = self.unread.popleft()
+        if isinstance(message, messages.NestedOutcome):
+            self._settled(message, body)
+        elif isinstance(message, messages.Run) and self.waiting:
+            self._give_back(message, message.first)
+        else:
+            self.inbox.append((message, body))
+            if self.run is None:
+                self._next_message()
+
+    def _read_on(self) -> None:
+        for _ in range(len(self.unread)):
+            self._read()
+
+    def signal(self, number: int) -> None:
+        """What the zygote passes on."""
+        if number == signal.SIGINT:
+            cancelled = self.cancel == self.chunk
+            wanted = cancelled or self.exceeded == (self.chunk, self.index)
+            if wanted and self.running and not self._nature.stubborn:
+                self._stop_waiting()
+                self._end(Kind.CANCELLED if cancelled else Kind.RAISED)
+        elif number == signal.SIGTERM:
+            if not (self.running and self._nature.immune):
+                self.die(number)
+        else:
+            self.die(number)
+
+    def die(self, number: int, status: int = 0) -> None:
+        """It is gone; its zygote notices."""
+        if self.dead:
+            return
+        self.dead = self.scope.dead = True
+        self.ledger.died(self)
+        self.service.died(self, number, status)
+
+    def harvest(self) -> Harvest:
+        """What stands in its journal."""
+        return Harvest(
+            chunk=self.chunk,
+            running=self.index if self.running else None,
+            outcomes=tuple(self.gathered),
+        )
+
+    def waits(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
+        """Outcomes that wait for the end of a task which began before ``since``."""
+        if not self.gathered or not self.running or self.began > since:
+            return None
+        return self._outcomes(0.0), blobs.pack([blob for _, _, blob in self.gathered])
+
+    def _outcomes(self, elapsed: float) -> messages.Outcomes:
+        return messages.Outcomes(
+            chunk=self.chunk,
+            first=self.gathered[0][0],
+            kinds=bytes(kind for _, kind, _ in self.gathered),
+            elapsed=elapsed,
+            worker=self.pid,
+        )
+
+    # ---- chunks ----
+
+    def _next_message(self) -> None:
+        while self.inbox and self.run is None:
+            message, body = self.inbox.popleft()
+            if isinstance(message, messages.Run):
+                self.run, self.tasks = message, blobs.each(body, message.count)
+                self.chunk, self.index = message.chunk, message.first
+                self.gathered.clear()
+                self._since = self.scope.seconds()
+                self._next = self.scope.callLater(1e-5, self._begin)
+            elif isinstance(message, messages.Everywhere):
+                done = messages.EverywhereDone(call=message.call, worker=self.pid, kind=0)
+                self.send(done, body)
+
+    @property
+    def task(self) -> bytes:
+        """The input of the task at hand, which names it."""
+        assert self.run is not None
+        return self.tasks[self.index - self.run.first]
+
+    @property
+    def _nature(self) -> Nature:
+        return self.ledger.workload.nature(self.task)
+
+    def _begin(self) -> None:
+        if self.stop >= self.chunk:
+            self._chunk_over()
+            return
+        run = self.run
+        assert run is not None
+        self.running, self.began = True, self.scope.seconds()
+        self.ledger.started(self, run)
+        nature = self._nature
+        seconds = nature.slow + self.ledger.workload.seconds(run.job)
+        if nature.kills:
+            self._next = self.scope.callLater(seconds, self.die, nature.kills, 0)
+        elif nature.runs_away:
+            self._next = self.scope.callLater(FOREVER, self._end, Kind.RAISED)
+        elif nature.children:
+            self._next = self.scope.callLater(seconds, self._submit)
+        elif run.attempt <= nature.flaky:
+            self._next = self.scope.callLater(seconds, self._end, Kind.RETRYABLE)
+        else:
+            kind = Kind.RAISED if nature.raises else Kind.RETURNED
+            self._next = self.scope.callLater(seconds, self._end, kind)
+
+    def _end(self, kind: Kind) -> None:
+        """The task is over: record it, and begin the next one."""
+        run = self.run
+        assert run is not None
+        if self._next is not None:
+            self._next.cancel()
+        self.ledger.stopped(self, kind)
+        self.gathered.append((self.index, kind, self.ledger.workload.result(self.task, kind)))
+        self.running = False
+        self.index += 1
+        if self.index == run.first + run.count or self.stop >= self.chunk:
+            self._chunk_over()
+            return
+        if self.scope.seconds() - self._since >= FLUSH_SECONDS:
+            self._flush()
+        if not self.dead:
+            self._begin()
+
+    def _chunk_over(self) -> None:
+        run = self.run
+        assert run is not None
+        self._flush()
+        if self.dead:
+            return
+        self.run = None
+        self.waits_for.clear()
+        if self.index < run.first + run.count:
+            self._give_back(run, self.index)
+        self._next_message()
+
+    def _give_back(self, run: messages.Run, first: int) -> None:
+        del self.held[run.chunk]
+        self.send(messages.GaveBack(chunk=run.chunk, first=first))
+
+    def _flush(self) -> None:
+        """Send what is gathered; a death within leaves it in the journal, sent or not."""
+        if not self.gathered:
+            return
+        chance = self.chance.random()
+        if chance >= self.ledger.world.torn / 2:
+            message = self._outcomes(self.scope.seconds() - self._since)
+            self.send(message, blobs.pack([blob for _, _, blob in self.gathered]))
+            if self.run is not None and self.index == self.run.first + self.run.count:
+                del self.held[self.run.chunk]
+        if chance < self.ledger.world.torn:
+            self.die(signal.SIGKILL)
+        else:
+            self.gathered.clear()
+            self._since = self.scope.seconds()
+
+    # ---- nested calls ----
+
+    def _submit(self) -> None:
+        assert self.run is not None
+        for child in self.ledger.workload.children(self.task, self.run.attempt, self.pid):
+            self._tickets += 1
+            self.waits_for[self._tickets] = child
+            submit = messages.NestedSubmit(ticket=self._tickets, function="child", chunk=self.chunk)
+            self.send(submit, child)
+        self._flush()
+        if self.dead:
+            return
+        kept = [entry for entry in self.inbox if not isinstance(entry[0], messages.Run)]
+        unstarted = [entry[0] for entry in self.inbox if isinstance(entry[0], messages.Run)]
+        self.inbox = deque(kept)
+        for run in unstarted:
+            self._give_back(run, run.first)
+        self.waiting = True
+        self.send(messages.Waiting())
+
+    def _settled(self, message: messages.NestedOutcome, body: bytes) -> None:
+        child = self.waits_for.pop(message.ticket, None)
+        if child is None:
+            return
+        self.ledger.nested_outcome(child, message.kind, body)
+        if self.waiting and not self.waits_for:
+            self._stop_waiting()
+            self._next = self.scope.callLater(1e-4, self._end, Kind.RETURNED)
+
+    def _stop_waiting(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            self.send(messages.Resumed())
