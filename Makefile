@@ -13,13 +13,16 @@ WHAT   := setup.cfg pyproject.toml
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint bench notebook clean
+.PHONY: help venv demo test lint bench chaos soak notebook clean
 
 help:
 	@echo "make demo      a pool daemon, the seed's job on it and on the embedded pool, tidied up"
 	@echo "make test      all tests (pytest; PYTEST='-k name' adds options)"
 	@echo "make lint      ruff, mypy --strict, the import contracts"
 	@echo "make bench     the benchmarks beside the peers (BENCH='--short' adds options)"
+	@echo "make chaos     the long fault tests, then what becomes of us and of the peers when things"
+	@echo "               break (CHAOS='--peers none' adds options)"
+	@echo "make soak      ten minutes of everything at once (SOAK='--seed 5 --seconds 60')"
 	@echo "make notebook  JupyterLab on notebooks/"
 	@echo "make venv      only the environment, $(VENV)"
 	@echo "make clean     remove the environment and everything that was built"
@@ -40,6 +43,13 @@ lint: $(STAMPS)/test $(STAMPS)/lint
 
 bench: $(STAMPS)/bench
 	$(RUN) -m benchmarks $(BENCH)
+
+chaos: $(STAMPS)/test $(STAMPS)/bench
+	SCATTERGATHER_CHAOS=1 $(RUN) -m pytest -q tests/system/faults $(PYTEST)
+	$(RUN) -m benchmarks.chaos $(CHAOS)
+
+soak: $(STAMPS)/test
+	$(RUN) -m tests.system.faults.soak $(SOAK)
 
 notebook: $(STAMPS)/notebook
 	$(RUN) -m jupyterlab --notebook-dir=notebooks $(NOTEBOOK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scattergather.client import naming
-from scattergather.client.reading import read_error
+from scattergather.client.reading import FAILURES, not_rebuilt, read_error
 from scattergather.client.session import Session
 from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
@@ -47,8 +47,8 @@ def call_everywhere(
             try:
                 results[key] = loads(body)
                 continue
-            except Exception as error:
-                results[key] = error
+            except FAILURES as error:
+                results[key] = not_rebuilt(error, key)
         else:
             label = f"{frozen.title} everywhere"
             results[key] = read_error(message.kind, body, place, f"{label}, on {key}", label)

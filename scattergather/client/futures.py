@@ -23,7 +23,7 @@ from scattergather.client.freezing import Frozen
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
 from scattergather.client.plain import is_plain, load_plain, pack_plain
-from scattergather.client.reading import read_error
+from scattergather.client.reading import not_rebuilt, read_error
 from scattergather.client.session import Refusal, Session
 from scattergather.client.waiting import readers
 from scattergather.errors import ScatterGatherError
@@ -216,6 +216,8 @@ class Stream:
                     except Exception as error:
                         kind, value = Kind.RAISED, error
                         error.add_note(f"[scattergather] the result of {self.title} came, but")
+                    except BaseException as error:  # its own: nobody interrupts this thread
+                        kind, value = Kind.RAISED, not_rebuilt(error, self.title)
                 else:
                     blob = body[start : base + end]
                     value = self._error(kind, blob, index, message)

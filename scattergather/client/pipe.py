@@ -64,7 +64,8 @@ class Pipe:
         self.socket = ours
         self._outbox = outbox
         self._start = start
-        self._listener = weakref.ref(listener)
+        # A second time, when the session goes: an interrupt can end the client's own finaliser.
+        self._listener = weakref.ref(listener, lambda _: hang_up(ours))
         self.process: subprocess.Popen[bytes] | None = None
         self.reader = threading.Thread(target=self._read, name="scattergather-reader", daemon=True)
         self._writer = threading.Thread(

@@ -34,6 +34,10 @@ _LOSSES: dict[str, type[TaskLost]] = {
         errors.MemoryLimitExceeded,
     )
 }
+FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What a result may raise while it is unpickled, and may not raise in the thread that asks for it.
+An interrupt is the user's own."""
+
 LINES_SHOWN = 20
 """Of what a lost task printed."""
 
@@ -58,7 +62,7 @@ def read_outcomes(
     if kinds.count(Kind.RETURNED) == count:
         try:
             return load_all(body, [base, *ends[:-1]], ends, unpacker.load), kinds
-        except Exception:
+        except FAILURES:
             # Which one it was is found out below, one by one.
             values = []
     values = []
@@ -69,8 +73,8 @@ def read_outcomes(
             try:
                 plain, value = load_plain(body[start:end])
                 values.append(value if plain else unpacker.load(start))
-            except Exception as error:
-                values.append(_not_rebuilt(error, describe(first + place)))
+            except FAILURES as error:
+                values.append(not_rebuilt(error, describe(first + place)))
                 changed = bytearray(kinds) if changed is None else changed
                 changed[place] = Kind.RAISED
         else:
@@ -91,8 +95,8 @@ def read_error(kind: int, blob: bytes, index: int, description: str, label: str)
         error = unpack_exception(blob, BOOK)
         _address(error, description)
         return error
-    except Exception as failed:
-        return _not_rebuilt(failed, description)
+    except FAILURES as failed:
+        return not_rebuilt(failed, description)
 
 
 def read_loss(blob: bytes, index: int, label: str) -> ScatterGatherError:
@@ -161,7 +165,8 @@ def _address(error: BaseException, description: str) -> None:
     error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))
 
 
-def _not_rebuilt(error: Exception, description: str) -> BaseException:
+def not_rebuilt(error: BaseException, description: str) -> BaseException:
+    """The error of a task whose result raised ``error`` when it was unpickled here."""
     note = f"[scattergather] the result cannot be rebuilt here: {description}"
     if isinstance(error, CannotImport):
         error.add_note(note)

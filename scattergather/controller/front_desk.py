@@ -255,6 +255,8 @@ class FrontDesk:
                 assert_never(message)
 
     def _workers_changed(self, entry: Entry, message: messages.WorkersChanged) -> None:
+        entry.why = message.why
+        self._driver.dirty = True
         if message.why:
             self._send(messages.Notice(text=f"{entry.spec.name}: {message.why}"), b"")
         if message.workers != entry.slots:

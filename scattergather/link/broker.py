@@ -17,6 +17,7 @@ from foolscap.slicer import BaseUnslicer
 from foolscap.tokens import CLOSE, OPEN, STRING, BananaError
 from twisted.internet import error
 from twisted.internet import reactor as the_reactor
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -81,6 +82,8 @@ class LinkBroker(broker.Broker):
 
     Attributes:
         lines: who takes the pieces of a session, by its id.
+        hung_up: the other end closed the connection, and was heard until then. A broken network
+            is silent first; a process that was killed is not, its system closes what it had open.
     """
 
     unslicerClass = _RootUnslicer
@@ -101,6 +104,7 @@ class LinkBroker(broker.Broker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         broker.Broker.__init__(self, *args, **kwargs)
         self.lines: dict[bytes, Callable[[Piece], None]] = {}
+        self.hung_up = False
         self._inspector = Inspector(LONGEST)
 
     def dataReceived(self, chunk: bytes) -> None:
@@ -145,6 +149,11 @@ class LinkBroker(broker.Broker):
         if not self.disconnected:
             self.shutdown(Failure(error.ConnectionLost(reason)))
         self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Called by Twisted, also at the end of a connection that we have ended."""
+        self.hung_up = not self.disconnected and self._left_of(2 * self.keepaliveTimeout) > 0
+        broker.Broker.connectionLost(self, reason)
 
     # Foolscap looks once a timeout, so a dead peer may go unnoticed for nearly two of them.
 

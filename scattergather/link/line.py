@@ -90,13 +90,16 @@ class Line:
         for piece in early:
             self._tell(stream.Arrived(piece))
 
-    def detach(self, carrier: Carrier | None, reason: str) -> None:
-        """This connection is gone; no effect if it was replaced already."""
+    def detach(self, carrier: Carrier | None, reason: str, grace: float | None = None) -> None:
+        """This connection is gone; no effect if it was replaced already.
+
+        The session is lost after ``grace`` seconds, or the usual ones, without another.
+        """
         if carrier is None or carrier is not self._carrier:
             return
         self._carrier, self._early = None, None
         carrier.lines.pop(self.session, None)
-        self._tell(stream.Disconnected(reason))
+        self._tell(stream.Disconnected(reason, grace))
 
     def offer(self, head: bytes, body: Bytes = b"") -> None:
         """Send a frame, now or when there is a connection again."""

@@ -1,7 +1,8 @@
 """A daemon's view of its controllers: one Tub, one gate, one session for each.
 
 A controller whose link broke has the grace to come back to its session; then the session is closed
-and its workers die. Reactor thread only.
+and its workers die. One that hung up was killed, most likely, and has a short one: it dials again
+within half a second if it lives. Reactor thread only.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ MOST_OF_ONE = MOST_SESSIONS // 2
 """No user can take all of them."""
 
 STOP_SECONDS = 1.0
+
+HUNG_UP_GRACE = 1.5
+"""Seconds; nothing of a controller that was killed may be left after two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,12 +219,18 @@ class _Guest:
         self._back = back
         carrier = back.tracker.broker
         self.line.expect(carrier)
-        back.notifyOnDisconnect(self.line.detach, carrier, "the connection broke")
+        back.notifyOnDisconnect(self._cut, carrier)
         self.line.attach(received)
         if self._session is None:
             self._session = self._server.pool.open(
                 self, controller=self._name, workers=self._greeting.workers
             )
+
+    def _cut(self, carrier: Any) -> None:
+        if carrier.hung_up:
+            self.line.detach(carrier, "the controller hung up", HUNG_UP_GRACE)
+        else:
+            self.line.detach(carrier, "the connection broke")
 
     def send(self, message: messages.FromPool, body: bytes = b"") -> None:
         """Pass a message up to the controller."""

@@ -68,9 +68,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The link is gone."""
+    """The link is gone; ``grace`` is how long it may be, if not as long as usual."""
 
     reason: str
+    grace: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class _Up:
 class _Down:
     since: float
     why: str
+    grace: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class Stream:
     def __init__(self, now: float, *, grace: float = GRACE, patience: float = PATIENCE) -> None:
         self._grace = grace
         self._patience = patience
-        self._state: _Up | _Down | _Lost = _Down(now, "never connected")
+        self._state: _Up | _Down | _Lost = _Down(now, "never connected", grace)
         self._outbox = Outbox(PIECE_BYTES, WINDOW)
         self._inbox = Inbox()
         self._turn_is_open = False
@@ -198,8 +200,8 @@ class Stream:
                     return due
                 late = progress + self._patience
                 return late if due is None else min(due, late)
-            case _Down(since, _):
-                return since + self._grace
+            case _Down(since, _, grace):
+                return since + grace
             case _Lost():
                 return None
 
@@ -232,9 +234,9 @@ class Stream:
                 return self._arrived(piece, now)
             case Connected(received):
                 return self._connected(received, now)
-            case Disconnected(reason):
+            case Disconnected(reason, grace):
                 if isinstance(self._state, _Up):
-                    self._state = _Down(now, reason)
+                    self._state = _Down(now, reason, self._grace if grace is None else grace)
                 return []
             case Ticked():
                 return self._ticked(now)
@@ -279,9 +281,9 @@ class Stream:
                     return self._drop(f"nothing was acknowledged in {self._patience:g} s", now)
                 if self._inbox.due is not None and now >= self._inbox.due:
                     return [self._piece(0, b"")]
-            case _Down(since, why):
-                if now >= since + self._grace:
-                    return self._lose(f"no connection for {self._grace:g} s ({why})")
+            case _Down(since, why, grace):
+                if now >= since + grace:
+                    return self._lose(f"no connection for {grace:g} s ({why})")
             case _Lost():
                 pass
         return []
@@ -299,7 +301,7 @@ class Stream:
         return Transmit(Piece(number, self._inbox.received, data))
 
     def _drop(self, why: str, now: float) -> list[Action]:
-        self._state = _Down(now, why)
+        self._state = _Down(now, why, self._grace)
         return [Drop(why)]
 
     def _lose(self, why: str) -> list[Action]:

@@ -25,7 +25,7 @@ from scattergather.scheduler.host import Host
 from scattergather.scheduler.job import Job, Lease
 from scattergather.wire.messages import JobId
 
-_FINAL = bytes([Kind.RETURNED, Kind.RAISED])
+_FINAL = bytes([Kind.RETURNED, Kind.RAISED, Kind.EXCEEDED])
 KNOWN_FUNCTIONS = 10_000
 """Time estimates kept for functions seen before; the oldest are forgotten."""
 

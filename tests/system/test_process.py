@@ -403,9 +403,9 @@ def test_what_a_worker_started_dies_with_it(worker: Worker) -> None:
         pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_WRONLY)
         subprocess.Popen(["sleep", "1000"], stdout=pipe)
         subprocess.run([sys.executable, "-c", script], stdout=pipe, check=True)
-        os.close(pipe)
+        time.sleep(1000)  # when a task ends by itself, what it left behind is ended then
 
-    worker.call(leave_behind, os.getpid(), writer, script)
+    worker.start(leave_behind, [(os.getpid(), writer, script)])
     assert os.read(reader, 1) == b"x"
     os.close(writer)
     worker.signal(signal.SIGKILL)
@@ -414,15 +414,22 @@ def test_what_a_worker_started_dies_with_it(worker: Worker) -> None:
     os.close(reader)
 
 
-def test_what_a_living_worker_started_is_left_alone_when_another_dies(host: Host) -> None:
+def test_what_a_living_worker_started_is_left_alone_when_another_dies(
+    host: Host, tmp_path: Path
+) -> None:
     session = host.session()
     one, other = session.fork().born(), session.fork().born()
 
-    def daemonize() -> int:
+    def daemonize(told: str) -> None:
         script = "sleep 1000 >/dev/null 2>&1 & echo $!"
-        return int(subprocess.run(["setsid", "sh", "-c", script], capture_output=True).stdout)
+        found = subprocess.run(["setsid", "sh", "-c", script], capture_output=True).stdout
+        os.write(os.open(told, os.O_CREAT | os.O_WRONLY), found)
+        time.sleep(1000)
 
-    pid = one.call(daemonize)
+    told = tmp_path / "pid"
+    one.start(daemonize, [(str(told),)])
+    eventually(lambda: told.exists() and told.read_text().endswith("\n"))
+    pid = int(told.read_text())
     other.signal(signal.SIGKILL)
     other.death()
     assert session.fork().born().call(len, "the zygote has swept") == 20

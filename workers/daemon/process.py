@@ -102,6 +102,7 @@ class WorkerProcess:
             outcomes=tuple(left.outcomes),
             output=output[-OUTPUT_CERTIFIED:],
             where=where[-OUTPUT_CERTIFIED:],
+            arguments=left.note,
         )
 
     def free(self) -> None:
@@ -110,14 +111,3 @@ class WorkerProcess:
         self._pipe.close()
         self.journal.close()
         self.output.close()
-
-    def anonymous_memory(self) -> int:
-        """Bytes of anonymous memory that the process holds; 0 when it cannot be read."""
-        try:
-            with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
-                for line in status:
-                    if line.startswith("RssAnon:"):
-                        return int(line.split()[1]) * 1024
-        except (OSError, ValueError):
-            pass
-        return 0

@@ -13,7 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from twisted.internet.defer import Deferred
@@ -23,10 +23,13 @@ import scattergather
 from scattergather.link.seams import Peer, PoolFacts, Session
 from scattergather.wire import messages
 from scattergather.workers.daemon.launch import Root, launch
+from scattergather.workers.daemon.memory_kills import MemoryKills
 from scattergather.workers.daemon.process import OUTPUT_KEPT, WorkerProcess
 from scattergather.workers.daemon.zygotes import ZygoteChannel
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
+from scattergather.workers.pool.restarts import Restarts
+from scattergather.workers.process import kernel
 
 SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
@@ -39,13 +42,17 @@ RELAUNCH_SECONDS = 0.2
 
 @dataclass(slots=True)
 class _Member:
-    """A session: who it reports to, the place its workers see, and its zygote."""
+    """A session: who it reports to, the place its workers see, and its zygote.
+
+    ``restarts`` counts the zygotes that died before they said that they were ready.
+    """
 
     number: int
     peer: Peer
     place: messages.OpenSession
     service: PoolService
     channel: ZygoteChannel | None = None
+    restarts: Restarts = field(default_factory=Restarts)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         self.service.handle(events.Received(session=self.number, message=message, body=body))
@@ -86,6 +93,8 @@ class PoolService:
         self._zygote = messages.ZygoteReady(pid=0)
         self._members: dict[int, _Member] = {}
         self._processes: dict[int, WorkerProcess] = {}
+        self._restarts = Restarts()
+        self._memory_kills = MemoryKills()
         self._count = 0
         self._stopping = False
         self._queue: deque[actions.Action] = deque()
@@ -107,7 +116,8 @@ class PoolService:
             self._reactor, root.channel, self._root_said, self._root_ended
         )
         for member in self._members.values():
-            self._open_zygote(member)
+            if member.channel is None:
+                self._open_zygote(member)
 
     def stop(self) -> Deferred[None]:
         """End every worker and zygote; fires when the root zygote is gone."""
@@ -186,6 +196,7 @@ class PoolService:
 
     def _root_said(self, message: messages.FromZygote) -> None:
         if isinstance(message, messages.ZygoteReady):
+            self._restarts.lived()
             self._zygote = message
             for problem in message.problems:
                 self.log.warn("{problem}", problem=problem)
@@ -199,7 +210,8 @@ class PoolService:
         if self._root is not None:
             self._root.process.poll()
         self._root = self._root_channel = None
-        self._reactor.callLater(RELAUNCH_SECONDS, self._relaunch)
+        self._restarts.died(time.monotonic())
+        self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self._relaunch)
 
     def _relaunch(self) -> None:
         if not self._stopping:
@@ -217,6 +229,10 @@ class PoolService:
             lambda message: self._zygote_said(member, message),
             lambda: self._zygote_ended(member),
         )
+        for number, process in self._processes.items():
+            worker = self._pool.workers.get(number)
+            if worker is not None and worker.session == member.number:
+                self._hand_over(member, process)
 
     def _zygote_said(self, member: _Member, message: messages.FromZygote) -> None:
         match message:
@@ -227,7 +243,7 @@ class PoolService:
             case messages.Exited():
                 self._bury(message)
             case messages.ZygoteReady():
-                pass
+                member.restarts.lived()
             case _:
                 assert_never(message)
 
@@ -236,13 +252,17 @@ class PoolService:
         if process is None:
             return
         harvest = process.bury()
+        killed = message.signal == signal.SIGKILL
         del self._processes[message.worker]
+        if message.status == messages.SPENT:
+            self.log.info("a worker is replaced: {why}", why=harvest.output.strip())
         self.handle(
             events.WorkerExited(
                 worker=message.worker,
                 status=message.status,
                 signal=message.signal,
                 peak=message.peak,
+                out_of_memory=killed and self._memory_kills.lately(time.monotonic()),
                 harvest=harvest,
             )
         )
@@ -253,10 +273,15 @@ class PoolService:
             return
         self.log.error("the zygote of session {n} died; its workers are replaced", n=member.number)
         member.channel = None
-        self._open_zygote(member)
+        member.restarts.died(time.monotonic())
         for number, worker in list(self._pool.workers.items()):
             if worker.session == member.number and number in self._processes:
                 self._bury(messages.Exited(worker=number, pid=0, signal=signal.SIGKILL))
+        self._reactor.callLater(member.restarts.pause, self._reopen, member)
+
+    def _reopen(self, member: _Member) -> None:
+        if not self._stopping and member.number in self._members and member.channel is None:
+            self._open_zygote(member)
 
     # ---- performing ----
 
@@ -302,6 +327,13 @@ class PoolService:
                     self._to_zygote(
                         action.worker, messages.Kill(worker=action.worker, signal=signal.SIGINT)
                     )
+            case actions.WarnWorker():
+                process = self._processes.get(action.worker)
+                if process is not None:
+                    process.journal.exceed(action.chunk, action.index)
+                    self._to_zygote(
+                        action.worker, messages.Kill(worker=action.worker, signal=signal.SIGINT)
+                    )
             case actions.StopWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
@@ -326,8 +358,13 @@ class PoolService:
         process = WorkerProcess(self._reactor, action.worker, self._worker_said, self._pipe_broke)
         self._processes[action.worker] = process
         if member.channel is not None:
-            member.channel.send(messages.Fork(worker=action.worker), process.descriptors())
-        process.handed_over()
+            self._hand_over(member, process)
+
+    def _hand_over(self, member: _Member, process: WorkerProcess) -> None:
+        """Let the session's zygote fork a worker; without one, that waits until it has one."""
+        if member.channel is not None:
+            member.channel.send(messages.Fork(worker=process.number), process.descriptors())
+            process.handed_over()
 
     def _worker_said(self, number: int, message: messages.FromWorker, body: bytes) -> None:
         self.handle(events.WorkerSaid(worker=number, message=message, body=body))
@@ -365,6 +402,7 @@ class PoolService:
         self._watch = None
         if self._stopping:
             return
+        self._memory_kills.look(time.monotonic())
         limited = set(self._pool.limited())
         working = [number for number, worker in self._pool.workers.items() if worker.leases]
         for number in working:
@@ -383,14 +421,16 @@ class PoolService:
             message, body = waiting
             yield events.WorkerSaid(worker=process.number, message=message, body=body)
         running = process.journal.running()
-        if running is not None:
+        if process.pid and kernel.state_of(process.pid) == "T":
+            yield events.FoundStopped(worker=process.number)
+        elif running is not None:
             chunk, index, started = running
             yield events.Sampled(
                 worker=process.number,
                 chunk=chunk,
                 index=index,
                 started=started,
-                memory=process.anonymous_memory() if memory else 0,
+                memory=kernel.anonymous_memory(process.pid) if memory else 0,
             )
 
 

@@ -45,6 +45,14 @@ class InterruptChunk(Struct, frozen=True, kw_only=True, gc=False):
     chunk: int
 
 
+class WarnWorker(Struct, frozen=True, kw_only=True, gc=False):
+    """Tell a task, by an exception, that it takes more memory than it may."""
+
+    worker: int
+    chunk: int
+    index: int
+
+
 class StopWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Let no further task of this chunk, or of an earlier one, begin in a worker."""
 
@@ -58,4 +66,13 @@ class RetireWorker(Struct, frozen=True, kw_only=True, gc=False):
     worker: int
 
 
-Action = ForkWorker | Tell | Report | KillWorker | InterruptChunk | StopWorker | RetireWorker
+Action = (
+    ForkWorker
+    | Tell
+    | Report
+    | KillWorker
+    | InterruptChunk
+    | WarnWorker
+    | StopWorker
+    | RetireWorker
+)

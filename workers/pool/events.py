@@ -40,6 +40,8 @@ class Harvest(Struct, frozen=True, kw_only=True, gc=False):
     """What a dead worker left in its journal: finished outcomes, and the task it was in.
 
     ``outcomes`` are ``(index, kind, blob)`` of ``chunk``; ``running`` is None between tasks.
+    ``output`` are the last lines it printed, ``where`` the last frames of its threads if the
+    faulthandler could tell, ``arguments`` those of its task in short, if they were noted.
     """
 
     chunk: int = 0
@@ -47,6 +49,7 @@ class Harvest(Struct, frozen=True, kw_only=True, gc=False):
     outcomes: tuple[tuple[int, int, bytes], ...] = ()
     output: str = ""
     where: str = ""
+    arguments: str = ""
 
 
 class WorkerExited(Struct, frozen=True, kw_only=True, gc=False):
@@ -60,8 +63,14 @@ class WorkerExited(Struct, frozen=True, kw_only=True, gc=False):
     harvest: Harvest = field(default_factory=Harvest)
 
 
+class FoundStopped(Struct, frozen=True, kw_only=True, gc=False):
+    """A worker that has work was looked at, and does not run: a signal stopped it (state T)."""
+
+    worker: int
+
+
 class Sampled(Struct, frozen=True, kw_only=True, gc=False):
-    """A worker was looked at: the task it is in, since when, and its memory (0: not asked)."""
+    """A worker was looked at and runs: its task, since when, and its memory (0: not asked)."""
 
     worker: int
     chunk: int
@@ -74,4 +83,13 @@ class Ticked(Struct, frozen=True, kw_only=True, gc=False):
     """Time passed: ``Pool.wake_at`` came."""
 
 
-Event = SessionOpened | SessionClosed | Received | WorkerSaid | WorkerExited | Sampled | Ticked
+Event = (
+    SessionOpened
+    | SessionClosed
+    | Received
+    | WorkerSaid
+    | WorkerExited
+    | FoundStopped
+    | Sampled
+    | Ticked
+)

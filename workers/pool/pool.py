@@ -465,11 +465,11 @@ class Pool:
                 lease.next += 1
                 self._outcome(session, worker, lease, index, kind, blob, out)
         began = harvest.chunk == lease.run.chunk and harvest.running == lease.next
-        # A chunk that ends its worker before the first task begins (its code does, when loaded)
-        # would circle for ever if nothing were charged; our own kills are nobody's fault.
-        charged = began or (
-            worker.doom is None and event.status != messages.SPENT and lease.next == lease.run.first
-        )
+        # A chunk that ends its worker before the first task begins (it is too large, or our code
+        # fails on it) would circle for ever if nothing were charged. Kills are nobody's fault.
+        killed = event.signal == signal.SIGKILL and not event.out_of_memory
+        blameless = killed or worker.doom is not None or event.status == messages.SPENT
+        charged = began or (lease.next == lease.run.first and not blameless)
         if charged and lease.next < lease.stop:
             index = lease.next
             lease.next += 1

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from scattergather.wire.messages import Code, Everywhere, Resident, Run
+from scattergather.workers.pool.restarts import Restarts
 from scattergather.workers.pool.worker import Worker
-
-MAX_EARLY_DEATHS = 5
-EARLY_PERIOD = 10.0
-"""A session whose workers die this often, within so many seconds, before they are ready, is
-degraded: it forks one worker a period until one lives (the supervisor's rule of Erlang/OTP)."""
 
 
 @dataclass(slots=True)
@@ -34,7 +30,10 @@ class Round:
 
 @dataclass(slots=True)
 class Session:
-    """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy."""
+    """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy.
+
+    While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
+    """
 
     number: int
     limit: int
@@ -46,8 +45,7 @@ class Session:
     running: int = 0
     refresh: Round | None = None
     everywhere: dict[int, tuple[Everywhere, bytes, Round]] = field(default_factory=dict)
-    early_deaths: deque[float] = field(default_factory=deque)
-    degraded_until: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
     hungry_since: float | None = None
     closed: bool = False
 
@@ -60,6 +58,11 @@ class Session:
     def alive(self) -> int:
         """How many workers live or are being forked, the doomed not counted."""
         return sum(worker.doom is None for worker in self.workers.values())
+
+    @property
+    def unborn(self) -> int:
+        """How many workers are being forked."""
+        return sum(not worker.born and worker.doom is None for worker in self.workers.values())
 
     def missing(self, digest: bytes, known: set[bytes]) -> list[bytes]:
         """What a worker that knows ``known`` lacks of a digest and its needs, needs first."""

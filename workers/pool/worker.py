@@ -16,6 +16,7 @@ class Doom(Enum):
     CANCEL = "cancel"
     TIME = "time limit"
     MEMORY = "memory limit"
+    STOPPED = "stopped"
     RETIRED = "retired"
 
 
@@ -36,6 +37,8 @@ class Worker:
     ``leases[0]`` is what it works on, a second one is what it holds ready. While ``blocked`` its
     task waits for a nested result and its slot is lent. ``since`` is when it became idle. ``stuck``
     is the task that takes long while others wait behind it: none of those will begin here.
+    ``over_since`` is when its task was told that it takes too much memory: the worker is replaced
+    when that task is over. ``stopped_since`` is when it was first found stopped (state T).
     """
 
     number: int
@@ -49,6 +52,8 @@ class Worker:
     escalation: list[tuple[float, int]] = field(default_factory=list)
     peak: int = 0
     stuck: int | None = None
+    over_since: float | None = None
+    stopped_since: float | None = None
     since: float = 0.0
 
     @property

@@ -16,7 +16,7 @@ import pickle
 import time
 from typing import Any
 
-from scattergather.errors import TimeLimitExceeded
+from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
 from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
@@ -36,7 +36,12 @@ from scattergather.workers.process.journal import (
 )
 from scattergather.workers.process.line import Line, LineLost
 from scattergather.workers.process.mending import WORTH_IT, Mending
-from scattergather.workers.process.outcomes import NOTHING, Circumstances, ResultPickler
+from scattergather.workers.process.outcomes import (
+    NOTHING,
+    Circumstances,
+    ResultPickler,
+    in_short,
+)
 
 FLUSH_SECONDS = 2e-2
 """Longer than a chunk of short tasks should last: then each makes one batch."""
@@ -124,11 +129,13 @@ class Chunks:
 
         Raises:
             LineLost: the pool is gone.
+            Spent: this process is not fit for another task.
         """
         journal = self._journal
         ends = blobs.ends_of(body, run.count)
         journal.open(run.chunk, run.first)
         self._run = run
+        self._interrupts.memory_limit = run.limits.memory or 0
         self._since = time.monotonic()
         # The first task here pays for imports: its time would mislead about the others.
         self._cold = not self._calls.knows(run.function, run.code_version)
@@ -139,7 +146,8 @@ class Chunks:
             try:
                 if call is None:
                     call = self._prepare(run, index)
-                    if call is None:
+                    if call is None:  # and every task has its outcome
+                        index = stop
                         break
                 index = self._tasks(run, call, body, ends, index)
             except KeyboardInterrupt:
@@ -147,7 +155,7 @@ class Chunks:
                 self._record(index, Kind.CANCELLED, b"")
                 index += 1
                 break
-            except TimeLimitExceeded as error:
+            except (TimeLimitExceeded, MemoryLimitExceeded) as error:
                 index = journal.words[RUNNING] - 1
                 self._record(index, *self._raised(run, call, index, error))
                 index += 1
@@ -157,6 +165,7 @@ class Chunks:
         self._run = None
         if index < stop:
             self._line.send(messages.GaveBack(chunk=run.chunk, first=index))
+        self._mending.mend()
 
     def _prepare(self, run: messages.Run, index: int) -> Call | None:
         """What to call. None, and an outcome for every task, when that cannot be had.
@@ -179,10 +188,10 @@ class Chunks:
             interrupts.armed = False
             if isinstance(error, KeyboardInterrupt) and self._journal.cancelled():
                 raise
-            if isinstance(error, TimeLimitExceeded):
+            if isinstance(error, (TimeLimitExceeded, MemoryLimitExceeded)):
                 raise
             kind, blob = self._raised(run, None, index, error, skip=3)
-            for each in range(index, index + run.count):
+            for each in range(index, run.first + run.count):
                 self._journal.begin(each, self._since)
                 self._record(each, kind, blob)
             return None
@@ -202,7 +211,7 @@ class Chunks:
         namespaces, buffer = results.pickler.namespaces, results.buffer
         value_of, rewind, cut = buffer.getvalue, buffer.seek, buffer.truncate
         output = self._output.fd
-        function, limit = call.function, run.limits.time
+        function, limit, alone = call.function, run.limits.time, run.count == 1
         returned = int(Kind.RETURNED)
         data = memoryview(body)[len(ends) * blobs.WIDTH :]
         start = ends[first - run.first - 1] if first > run.first else 0
@@ -222,6 +231,8 @@ class Chunks:
                     args, kwargs = loads(data[start:end])
                 except (ImportError, AttributeError):
                     args, kwargs = _loaded_carefully(data[start:end])
+                if alone:
+                    journal.note(in_short(args, kwargs))
                 value = function(*args, **kwargs)
                 if value is None:
                     blob = NOTHING
@@ -256,7 +267,8 @@ class Chunks:
             start = end
             index += 1
             now = monotonic()
-            if now - started > WORTH_IT:
+            if now - started > WORTH_IT and index < run.first + run.count:
+                # After the chunk's last task its outcomes go first.
                 self._mending.mend()
             if now >= flush_at or gathered > FULL:
                 self.flush(now)

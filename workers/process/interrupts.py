@@ -1,22 +1,25 @@
-"""Signals that may end a task: the user's cancel (SIGINT) and the time limit (SIGALRM).
+"""Signals that may end a task.
 
-Both raise an exception in the middle of whatever Python code runs, so they are let through only
-while the task's own code runs (``armed``), at most once a task, and never inside our own sends and
-reads that a task leads to (``shielded``): half a frame would break the socket. A cancel counts only
-if the journal says that the chunk at work is the one to end; a late signal for an earlier chunk
-passes by. What comes while nothing may be raised is not lost: a cancel is in the journal, which is
-looked at after every task and every shield, and the timer fires again.
+SIGINT is the user's cancel and the memory limit, SIGALRM the time limit. They raise an exception in
+the middle of whatever Python code runs, so they are let through only while the task's own code runs
+(``armed``), at most once a task, and never inside our own sends and reads that a task leads to
+(``shielded``): half a frame would break the socket. SIGINT counts only if the journal says that the
+chunk at work is to end, or that its task takes too much memory; a late signal for an earlier one
+passes by. What comes while nothing may be raised is not lost: what the pool wants is in the
+journal, which is looked at after every shield, and the timer fires again.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from scattergather.errors import TimeLimitExceeded
-from scattergather.workers.process.journal import Journal
+from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
+from scattergather.workers.process import kernel
+from scattergather.workers.process.journal import RUNNING, Journal
 from scattergather.workers.process.line import Wait
 
 _AGAIN = 0.05
@@ -32,6 +35,8 @@ class Interrupts:
         self._index = 0
         self.armed = False
         """True while the code of a task runs; assigned by the chunk's loop."""
+        self.memory_limit = 0
+        """Bytes that a task of the present chunk may take; assigned by the chunk's loop."""
         self.install()
 
     def install(self) -> None:
@@ -41,9 +46,9 @@ class Interrupts:
 
     def intact(self) -> bool:
         """True unless a task has set handlers of its own."""
-        return (
-            signal.getsignal(signal.SIGINT) == self._interrupted
-            and signal.getsignal(signal.SIGALRM) == self._alarmed
+        return bool(
+            kernel.handler_of(signal.SIGINT) == self._interrupted
+            and kernel.handler_of(signal.SIGALRM) == self._alarmed
         )
 
     def start_timer(self, seconds: float, index: int) -> None:
@@ -65,24 +70,20 @@ class Interrupts:
         self.armed = False
         try:
             yield
-        except (KeyboardInterrupt, TimeLimitExceeded):
+        except (KeyboardInterrupt, TimeLimitExceeded, MemoryLimitExceeded):
             raise  # at most once a task
         except BaseException:
             self.armed = True
             raise
         self.armed = True
-        if self._journal.cancelled():
-            self.armed = False
-            raise KeyboardInterrupt("cancelled")
+        self._raise_what_is_wanted()
 
     def exposed(self, wait: Wait) -> Wait:
         """``wait``, but inside a shield the task may be interrupted while it waits there."""
 
         def waiting(fd: int, timeout: float | None) -> bool:
             self.armed = True
-            if self._journal.cancelled():
-                self.armed = False
-                raise KeyboardInterrupt("cancelled")
+            self._raise_what_is_wanted()
             ready = wait(fd, timeout)
             self.armed = False
             return ready
@@ -90,9 +91,21 @@ class Interrupts:
         return waiting
 
     def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
-        if self.armed and self._journal.cancelled():
+        if self.armed:
+            self._raise_what_is_wanted()
+
+    def _raise_what_is_wanted(self) -> None:
+        if self._journal.cancelled():
             self.armed = False
             raise KeyboardInterrupt("cancelled")
+        if self._journal.exceeded():
+            self.armed = False
+            index, limit = self._journal.words[RUNNING] - 1, self.memory_limit
+            peak = kernel.anonymous_memory(os.getpid())
+            reason = f"it took {peak:,} bytes, its memory limit is {limit:,}"
+            raise MemoryLimitExceeded(
+                f"Task {index}: {reason}.", index=index, limit=limit, peak=peak, reason=reason
+            )
 
     def _alarmed(self, _number: int, _frame: FrameType | None) -> None:
         limit = self._limit

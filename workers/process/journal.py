@@ -9,8 +9,12 @@ Layout of the 1 MiB, in 8-byte words unless said otherwise::
     COUNT     how many outcomes are gathered
     CANCEL    written by the pool: the chunk to be cancelled + 1
     STOP      written by the pool: no further task of this chunk + 1, or of an earlier one, begins
+    OVER      written by the pool: a task of this chunk + 1 takes more memory than it may,
+    OVER_AT   namely the one of this index + 1
+    NOTED     how many bytes of the note are valid
     ends      SLOTS words: where each outcome's blob ends
     kinds     SLOTS bytes
+    note      NOTE bytes: the arguments of the chunk's only task, for its death certificate
     blobs     the rest
 
 The order of the stores makes every moment a good one to die at:
@@ -42,10 +46,13 @@ LARGE = 1 << 18
 FULL = 1 << 18
 """Gathered bytes above which the worker should flush."""
 
-CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP = range(7)
-_ENDS = 64
+NOTE = 256
+
+CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP, OVER, OVER_AT, NOTED = range(10)
+_ENDS = 128
 _KINDS = _ENDS + 8 * SLOTS
-_BLOBS = _KINDS + SLOTS
+_NOTE = _KINDS + SLOTS
+_BLOBS = _NOTE + NOTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +64,14 @@ class Harvest:
         running: index of the task it was in, None between tasks.
         started: when the task that began last did so.
         outcomes: ``(index, kind, blob)`` of the finished ones that may not have been sent.
+        note: the arguments of the chunk's task, in short, if it travelled alone.
     """
 
     chunk: int
     running: int | None
     started: float
     outcomes: list[tuple[int, int, bytes]]
+    note: str = ""
 
 
 class Journal:
@@ -75,7 +84,7 @@ class Journal:
         self.words: Any = whole[:_ENDS].cast("Q")
         self.times: Any = whole[:_ENDS].cast("d")
         self.ends: Any = whole[_ENDS:_KINDS].cast("Q")
-        self.kinds = whole[_KINDS:_BLOBS]
+        self.kinds = whole[_KINDS:_NOTE]
         self.blobs = whole[_BLOBS:]
         self._whole = whole
 
@@ -115,6 +124,9 @@ class Journal:
             running=running[1] if running is not None else None,
             started=self.times[STARTED],
             outcomes=outcomes,
+            note=bytes(self._whole[_NOTE : _NOTE + min(words[NOTED], NOTE)]).decode(
+                "utf-8", "replace"
+            ),
         )
 
     def waiting(self, since: float) -> Harvest | None:
@@ -141,6 +153,11 @@ class Journal:
         """No further task begins of this chunk, or of one before it; what runs goes on."""
         self.words[STOP] = max(self.words[STOP], chunk + 1)
 
+    def exceed(self, chunk: int, index: int) -> None:
+        """This task takes more memory than it may, if it still runs; SIGINT tells it so."""
+        self.words[OVER_AT] = index + 1
+        self.words[OVER] = chunk + 1
+
     def close(self) -> None:
         """Unmap and close."""
         for view in (self.words, self.times, self.ends, self.kinds, self.blobs, self._whole):
@@ -164,6 +181,7 @@ class Journal:
         words = self.words
         words[COUNT] = 0
         words[RUNNING] = 0
+        words[NOTED] = 0
         words[FIRST] = first
         words[CHUNK] = chunk + 1
 
@@ -202,6 +220,17 @@ class Journal:
         # its outcome came by the socket and duplicates are dropped.
         words[COUNT] = 0
         words[FIRST] += count
+
+    def note(self, text: str) -> None:
+        """What a death certificate should say of the chunk's task."""
+        data = text.encode("utf-8", "replace")[:NOTE]
+        self._whole[_NOTE : _NOTE + len(data)] = data
+        self.words[NOTED] = len(data)
+
+    def exceeded(self) -> bool:
+        """True when the pool has seen that the present task takes more memory than it may."""
+        words = self.words
+        return bool(words[OVER] == words[CHUNK] and words[OVER_AT] == words[RUNNING])
 
     def cancelled(self) -> bool:
         """True when the pool wants the present chunk to end."""

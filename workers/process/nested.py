@@ -185,6 +185,8 @@ def _lost(loss: messages.Loss, host: str) -> TaskLost:
         attempts=loss.attempts,
         reason=loss.reason,
         output=loss.output,
+        where=loss.where,
+        arguments=loss.arguments,
         signal=loss.signal,
         status=loss.status,
         limit=loss.limit,

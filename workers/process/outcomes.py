@@ -10,7 +10,7 @@ import os
 import reprlib
 from typing import Any
 
-from scattergather.errors import ExitCalled, TaskError
+from scattergather.errors import ExitCalled, MemoryLimitExceeded, TaskError, TimeLimitExceeded
 from scattergather.model.outcome import Kind
 from scattergather.wire.codebook import BOOK
 from scattergather.wire.culprit import RESULT
@@ -29,6 +29,20 @@ NOTHING = dumps(None)
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 80
 _repr.maxlevel = 3
+
+
+class _Plain(reprlib.Repr):
+    """Runs no code of the user: other objects are named by their type."""
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        if type(x) in (float, complex, bool, bytes, type(None)):
+            return super().repr_instance(x, level)
+        return f"<{type(x).__module__}.{type(x).__qualname__}>"
+
+
+_plain = _Plain()
+_plain.maxstring = _plain.maxother = 80
+_plain.maxlevel = 3
 
 
 class ResultPickler:
@@ -95,8 +109,11 @@ class Circumstances:
         kind = Kind.RAISED
         if isinstance(error, SystemExit):
             error = self._exit_called(error, index, attempt)
-        elif call is not None and call.retry_on:
-            kind = Kind.RETRYABLE if isinstance(error, call.retry_on) else Kind.RAISED
+        elif call is not None and isinstance(error, call.retry_on):
+            kind = Kind.RETRYABLE
+        if isinstance(error, (TimeLimitExceeded, MemoryLimitExceeded)) and not error.worker:
+            error.host, error.worker = self.host, self.pid
+            error.attempt = error.attempts = attempt
         note = f"[scattergather] task {index}"
         if label or call is not None:
             note += f" of {label or (call.name if call is not None else '')}"
@@ -133,6 +150,15 @@ class Circumstances:
         )
         exited.__traceback__ = error.__traceback__
         return exited
+
+
+def in_short(args: Any, kwargs: Any) -> str:
+    """Arguments as a death certificate shows them: cheap, and no code of the user runs for it."""
+    try:
+        text = _plain.repr(args)
+        return f"{text}, {_plain.repr(kwargs)}" if kwargs else text
+    except Exception as error:  # a subclass of a list, say
+        return f"(they cannot be shown: {type(error).__name__})"
 
 
 def shown(args: Any, kwargs: Any) -> str:

@@ -12,6 +12,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
+
 MAIN = "__main__"
 
 
@@ -45,7 +47,7 @@ class Residents:
             sys.modules[MAIN] = module
             try:
                 self._fill(version, module)
-            except (KeyboardInterrupt, TimeoutError):
+            except (KeyboardInterrupt, TimeLimitExceeded, MemoryLimitExceeded):
                 del self._modules[version]  # interrupted from outside: not the source's fault
                 raise
             except BaseException as error:

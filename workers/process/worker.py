@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import signal
 import socket
 import sys
@@ -27,6 +26,7 @@ from scattergather.workers.process.chunk import Chunks
 from scattergather.workers.process.interrupts import Interrupts
 from scattergather.workers.process.journal import Journal
 from scattergather.workers.process.line import Line, LineLost, raised_descriptor
+from scattergather.workers.process.mending import Spent
 from scattergather.workers.process.nested import Nested
 from scattergather.workers.process.outcomes import Circumstances, ResultPickler
 from scattergather.workers.process.registry import Services
@@ -57,6 +57,9 @@ def live(parent: int, descriptors: Sequence[int], services: Services) -> Never:
         Worker(line, memory, capture, services, socket.gethostname()).serve()
     except LineLost:
         status = 0
+    except Spent as why:
+        print(why, file=sys.__stderr__)
+        status = messages.SPENT
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
     finally:
@@ -71,8 +74,7 @@ def _stand_alone(parent: int) -> None:
     os.setsid()
     kernel.die_with_parent(parent)
     kernel.adopt_orphans()
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    kernel.dump_no_core()
     try:
         # Python's own open() costs a freshly forked process 1.4 ms.
         adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
@@ -111,6 +113,7 @@ class Worker:
 
         Raises:
             LineLost: the socket ended, and so does the worker.
+            Spent: a task bent this process for good.
         """
         self._line.send(messages.Born(pid=os.getpid()))
         while True:

@@ -281,3 +281,12 @@ def test_a_piece_survives_packing_and_a_short_one_is_refused():
     assert unpack(b"".join(pack(b"s" * 16, piece))) == (b"s" * 16, piece)
     with pytest.raises(ValueError, match="31 bytes"):
         unpack(bytes(HEAD.size - 1))
+
+
+def test_a_disconnection_may_leave_less_than_the_usual_grace():
+    pair = Pair()
+    one, _ = pair.ends
+    one.do(s.Disconnected("it hung up", 1.5), 3.0)
+    assert one.stream.deadline == 4.5
+    one.do(s.Ticked(), 4.5)
+    assert one.lost == "no connection for 1.5 s (it hung up)"

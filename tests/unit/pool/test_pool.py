@@ -60,7 +60,7 @@ def losses(out: list[actions.Action]) -> list[messages.Loss]:
     for each in out:
         if isinstance(each, actions.Report) and isinstance(each.message, messages.Outcomes):
             for kind, blob in zip(each.message.kinds, blobs.each(each.body, 1), strict=True):
-                if kind in (Kind.LOST, Kind.INTERRUPTED):
+                if kind in (Kind.LOST, Kind.INTERRUPTED, Kind.EXCEEDED):
                     found.append(messages.read_loss(blob))
     return found
 
@@ -214,20 +214,103 @@ def test_workers_that_die_at_birth_are_not_forked_for_ever() -> None:
     (changed,) = [r for r in reports(out) if isinstance(r, messages.WorkersChanged)]
     assert "exit status 1" in changed.why
     assert "no module" in changed.why
-    bench.now = bench.pool.wake_at or 0.0
-    assert any(isinstance(each, actions.ForkWorker) for each in bench(events.Ticked()))
+    pauses = []
+    for _ in range(4):
+        pauses.append(bench.pool.wake_at - bench.now)
+        bench.now = bench.pool.wake_at
+        (fork,) = [each for each in bench(events.Ticked()) if isinstance(each, actions.ForkWorker)]
+        (changed,) = reports(bench.exited(fork.worker, status=1))
+    assert pauses == [10.0, 20.0, 40.0, 80.0]
+    assert "9 workers in a row" in changed.why
 
 
-def test_a_task_over_its_memory_limit_loses_its_worker_and_says_so() -> None:
+def test_while_workers_die_at_birth_one_is_tried_and_when_it_lives_the_others_follow() -> None:
+    bench = Bench(slots=3)
+    for worker in bench.workers:
+        out = bench.exited(worker, status=1)
+    unborn = set(bench.pool.workers)
+    while unborn:
+        out = bench.exited(unborn.pop(), status=1)
+        unborn |= {each.worker for each in out if isinstance(each, actions.ForkWorker)}
+    bench.now = bench.pool.wake_at
+    (fork,) = [each for each in bench(events.Ticked()) if isinstance(each, actions.ForkWorker)]
+    assert not bench(events.Ticked())
+    out = bench.born(fork.worker)
+    assert len([each for each in out if isinstance(each, actions.ForkWorker)]) == 2
+
+
+def test_a_worker_that_is_killed_before_it_is_ready_now_and_then_degrades_nothing() -> None:
+    bench = Bench(slots=1)
+    (fork,) = [e for e in bench.exited(1, signal=9) if isinstance(e, actions.ForkWorker)]
+    for _ in range(20):
+        out = bench.exited(fork.worker, signal=9)
+        (fork,) = [each for each in out if isinstance(each, actions.ForkWorker)]
+        bench.born(fork.worker)
+        out = bench.exited(fork.worker, signal=9)
+        (fork,) = [each for each in out if isinstance(each, actions.ForkWorker)]
+
+
+def weighed(bench: Bench, memory: int) -> list[actions.Action]:
+    return bench(events.Sampled(worker=1, chunk=1, index=100, started=bench.now, memory=memory))
+
+
+def killed(out: list[actions.Action]) -> list[int]:
+    return [each.signal for each in out if isinstance(each, actions.KillWorker)]
+
+
+def test_a_task_over_its_memory_limit_is_told_and_then_loses_its_worker() -> None:
+    for seconds, memory in ((2.5, 1200), (0.2, 5000)):
+        bench = Bench(slots=1)
+        bench.run(1, count=2, limits=messages.Limits(memory=1000))
+        assert bench.pool.limited() == [1]
+        stop, warn = weighed(bench, 1100)
+        assert stop == actions.StopWorker(worker=1, chunk=1)
+        assert warn == actions.WarnWorker(worker=1, chunk=1, index=100)
+        assert not weighed(bench, 1200), "it has a grace"
+        bench.now = seconds
+        assert killed(weighed(bench, memory)) == [signal.SIGKILL]
+        out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
+        (outcome,) = [r for r in reports(out) if isinstance(r, messages.Outcomes)]
+        assert outcome.kinds == bytes([Kind.EXCEEDED]), "it is not tried again"
+        (loss,) = losses(out)
+        assert (loss.kind, loss.limit, loss.peak) == ("MemoryLimitExceeded", 1000, memory)
+
+
+def test_a_worker_is_replaced_when_its_task_that_took_too_much_memory_is_over() -> None:
     bench = Bench(slots=1)
     bench.run(1, limits=messages.Limits(memory=1000))
-    assert bench.pool.limited() == [1]
-    sample = events.Sampled(worker=1, chunk=1, index=100, started=0.0, memory=5000)
-    (kill,) = [each for each in bench(sample) if isinstance(each, actions.KillWorker)]
-    assert kill.signal == signal.SIGKILL
+    weighed(bench, 1100)
+    bench.run(2)
+    out = bench.done(1, 1)
+    assert actions.RetireWorker(worker=1) in out
+    (fork,) = [each for each in out if isinstance(each, actions.ForkWorker)]
+    assert not told(out)
+    assert [run.chunk for _, run in told(bench.born(fork.worker))] == [2]
+
+
+def test_a_stopped_worker_is_replaced_after_ten_seconds_and_its_task_is_charged() -> None:
+    bench = Bench(slots=1)
+    bench.run(1)
+    assert not bench(events.FoundStopped(worker=1))
+    bench.now = 5.0
+    weighed(bench, 0)  # it goes on
+    bench.now = 9.0
+    assert not bench(events.FoundStopped(worker=1))
+    bench.now = 18.0
+    assert not bench(events.FoundStopped(worker=1))
+    bench.now = 19.0
+    assert killed(bench(events.FoundStopped(worker=1))) == [signal.SIGKILL]
     out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
     (loss,) = losses(out)
-    assert (loss.kind, loss.limit, loss.peak) == ("MemoryLimitExceeded", 1000, 5000)
+    assert "stopped by a signal" in loss.reason
+
+
+def test_a_worker_that_ends_itself_for_the_next_task_charges_nobody() -> None:
+    bench = Bench(slots=1)
+    bench.run(1)
+    out = bench.exited(1, status=messages.SPENT)
+    assert messages.GaveBack(chunk=1, first=100) in reports(out)
+    assert not losses(out)
 
 
 def test_two_sessions_share_the_slots() -> None:

@@ -1,0 +1,71 @@
+"""Scenario 4: a daemon is killed in the middle of a job, and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.system.daemons import free_port
+from tests.system.faults.ledger import LONG, Ledger, calls, once_each
+from tests.system.process_driver import alive, as_in_a_notebook, eventually
+
+pytestmark = pytest.mark.system
+
+TASKS = 3000 if LONG else 400
+
+
+def test_another_host_ends_the_job_nothing_is_left_and_the_daemon_joins_again(
+    spawn, start, tmp_path
+):
+    options = ("--directory", str(tmp_path / "first"), "--port", str(free_port()))
+    first = start(*options, "--workers", "2")
+    second = start("--directory", str(tmp_path / "second"), "--workers", "2")
+    c = spawn([first.furl().text, second.furl().text])
+    c.waitForResult()
+
+    @as_in_a_notebook
+    def work(n: int) -> int:
+        time.sleep(0.02)
+        return n
+
+    ledger = Ledger(tmp_path)
+    job = c.addJob(calls(*range(TASKS)), ledger.keeping(work))
+    eventually(lambda: len(ledger.runs()) > 50)
+    family = psutil.Process(first.process.pid).children(recursive=True)
+    lost = {each.pid for each in family}
+    running = len(lost & set(ledger.pids()))
+    assert running == 2
+    first.end(signal.SIGKILL)
+    eventually(lambda: not any(map(alive, lost)), patience=2.0)
+
+    again = start(*options, "--workers", "2")
+    again.furl()
+    began = time.monotonic()
+    eventually(lambda: c.command("status").workers == 4)
+    rejoined = time.monotonic() - began
+    print(f"{ledger.extra()} extra runs, joined again after {rejoined:.1f} s")
+    assert rejoined <= 5.5  # five, and the time to see it
+    assert once_each(job) == list(range(TASKS))
+
+
+def test_the_workers_of_a_daemon_whose_zygotes_die_are_replaced(spawn, tmp_path):
+    c = spawn(workers=2)
+    (session,) = set(c.run_everywhere(os.getppid).values())
+    root = psutil.Process(session).ppid()
+    for zygote in (session, root):
+        ledger = Ledger(tmp_path / str(zygote))
+
+        @as_in_a_notebook
+        def work(n: int) -> int:
+            time.sleep(0.01)
+            return n
+
+        job = c.addJob(calls(*range(200)), ledger.keeping(work))
+        eventually(lambda ledger=ledger: len(ledger.runs()) > 20)
+        os.kill(zygote, signal.SIGKILL)
+        assert once_each(job) == list(range(200))
+        assert ledger.extra() <= 2

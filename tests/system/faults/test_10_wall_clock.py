@@ -1,0 +1,73 @@
+"""Scenario 10: the wall clock jumps by an hour, in every process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system.faults.ledger import LONG, Ledger, calls, once_each
+from tests.system.faults.test_09_frozen_ends import MOVED
+from tests.system.process_driver import as_in_a_notebook, eventually
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[3]
+
+CLOCK = """
+import os, time
+true_time = time.time
+def jumping_time():
+    try:
+        return true_time() + float(open({jump!r}).read())
+    except (OSError, ValueError):
+        return true_time()
+time.time = jumping_time
+"""
+"""Loaded by every interpreter at its start; the jump is in a file, and so comes when we like."""
+
+
+@pytest.mark.parametrize("jump", [3600, -3600] if LONG else [-3600])
+def test_a_jump_loses_nobody_and_hides_no_loss(spawn, start, tmp_path, monkeypatch, jump):
+    told = tmp_path / "jump"
+    (tmp_path / "sitecustomize.py").write_text(CLOCK.format(jump=str(told)))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    first = start("--directory", str(tmp_path / "first"), "--workers", "1")
+    second = start("--directory", str(tmp_path / "second"), "--workers", "1")
+    c = spawn([first.furl().text, second.furl().text])
+    c.waitForResult()
+
+    @as_in_a_notebook
+    def work(n: int) -> float:
+        time.sleep(0.02)
+        return time.time()
+
+    ledger = Ledger(tmp_path)
+    job = c.addJob(calls(*range(200)), ledger.keeping(work), time_limit=20)
+    eventually(lambda: len(ledger.runs()) > 20)
+    told.write_text(str(jump))
+    outcomes = once_each(job)
+    assert abs(max(outcomes) - min(outcomes)) > 3000, "the workers' clock did not jump"
+    assert ledger.extra() == 0
+    assert c.command("status").workers == 2
+    if not LONG:  # scenario 9 waits for that, too
+        return
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        eventually(lambda: c.command("status").workers == 1, patience=60)
+        assert time.monotonic() - began < MOVED + 2
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+
+
+def test_no_decision_looks_at_the_wall_clock():
+    named = re.compile(r"(?<!banana\.)\btime\.time\(|datetime\.now\(\)")
+    for folder in ("scheduler", "link", "controller", "client", "workers", "wire"):
+        for path in (ROOT / "scattergather" / folder).rglob("*.py"):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                # Foolscap's own (``banana.time``) is replaced by the monotonic clock.
+                assert not named.search(line), (path, number)

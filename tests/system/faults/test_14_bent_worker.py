@@ -1,0 +1,105 @@
+"""Scenario 14: a task bends its process; the next task finds a clean worker."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scattergather import spawnScatterGather
+from scattergather.client.client import ScatterGather
+from tests.system.faults.ledger import calls
+from tests.system.process_driver import as_in_a_notebook
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def c() -> Iterator[ScatterGather]:
+    with spawnScatterGather(workers=1) as client:
+        client.waitForResult()
+        yield client
+
+
+@as_in_a_notebook
+def state() -> dict[str, Any]:
+    """What a task can see of its process, but its number."""
+    umask = os.umask(0)
+    os.umask(umask)
+    names = ("SIGINT", "SIGTERM", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGPIPE", "SIGHUP")
+    return {
+        "directory": os.getcwd(),
+        "umask": umask,
+        "mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+        "handlers": [repr(signal.getsignal(getattr(signal, name)))[:20] for name in names],
+        "environment": dict(os.environ),
+        "limits": {
+            name: resource.getrlimit(getattr(resource, name))
+            for name in dir(resource)
+            if name.startswith("RLIMIT_")
+        },
+        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "processors": os.sched_getaffinity(0),
+        "threads": [each.name for each in threading.enumerate() if not each.daemon],
+        "timers": [signal.getitimer(timer) for timer in (0, 1, 2)],
+        "recursion": sys.getrecursionlimit(),
+        "streams": [sys.stdout.name, sys.stderr.name, os.fstat(1).st_ino == os.fstat(2).st_ino],
+    }
+
+
+BENDS: dict[str, Any] = {
+    "descriptors": lambda: os.closerange(0, 65536),
+    "standard streams": lambda: os.closerange(0, 3) or sys.stdout.close(),
+    "directory": lambda: os.chdir("/"),
+    "umask": lambda: os.umask(0o777),
+    "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()),
+    "handlers": lambda: [
+        signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)
+    ],
+    "variable": lambda: os.environ.update(PATH="nowhere", NEW="new"),
+    "environment": lambda: os.environ.clear(),
+    "soft limit": lambda: resource.setrlimit(
+        resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    ),
+    "hard limit": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30)),
+    "priority": lambda: os.nice(5),
+    "processors": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    "thread": lambda: threading.Thread(target=time.sleep, args=(600,)).start(),
+    "alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05),
+    "deadly alarm": lambda: signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01),
+    "recursion": lambda: sys.setrecursionlimit(10**6),
+}
+
+
+@pytest.mark.parametrize("bend", BENDS)
+def test_the_next_task_finds_a_clean_worker_after_one_bent_its(c, bend):
+    before = c.addJob([((), {})], state, echo=False).results()[0]
+    bends = as_in_a_notebook(BENDS[bend])
+
+    @as_in_a_notebook
+    def task() -> str:
+        bends()
+        return "bent"
+
+    began = time.monotonic()
+    assert c.addJob([((), {})], task, retries=0, echo=False).results() == ["bent"]
+    assert time.monotonic() - began < 2
+    assert c.addJob([((), {})], state, echo=False).results()[0] == before
+    # And it works as before, for a while: nothing that was left comes up.
+    assert c.addJob(calls(*[0.01] * 10), lambda s: time.sleep(s), retries=0).results() == [None] * 10
+
+
+def test_a_worker_keeps_what_a_call_everywhere_sets_up(c):
+    c.run_everywhere(as_in_a_notebook(lambda: os.environ.update(MINE="mine")))
+    assert c.addJob([((), {})] * 2, as_in_a_notebook(lambda: os.environ["MINE"])).results() == [
+        "mine",
+        "mine",
+    ]

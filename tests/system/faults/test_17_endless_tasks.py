@@ -1,0 +1,112 @@
+"""Scenario 17: tasks that do not end when they are told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from scattergather.errors import TimeLimitExceeded
+from tests.system.faults.ledger import Ledger, calls
+from tests.system.process_driver import alive, as_in_a_notebook, eventually
+
+pytestmark = pytest.mark.system
+
+ENDED = 3.0
+"""Seconds from ``cancel()`` to the end of the task, however it resists."""
+
+
+@as_in_a_notebook
+def sleeps(_: int) -> None:
+    time.sleep(600)
+
+
+@as_in_a_notebook
+def swallows(_: int) -> None:
+    while True:
+        try:
+            time.sleep(600)
+        except BaseException:
+            pass
+
+
+@as_in_a_notebook
+def ignores_signals(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while True:
+        time.sleep(600)
+
+
+@as_in_a_notebook
+def holds_the_interpreter(_: int) -> int:
+    return sum(range(10**13))
+
+
+@as_in_a_notebook
+def falls_without_end(_: int) -> Any:
+    sys.setrecursionlimit(10**8)
+
+    def fall() -> None:
+        try:
+            fall()
+        finally:
+            fall()
+
+    fall()
+
+
+RESISTING = [sleeps, swallows, ignores_signals, holds_the_interpreter, falls_without_end]
+
+
+def test_cancel_ends_what_runs_however_it_resists_and_what_waits_at_once(spawn, tmp_path):
+    c = spawn(workers=len(RESISTING))
+    jobs, ledgers = [], []
+    done = c.addJob(calls(1, 2), abs)
+    done.results()
+    for resisting in RESISTING:
+        ledgers.append(Ledger(tmp_path / resisting.__name__))
+        jobs.append(c.addJob(calls(0), ledgers[-1].keeping(resisting), retries=0))
+    eventually(lambda: all(ledger.runs() for ledger in ledgers))
+    waiting = c.addJob(calls(*range(1000)), sleeps)
+    pids = set().union(*(ledger.pids() for ledger in ledgers))
+    began = time.monotonic()
+    waiting.cancel()
+    assert {type(each).__name__ for each in waiting.results(errors="return")} == {"CancelledError"}
+    assert time.monotonic() - began < 0.5, "what is queued goes at once"
+    for job in jobs:
+        job.cancel()
+    for job, resisting in zip(jobs, RESISTING, strict=True):
+        (error,) = job.results(errors="return")
+        if resisting is not falls_without_end:  # which may have ended itself before
+            assert type(error).__name__ == "CancelledError", (resisting, error)
+    took = time.monotonic() - began
+    print(f"all were ended within {took:.1f} s")
+    assert took < ENDED
+    eventually(lambda: sum(map(alive, pids)) <= 1)  # the one that only slept goes on
+    assert done.results() == [1, 2]
+    assert c.addJob(calls(*range(-9, 0)), abs).results() == list(range(9, 0, -1))
+
+
+def test_a_time_limit_ends_the_task_however_it_resists_and_only_that(spawn, tmp_path):
+    c = spawn(workers=len(RESISTING))
+    others = c.addJob(calls(*[0.05] * 20), lambda seconds: time.sleep(seconds) or os.getpid())
+    began = time.monotonic()
+    jobs, ledgers = [], []
+    for resisting in RESISTING[:-1]:
+        ledgers.append(Ledger(tmp_path / resisting.__name__))
+        jobs.append(c.addJob(calls(0), ledgers[-1].keeping(resisting), time_limit=0.5))
+    for job, ledger in zip(jobs, ledgers, strict=True):
+        (error,) = job.results(errors="return")
+        assert type(error) is TimeLimitExceeded
+        assert (error.limit, error.attempt) == (0.5, 1)
+        assert isinstance(error, TimeoutError)
+        assert "time limit of 0.5 s" in str(error)
+        assert ledger.runs() == {0: 1}, "it is not tried again"
+    assert time.monotonic() - began < 0.5 + ENDED + 2
+    assert len(others.results()) == 20

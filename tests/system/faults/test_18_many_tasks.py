@@ -1,0 +1,60 @@
+"""Scenario 18: a million tasks that do nothing are queued."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+
+import psutil
+import pytest
+
+from tests.system.faults.ledger import LONG, calls
+
+pytestmark = pytest.mark.system
+
+TASKS = 1_000_000 if LONG else 100_000
+KILOBYTE = 1 << 10
+
+
+@pytest.mark.timeout(600)
+def test_the_controller_stays_small_and_quick_and_is_as_small_as_before_after(spawn, tmp_path):
+    c = spawn(workers=2)
+    c.waitForResult()
+    c.addJob(calls(*range(1000)), abs).results()
+    controller = psutil.Process(c._session.pipe.process.pid)
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+
+    def wait(gate: str) -> None:
+        with open(gate, "rb") as file:
+            file.read()
+
+    before = controller.memory_info().rss
+    blocking = c.addJob(calls(gate, gate), wait, priority=1)
+    tasks = calls(*range(TASKS))
+    began = time.monotonic()
+    job = c.addJob(tasks, abs)
+    lags = []
+    queued_all = False
+    while time.monotonic() < began + 1 or not queued_all:
+        asked = time.monotonic()
+        queued_all = c.command("status").jobs[-1].queued == TASKS
+        lags.append(time.monotonic() - asked)
+    queued = controller.memory_info().rss - before
+    for _ in range(2):
+        with open(gate, "wb") as file:
+            file.write(b"go")
+    began = time.monotonic()
+    assert job.results() == list(range(TASKS))
+    rate = TASKS / (time.monotonic() - began)
+    blocking.results()
+    after = controller.memory_info().rss - before
+    lag = statistics.quantiles(lags, n=100)[98]
+    print(
+        f"{queued / TASKS:.0f} bytes a task while queued, {after / TASKS:.0f} after; status after "
+        f"{1000 * lag:.0f} ms (99 %); {rate:.0f} tasks/s"
+    )
+    assert queued < KILOBYTE * TASKS
+    assert after < 0.2 * before + 0.1 * queued
+    assert lag < 0.05 + 0.05  # of the reactor, and of this process, which shares two processors

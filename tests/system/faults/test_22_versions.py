@@ -1,0 +1,65 @@
+"""Scenario 22: the other side speaks another protocol, or runs another Python."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from scattergather.errors import VersionMismatch
+from scattergather.wire import messages
+from tests.system.daemons import OTHER_PYTHON
+from tests.system.faults.ledger import calls
+
+pytestmark = pytest.mark.system
+
+PROMPT = 2.0
+
+
+def speaking(protocol: int) -> str:
+    return f"from scattergather.wire import messages; messages.PROTOCOL = {protocol}"
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_the_next_and_the_last_protocol_are_refused_with_both_numbers(spawn, start, step):
+    other = messages.PROTOCOL + step
+    daemon = start(shim=speaking(other))
+    furl = daemon.furl().text
+    c = spawn(furl)
+    began = time.monotonic()
+    (host,) = c.waitForResult(timeout=20).hosts
+    assert time.monotonic() - began < PROMPT
+    assert f"(protocol {other})" in host.why
+    assert f"(protocol {messages.PROTOCOL})" in host.why
+    assert daemon.process.poll() is None
+    c.command("die")
+    assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_a_controller_of_the_next_or_last_protocol_is_refused_with_both_numbers(
+    spawn, monkeypatch, step
+):
+    installed = messages.PROTOCOL
+    monkeypatch.setattr(messages, "PROTOCOL", installed + step)
+    began = time.monotonic()
+    c = spawn(workers=1)
+    with pytest.raises(VersionMismatch, match=rf"\(protocol {installed + step}\)") as caught:
+        c.waitForResult()
+    assert time.monotonic() - began < PROMPT
+    assert f"(protocol {installed})" in str(caught.value)
+
+
+def test_byte_code_of_this_python_goes_to_no_other_and_what_is_installed_goes_everywhere(
+    spawn, start
+):
+    daemon = start(shim=OTHER_PYTHON)
+    c = spawn(daemon.furl().text)
+    c.waitForResult()
+    began = time.monotonic()
+    (error,) = c.addJob(calls(1), lambda n: n).results(errors="return")
+    assert time.monotonic() - began < PROMPT
+    assert isinstance(error, VersionMismatch)
+    assert "runs 3.99" in str(error)
+    assert c.addJob(calls(-1), abs).results() == [1]
+    assert daemon.process.poll() is None

@@ -1,0 +1,56 @@
+"""A kernel is killed, restarted or shut down: nothing is left, and the next one works at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.faults.traces import family_of
+from tests.system.kernels import Kernel
+
+pytestmark = pytest.mark.system
+
+FAMILY = """
+from tests.system.faults.victims import with_family
+from scattergather import spawnScatterGather
+c = with_family()
+"""
+WORKS = "c = spawnScatterGather(workers=2); c.submit(pow, 2, 3).result()"
+
+
+@pytest.fixture
+def kernel(scene) -> Iterator[Kernel]:
+    made = Kernel()
+    scene.spared |= family_of(made.manager.provisioner.pid)
+    yield made
+    made.stop()
+
+
+def test_a_killed_kernel_leaves_nothing_while_a_cell_waits(scene, kernel):
+    kernel.run(FAMILY)
+    kernel.start("c.waitForResult()")
+    kernel.manager.shutdown_kernel(now=True)
+    scene.clears()
+
+
+def test_a_restarted_kernel_has_left_nothing_and_works_at_once(scene, kernel):
+    kernel.run(FAMILY)
+    kernel.restart()
+    scene.spared |= family_of(kernel.manager.provisioner.pid)
+    scene.clears()
+    cell = kernel.run("from scattergather import spawnScatterGather\n" + WORKS)
+    assert "8" in kernel.text(cell)
+
+
+def test_an_interrupted_and_shut_down_kernel_leaves_nothing(scene, kernel):
+    kernel.run(FAMILY)
+    cell = kernel.start("print('waiting', flush=True); c.waitForResult()")
+    kernel.listen(20, lambda: "waiting" in kernel.text(cell))
+    kernel.manager.interrupt_kernel()
+    kernel.listen(10, lambda: "It goes on" in kernel.text(cell))
+    assert "8" in kernel.text(
+        kernel.run("d = spawnScatterGather(workers=1)\nd.submit(pow, 2, 3).result()")
+    )
+    kernel.manager.shutdown_kernel(now=False)
+    scene.clears()

@@ -1,0 +1,81 @@
+"""A real kernel, driven from outside, for tests."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+ROOT = Path(__file__).parents[2]
+SPAWN = "from scattergather import spawnScatterGather\nc = spawnScatterGather(workers=2)"
+
+
+class Kernel:
+    """A kernel whose messages are sorted by the cell that owns them."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(cwd=str(ROOT))
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client: BlockingKernelClient = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=30)
+        self.outputs: dict[str, list[Any]] = defaultdict(list)
+        self._busy: set[str] = set()
+
+    def start(self, code: str) -> str:
+        """Run a cell; returns its id without waiting."""
+        cell = self.client.execute(code, stop_on_error=False)
+        self._busy.add(cell)
+        return cell
+
+    def run(self, code: str, timeout: float = 30) -> str:
+        """Run a cell to its end."""
+        cell = self.start(code)
+        self.listen(timeout, lambda: cell not in self._busy)
+        return cell
+
+    def listen(self, timeout: float, enough: Any) -> None:
+        end = time.monotonic() + timeout
+        while not enough():
+            assert time.monotonic() < end, dict(self.outputs)
+            try:
+                message = self.client.get_iopub_msg(timeout=0.1)
+            except Exception:
+                continue
+            cell = message["parent_header"].get("msg_id", "")
+            content = message["content"]
+            match message["msg_type"]:
+                case "status":
+                    if content["execution_state"] == "idle":
+                        self._busy.discard(cell)
+                case "stream":
+                    self.outputs[cell].append(content["text"])
+                case "execute_result" | "display_data" | "update_display_data":
+                    self.outputs[cell].append(content["data"])
+                case "error":
+                    self.outputs[cell].append(content)
+
+    def text(self, cell: str) -> str:
+        """All that a cell shows, as text."""
+        return "\n".join(str(output) for output in self.outputs[cell])
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.manager.provisioner.pid).children(recursive=True)
+
+    def restart(self) -> None:
+        """As the button does: asked to end, and started anew."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=False)
+        self._connect()
+
+    def stop(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
