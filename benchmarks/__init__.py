@@ -21,5 +21,6 @@ The modules
     ``rounds``: all systems, in turn, round after round.
     ``targets``: what the figures have to reach.
     ``report``: the tables.
+    ``chaos``: not how fast, but what becomes of the work when things break.
     ``__main__``: ``python -m benchmarks``.
 """

@@ -93,8 +93,11 @@ def marked(mark: str) -> list[int]:
 
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
-    """Ends a stage and everything of it."""
+    """Ends a stage and everything of it, and the semaphores that its processes then leave."""
+    segments: set[Path] = set()
     while left := marked(mark):
+        for pid in left:
+            segments |= _segments(pid)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -102,3 +105,15 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
                 continue
         time.sleep(0.02)
     process.wait()
+    for segment in segments:
+        segment.unlink(missing_ok=True)
+
+
+def _segments(pid: int) -> set[Path]:
+    """The files in ``/dev/shm`` that a process has mapped."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    except OSError:
+        return set()
+    paths = {Path("/" + line.partition("/")[2]) for line in lines}
+    return {path for path in paths if path.parent == Path("/dev/shm")}

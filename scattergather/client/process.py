@@ -61,7 +61,6 @@ class Log:
         self.path: str | None = None
         self._descriptor = -1
         if logFile is None:
-            self._descriptor = os.memfd_create("scattergather-log", os.MFD_CLOEXEC)
             return
         if isinstance(logFile, (str, os.PathLike)):
             self.path = os.path.abspath(os.fspath(logFile))
@@ -88,7 +87,12 @@ class Log:
         self.path = os.path.abspath(name) if isinstance(name, str) and name else None
 
     def fileno(self) -> int:
-        """Its descriptor."""
+        """Its descriptor. The thread that starts the controller: memory is taken there.
+
+        On the main thread an interrupt may come between the system call and the assignment.
+        """
+        if self._descriptor < 0:
+            self._descriptor = os.memfd_create("scattergather-log", os.MFD_CLOEXEC)
         return self._descriptor
 
     def tail(self) -> list[str]:

@@ -10,6 +10,7 @@ import importlib.metadata
 import platform
 import signal
 import socket
+import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -208,10 +209,15 @@ class PoolService:
             return
         self.log.error("the root zygote died; it is started again")
         if self._root is not None:
-            self._root.process.poll()
+            self._reap(self._root.process)
         self._root = self._root_channel = None
         self._restarts.died(time.monotonic())
         self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self._relaunch)
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        """It has closed its socket and may take a while to end; nobody else waits for it."""
+        if process.poll() is None and not self._stopping:
+            self._reactor.callLater(RELAUNCH_SECONDS, self._reap, process)
 
     def _relaunch(self) -> None:
         if not self._stopping:
@@ -229,7 +235,7 @@ class PoolService:
             lambda message: self._zygote_said(member, message),
             lambda: self._zygote_ended(member),
         )
-        for number, process in self._processes.items():
+        for number, process in list(self._processes.items()):
             worker = self._pool.workers.get(number)
             if worker is not None and worker.session == member.number:
                 self._hand_over(member, process)

@@ -77,7 +77,8 @@ def main(seed: int, rounds: int) -> None:
     try:
         eventually(lambda: held() == before, 2)
     except AssertionError:
-        sys.exit(f"threads, descriptors, children were {before} and are {held()}, {dict(struck)}")
+        files = [os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")]
+        sys.exit(f"threads, descriptors, children: {before}, now {held()}; {dict(struck)}; {files}")
     with spawnScatterGather(workers=1) as c:
         assert c.submit(pow, 2, 3).result(10) == 8
     print(dict(struck))

@@ -310,16 +310,21 @@ class Watchdog(threading.Thread):
         for each in self._stream.outstanding:
             missing = set(range(TASKS)) - {index for index, _ in each.got}
             print(f"{each.job!r}; missing {sorted(missing)}, cancelled {each.cancelled}")
-        for process in [
-            each
-            for pool in self._cluster.roots()
-            for each in (pool, *pool.children(recursive=True))
-        ]:
-            print(process.pid, process.ppid(), process.status(), process.num_fds())
-        print("the controller's log:", *self._cluster.client._session.log.tail(), sep="\n")
+        print(described(self._cluster))
         faulthandler.dump_traceback()
         print(f"again with: {self._again}", flush=True)
         os.killpg(0, signal.SIGKILL)
+
+
+def described(cluster: Cluster) -> str:
+    """Who is there, and the last of the logs: for whoever has to find what was wrong."""
+    lines = [f"{process.pid} {process.status()}" for process in cluster.roots()]
+    for zygote in cluster.zygotes():
+        children = {child.pid: child.status() for child in zygote.children()}
+        lines.append(f"zygote {zygote.pid} of {zygote.ppid()} {zygote.status()}: {children}")
+    for log in sorted(cluster.steady.furl.parent.glob("*.log")):
+        lines += [f"{log.name}:", *log.read_text().splitlines()[-40:]]
+    return "\n".join(lines)
 
 
 def settled(cluster: Cluster, before: dict[str, int]) -> list[str]:
@@ -384,6 +389,8 @@ def soak(seed: int, seconds: float, folder: Path, again: str) -> list[str]:
             stream.drain_one()
         stream.moved = time.monotonic()
         found = [*stream.found, *settled(cluster, census), *grown(cluster, memory)]
+        if found:
+            print(described(cluster))
         runs = Counter(line.split()[0] for line in ledger.read_text().splitlines())
         print(
             f"seed {seed}: {stream.tasks} tasks, {runs.total() - len(runs)} run again, "

@@ -66,8 +66,10 @@ def test_a_task_with_a_death_behind_it_runs_by_itself(spawn, tmp_path):
 
     @as_in_a_notebook
     def dies_twice(n: int, book: str) -> int:
-        if n == 500 and open(book).read().count("500 ") < 3:
-            os._exit(1)
+        if n == 500:
+            with open(book) as runs:
+                if runs.read().count("500 ") < 3:
+                    os._exit(1)
         return n
 
     ledger = Ledger(tmp_path)

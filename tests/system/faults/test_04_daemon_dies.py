@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from scattergather.errors import HostLost
 from tests.system.daemons import free_port
 from tests.system.faults.ledger import LONG, Ledger, calls, once_each
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
@@ -69,3 +70,20 @@ def test_the_workers_of_a_daemon_whose_zygotes_die_are_replaced(spawn, tmp_path)
         os.kill(zygote, signal.SIGKILL)
         assert once_each(job) == list(range(200))
         assert ledger.extra() <= 2
+
+
+def test_what_may_not_run_twice_is_lost_with_its_host(spawn, start, tmp_path):
+    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2")
+    c = spawn(daemon.furl().text)
+    c.waitForResult()
+    ledger = Ledger(tmp_path)
+    sleep = as_in_a_notebook(lambda n: time.sleep(600))
+    job = c.addJob(calls(0, 1), ledger.keeping(sleep), retries=0, name="once")
+    eventually(lambda: len(ledger.runs()) == 2)
+    daemon.end(signal.SIGKILL)
+    for index, error in enumerate(job.results(errors="return")):
+        assert type(error) is HostLost
+        assert (error.index, error.attempt, error.attempts) == (index, 1, 1)
+        assert error.host in str(error)
+        assert error.reason in str(error)
+    assert ledger.runs() == {0: 1, 1: 1}

@@ -131,7 +131,9 @@ def test_a_worker_that_the_kernel_ended_for_want_of_memory_is_told_from_others(s
             members.write(str(os.getpid()))
         return len(b"x" * (256 << 20))
 
-    error = c.addJob(calls(group), as_in_a_notebook(takes_all), retries=1).results(errors="return")[0]
+    error = c.addJob(calls(group), as_in_a_notebook(takes_all), retries=1).results(errors="return")[
+        0
+    ]
     assert type(error) is OutOfMemory, error
     assert "want of memory" in str(error)
     assert (error.attempt, error.attempts) == (2, 2)

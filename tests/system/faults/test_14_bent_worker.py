@@ -94,7 +94,9 @@ def test_the_next_task_finds_a_clean_worker_after_one_bent_its(c, bend):
     assert time.monotonic() - began < 2
     assert c.addJob([((), {})], state, echo=False).results()[0] == before
     # And it works as before, for a while: nothing that was left comes up.
-    assert c.addJob(calls(*[0.01] * 10), lambda s: time.sleep(s), retries=0).results() == [None] * 10
+    assert (
+        c.addJob(calls(*[0.01] * 10), lambda s: time.sleep(s), retries=0).results() == [None] * 10
+    )
 
 
 def test_a_worker_keeps_what_a_call_everywhere_sets_up(c):

@@ -61,7 +61,7 @@ def test_the_end_and_the_count_are_kept_and_nobody_holds_the_rest(spawn, start, 
     others = c.addJob(calls(*range(100)), abs)
     assert others.results() == list(range(100))
     highest = before
-    while not job.done:
+    while not job.done():
         highest = max(highest, pool.memory_info().rss)
         time.sleep(0.01)
     (took,) = job.results()

@@ -50,7 +50,7 @@ def test_each_has_its_share_and_neither_feels_the_other_cancel_or_die(spawn, sta
     cancelled.results(errors="return")
     done = len(ledger.runs())
     eventually(lambda: len(ledger.runs()) > done + 10)
-    assert not long.done
+    assert not long.done()
 
     rest = Ledger(tmp_path / "other")
     job = other.addJob(calls(*range(100)), rest.keeping(work))

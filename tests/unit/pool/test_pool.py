@@ -123,6 +123,18 @@ def test_a_chunk_that_kills_its_worker_before_the_first_task_is_charged() -> Non
     assert (loss.kind, loss.status) == ("ExitCalled", 3)
 
 
+def test_a_kill_before_the_first_task_charges_nobody_unless_memory_was_short() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, count=2)
+    out = bench.exited(1, signal=9)
+    assert messages.GaveBack(chunk=1, first=100) in reports(out)
+    assert not losses(out)
+    bench = Bench(slots=1)
+    bench.run(1, count=2)
+    (loss,) = losses(bench.exited(1, signal=9, out_of_memory=True))
+    assert loss.kind == "OutOfMemory"
+
+
 def test_refresh_forks_replacements_at_once_and_interrupts_what_runs() -> None:
     bench = Bench(slots=2)
     bench.run(1)
