@@ -8,6 +8,7 @@ import pytest
 
 from scattergather import inside, spawnScatterGather
 from scattergather.client import freezing
+from scattergather.wire.codebook import BOOK
 
 pytestmark = pytest.mark.system
 
@@ -26,8 +27,6 @@ def another(number: int):
 
 
 def held() -> int:
-    from scattergather.wire.codebook import BOOK
-
     return len(BOOK._codes)
 
 

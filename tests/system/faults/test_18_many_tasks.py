@@ -9,12 +9,21 @@ import time
 import psutil
 import pytest
 
+from scattergather.client.client import ScatterGather
 from tests.system.faults.ledger import LONG, calls
+from tests.system.process_driver import eventually
 
 pytestmark = pytest.mark.system
 
 TASKS = 1_000_000 if LONG else 100_000
 KILOBYTE = 1 << 10
+
+
+def lag(c: ScatterGather) -> float:
+    """Seconds until the controller answers."""
+    asked = time.monotonic()
+    c.command("status")
+    return time.monotonic() - asked
 
 
 @pytest.mark.timeout(600)
@@ -32,29 +41,25 @@ def test_the_controller_stays_small_and_quick_and_is_as_small_as_before_after(sp
 
     before = controller.memory_info().rss
     blocking = c.addJob(calls(gate, gate), wait, priority=1)
-    tasks = calls(*range(TASKS))
-    began = time.monotonic()
-    job = c.addJob(tasks, abs)
-    lags = []
-    queued_all = False
-    while time.monotonic() < began + 1 or not queued_all:
-        asked = time.monotonic()
-        queued_all = c.command("status").jobs[-1].queued == TASKS
-        lags.append(time.monotonic() - asked)
+    job = c.addJob(calls(*range(TASKS)), abs)
+    eventually(lambda: c.command("status").jobs[-1].queued == TASKS, patience=60)
+    lags = [lag(c) for _ in range(100)]
     queued = controller.memory_info().rss - before
     for _ in range(2):
         with open(gate, "wb") as file:
             file.write(b"go")
     began = time.monotonic()
+    while not job.done():
+        lags.append(lag(c))
     assert job.results() == list(range(TASKS))
     rate = TASKS / (time.monotonic() - began)
     blocking.results()
     after = controller.memory_info().rss - before
-    lag = statistics.quantiles(lags, n=100)[98]
+    slowest = statistics.quantiles(lags, n=100)[98]
     print(
         f"{queued / TASKS:.0f} bytes a task while queued, {after / TASKS:.0f} after; status after "
-        f"{1000 * lag:.0f} ms (99 %); {rate:.0f} tasks/s"
+        f"{1000 * slowest:.0f} ms (99 %); {rate:.0f} tasks/s"
     )
     assert queued < KILOBYTE * TASKS
     assert after < 0.2 * before + 0.1 * queued
-    assert lag < 0.05 + 0.05  # of the reactor, and of this process, which shares two processors
+    assert slowest < 0.05 + 0.05  # of the reactor, and of this process, which shares two processors
