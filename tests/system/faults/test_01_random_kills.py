@@ -12,7 +12,7 @@ from tests.system.process_driver import as_in_a_notebook
 
 pytestmark = pytest.mark.system
 
-TASKS = 10_000 if LONG else 1500
+TASKS = 10_000 if LONG else 1000
 
 
 def test_no_task_is_lost_or_delivered_twice_and_only_the_killed_run_again(spawn, tmp_path):

@@ -66,7 +66,7 @@ def ended(folder: Path) -> Callable[[], bool]:
 @pytest.mark.parametrize("then", ["returns", "raises", "dies", "is cancelled"])
 def test_all_of_them_are_gone_within_two_seconds_when_the_task(spawn, tmp_path, then):
     c = spawn(workers=2)
-    other = c.addJob(calls(1.0), lambda seconds: time.sleep(seconds) or os.getpid())
+    other = c.addJob(calls(0.5), lambda seconds: time.sleep(seconds) or os.getpid())
     began = time.monotonic()
     job = c.addJob([((str(tmp_path), then), {})], family, retries=0)
     if then == "is cancelled":

@@ -15,7 +15,7 @@ from tests.system.process_driver import alive, as_in_a_notebook, eventually
 pytestmark = pytest.mark.system
 
 SECONDS = 0.05
-ROUNDS = 20 if LONG else 5
+ROUNDS = 20 if LONG else 3
 
 
 def test_each_has_its_share_and_neither_feels_the_other_cancel_or_die(spawn, start, tmp_path):
