@@ -15,9 +15,9 @@ window. At most ``WINDOW`` pieces are under way: Foolscap has no back-pressure o
               Connected(received)
        Down ---------------------> Up          Up resends whatever the other end has not received
         |   <---------------------  |
-        |    Disconnected, or Drop: a piece is missing, or nothing was acknowledged in 10 s
+        |    Disconnected, or Drop: a piece is missing, or nothing was acknowledged in 6 s
         v
-       Lost  after 10 s of Down, or when the two ends disagree about what was sent
+       Lost  after 4 s of Down, or when the two ends disagree about what was sent
 
 A piece is kept until it is acknowledged, so a link that breaks costs nothing when it comes back
 within the grace. A piece that arrives again is dropped by its number, and acknowledged at once.
@@ -39,8 +39,8 @@ ACKNOWLEDGE_PIECES = WINDOW // 2
 """Half a window: the other end still has as much under way while the word travels."""
 
 ACKNOWLEDGE_SECONDS = 0.05
-PATIENCE = 10.0
-GRACE = 10.0
+PATIENCE = 6.0
+GRACE = 4.0
 
 
 # ---- events -------------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ from foolscap.logging import log as flog
 from scattergather.errors import RequestError
 from scattergather.link.broker import LinkBroker, Monotonic
 
-KEEPALIVE = 3
-DISCONNECT = 10
+KEEPALIVE = 2
+DISCONNECT = 6
+"""Seconds of silence that cut a link; with the grace of ``stream`` a frozen host's work is elsewhere
+after ten."""
 CONNECT_SECONDS = 10
 
 
