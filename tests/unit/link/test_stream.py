@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scattergather.link import stream as s
 from scattergather.link.piece import HEAD, Piece, pack, unpack
+from scattergather.link.tub import DISCONNECT
 from scattergather.wire.frame import frame
 
 
@@ -230,27 +231,32 @@ def test_a_missing_piece_drops_the_link():
     assert len(two.delivered) == 2
 
 
-def test_no_acknowledgement_in_ten_seconds_drops_the_link():
+def test_a_frozen_end_is_given_up_after_ten_seconds():
+    assert s.PATIENCE + s.GRACE == DISCONNECT + s.GRACE == 10
+
+
+def test_no_acknowledgement_for_long_drops_the_link():
     pair = Pair()
     one, _ = pair.ends
     one.do(s.Offered(b"x"), 5.0)
-    assert one.stream.deadline == 15.0
-    one.do(s.Ticked(), 14.9)
+    assert one.stream.deadline == 5.0 + s.PATIENCE
+    one.do(s.Ticked(), 4.9 + s.PATIENCE)
     assert not one.dropped
-    one.do(s.Ticked(), 15.0)
-    assert one.dropped == "nothing was acknowledged in 10 s"
+    one.do(s.Ticked(), 5.0 + s.PATIENCE)
+    assert one.dropped == "nothing was acknowledged in 6 s"
 
 
-def test_ten_seconds_without_a_link_lose_the_session():
+def test_the_grace_without_a_link_loses_the_session():
     pair = Pair()
     one, _ = pair.ends
     pair.now = 3.0
     pair.cut()
-    assert one.stream.deadline == 13.0
-    one.do(s.Ticked(), 13.0)
-    assert one.lost == "no connection for 10 s (cut)"
-    assert one.do(s.Connected(0), 13.1) == []
-    assert one.do(s.Offered(b"x"), 13.1) == []
+    end = 3.0 + s.GRACE
+    assert one.stream.deadline == end
+    one.do(s.Ticked(), end)
+    assert one.lost == "no connection for 4 s (cut)"
+    assert one.do(s.Connected(0), end + 0.1) == []
+    assert one.do(s.Offered(b"x"), end + 0.1) == []
     assert one.stream.deadline is None
 
 
