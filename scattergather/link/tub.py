@@ -22,8 +22,9 @@ from scattergather.link.broker import LinkBroker, Monotonic
 
 KEEPALIVE = 2
 DISCONNECT = 6
-"""Seconds of silence that cut a link; with the grace of ``stream`` a frozen host's work is elsewhere
-after ten."""
+"""Seconds of silence that cut a link. With the grace of ``stream`` that makes ten until the work of
+a frozen host is elsewhere."""
+
 CONNECT_SECONDS = 10
 
 
