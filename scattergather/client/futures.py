@@ -22,7 +22,7 @@ from scattergather.client.echo import Channel
 from scattergather.client.freezing import Frozen
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
-from scattergather.client.plain import is_plain, load_plain, pack_plain
+from scattergather.client.plain import is_plain, load_one, pack_plain
 from scattergather.client.reading import not_rebuilt, read_error
 from scattergather.client.session import Refusal, Session
 from scattergather.client.waiting import readers
@@ -210,9 +210,7 @@ class Stream:
                 value: Any
                 if kind == Kind.RETURNED:
                     try:
-                        plain, value = load_plain(body[start : base + end])
-                        if not plain:
-                            value = unpacker.load(start)
+                        value = load_one(body, start, base + end, unpacker.load)
                     except Exception as error:
                         kind, value = Kind.RAISED, error
                         error.add_note(f"[scattergather] the result of {self.title} came, but")

@@ -9,13 +9,11 @@ the writer takes it: twenty thousand single submits become few frames, and none 
 from __future__ import annotations
 
 import threading
-from array import array
 from collections import deque
-from itertools import accumulate
 from typing import Protocol
 
 from scattergather.client.waiting import Bell, readers
-from scattergather.wire import messages
+from scattergather.wire import blobs, messages
 from scattergather.wire.frame import Bytes, frame
 
 BOUND = 64 << 20
@@ -79,7 +77,7 @@ class Growing:
             if self.taken:
                 return [], 0
             self.taken = True
-        ends = array("Q", accumulate(map(len, self._blobs)))
+        ends = blobs.table(self._blobs)
         if not ends:
             return [], 0
         head = messages.AddTasks(

@@ -7,7 +7,7 @@ quarter of its time; and whether they are of that kind is asked by type, without
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 from pickle import dumps, loads
 from typing import Any
@@ -63,18 +63,13 @@ def are_plain(tasks: Sequence[Any]) -> bool:
     )
 
 
+def load_one(body: bytes, start: int, end: int, load: Load) -> Any:
+    """The value of a blob within a body; one that may refer to code is loaded by ``load``."""
+    if end - start < _LARGE and _GLOBAL not in (blob := body[start:end]):
+        return loads(blob)
+    return load(start)
+
+
 def load_all(body: bytes, starts: Iterable[int], ends: Iterable[int], load: Load) -> list[Any]:
-    """The values of the blobs of a body; those that may refer to code are loaded by ``load``."""
-    return [
-        loads(blob)
-        if end - start < _LARGE and _GLOBAL not in (blob := body[start:end])
-        else load(start)
-        for start, end in zip(starts, ends, strict=True)
-    ]
-
-
-def load_plain(blob: bytes) -> tuple[bool, Any]:
-    """``(True, value)`` of a blob that refers to no code, else ``(False, None)``."""
-    if len(blob) > _LARGE or _GLOBAL in blob:
-        return False, None
-    return True, loads(blob)
+    """The values of the blobs of a body."""
+    return list(map(load_one, repeat(body), starts, ends, repeat(load)))

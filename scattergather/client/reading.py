@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from scattergather import errors
-from scattergather.client.plain import load_all, load_plain
+from scattergather.client.plain import load_all, load_one
 from scattergather.errors import (
     CannotImport,
     ScatterGatherError,
@@ -58,21 +58,18 @@ def read_outcomes(
     base = count * blobs.WIDTH
     ends = [base + end for end in blobs.ends_of(body, count)]
     unpacker = Unpacker(body)
-    values: list[Any]
     if kinds.count(Kind.RETURNED) == count:
         try:
             return load_all(body, [base, *ends[:-1]], ends, unpacker.load), kinds
         except FAILURES:
-            # Which one it was is found out below, one by one.
-            values = []
-    values = []
+            pass  # which one it was is found out below, one by one
+    values: list[Any] = []
     changed: bytearray | None = None
     start = base
     for place, (kind, end) in enumerate(zip(kinds, ends, strict=True)):
-        if kind == 0:
+        if kind == Kind.RETURNED:
             try:
-                plain, value = load_plain(body[start:end])
-                values.append(value if plain else unpacker.load(start))
+                values.append(load_one(body, start, end, unpacker.load))
             except FAILURES as error:
                 values.append(not_rebuilt(error, describe(first + place)))
                 changed = bytearray(kinds) if changed is None else changed

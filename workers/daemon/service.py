@@ -330,16 +330,12 @@ class PoolService:
                 process = self._processes.get(action.worker)
                 if process is not None:
                     process.journal.request_cancel(action.chunk)
-                    self._to_zygote(
-                        action.worker, messages.Kill(worker=action.worker, signal=signal.SIGINT)
-                    )
+                    self._interrupt(action.worker)
             case actions.WarnWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
                     process.journal.exceed(action.chunk, action.index)
-                    self._to_zygote(
-                        action.worker, messages.Kill(worker=action.worker, signal=signal.SIGINT)
-                    )
+                    self._interrupt(action.worker)
             case actions.StopWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
@@ -350,6 +346,10 @@ class PoolService:
                     process.hang_up()
             case _:
                 assert_never(action)
+
+    def _interrupt(self, worker: int) -> None:
+        """The worker looks at what its journal says."""
+        self._to_zygote(worker, messages.Kill(worker=worker, signal=signal.SIGINT))
 
     def _to_zygote(self, worker: int, message: messages.ToZygote) -> None:
         known = self._pool.workers.get(worker)
@@ -363,8 +363,7 @@ class PoolService:
             return
         process = WorkerProcess(self._reactor, action.worker, self._worker_said, self._pipe_broke)
         self._processes[action.worker] = process
-        if member.channel is not None:
-            self._hand_over(member, process)
+        self._hand_over(member, process)
 
     def _hand_over(self, member: _Member, process: WorkerProcess) -> None:
         """Let the session's zygote fork a worker; without one, that waits until it has one."""

@@ -90,22 +90,20 @@ def state_of(pid: int) -> str:
 
 def anonymous_memory(pid: int) -> int:
     """Bytes of anonymous memory that a process holds; 0 when that cannot be read."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("RssAnon:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return 0
+    return 1024 * _number(f"/proc/{pid}/status", "RssAnon:")
 
 
 def kills_for_memory() -> int:
     """How many processes the kernel has ended for want of memory since it began, in any cgroup."""
+    return _number("/proc/vmstat", "oom_kill ")
+
+
+def _number(path: str, key: str) -> int:
+    """The number behind ``key`` at the beginning of a line; 0 when it cannot be read."""
     try:
-        with open("/proc/vmstat", encoding="ascii") as counts:
-            for line in counts:
-                if line.startswith("oom_kill "):
+        with open(path, encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith(key):
                     return int(line.split()[1])
     except (OSError, ValueError):
         pass
