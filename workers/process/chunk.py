@@ -16,7 +16,6 @@ import pickle
 import time
 from typing import Any
 
-from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
 from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
@@ -24,7 +23,7 @@ from scattergather.wire.codebook import BOOK
 from scattergather.wire.payload import Unpacker
 from scattergather.workers.process.call import Call, Calls
 from scattergather.workers.process.capture import Capture
-from scattergather.workers.process.interrupts import Interrupts
+from scattergather.workers.process.interrupts import LIMITS, Interrupts
 from scattergather.workers.process.journal import (
     CHUNK,
     FULL,
@@ -155,7 +154,7 @@ class Chunks:
                 self._record(index, Kind.CANCELLED, b"")
                 index += 1
                 break
-            except (TimeLimitExceeded, MemoryLimitExceeded) as error:
+            except LIMITS as error:
                 index = journal.words[RUNNING] - 1
                 self._record(index, *self._raised(run, call, index, error))
                 index += 1
@@ -188,7 +187,7 @@ class Chunks:
             interrupts.armed = False
             if isinstance(error, KeyboardInterrupt) and self._journal.cancelled():
                 raise
-            if isinstance(error, (TimeLimitExceeded, MemoryLimitExceeded)):
+            if isinstance(error, LIMITS):
                 raise
             kind, blob = self._raised(run, None, index, error, skip=3)
             for each in range(index, run.first + run.count):

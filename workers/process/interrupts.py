@@ -22,6 +22,9 @@ from scattergather.workers.process import kernel
 from scattergather.workers.process.journal import RUNNING, Journal
 from scattergather.workers.process.line import Wait
 
+LIMITS = (TimeLimitExceeded, MemoryLimitExceeded)
+"""What a limit raises inside a task."""
+
 _AGAIN = 0.05
 """Seconds until the timer fires again, if a shield was up when it did."""
 
@@ -70,7 +73,7 @@ class Interrupts:
         self.armed = False
         try:
             yield
-        except (KeyboardInterrupt, TimeLimitExceeded, MemoryLimitExceeded):
+        except (KeyboardInterrupt, *LIMITS):
             raise  # at most once a task
         except BaseException:
             self.armed = True

@@ -10,7 +10,7 @@ import os
 import reprlib
 from typing import Any
 
-from scattergather.errors import ExitCalled, MemoryLimitExceeded, TaskError, TimeLimitExceeded
+from scattergather.errors import ExitCalled, TaskError
 from scattergather.model.outcome import Kind
 from scattergather.wire.codebook import BOOK
 from scattergather.wire.culprit import RESULT
@@ -19,6 +19,7 @@ from scattergather.wire.picklers import ValuePickler, write
 from scattergather.wire.raised import pack_exception
 from scattergather.wire.shipping import Inline
 from scattergather.workers.process.call import Call, awaited
+from scattergather.workers.process.interrupts import LIMITS
 
 ARGUMENTS_SHOWN = 200
 """Characters of a task's arguments in the note on its exception."""
@@ -111,7 +112,7 @@ class Circumstances:
             error = self._exit_called(error, index, attempt)
         elif call is not None and isinstance(error, call.retry_on):
             kind = Kind.RETRYABLE
-        if isinstance(error, (TimeLimitExceeded, MemoryLimitExceeded)) and not error.worker:
+        if isinstance(error, LIMITS) and not error.worker:
             error.host, error.worker = self.host, self.pid
             error.attempt = error.attempts = attempt
         note = f"[scattergather] task {index}"

@@ -12,7 +12,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
+from scattergather.workers.process.interrupts import LIMITS
 
 MAIN = "__main__"
 
@@ -47,7 +47,7 @@ class Residents:
             sys.modules[MAIN] = module
             try:
                 self._fill(version, module)
-            except (KeyboardInterrupt, TimeLimitExceeded, MemoryLimitExceeded):
+            except (KeyboardInterrupt, *LIMITS):
                 del self._modules[version]  # interrupted from outside: not the source's fault
                 raise
             except BaseException as error:
