@@ -15,8 +15,11 @@ The modules
     ``functions``: what the tasks do.
     ``system``: the seam, one system as the cases see it.
     ``systems``: an adapter for each system; ``systems.roster`` lists them.
+    ``stream``: two ends of a bare TLS stream.
     ``memory``: what processes hold, from the kernel's books.
+    ``scale``: how much of everything.
     ``cases``: what is measured.
+    ``large``: the cases of large values.
     ``stage``: one system in one process, through the cases.
     ``rounds``: all systems, in turn, round after round.
     ``targets``: what the figures have to reach.

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from benchmarks import cases, report, rounds
-from benchmarks.systems.roster import by_name
+from benchmarks.systems.roster import FLOORS, by_name
 
 CASE_NAMES = [case.name for case in cases.CASES]
 PEER_NAMES = [name for name, system in by_name().items() if not system.ours]
@@ -18,8 +18,7 @@ SHORT = (
     "ProcessPoolExecutor",
     "multiprocessing.Pool",
     "joblib",
-    "serial",
-    "forks",
+    *FLOORS,
 )
 
 

@@ -16,32 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import functions, memory
+from benchmarks import functions, large, memory
+from benchmarks.scale import FULL, Scale
 from benchmarks.system import WORKERS, Lacking, System
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """How much of everything."""
-
-    #: Seconds that a measurement at a rate may take, about.
-    patience: float
-    roundtrips: int
-    mapped: int
-    submitted: int
-    seeds: int
-    naps: int
-    refreshes: int
-
-
-FULL = Scale(
-    patience=3.0, roundtrips=500, mapped=100_000, submitted=20_000, seeds=10_000, naps=400,
-    refreshes=5,
-)  # fmt: skip
-SHORT = Scale(
-    patience=1.0, roundtrips=200, mapped=100_000, submitted=5_000, seeds=2_000, naps=100,
-    refreshes=3,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +170,40 @@ CASES: Sequence[Case] = (
         )
         for count in (1_000_000, 10_000_000)
     ),
+    # What is held comes first: nobody has memory for large values in store yet.
+    Case(
+        name="shared-held",
+        title="held while many tasks share it / its size",
+        unit="x",
+        measure=large.shared_held,
+        once=True,
+    ),
+    Case(
+        name="plus-one-held",
+        title="held in x + 1 / size of x",
+        unit="x",
+        measure=large.computed_held,
+        once=True,
+    ),
+    Case(
+        name="plus-one-middle",
+        title="the middle's growth in x + 1",
+        unit="B",
+        measure=large.middle_grown,
+        once=True,
+    ),
+    Case(
+        name="shared-sent",
+        title="sent over loopback for all of them / its size",
+        unit="x",
+        measure=large.shared_sent,
+        once=True,
+    ),
+    Case(name="echo", title="a large array echoed", unit="B/s", measure=large.echoed),
+    Case(name="plus-one", title="x + 1 of a large array", unit="s", measure=large.computed),
+    Case(name="arrays", title="arrays of 1 MB echoed", unit="B/s", measure=large.arrays_echoed),
+    Case(name="shared", title="a large array in many tasks", unit="s", measure=large.shared),
+    Case(name="put", title="the same by c.put", unit="s", measure=large.put),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
 )
 

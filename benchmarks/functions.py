@@ -22,6 +22,16 @@ def noop(x: Any) -> Any:
     return x
 
 
+def plus_one(x: Any) -> Any:
+    """``x + 1``, for systems that take no lambda."""
+    return x + 1
+
+
+def few(array: Any, place: int) -> float:
+    """A few numbers of a large array."""
+    return float(array[place]) + float(array[-1 - place])
+
+
 def nap(seconds: float) -> float:
     """The argument, after as many seconds."""
     time.sleep(seconds)

@@ -3,58 +3,117 @@
 PSS, the proportional set size: private pages, plus each shared page divided by those who share it.
 Sums over processes are therefore right also where processes were forked from one another.
 
-``python -m benchmarks.memory PID...`` watches until its stdin ends, then prints the peak: a
-process of its own, since a thread would take its turns from the one that is measured.
+Memory that is shared and that nobody maps is in no process's PSS: a memfd that was filled by
+``write``, or whose mapping is not read yet. ``held`` counts it: shared memory is taken from the
+machine's own figure (``Shmem``: memfds, ``/dev/shm``, every tmpfs, mapped or not), and of the
+processes everything else (their PSS without ``Pss_Shmem``). A page of a private mapping that was
+written is a copy, and counts as the private memory that it is. Since ``Shmem`` is the machine's,
+only differences mean something, and only while nobody else fills shared memory.
+
+``python -m benchmarks.memory PERIOD SHARED PID...`` watches until its stdin ends, then prints the
+peak: a process of its own, since a thread would take its turns from the one that is measured.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 PERIOD = 0.1
+MARK = "BENCHMARKS_STAGE"
+SETTLED = 256 * 1024
 
 
-def pss(pids: Sequence[int]) -> int:
-    """Bytes held by these processes together; one that has ended holds nothing."""
+def mark() -> None:
+    """From now on every process that comes of this one is known by its environment."""
+    os.environ[MARK] = uuid.uuid4().hex
+
+
+def everybody() -> list[int]:
+    """The pids of this process and of all that came of it since ``mark``, whoever's child now."""
+    entry = f"{MARK}={os.environ[MARK]}".encode()
+    pids = [os.getpid()]
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if entry in environment.read_bytes().split(b"\0"):
+                pids.append(int(environment.parent.name))
+        except OSError:
+            continue
+    return sorted(set(pids))
+
+
+def _sum(pids: Sequence[int], signs: dict[str, int]) -> int:
     total = 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/smaps_rollup") as rollup:
                 for line in rollup:
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1]) * 1024
-                        break
+                    name, _, rest = line.partition(":")
+                    if name in signs:
+                        total += signs[name] * int(rest.split()[0]) * 1024
         except (FileNotFoundError, ProcessLookupError):
             continue
     return total
 
 
-def settled(pids: Sequence[int], patience: float = 20.0) -> int:
-    """``pss`` once it has changed by less than 256 kB in half a second."""
+def pss(pids: Sequence[int]) -> int:
+    """Bytes held by these processes together; one that has ended holds nothing."""
+    return _sum(pids, {"Pss": 1})
+
+
+def shared() -> int:
+    """Bytes of shared memory on this machine, mapped or not."""
+    with open("/proc/meminfo") as meminfo:
+        return next(int(line.split()[1]) * 1024 for line in meminfo if line.startswith("Shmem:"))
+
+
+def held(pids: Sequence[int]) -> int:
+    """Bytes of these processes, their shared memory taken as all of this machine's."""
+    return _sum(pids, {"Pss": 1, "Pss_Shmem": -1}) + shared()
+
+
+def over_loopback() -> int:
+    """Bytes that have crossed the loopback interface since the machine came up."""
+    with open("/proc/net/dev") as devices:
+        return next(int(line.split()[1]) for line in devices if line.lstrip().startswith("lo:"))
+
+
+def settled(
+    pids: Sequence[int],
+    patience: float = 20.0,
+    measure: Callable[[Sequence[int]], int] = pss,
+) -> int:
+    """What is measured, once it has changed by less than 256 kB in half a second."""
     until = time.monotonic() + patience
-    before = pss(pids)
+    before = measure(pids)
     while time.monotonic() < until:
         time.sleep(0.5)
-        now = pss(pids)
-        if abs(now - before) < 256 * 1024:
+        now = measure(pids)
+        if abs(now - before) < SETTLED:
             return now
         before = now
     return before
 
 
 class Watch:
-    """Samples ``pss`` ten times a second until asked for the peak."""
+    """Samples ``pss``, or ``held``, every ``period`` seconds until asked for the peak."""
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    def __init__(
+        self, pids: Sequence[int], *, period: float = PERIOD, with_shared: bool = False
+    ) -> None:
+        arguments = [period, int(with_shared), *pids]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.memory", *map(str, pids)],
+            [sys.executable, "-m", "benchmarks.memory", *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if name != MARK},
         )
         assert self.process.stdout is not None
         self.process.stdout.readline()  # it has begun
@@ -65,14 +124,15 @@ class Watch:
         return int(out)
 
 
-def main(pids: list[int]) -> None:
+def main(period: float, with_shared: bool, pids: list[int]) -> None:
     """Watches; see the top of this file."""
+    measure = held if with_shared else pss
     print("watching", flush=True)
-    peak = pss(pids)
-    while not select.select([sys.stdin], [], [], PERIOD)[0]:
-        peak = max(peak, pss(pids))
+    peak = measure(pids)
+    while not select.select([sys.stdin], [], [], period)[0]:
+        peak = max(peak, measure(pids))
     print(peak)
 
 
 if __name__ == "__main__":
-    main([int(pid) for pid in sys.argv[1:]])
+    main(float(sys.argv[1]), sys.argv[2] == "1", [int(pid) for pid in sys.argv[3:]])

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.cases import CASES, START
 from benchmarks.rounds import Figures
 from benchmarks.system import WORKERS
+from benchmarks.systems.roster import FLOORS
 from benchmarks.targets import TARGETS
 
 ROUNDS = 5
@@ -32,6 +33,8 @@ def shown(value: float | None, unit: str) -> str:
         if abs(value) < 10_000:
             return f"{value:,.0f} B"
         return f"{value / 1e3:.0f} kB" if abs(value) < 1e6 else f"{value / 1e6:.1f} MB"
+    if unit == "B/s":
+        return f"{value / 1e9:.2f} GB/s" if value >= 1e8 else f"{value / 1e6:.1f} MB/s"
     if unit == "/s":
         return f"{float(f'{value:.3g}'):,.0f}/s"
     return f"{value:.3f}" if 0.1 < value < 2 else f"{float(f'{value:.3g}'):g}"
@@ -97,9 +100,7 @@ def report(
         "",
         machine() + ".",
         "Versions: "
-        + "; ".join(
-            f"{name} {versions[name]}" for name in systems if name not in ("serial", "forks")
-        )
+        + "; ".join(f"{name} {versions[name]}" for name in systems if name not in FLOORS)
         + ".",
     ]
     if missing := [name for name, version in versions.items() if version is None]:

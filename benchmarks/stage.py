@@ -13,7 +13,8 @@ import sys
 import time
 from typing import Any, TextIO
 
-from benchmarks import cases, functions
+from benchmarks import cases, functions, memory
+from benchmarks.scale import FULL, SHORT
 from benchmarks.system import Lacking
 from benchmarks.systems.roster import by_name
 
@@ -26,7 +27,8 @@ def write(out: TextIO, line: dict[str, Any]) -> None:
 
 def main(name: str, path: str, wanted: list[str]) -> None:
     """Runs the wanted cases on the named system."""
-    scale = cases.SHORT if os.environ.get("BENCHMARKS_SCALE") == "short" else cases.FULL
+    scale = SHORT if os.environ.get("BENCHMARKS_SCALE") == "short" else FULL
+    memory.mark()
     system = by_name()[name]
     with open(path, "w") as out:
         system.prepare()

@@ -32,6 +32,10 @@ class System(Protocol):
     queue_count: int = 100_000
     #: Whether this is what we measure, or somebody to measure ourselves with.
     ours: bool = False
+    #: Whether arguments and results cross the loopback interface.
+    over_loopback: bool = False
+    #: Notebooks are full of lambdas; where they cannot be sent, a function of a module.
+    plus_one: Callable[[Any], Any] = staticmethod(lambda x: x + 1)
 
     def prepare(self) -> None:
         """Makes ready what a user would find in place, a daemon for instance. Not timed."""
@@ -57,6 +61,18 @@ class System(Protocol):
     def seed_job(self, tasks: Sequence[tuple[list[Any], dict[str, Any]]]) -> list[Any]:
         """The seed's job in the way that is fastest and still natural; all results."""
         return self.map_many(functions.seed, tasks)
+
+    def large(self, function: Callable[[Any], Any], array: Any) -> Any:
+        """One call with a large array, waited for."""
+        return self.roundtrip(function, array)
+
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``function(array, 0)`` ... ``function(array, count - 1)``, each its own task."""
+        raise Lacking
+
+    def put(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``share`` by a reference that the user makes, where ``share`` does not."""
+        raise Lacking
 
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
         """Queues all calls and waits for none. What it returns keeps them alive."""

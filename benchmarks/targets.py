@@ -55,6 +55,16 @@ def beside_best(case: str) -> Values:
     return values
 
 
+def beside_fastest(case: str) -> Values:
+    """Our rate over that of the peer beside whom we look worst."""
+
+    def values(figures: Figures) -> list[float]:
+        beside = [figures.ratios((EMBEDDED, case), (peer, case)) for peer in PEERS]
+        return min(filter(None, beside), key=statistics.median, default=[])
+
+    return values
+
+
 def absolute(system: str, case: str) -> Values:
     """The figure itself."""
     return lambda figures: figures.all(system, case)
@@ -121,6 +131,61 @@ TARGETS: Sequence[Target] = (
     ),
     Target(text="start to first result", values=absolute(EMBEDDED, START), limit=1, unit="s"),
     Target(text="refresh of 8 workers", values=absolute(EMBEDDED, "refresh"), limit=0.15, unit="s"),
+    Target(
+        text="a large array echoed / best peer",
+        values=beside_fastest("echo"),
+        limit=1,
+        at_least=True,
+    ),
+    Target(
+        text="a large array echoed",
+        values=absolute(EMBEDDED, "echo"),
+        limit=2e9,
+        at_least=True,
+        unit="B/s",
+    ),
+    Target(
+        text="x + 1 of a large array / through bare slabs",
+        values=ratio((EMBEDDED, "plus-one"), ("slabs", "plus-one")),
+        limit=1.3,
+    ),
+    Target(
+        text="arrays of 1 MB / best peer",
+        values=beside_fastest("arrays"),
+        limit=2,
+        at_least=True,
+    ),
+    Target(
+        text="a large array in many tasks / Ray's",
+        values=ratio((EMBEDDED, "shared"), ("Ray", "shared")),
+        limit=0.7,
+    ),
+    Target(
+        text="the same by c.put / Ray's",
+        values=ratio((EMBEDDED, "put"), ("Ray", "shared")),
+        limit=0.7,
+    ),
+    Target(
+        text="copies held while many tasks share it",
+        values=absolute(EMBEDDED, "shared-held"),
+        limit=1.2,
+    ),
+    Target(
+        text="copies sent to another host",
+        values=absolute(FOOLSCAP, "shared-sent"),
+        limit=1.1,
+    ),
+    Target(
+        text="a large array echoed by another host / a bare TLS stream",
+        values=ratio((FOOLSCAP, "echo"), ("TLS stream", "echo")),
+        limit=0.8,
+        at_least=True,
+    ),
+    Target(
+        text="held in x + 1 / size of x",
+        values=absolute(EMBEDDED, "plus-one-held"),
+        limit=3.3,
+    ),
     Target(text="memory per queued task", values=absolute(EMBEDDED, "queued"), limit=300, unit="B"),
     Target(
         text="1,000,000 from a generator, peak",

@@ -90,6 +90,24 @@ class CannotPickle(RequestError, TypeError):
     path: str
 
 
+class TooLarge(RequestError, MemoryError):
+    """A value, or what is held already, leaves no room; ``size`` and ``bound`` in bytes."""
+
+    size: int
+    bound: int
+
+    @classmethod
+    def of(cls, what: str, size: int, bound: int) -> TooLarge:
+        """The error for one value that is larger than all the memory that it could go to."""
+        return cls(
+            f"{what} has {size:,} bytes in one piece, more than the {bound:,} that large values "
+            "may take there. Split it, write it to a file that both sides see, or allow more: "
+            "spawnScatterGather(memory=...), scattergather pool --memory ...",
+            size=size,
+            bound=bound,
+        )
+
+
 class CannotImport(RequestError, ImportError):
     """A host lacks a module that a task needs; ``module`` names it."""
 

@@ -18,6 +18,8 @@ import hypothesis
 import psutil
 import pytest
 
+from tests.pace import Promise
+
 MARK = "SCATTERGATHER_TEST"
 RUN = uuid.uuid4().hex
 GRACE = 2.0
@@ -51,12 +53,15 @@ def left_behind(mark: str) -> list[psutil.Process]:
     return found
 
 
+def calls(*arguments: object) -> list[tuple[tuple[object, ...], dict[str, object]]]:
+    """A scatter set: one call with each of these as its only argument."""
+    return [((each,), {}) for each in arguments]
+
+
 def survivors(mark: str, grace: float = GRACE) -> list[str]:
     """Those still there after ``grace`` seconds, described; they are killed."""
-    until = time.monotonic() + grace
-    while found := left_behind(mark):
-        if time.monotonic() > until:
-            break
+    promise = Promise(grace)
+    while (found := left_behind(mark)) and not promise.broken():
         time.sleep(0.02)
     described = []
     for process in found:

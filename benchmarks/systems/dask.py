@@ -14,6 +14,7 @@ class Dask(System):
     name = "dask.distributed"
     distribution = "distributed"
     queue_count = 5_000
+    over_loopback = True
 
     def start(self) -> None:
         """Cluster and client, no dashboard."""
@@ -42,6 +43,17 @@ class Dask(System):
     def map_many(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         """``map`` and ``gather``."""
         results: list[Any] = self.client.gather(self.client.map(function, xs, pure=False))
+        return results
+
+    def large(self, function: Callable[[Any], Any], array: Any) -> Any:
+        """``scatter`` first, as its warning about large graphs advises."""
+        return self.client.submit(function, self.client.scatter(array), pure=False).result()
+
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``scatter`` to all workers, then ``submit`` for each."""
+        there = self.client.scatter(array, broadcast=True)
+        futures = [self.client.submit(function, there, place, pure=False) for place in range(count)]
+        results: list[float] = self.client.gather(futures)
         return results
 
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:

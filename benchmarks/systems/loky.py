@@ -44,6 +44,20 @@ class Joblib(System):
         results: list[Any] = self.joblib.Parallel(n_jobs=WORKERS)(call(x) for x in xs)
         return results
 
+    def large(self, function: Callable[[Any], Any], array: Any) -> Any:
+        """``Parallel``: a large array goes by a memory-mapped file, the result by a pipe."""
+        call = self.joblib.delayed(function)
+        (result,) = self.joblib.Parallel(n_jobs=WORKERS)([call(array)])
+        return result
+
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``Parallel``, which writes the array into one memory-mapped file."""
+        call = self.joblib.delayed(function)
+        results: list[float] = self.joblib.Parallel(n_jobs=WORKERS)(
+            call(array, place) for place in range(count)
+        )
+        return results
+
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
         """Futures."""
         return [self.executor.submit(function, x) for x in xs]

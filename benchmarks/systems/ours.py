@@ -60,6 +60,19 @@ class Embedded(System):
         results: list[Any] = self.c.addJob([((x,), {}) for x in xs], function).results()
         return results
 
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """The same array in each task of a list."""
+        tasks: list[Any] = [((array, place), {}) for place in range(count)]
+        results: list[float] = self.c.addJob(tasks, function).results()
+        return results
+
+    def put(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``c.put``, freed at the end."""
+        with self.c.put(array) as ref:
+            tasks: list[Any] = [((ref, place), {}) for place in range(count)]
+            results: list[float] = self.c.addJob(tasks, function).results()
+        return results
+
     def seed_job(self, tasks: Sequence[tuple[list[Any], dict[str, Any]]]) -> list[Any]:
         """The seed's cell."""
         from scattergather.workers.services.all_series import all_series  # noqa: PLC0415
@@ -112,6 +125,7 @@ class Foolscap(Embedded):
     """``spawnScatterGather`` on the FURL of a daemon on loopback."""
 
     name = "scattergather (Foolscap)"
+    over_loopback = True
 
     def prepare(self) -> None:
         """The daemon of a host is there before its users."""

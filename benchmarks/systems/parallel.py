@@ -16,6 +16,7 @@ class IPyParallel(System):
     name = "ipyparallel"
     distribution = "ipyparallel"
     queue_count = 2_000
+    over_loopback = True
 
     def prepare(self) -> None:
         """Profiles, keys and logs go to a folder that is thrown away."""
@@ -27,6 +28,7 @@ class IPyParallel(System):
         import ipyparallel  # noqa: PLC0415 - timed, and optional
 
         self.cluster: Any = ipyparallel.Cluster(n=WORKERS, log_level=40)
+        self.reference: Any = ipyparallel.Reference
         self.client: Any = self.cluster.start_and_connect_sync()
         self.balanced: Any = self.client.load_balanced_view()
 
@@ -48,6 +50,13 @@ class IPyParallel(System):
         """The direct view's ``map``, which cuts the input into one part an engine."""
         results: list[Any] = self.client[:].map_sync(function, xs)
         return results
+
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``push`` to all engines, then a reference in each call."""
+        self.client[:].push({"array": array}, block=True)
+        there = self.reference("array")
+        calls = [self.balanced.apply_async(function, there, place) for place in range(count)]
+        return [call.get() for call in calls]
 
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
         """``AsyncResult`` objects."""

@@ -28,7 +28,7 @@ class Ray(System):
 
         self.ray: Any = ray
         self.pool: Any = None
-        self.remotes: dict[Callable[[Any], Any], Any] = {}
+        self.remotes: dict[Callable[..., Any], Any] = {}
         ray.init(
             num_cpus=WORKERS,
             include_dashboard=False,
@@ -40,7 +40,7 @@ class Ray(System):
         """Ends the node."""
         self.ray.shutdown()
 
-    def remote(self, function: Callable[[Any], Any]) -> Any:
+    def remote(self, function: Callable[..., Any]) -> Any:
         """The function as Ray wants it, made once."""
         if function not in self.remotes:
             self.remotes[function] = self.ray.remote(function)
@@ -63,6 +63,13 @@ class Ray(System):
 
             self.pool = Pool(WORKERS)
         results: list[Any] = self.pool.map(function, xs)
+        return results
+
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``ray.put``, then ``f.remote`` for each."""
+        there = self.ray.put(array)
+        remote = self.remote(function)
+        results: list[float] = self.ray.get([remote.remote(there, place) for place in range(count)])
         return results
 
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.system import System
-from benchmarks.systems.bare import Forks, Serial
+from benchmarks.systems.bare import Forks, Serial, Slabs, Stream
 from benchmarks.systems.dask import Dask
 from benchmarks.systems.loky import Joblib
 from benchmarks.systems.ours import Embedded, Foolscap
@@ -24,7 +24,12 @@ KINDS: tuple[Callable[[], System], ...] = (
     Ray,
     Serial,
     Forks,
+    Slabs,
+    Stream,
 )
+
+FLOORS = tuple(kind.name for kind in (Serial, Forks, Slabs, Stream))
+"""Those that are no systems, and have no version."""
 
 
 def by_name() -> dict[str, System]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import functions
 from benchmarks.system import WORKERS, System
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ class Executor(System):
     """``concurrent.futures.ProcessPoolExecutor``."""
 
     name = "ProcessPoolExecutor"
+    plus_one = staticmethod(functions.plus_one)
     executor: concurrent.futures.ProcessPoolExecutor
 
     def start(self) -> None:
@@ -40,6 +42,11 @@ class Executor(System):
         """``map``, with its default chunks of one."""
         return list(self.executor.map(function, xs))
 
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``submit`` for each; the array is pickled for each."""
+        futures = [self.executor.submit(function, array, place) for place in range(count)]
+        return [future.result() for future in futures]
+
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
         """Futures."""
         return [self.executor.submit(function, x) for x in xs]
@@ -49,6 +56,7 @@ class Pool(System):
     """``multiprocessing.Pool``."""
 
     name = "multiprocessing.Pool"
+    plus_one = staticmethod(functions.plus_one)
     pool: multiprocessing.pool.Pool
 
     def start(self) -> None:
@@ -73,6 +81,10 @@ class Pool(System):
     def map_many(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         """``map``, with its static chunks, four a worker."""
         return self.pool.map(function, xs)
+
+    def share(self, function: Callable[[Any, int], float], array: Any, count: int) -> list[float]:
+        """``starmap``: the array is pickled once a chunk, four a worker."""
+        return self.pool.starmap(function, [(array, place) for place in range(count)])
 
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
         """``AsyncResult`` objects."""

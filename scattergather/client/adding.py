@@ -11,10 +11,10 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from scattergather.client.freezing import Frozen, call_packer, freeze_types, readable
+from scattergather.client.freezing import Frozen, freeze_types, readable
 from scattergather.client.gathering import Gathering
 from scattergather.client.options import JobOptions
-from scattergather.client.outbox import Outbox, Ready
+from scattergather.client.outbox import Outbox, Ready, distinct
 from scattergather.client.plain import pack_plain
 from scattergather.client.round import Round
 from scattergather.client.session import Receiver, Session
@@ -22,10 +22,16 @@ from scattergather.client.tasks import checked
 from scattergather.errors import CannotPickle
 from scattergather.wire import blobs, messages
 from scattergather.wire.frame import frame
+from scattergather.wire.outside import Placed
 from scattergather.wire.shipping import Shipment
+from scattergather.wire.slabs import LARGE
 
 FRAME_BYTES = 1 << 16
 FRAME_TASKS = 2000
+FRAME_BESIDE = 1 << 20
+"""Bytes of large values whose tasks share a frame: their memory is free when all of them are done.
+"""
+
 FIRST_TASKS = 64
 """The first frame is small, so that workers start while the others are packed."""
 
@@ -117,11 +123,10 @@ def _send_plain(sender: _Sender, tasks: Sequence[Any]) -> None:
         first += len(packed)
         ends = blobs.table(packed)
         size = ends[-1]
-        if size <= 4 * FRAME_BYTES:
+        if size <= 4 * FRAME_BYTES and max(map(len, packed)) < LARGE:
             sender.send(ends, b"".join(packed), ())
         else:
-            for blob in packed:
-                sender.send(blobs.table([blob]), blob, ())
+            _send_any(sender, tasks[first - len(packed) : first])
         count = max(1, min(FRAME_TASKS, FRAME_BYTES * len(packed) // max(size, 1)))
 
 
@@ -129,17 +134,17 @@ def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
     packer = sender.packer
     pack = packer.pack
     waiting = 0
-    for index, task in enumerate(tasks):
+    for index, task in enumerate(tasks, sender.next):
         try:
             size = pack(checked(task, index))
         except CannotPickle as error:
             raise readable(error, index) from error.__cause__
         waiting += 1
-        if size >= FRAME_BYTES or waiting == FRAME_TASKS:
-            sender.send(*packer.take())
+        if size >= FRAME_BYTES or waiting == FRAME_TASKS or packer.beside >= FRAME_BESIDE:
+            sender.send_packed()
             waiting = 0
     if waiting:
-        sender.send(*packer.take())
+        sender.send_packed()
 
 
 def end(
@@ -160,23 +165,36 @@ class _Sender:
     def __init__(
         self, session: Session, round_: Round, gathering: Gathering, shipment: Shipment
     ) -> None:
-        self.packer = call_packer(shipment)
+        self.packer = session.shipper.call_packer(shipment, shared=True)
+        self.next = 0
         self._outbox = session.outbox
         self._shipper = session.shipper
         self._job = round_.job
         self._gathering = gathering
         self._shipment = shipment
-        self._first = 0
 
-    def send(self, ends: array[int], data: bytes, needs: tuple[bytes, ...]) -> None:
+    def send_packed(self) -> None:
+        """Queue what the packer holds."""
+        objects = self.packer.take_objects()
+        self.send(*self.packer.take(), objects)
+
+    def send(
+        self,
+        ends: array[int],
+        data: bytes,
+        needs: tuple[bytes, ...],
+        objects: tuple[Placed, ...] = (),
+    ) -> None:
         """Queue the tasks that end at ``ends`` within ``data``."""
         count = len(ends)
-        head = messages.AddTasks(job=self._job, first=self._first, count=count, needs=needs)
+        head = messages.AddTasks(
+            job=self._job, first=self.next, count=count, needs=needs, objects=distinct(objects)
+        )
         if self._gathering.inputs is not None:
-            self._gathering.inputs.add(self._first, ends, data, needs)
+            self._gathering.inputs.add(self.next, ends, data, needs, objects)
         self._gathering.expect(count)
         with self._shipper.holding():
             if needs:
                 self._shipper.send(self._shipment)
             self._outbox.put(Ready(frame(messages.encode(head), ends.tobytes(), data)))
-        self._first += count
+        self.next += count

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from scattergather.client import adding, naming, showing
 from scattergather.client.cell import current_cell
@@ -25,6 +25,7 @@ from scattergather.client.job import Job, finish, wait
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.pipe import hang_up
 from scattergather.client.plain import are_plain
+from scattergather.client.ref import Ref, put
 from scattergather.client.round import Round
 from scattergather.client.session import CURE, Session
 from scattergather.client.tasks import check_all, iterated
@@ -34,6 +35,8 @@ from scattergather.wire import messages
 
 COMMANDS = ("refresh", "die", "status")
 _PLAIN = JobOptions()
+
+T = TypeVar("T")
 
 
 class ScatterGather(Executor):
@@ -57,6 +60,21 @@ class ScatterGather(Executor):
 
     def __scattergather_refuse__(self) -> str:
         return "A client cannot travel; pass what the task needs as an argument"
+
+    # ---- data -----------------------------------------------------------------------------------
+
+    def put(self, value: T) -> Ref[T]:
+        """Lay a value where tasks can take it: at most one copy a host, however many take it.
+
+        It stays as it is now. Pass the ``Ref`` that this returns as an argument of tasks, at any
+        depth: the function gets the value itself, which it may change without harm to others.
+
+        Raises:
+            CannotPickle: it cannot travel; the message leads to the culprit.
+            TooLarge: there is no room for it; ``spawnScatterGather(memory=...)``.
+            Closed, ControllerLost: there is no controller.
+        """
+        return put(self._session, value)
 
     # ---- jobs -----------------------------------------------------------------------------------
 

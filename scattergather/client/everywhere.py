@@ -27,7 +27,7 @@ def call_everywhere(
     shipment = session.shipper.shipment()
     frozen = naming.resolve(session, function, None, shipment)
     with session.shipper.holding():
-        blob, needs = session.shipper.pack_call(args, kwargs)
+        blob, needs = session.shipper.pack_inside(args, kwargs)
         session.shipper.send(shipment)
         every = tuple(dict.fromkeys((*frozen.needs, *needs)))
         version = len(session.sources)

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scattergather.client import adding
-from scattergather.client.freezing import call_packer, readable
+from scattergather.client.freezing import readable
 from scattergather.client.gathering import Gathering
 from scattergather.client.outbox import Growing
 from scattergather.client.plain import is_plain, pack_plain
@@ -28,12 +28,17 @@ from scattergather.client.round import Round
 from scattergather.client.session import Session
 from scattergather.client.tasks import checked
 from scattergather.errors import CannotPickle
+from scattergather.wire.outside import Placed
 from scattergather.wire.shipping import Shipment
+from scattergather.wire.slabs import LARGE
 
 LEAST = 64
 MOST_TASKS = 50_000
 MOST_BYTES = 8 << 20
 MOST_UNREAD = 64 << 20
+AHEAD = 4
+"""Tasks a worker that may be under way however large they are; their memory has its own bound."""
+
 HORIZON = 0.25
 """Seconds of returning tasks that the window holds."""
 
@@ -62,7 +67,7 @@ class Feeder:
         self._gathering = gathering
         self._tasks = tasks
         self._shipment = shipment
-        self._packer = call_packer(shipment)
+        self._packer = session.shipper.call_packer(shipment)
         self._fixed = fixed
         self._window = fixed or max(LEAST, 8 * self._workers)
         self._lock = threading.Lock()
@@ -97,6 +102,7 @@ class Feeder:
         gathering, outbox = self._gathering, self._outbox
         tasks, packer = self._tasks, self._packer
         needs: tuple[bytes, ...]
+        objects: tuple[Placed, ...]
         index = 0
         while self._may_go_on():
             try:
@@ -104,36 +110,42 @@ class Feeder:
             except StopIteration:
                 return
             args, kwargs = checked(task, index)
+            blob, needs, objects, size = b"", (), (), 0
             if is_plain(args, kwargs):
-                blob, needs = pack_plain((args, kwargs)), ()
-            else:
+                blob = pack_plain((args, kwargs))
+            if not blob or len(blob) >= LARGE:
                 try:
                     packer.pack((args, kwargs))
                 except CannotPickle as error:
                     raise readable(error, index) from error.__cause__
+                size = packer.beside
+                objects = packer.take_objects()
                 _, blob, needs = packer.take()
             del task, args, kwargs
             outbox.make_room()
-            self._count(index, len(blob))
+            self._count(index, len(blob) + size)
             gathering.expect(1)
             if needs:
                 with self._shipper.holding():
                     self._shipper.send(self._shipment)
-                    self._put(index, blob, needs)
+                    self._put(index, blob, needs, objects)
             else:
-                self._put(index, blob, needs)
+                self._put(index, blob, needs, objects)
+            del objects
             index += 1
 
-    def _put(self, index: int, blob: bytes, needs: tuple[bytes, ...]) -> None:
+    def _put(
+        self, index: int, blob: bytes, needs: tuple[bytes, ...], objects: tuple[Placed, ...]
+    ) -> None:
         outbox = self._outbox
         with self._lock:
             growing = self._growing
             if growing is not None and not growing.taken and growing.needs == needs:
-                growing.add(blob)
+                growing.add(blob, objects)
                 outbox.count(len(blob))
                 return
             self._growing = growing = Growing(self._lock, self._round.job, index, needs)
-            growing.add(blob)
+            growing.add(blob, objects)
         outbox.count(len(blob))
         outbox.put(growing)
 
@@ -161,7 +173,7 @@ class Feeder:
             self._bytes -= self._sizes.popleft()[1]
         return (
             gathering.added - returned < window
-            and self._bytes < MOST_BYTES
+            and (self._bytes < MOST_BYTES or gathering.added - settled < AHEAD * self._workers)
             and not (gathering.iterating and gathering.unread_bytes > MOST_UNREAD)
         )
 

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from scattergather.client.large import Large
 from scattergather.client.outbox import Outbox
-from scattergather.client.plain import is_plain, pack_plain
 from scattergather.errors import CannotPickle
 from scattergather.wire import messages
-from scattergather.wire.codebook import BOOK, Code
+from scattergather.wire.code import Code
+from scattergather.wire.codebook import BOOK
 from scattergather.wire.fingerprint import Memory, fingerprint
+from scattergather.wire.outside import Outside, Placed
 from scattergather.wire.payload import Packer
 from scattergather.wire.shipping import Shipment
 
@@ -57,8 +59,9 @@ class Shipper:
     both within :meth:`holding`, so that nobody forgets the one before the other is there.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, large: Large) -> None:
         self._outbox = outbox
+        self._large = large
         self._unchanged: Memory[Frozen] = Memory()
         # Freezing runs the user's reductions, which might submit something themselves.
         self._lock = threading.RLock()
@@ -102,32 +105,54 @@ class Shipper:
 
     def pack_call(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bytes, tuple[bytes, ...]]:
-        """One call as a blob, and the digests that it refers to, which were sent before.
+    ) -> tuple[bytes, tuple[bytes, ...], tuple[Placed, ...]]:
+        """One call as a blob, the digests that it refers to, sent before, and its objects.
 
         A packer that met no code can pack the next call too; one that did would go on with the
         classes as they were then.
 
         Raises:
             CannotPickle: the message leads to the culprit.
+            TooLarge: there is no room for a large part of it.
         """
-        if is_plain(args, kwargs):
-            return pack_plain((args, kwargs)), ()
         try:
             shipment, packer = self._spare.pop()
         except IndexError:
             shipment = self.shipment()
-            packer = call_packer(shipment)
+            packer = self.call_packer(shipment)
         try:
             packer.pack((args, kwargs))
         except CannotPickle as error:
             raise readable(error) from error.__cause__
+        objects = packer.take_objects()
         _, blob, needs = packer.take()
         if shipment.code:
             self.send(shipment)
         else:
             self._spare.append((shipment, packer))
+        return blob, needs, objects
+
+    def pack_inside(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bytes, tuple[bytes, ...]]:
+        """Like :meth:`pack_call`, with everything inside the blob."""
+        shipment = self.shipment()
+        packer = Packer(shipment, name=_PAIR)
+        try:
+            packer.pack((args, kwargs))
+        except CannotPickle as error:
+            raise readable(error) from error.__cause__
+        _, blob, needs = packer.take()
+        self.send(shipment)
         return blob, needs
+
+    def call_packer(self, shipment: Shipment, *, shared: bool = False) -> Packer:
+        """Packs pairs of args and kwargs; its errors are to be passed through :func:`readable`.
+
+        ``shared``: what is packed cannot change in between, so that a large buffer which several
+        calls have in common need be sent once.
+        """
+        return Packer(shipment, name=_PAIR, outside=Outside(self._large, shared=shared))
 
     def send(self, shipment: Shipment) -> None:
         """What the shipment holds goes down, before whatever is queued next."""
@@ -179,11 +204,6 @@ def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> 
         return b""
     anything: Any = kinds
     return shipment.freeze(anything)
-
-
-def call_packer(shipment: Shipment) -> Packer:
-    """Packs pairs of args and kwargs; its errors are to be passed through :func:`readable`."""
-    return Packer(shipment, name=_PAIR)
 
 
 def readable(error: CannotPickle, index: int | None = None) -> CannotPickle:

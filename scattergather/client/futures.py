@@ -21,16 +21,18 @@ from scattergather.client.cell import current_cell, current_name
 from scattergather.client.echo import Channel
 from scattergather.client.freezing import Frozen
 from scattergather.client.options import JobOptions
+from scattergather.client.large import Held
 from scattergather.client.outbox import Growing
-from scattergather.client.plain import is_plain, load_one, pack_plain
-from scattergather.client.reading import not_rebuilt, read_error
+from scattergather.client.plain import is_plain, pack_plain
+from scattergather.client.reading import loader, not_rebuilt, read_error
 from scattergather.client.session import Refusal, Session
 from scattergather.client.waiting import readers
 from scattergather.errors import ScatterGatherError
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
-from scattergather.wire.payload import Unpacker
+from scattergather.wire.outside import Placed
 from scattergather.wire.shipping import Shipment
+from scattergather.wire.slabs import LARGE
 
 IDLE_STREAMS = 16
 
@@ -113,7 +115,13 @@ class Stream:
 
     # ---- the submitting side --------------------------------------------------------------------
 
-    def add(self, future: TaskFuture, blob: bytes, needs: tuple[bytes, ...]) -> bool:
+    def add(
+        self,
+        future: TaskFuture,
+        blob: bytes,
+        needs: tuple[bytes, ...],
+        objects: tuple[Placed, ...],
+    ) -> bool:
         """Queue a call; False when the stream was ended meanwhile."""
         with self._lock:
             if self.ended:
@@ -123,7 +131,7 @@ class Stream:
                 growing = self._next_frame(growing, needs)
             future._index = index = growing.next
             self._futures[index] = future
-            growing.add(blob)
+            growing.add(blob, objects)
         self._session.outbox.count(len(blob))
         if not growing.queued:
             self._queue(growing)
@@ -196,12 +204,14 @@ class Stream:
         """See ``session.Receiver``; a stream ends only when it is told to."""
         return False
 
-    def outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
+    def outcomes(
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Held, ...]
+    ) -> None:
         """See ``session.Receiver``."""
         count = len(message.kinds)
         start = count * blobs.WIDTH
         base = start
-        unpacker = Unpacker(body)
+        load = loader(body, large)
         ends = blobs.ends_of(body, count)
         for place, (kind, end) in enumerate(zip(message.kinds, ends, strict=True)):
             index = message.first + place
@@ -210,7 +220,7 @@ class Stream:
                 value: Any
                 if kind == Kind.RETURNED:
                     try:
-                        value = load_one(body, start, base + end, unpacker.load)
+                        value = load(start, base + end)
                     except Exception as error:
                         kind, value = Kind.RAISED, error
                         error.add_note(f"[scattergather] the result of {self.title} came, but")
@@ -297,12 +307,13 @@ class Streams:
             shipment = shipper.shipment()
             frozen = shipper.freeze(function, shipment)
         session.outbox.make_room()
-        if is_plain(args, kwargs):
-            future = self._add(frozen, options, shipment, holder, pack_plain((args, kwargs)), ())
+        plain = is_plain(args, kwargs)
+        if plain and len(blob := pack_plain((args, kwargs))) < LARGE:
+            future = self._add(frozen, options, shipment, holder, blob)
         else:
             with shipper.holding():
-                blob, needs = shipper.pack_call(args, kwargs)
-                future = self._add(frozen, options, shipment, holder, blob, needs)
+                packed = shipper.pack_call(args, kwargs)
+                future = self._add(frozen, options, shipment, holder, *packed)
         if session.ended:
             # It ended after the look: nobody else would tell this future.
             session.check()
@@ -315,12 +326,13 @@ class Streams:
         shipment: Shipment | None,
         holder: object,
         blob: bytes,
-        needs: tuple[bytes, ...],
+        needs: tuple[bytes, ...] = (),
+        objects: tuple[Placed, ...] = (),
     ) -> TaskFuture:
         while True:
             stream = self._stream(function, options, shipment)
             future = TaskFuture(stream, holder)
-            if stream.add(future, blob, needs):
+            if stream.add(future, blob, needs, objects):
                 return future
             self._session.check()
 

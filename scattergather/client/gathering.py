@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scattergather.client.inputs import Inputs
+from scattergather.client.large import Held
 from scattergather.client.segment import VOID, Segment
 from scattergather.client.waiting import Bell
 from scattergather.errors import ScatterGatherError
@@ -108,7 +109,14 @@ class Gathering:
     # ---- what comes: reader thread --------------------------------------------------------------
 
     def deliver(
-        self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
+        self,
+        first: int,
+        kinds: bytes,
+        body: bytes | None,
+        host: str,
+        worker: int,
+        attempt: int,
+        large: tuple[Held, ...] = (),
     ) -> int:
         """Take outcomes, but of tasks that have theirs already; returns how many were new."""
         count = len(kinds)
@@ -116,10 +124,10 @@ class Gathering:
             at = first - self._base
             known = self._kinds[at : at + count] if at >= 0 else b""
             if known.count(PENDING) == count:
-                self._place(Segment(first, kinds, body, host, worker, attempt))
+                self._place(Segment(first, kinds, body, host, worker, attempt, large))
                 new = count
             else:
-                new = self._deliver_new(first, kinds, body, host, worker, attempt)
+                new = self._deliver_new(first, kinds, body, host, worker, attempt, large)
         if new:
             self.bell.ring()
         return new
@@ -136,14 +144,23 @@ class Gathering:
                 self._patches[index] = segment
         else:
             self._starts[first] = segment
-        self.unread_bytes += len(segment.body or b"")
+        self.unread_bytes += segment.size
+        if self.inputs is not None:
+            self.inputs.settle(first, kinds)
         self.settled += len(kinds)
         cancelled = kinds.count(Kind.CANCELLED)
         self.cancelled += cancelled
         self.failed += len(kinds) - cancelled - kinds.count(Kind.RETURNED)
 
     def _deliver_new(
-        self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
+        self,
+        first: int,
+        kinds: bytes,
+        body: bytes | None,
+        host: str,
+        worker: int,
+        attempt: int,
+        large: tuple[Held, ...],
     ) -> int:
         new = 0
         ends = None if body is None else blobs.ends_of(body, len(kinds))
@@ -155,7 +172,8 @@ class Gathering:
             if ends is not None and body is not None:
                 data = memoryview(body)[len(kinds) * blobs.WIDTH :]
                 own = blobs.cut(ends, data, place, place + 1)
-            self._place(Segment(first + place, bytes((kind,)), own, host, worker, attempt))
+            only = bytes((kind,))
+            self._place(Segment(first + place, only, own, host, worker, attempt, large))
             new += 1
         return new
 
@@ -165,7 +183,7 @@ class Gathering:
         """The values of a segment, unpickled once."""
         if segment.values is None:
             with self._reading:
-                size = len(segment.body or b"")
+                size = segment.size
                 before = segment.kinds
                 segment.read(lambda index: self.describe(index, segment), self.label)
                 if segment.kinds != before:
@@ -297,6 +315,8 @@ class Gathering:
                             segment.without(segment.first + place)
                 for index in indexes:
                     self._kinds[index - self._base] = PENDING
+                    if self.inputs is not None:
+                        self.inputs.unsettle(index)
                 self.settled -= len(indexes)
                 self.failed = self.cancelled = 0
                 self._patches.update(

@@ -12,7 +12,7 @@ from scattergather.client import adding, naming, showing
 from scattergather.client.gathering import Gathering
 from scattergather.client.iterating import Results, Walk, input_failed, unread
 from scattergather.client.options import JobOptions, check_errors, check_timeout
-from scattergather.client.outbox import Ready
+from scattergather.client.outbox import Ready, distinct
 from scattergather.client.progress import INTERVAL, Bar, bar_of
 from scattergather.client.round import Round
 from scattergather.errors import BadRequest, JobFailed
@@ -225,10 +225,13 @@ class Job(Generic[T]):
         )
         adding.begin(session, again, f"{self.name} again", frozen, self._options, shipment)
         self._rounds = [each for each in self._rounds if not each.done] + [again]
-        kept = [inputs.blob(index) for index in indexes]
-        needs = tuple({digest: None for _, digests in kept for digest in digests})
-        head = messages.AddTasks(job=again.job, first=0, count=len(kept), needs=needs)
-        body = blobs.pack(blob for blob, _ in kept)
+        kept = [inputs.task(index) for index in indexes]
+        needs = tuple({digest: None for _, digests, _ in kept for digest in digests})
+        objects = distinct(each for _, _, taken in kept for each in taken)
+        head = messages.AddTasks(
+            job=again.job, first=0, count=len(kept), needs=needs, objects=objects
+        )
+        body = blobs.pack(blob for blob, _, _ in kept)
         session.outbox.put(Ready(frame(messages.encode(head), body)))
         session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
         client._unread_again(gathering)

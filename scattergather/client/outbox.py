@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from scattergather.client.waiting import Bell, readers
 from scattergather.wire import blobs, messages
+from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import Bytes, frame
+from scattergather.wire.outside import Placed
+
+Piece = Bytes | Escorted
 
 BOUND = 64 << 20
 """Bytes that may wait; then whoever puts bounded frames waits."""
@@ -23,7 +28,7 @@ BOUND = 64 << 20
 class Entry(Protocol):
     """Something in the outbox."""
 
-    def close(self) -> tuple[list[Bytes], int]:
+    def close(self) -> tuple[list[Piece], int]:
         """The pieces to write, and how many bytes were counted for them. Writer thread."""
 
 
@@ -32,13 +37,13 @@ class Ready:
 
     __slots__ = ("pieces", "size")
 
-    def __init__(self, pieces: list[Bytes]) -> None:
+    def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = pieces
         self.size = sum(map(len, pieces))
 
-    def close(self) -> tuple[list[Bytes], int]:
+    def close(self) -> tuple[list[Piece], int]:
         """See :class:`Entry`."""
-        return self.pieces, self.size
+        return list(self.pieces), self.size
 
 
 class Growing:
@@ -48,7 +53,7 @@ class Growing:
         lock: held by whoever adds; the writer takes it for an instant to close the frame.
     """
 
-    __slots__ = ("_blobs", "_first", "_job", "_lock", "needs", "queued", "taken")
+    __slots__ = ("_blobs", "_first", "_job", "_lock", "_objects", "needs", "queued", "taken")
 
     def __init__(
         self, lock: threading.Lock, job: messages.JobId, first: int, needs: tuple[bytes, ...]
@@ -57,6 +62,7 @@ class Growing:
         self._job = job
         self._first = first
         self._blobs: list[bytes] = []
+        self._objects: list[Placed] = []
         self.needs = needs
         self.queued = False
         """Set after it was put. An interrupt in between has it put twice, which does no harm."""
@@ -67,11 +73,16 @@ class Growing:
         """The index of the task that would be added next."""
         return self._first + len(self._blobs)
 
-    def add(self, blob: bytes) -> None:
-        """Add one task: one append, so that an interrupt leaves it in or out."""
+    def add(self, blob: bytes, objects: Sequence[Placed] = ()) -> None:
+        """Add one task, which takes these objects.
+
+        One append, so that an interrupt leaves it in or out.
+        """
+        if objects:
+            self._objects += objects
         self._blobs.append(blob)
 
-    def close(self) -> tuple[list[Bytes], int]:
+    def close(self) -> tuple[list[Piece], int]:
         """See :class:`Entry`."""
         with self._lock:
             if self.taken:
@@ -81,10 +92,46 @@ class Growing:
         if not ends:
             return [], 0
         head = messages.AddTasks(
-            job=self._job, first=self._first, count=len(ends), needs=self.needs
+            job=self._job,
+            first=self._first,
+            count=len(ends),
+            needs=self.needs,
+            objects=distinct(self._objects),
         )
         body = ends.tobytes() + b"".join(self._blobs)
-        return frame(messages.encode(head), body), ends[-1]
+        # From here on they are the controller's: it hears of their end behind this frame.
+        self._objects.clear()
+        return [*frame(messages.encode(head), body)], ends[-1]
+
+
+class Releases:
+    """A ``Release`` that takes objects until the writer takes it."""
+
+    __slots__ = ("_names", "taken")
+
+    def __init__(self) -> None:
+        self._names: deque[messages.ObjectId] = deque()
+        self.taken = False
+
+    def add(self, name: messages.ObjectId) -> bool:
+        """Add one; False: too late, perhaps."""
+        self._names.append(name)
+        return not self.taken
+
+    def close(self) -> tuple[list[Piece], int]:
+        """See :class:`Entry`."""
+        self.taken = True
+        names = []
+        while self._names:
+            names.append(self._names.popleft())
+        if not names:
+            return [], 0
+        return [*frame(messages.encode(messages.Release(objects=tuple(names))))], 0
+
+
+def distinct(objects: Iterable[Placed]) -> tuple[messages.Extent, ...]:
+    """Where these objects are, each once."""
+    return tuple({each.extent.object: each.extent for each in objects}.values())
 
 
 class Outbox:
@@ -93,6 +140,7 @@ class Outbox:
     def __init__(self, bound: int = BOUND) -> None:
         self._entries: deque[Entry] = deque()
         self._bound = bound
+        self._releases: Releases | None = None
         self._waiting = 0
         self.closed = False
         self.closing = Bell()
@@ -109,7 +157,17 @@ class Outbox:
         """Queue a frame, whatever waits already. Any thread, finalisers too."""
         self.put(Ready(frame(messages.encode(message), *body)))
 
-    def put(self, entry: Ready | Growing) -> None:
+    def release(self, name: messages.ObjectId) -> None:
+        """An object is not needed here any more. Any thread, finalisers too."""
+        releases = self._releases
+        if releases is not None and releases.add(name):
+            return
+        # If the writer took it just now, it may have that one or not: to say it twice does no harm.
+        self._releases = releases = Releases()
+        releases.add(name)
+        self.put(releases)
+
+    def put(self, entry: Ready | Growing | Releases) -> None:
         """Queue an entry. Any thread, finalisers too."""
         if isinstance(entry, Ready):
             self._waiting += entry.size
@@ -125,12 +183,12 @@ class Outbox:
         if self._waiting > self._bound and threading.get_ident() not in readers:
             self._emptied.wait(self._has_room)
 
-    def take(self) -> list[Bytes] | None:
+    def take(self) -> list[Piece] | None:
         """The pieces of all that waits, blocking for the first; None after :meth:`close`."""
         self._filled.wait(lambda: self._entries or self.closed)
         if self.closed:
             return None
-        pieces: list[Bytes] = []
+        pieces: list[Piece] = []
         taken = 0
         while self._entries and taken < self._bound:
             own, size = self._entries.popleft().close()

@@ -17,28 +17,53 @@ import select
 import socket
 import subprocess
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
 
 from scattergather.client import waiting
-from scattergather.client.outbox import Outbox
+from scattergather.client.outbox import Outbox, Piece
+from scattergather.wire.descriptors import Escorted, Received
 from scattergather.wire.frame import Bytes, FrameError, FrameReader
+from scattergather.workers.process.proc import is_stopped
 
 RECEIVE = 1 << 16
 SMALL = 1 << 14
+LOOK_SECONDS = 2.0
+"""How often the reader looks around while nothing comes."""
+
+REST_LOOKS = 5
+STOPPED_LOOKS = 5
+"""Looks and not seconds are counted: what passed while this process stood still, or the machine
+slept, does not count."""
+
 GRACE = 2.0
 """Seconds that a controller may take to end once the pipe has; then it is killed."""
+
+REAP_SECONDS = 0.2
+"""How often it is looked at meanwhile: one that a signal stopped does not see the end of the pipe,
+and is killed at once."""
 
 
 class Listener(Protocol):
     """Who hears the pipe. Reader thread."""
+
+    @property
+    def waiting(self) -> bool:
+        """Something is outstanding."""
 
     def started(self, process: subprocess.Popen[bytes] | None, error: Exception | None) -> None:
         """The process was started, or could not be."""
 
     def received(self, head: bytes, body: bytes) -> None:
         """A frame came."""
+
+    def rest(self) -> None:
+        """Nothing has come for a while, and perhaps nothing will for long."""
+
+    def stopped(self, pid: int) -> None:
+        """While something is outstanding, the process has been stopped by a signal for a while."""
 
     def gone(self, status: int | None) -> None:
         """The process is gone and nothing more will come."""
@@ -62,6 +87,8 @@ class Pipe:
         listener: Listener,
     ) -> None:
         self.socket = ours
+        self.descriptors = Received()
+        """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._outbox = outbox
         self._start = start
         # A second time, when the session goes: an interrupt can end the client's own finaliser.
@@ -96,7 +123,10 @@ class Pipe:
         try:
             while (pieces := self._outbox.take()) is not None:
                 for chunk in _joined(pieces):
-                    self.socket.sendall(chunk)
+                    if isinstance(chunk, Escorted):
+                        self.socket.sendall(chunk.send(self.socket))
+                    else:
+                        self.socket.sendall(chunk)
         except OSError:
             # The reader sees the same end and tells it.
             self._outbox.close()
@@ -117,6 +147,7 @@ class Pipe:
             # A descriptor closed under a writer could be another file's by the time it writes.
             self._writer.join(GRACE)
             self.socket.close()
+            self.descriptors.close()
             waiting.readers.discard(threading.get_ident())
             if (listener := self._listener()) is not None:
                 listener.gone(status)
@@ -145,15 +176,28 @@ class Pipe:
         watch = _watch(self.process)
         if watch >= 0:
             poll.register(watch, select.POLLIN)
+        quiet = stopped = 0
         try:
             while True:
-                ready = {descriptor for descriptor, _ in poll.poll()}
+                found = poll.poll(LOOK_SECONDS * 1000)
+                if not found:
+                    quiet += 1
+                    if (listener := self._listener()) is not None:
+                        if quiet == REST_LOOKS:
+                            listener.rest()
+                        looking = listener.waiting and self._is_stopped()
+                        stopped = stopped + 1 if looking else 0
+                        if stopped == STOPPED_LOOKS and self.process is not None:
+                            listener.stopped(self.process.pid)
+                    del listener
+                    continue
+                ready = {descriptor for descriptor, _ in found}
                 if own not in ready:
                     # Dead. A forked sibling may hold the other end: the pipe alone does not tell.
                     if watch in ready and not _readable(own):
                         return
                     continue
-                data = self.socket.recv(RECEIVE)
+                data = self.descriptors.receive(self.socket, RECEIVE)
                 if not data:
                     return
                 listener = self._listener()
@@ -162,21 +206,28 @@ class Pipe:
                 for head, body in frames.feed(data):
                     listener.received(head, body)
                 del listener
+                quiet = stopped = 0
         except (OSError, FrameError):
             return
         finally:
             if watch >= 0:
                 os.close(watch)
 
+    def _is_stopped(self) -> bool:
+        return self.process is not None and is_stopped(self.process.pid)
+
     def _reap(self) -> int | None:
         self.hang_up()
         if self.process is None:
             return None
-        try:
-            return self.process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until and not self._is_stopped():
+            try:
+                return self.process.wait(REAP_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+        self.process.kill()
+        return self.process.wait()
 
 
 def hang_up(ours: socket.socket) -> None:
@@ -187,12 +238,12 @@ def hang_up(ours: socket.socket) -> None:
         pass
 
 
-def _joined(pieces: list[Bytes]) -> list[Bytes]:
-    """Small pieces as one, large ones as they are: few calls and few copies."""
-    chunks: list[Bytes] = []
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Small pieces as one, others as they are: few calls and few copies."""
+    chunks: list[Piece] = []
     small: list[Bytes] = []
     for piece in pieces:
-        if len(piece) < SMALL:
+        if len(piece) < SMALL and not isinstance(piece, Escorted):
             small.append(piece)
             continue
         if small:

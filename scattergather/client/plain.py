@@ -12,6 +12,8 @@ from operator import itemgetter
 from pickle import dumps, loads
 from typing import Any
 
+from scattergather.wire.slabs import LARGE
+
 PROTOCOL = 5
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
 _NAMES = frozenset({str})
@@ -21,8 +23,7 @@ _ARGUMENTS = frozenset({tuple, list})
 _GLOBAL = b"\x93"
 """The operation by which a pickle of protocol 5 refers to a function or a class."""
 
-_LARGE = 1 << 16
-"""Bytes of a blob that is not worth a copy."""
+
 
 Load = Callable[[int], Any]
 
@@ -38,7 +39,7 @@ def is_plain(args: Any, kwargs: Any) -> bool:
 
 
 def pack_plain(task: Any) -> bytes:
-    """A plain task as a blob."""
+    """A plain task as a blob; one of :data:`LARGE` bytes or more had better go another way."""
     return dumps(task, PROTOCOL)
 
 
@@ -65,7 +66,7 @@ def are_plain(tasks: Sequence[Any]) -> bool:
 
 def load_one(body: bytes, start: int, end: int, load: Load) -> Any:
     """The value of a blob within a body; one that may refer to code is loaded by ``load``."""
-    if end - start < _LARGE and _GLOBAL not in (blob := body[start:end]):
+    if end - start < LARGE and _GLOBAL not in (blob := body[start:end]):
         return loads(blob)
     return load(start)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any
 
 from scattergather import errors
+from scattergather.client.large import Held
 from scattergather.client.plain import load_all, load_one
 from scattergather.errors import (
     CannotImport,
@@ -17,7 +19,7 @@ from scattergather.errors import (
     VersionMismatch,
 )
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
+from scattergather.wire import blobs, messages, stub
 from scattergather.wire.codebook import BOOK
 from scattergather.wire.payload import Unpacker
 from scattergather.wire.raised import RemoteTraceback, unpack_exception
@@ -47,8 +49,28 @@ Describe = Callable[[int], str]
 """Says of which task an index is, for the note of an error: ``task 3 of job 1 ...``."""
 
 
+def loader(body: bytes, large: Iterable[Held]) -> Callable[[int, int], Any]:
+    """Loads the result that lies between two offsets; parts of it may lie in these objects."""
+    if not large:
+        return partial(load_one, body, load=Unpacker(body).load)
+    held = {each.extent.object: each for each in large}
+
+    def view(name: messages.ObjectId) -> Any:
+        return held[name].view()
+
+    def load(start: int, end: int) -> Any:
+        return stub.load(memoryview(body)[start:end], view)
+
+    return load
+
+
 def read_outcomes(
-    kinds: bytes, body: bytes, first: int, describe: Describe, label: str
+    kinds: bytes,
+    body: bytes,
+    first: int,
+    describe: Describe,
+    label: str,
+    large: Sequence[Held] = (),
 ) -> tuple[list[Any], bytes]:
     """The results, errors in the failed places, and the kinds.
 
@@ -57,19 +79,19 @@ def read_outcomes(
     count = len(kinds)
     base = count * blobs.WIDTH
     ends = [base + end for end in blobs.ends_of(body, count)]
-    unpacker = Unpacker(body)
-    if kinds.count(Kind.RETURNED) == count:
+    if kinds.count(Kind.RETURNED) == count and not large:
         try:
-            return load_all(body, [base, *ends[:-1]], ends, unpacker.load), kinds
+            return load_all(body, [base, *ends[:-1]], ends, Unpacker(body).load), kinds
         except FAILURES:
             pass  # which one it was is found out below, one by one
+    load = loader(body, large)
     values: list[Any] = []
     changed: bytearray | None = None
     start = base
     for place, (kind, end) in enumerate(zip(kinds, ends, strict=True)):
         if kind == Kind.RETURNED:
             try:
-                values.append(load_one(body, start, end, unpacker.load))
+                values.append(load(start, end))
             except FAILURES as error:
                 values.append(not_rebuilt(error, describe(first + place)))
                 changed = bytearray(kinds) if changed is None else changed

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from scattergather.client.echo import Channel, Echo, Printed
 from scattergather.client.gathering import Gathering
+from scattergather.client.large import Held
 from scattergather.client.session import Refusal
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
@@ -51,10 +52,12 @@ class Round:
         """See ``session.Receiver``."""
         return not self.done
 
-    def outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
+    def outcomes(
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Held, ...]
+    ) -> None:
         """See ``session.Receiver``."""
         self._deliver(
-            message.first, message.kinds, body, message.host, message.worker, message.attempt
+            message.first, message.kinds, body, message.host, message.worker, message.attempt, large
         )
 
     def dropped(self, first: int, count: int) -> None:
@@ -62,11 +65,18 @@ class Round:
         self._deliver(first, bytes((Kind.CANCELLED,)) * count, None, "", 0, 1)
 
     def _deliver(
-        self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
+        self,
+        first: int,
+        kinds: bytes,
+        body: bytes | None,
+        host: str,
+        worker: int,
+        attempt: int,
+        large: tuple[Held, ...] = (),
     ) -> None:
         deliver = self._gathering.deliver
         if self._indexes is None:
-            self._settled += deliver(first, kinds, body, host, worker, attempt)
+            self._settled += deliver(first, kinds, body, host, worker, attempt, large)
             return
         count = len(kinds)
         ends = None if body is None else blobs.ends_of(body, count)
@@ -78,7 +88,8 @@ class Round:
             start, stop = own[0], own[-1] + 1
             part = None if ends is None else blobs.cut(ends, data, start, stop)
             index = self._index(first + start)
-            self._settled += deliver(index, kinds[start:stop], part, host, worker, attempt)
+            own_kinds = kinds[start:stop]
+            self._settled += deliver(index, own_kinds, part, host, worker, attempt, large)
 
     def placed(self, first: int, count: int) -> None:
         """See ``session.Receiver``; only futures care."""

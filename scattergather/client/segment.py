@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import Any
 
+from scattergather.client.large import Held
 from scattergather.client.reading import Describe, read_outcomes
 from scattergather.model.outcome import Kind
 
@@ -15,10 +16,19 @@ VOID = 254
 class Segment:
     """Outcomes of tasks ``first`` ...; whoever reads holds the gathering's reading lock."""
 
-    __slots__ = ("attempt", "body", "first", "host", "kinds", "number", "values", "worker")
+    __slots__ = (
+        "attempt", "body", "first", "host", "kinds", "large", "number", "values", "worker"
+    )  # fmt: skip
 
     def __init__(
-        self, first: int, kinds: bytes, body: bytes | None, host: str, worker: int, attempt: int
+        self,
+        first: int,
+        kinds: bytes,
+        body: bytes | None,
+        host: str,
+        worker: int,
+        attempt: int,
+        large: tuple[Held, ...] = (),
     ) -> None:
         self.number = -1
         self.first = first
@@ -28,6 +38,12 @@ class Segment:
         self.host = host
         self.worker = worker
         self.attempt = attempt
+        self.large = large
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be read."""
+        return len(self.body or b"") + sum(held.extent.length for held in self.large)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -44,11 +60,14 @@ class Segment:
                 ends = range(self.first, self.first + len(self.kinds))
                 self.values = [_cancelled(index, label) for index in ends]
             else:
-                values, kinds = read_outcomes(self.kinds, self.body, self.first, describe, label)
+                values, kinds = read_outcomes(
+                    self.kinds, self.body, self.first, describe, label, self.large
+                )
                 # In this order: an interrupt in between only means reading again.
                 self.kinds = kinds
                 self.values = values
                 self.body = None
+                self.large = ()
         return self.values
 
     def without(self, index: int) -> None:

@@ -22,6 +22,7 @@ from typing import Protocol, assert_never
 import scattergather
 from scattergather.client.echo import Echo
 from scattergather.client.freezing import Shipper
+from scattergather.client.large import Held, Large
 from scattergather.client.outbox import Outbox
 from scattergather.client.pipe import Pipe
 from scattergather.client.process import Log, describe_end
@@ -56,8 +57,10 @@ class Receiver(Protocol):
     def done(self) -> bool:
         """Nothing more will come, and the controller may forget the job."""
 
-    def outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
-        """Final outcomes came."""
+    def outcomes(
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Held, ...]
+    ) -> None:
+        """Final outcomes came; parts of them lie in the objects ``large``."""
 
     def dropped(self, first: int, count: int) -> None:
         """These tasks were cancelled."""
@@ -92,6 +95,7 @@ class Session:
         hosts: what was asked for.
         pipe: builds the pipe to a controller: ``pipe(outbox, listener)``.
         log: the controller's log.
+        memory: bytes that large arguments may take at a time; 0 keeps them in messages.
     """
 
     def __init__(
@@ -99,11 +103,13 @@ class Session:
         hosts: Sequence[messages.HostSpec],
         pipe: Callable[[Outbox, Session], Pipe],
         log: Log,
+        memory: int,
     ) -> None:
         self.hosts = tuple(hosts)
         self.log = log
         self.outbox = Outbox()
-        self.shipper = Shipper(self.outbox)
+        self.large = Large(self.outbox, memory)
+        self.shipper = Shipper(self.outbox, self.large)
         self.echo = Echo()
         self.bell = Bell()
         self.receivers: dict[messages.JobId, Receiver] = {}
@@ -300,7 +306,8 @@ class Session:
                 returned = message.kinds.count(Kind.RETURNED)
                 self.returned_tasks += returned
                 self.failed_tasks += len(message.kinds) - returned
-                self._to(message.job, lambda job: job.outcomes(message, body))
+                large = self.large.hold(message.objects) if message.objects else ()
+                self._to(message.job, lambda job: job.outcomes(message, body, large))
             case messages.Placed():
                 self._to(message.job, lambda job: job.placed(message.first, message.count))
             case messages.TasksCancelled():
@@ -323,6 +330,12 @@ class Session:
                     call.bell.ring()
             case messages.Notice():
                 self.echo.notice(message.text)
+            case messages.Freed():
+                self.large.freed(message.objects)
+            case messages.Slab():
+                self.large.adopt(message.slab, message.size, self.pipe.descriptors.take())
+            case messages.SlabGone():
+                self.large.abandon(message.slab)
             case messages.Refused():
                 self._refusal = _mismatch(message)
                 self._dying = True
@@ -351,6 +364,22 @@ class Session:
             self.outbox.send(messages.ForgetJob(job=job))
         self.end_if_idle()
 
+    def rest(self) -> None:
+        """See ``pipe.Listener``."""
+        self.large.rest()
+
+    @property
+    def waiting(self) -> bool:
+        """See ``pipe.Listener``."""
+        return self.go is None or bool(self._calls) or self.busy
+
+    def stopped(self, pid: int) -> None:
+        """See ``pipe.Listener``."""
+        self.echo.notice(
+            f"the controller (process {pid}) was stopped by a signal and does nothing. "
+            f"Let it go on with: kill -CONT {pid}"
+        )
+
     def gone(self, status: int | None) -> None:
         """See ``pipe.Listener``: whatever is outstanding hears it."""
         if self._refusal is None or not self._dying:
@@ -362,6 +391,7 @@ class Session:
         self.receivers.clear()
         for call in list(self._calls.values()):
             call.bell.ring()
+        self.large.close()
         self.echo.close()
         self.log.close()
         self.bell.ring()

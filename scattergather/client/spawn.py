@@ -18,6 +18,7 @@ from scattergather.client.outbox import Outbox
 from scattergather.client.pipe import Pipe, hang_up
 from scattergather.client.session import Session
 from scattergather.errors import BadRequest
+from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
 from scattergather.wire import messages
 
@@ -30,6 +31,7 @@ def spawnScatterGather(
     *,
     logFile: Any = None,
     workers: int | None = None,
+    memory: int | str | None = None,
 ) -> ScatterGather:
     """Start a controller; returns at once, hosts join when they answer.
 
@@ -41,6 +43,8 @@ def spawnScatterGather(
         logFile: where the controller writes its log: a path or an open file; None keeps it in
             memory for the message of ``ControllerLost``.
         workers: how many workers on this machine; only without urls.
+        memory: how many bytes large values may take on this machine, half of it arguments, half
+            results: a number, or text like ``"8G"``. None is a quarter of what there is.
 
     Raises:
         BadRequest, UnknownName: urls that cannot be meant; nothing was started.
@@ -48,6 +52,7 @@ def spawnScatterGather(
     if function is not None and not callable(function) and not isinstance(function, str):
         raise BadRequest(f"function must be callable or the name of a service, not {function!r}")
     hosts = resolve(urls, workers=workers)
+    room = default_size() if memory is None else read_size(memory)
     log = process.Log(logFile)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -59,16 +64,16 @@ def spawnScatterGather(
         return Pipe(ours, outbox, start, session)
 
     try:
-        session = Session(hosts, pipe, log)
+        session = Session(hosts, pipe, log, room // 2)
         _sessions.add(session)
-        session.open(first_message(hosts))
+        session.open(first_message(hosts, room))
         return ScatterGather(session, function)
     except BaseException:
         hang_up(ours)
         raise
 
 
-def first_message(hosts: tuple[messages.HostSpec, ...]) -> messages.Spawn:
+def first_message(hosts: tuple[messages.HostSpec, ...], memory: int = 0) -> messages.Spawn:
     """What the controller must know of this process."""
     try:
         directory = os.getcwd()
@@ -83,6 +88,7 @@ def first_message(hosts: tuple[messages.HostSpec, ...]) -> messages.Spawn:
         directory=directory,
         path=tuple(os.path.abspath(place) if place else directory for place in sys.path),
         environment=process.environment_of_tasks(),
+        memory=memory,
     )
 
 

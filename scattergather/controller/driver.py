@@ -17,6 +17,7 @@ import msgspec
 
 from scattergather.controller.inputs import Inputs
 from scattergather.controller.nested import NestedCalls, Origin
+from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
 from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
@@ -39,6 +40,7 @@ class Batch:
     host: str
     message: messages.Outcomes
     body: bytes
+    delivered: bool = False
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class Driver:
 
     Args:
         roster: the hosts.
+        objects: the large objects of the client.
         send: passes a message to the client.
         call_later: the reactor's ``callLater``.
     """
@@ -65,6 +68,7 @@ class Driver:
     def __init__(
         self,
         roster: Roster,
+        objects: Objects,
         send: Callable[[messages.ToClient, bytes], None],
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
@@ -72,10 +76,11 @@ class Driver:
         self.jobs: dict[JobId, Record] = {}
         self.dirty = True
         self._roster = roster
+        self._objects = objects
         self._send = send
         self._call_later = call_later
         self._nested = NestedCalls()
-        self._queue: deque[tuple[actions.Action, Batch | None]] = deque()
+        self._queue: deque[tuple[actions.Action | None, Batch | None]] = deque()
         self._performing = False
         self._placed: list[actions.ReportPlaced] = []
 
@@ -107,11 +112,17 @@ class Driver:
         """
         record = self.jobs.get(message.job)
         if record is None or not message.count:
+            if message.objects:  # the client releases them, too
+                self._objects.take(message.objects)
+                self._objects.done(message.objects)
             return
-        record.inputs.add(message.first, message.count, body, message.needs)
+        size = len(body)
+        if message.objects:
+            size += self._objects.take(message.objects)
+        record.inputs.add(message.first, message.count, body, message.needs, message.objects)
         self.handle(
             events.TasksAdded(
-                job=message.job, first=message.first, count=message.count, size=len(body)
+                job=message.job, first=message.first, count=message.count, size=size
             )
         )
 
@@ -201,6 +212,8 @@ class Driver:
         self.dirty = True
         wanted = self.scheduler.handle(event, time.monotonic())
         self._queue.extend((action, batch) for action in wanted)
+        if batch is not None and batch.message.objects:
+            self._queue.append((None, batch))
         if self._performing:
             return wanted
         self._performing = True
@@ -211,8 +224,11 @@ class Driver:
             self._performing = False
         return wanted
 
-    def _perform(self, action: actions.Action, batch: Batch | None) -> None:
+    def _perform(self, action: actions.Action | None, batch: Batch | None) -> None:
         match action:
+            case None:  # the batch is through
+                if batch is not None and not batch.delivered:
+                    self._objects.store.drop(each.object for each in batch.message.objects)
             case actions.SendChunk():
                 self._send_chunk(action)
             case actions.Deliver():
@@ -260,7 +276,7 @@ class Driver:
         if record is None:
             return
         spec, entry = record.spec, self._roster.entries[action.host]
-        body, needs = record.inputs.cut(action.first, action.count)
+        body, needs, objects = record.inputs.cut(action.first, action.count)
         if spec.needs:
             needs = tuple(dict.fromkeys((*needs, *spec.needs)))
         self._teach(entry, spec, needs)
@@ -279,6 +295,8 @@ class Driver:
                 brief=action.brief,
                 limits=spec.limits,
                 label=spec.name,
+                objects=objects,
+                beside=self._nested.origin(action.job) is None,
             ),
             body,
         )
@@ -296,7 +314,7 @@ class Driver:
         record = self.jobs.get(action.job)
         if record is None:
             return
-        record.inputs.release(action.first, action.count)
+        self._release(record, action.first, action.count)
         record.finished += action.count
         kinds, body = batch.message.kinds, batch.body
         if action.count != len(kinds):
@@ -306,6 +324,10 @@ class Driver:
             kinds, body = _certify(kinds, body, batch.host, action)
         record.failed += len(kinds) - kinds.count(Kind.RETURNED)
         self._roster.entries[batch.host].done += action.count
+        objects = batch.message.objects
+        if objects:
+            objects = self._objects.show(objects)
+            batch.delivered = True
         self._hand_over(
             messages.TaskOutcomes(
                 job=action.job,
@@ -314,15 +336,22 @@ class Driver:
                 host=batch.host,
                 worker=batch.message.worker,
                 attempt=action.attempt,
+                objects=objects,
             ),
             body,
         )
+
+    def _release(self, record: Record, first: int, count: int) -> None:
+        """These tasks have their outcomes."""
+        done = record.inputs.release(first, count)
+        if done:
+            self._objects.done(done)
 
     def _deliver_loss(self, action: actions.DeliverLoss) -> None:
         record = self.jobs.get(action.job)
         if record is None:
             return
-        record.inputs.release(action.first, action.count)
+        self._release(record, action.first, action.count)
         record.finished += action.count
         record.failed += action.count
         loss = messages.Loss(
@@ -347,7 +376,7 @@ class Driver:
         record = self.jobs.get(action.job)
         if record is None:
             return
-        record.inputs.release(action.first, action.count)
+        self._release(record, action.first, action.count)
         record.finished += action.count
         record.cancelled += action.count
         if self._nested.origin(action.job) is None:

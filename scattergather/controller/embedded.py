@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scattergather.link.seams import HostListener, Session
 from scattergather.wire import messages
+from scattergather.wire.messages import ObjectId
 from scattergather.workers.daemon.service import PoolService
 
 
@@ -48,6 +49,12 @@ class EmbeddedHost:
         """Pass a message to the pool."""
         if self._session is not None:
             self._session.receive(message, body)
+
+    def ship(self, objects: tuple[ObjectId, ...]) -> None:
+        """Memory is shared: what lies here lies there."""
+
+    def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
+        """See :meth:`ship`."""
 
     def stop(self) -> None:
         """Close the session; the service is stopped by whoever owns it."""

@@ -12,7 +12,9 @@ from typing import Any, assert_never
 
 from twisted.logger import Logger
 
+from scattergather.controller import heap
 from scattergather.controller.driver import Driver
+from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
 from scattergather.link.seams import PoolFacts
 from scattergather.scheduler import actions, events
@@ -41,6 +43,8 @@ class FrontDesk:
     """Serves the client, and hears what hosts say. Reactor thread only.
 
     Args:
+        objects: the large objects of the client.
+        descriptor: takes the descriptor that came with the client's message at hand.
         send: passes a message to the client.
         die: ends this controller.
     """
@@ -52,16 +56,21 @@ class FrontDesk:
         reactor: Any,
         roster: Roster,
         driver: Driver,
+        objects: Objects,
+        descriptor: Callable[[], int],
         send: Callable[[messages.ToClient, bytes], None],
         die: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._roster = roster
         self._driver = driver
+        self._objects = objects
+        self._descriptor = descriptor
         self._send = send
         self._die = die
         self._begun = time.monotonic()
         self._gone = False
+        self._tidy = False
         self._calls: dict[int, Call] = {}
         self._postponed: list[tuple[messages.RunEverywhere, bytes]] = []
         reactor.callLater(GO_SECONDS, self._go)
@@ -85,6 +94,12 @@ class FrontDesk:
                 self._clear_shelf()
             case messages.Resident():
                 self._roster.push(message)
+            case messages.Release():
+                self._objects.release(message.objects)
+            case messages.Slab():
+                self._objects.store.adopt(message.slab, message.size, self._descriptor())
+            case messages.SlabGone():
+                self._objects.store.abandon(message.slab)
             case messages.CancelJob():
                 self._driver.handle(events.JobCancelled(job=message.job))
             case messages.CancelTasks():
@@ -220,6 +235,7 @@ class FrontDesk:
             if entry.spec.name in call.waiting:
                 call.waiting.discard(entry.spec.name)
                 call.problems.append(f"{entry.spec.name}: {reason}")
+        self._objects.left(entry)
         self._driver.host_left(entry.spec.name, reason)
         self._close_calls()
 
@@ -247,6 +263,10 @@ class FrontDesk:
                 self._everywhere_done(name, message, body)
             case messages.NestedSubmit():
                 self._driver.nested(name, message, body)
+            case messages.Want():
+                self._objects.want(entry, message.objects)
+            case messages.Dropped():
+                self._objects.dropped(entry, message.objects)
             case messages.Code():
                 entry.known.add(message.digest)
                 if self._roster.shelf.keep_passing(message, body):
@@ -350,5 +370,9 @@ class FrontDesk:
     def _push_status(self) -> None:
         if self._driver.dirty:
             self._driver.dirty = False
+            self._tidy = False
             self._send(self.status(), b"")
+        elif not self._driver.jobs and not self._tidy:
+            self._tidy = True
+            heap.give_back()
         self._reactor.callLater(STATUS_SECONDS, self._push_status)

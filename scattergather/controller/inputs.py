@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scattergather.wire import blobs
-from scattergather.wire.messages import Digest
+from scattergather.wire.messages import Digest, Extent, ObjectId
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class Segment:
     ends: array[int]
     data: memoryview
     needs: tuple[Digest, ...]
+    objects: tuple[Extent, ...]
     live: int
 
     @property
@@ -38,7 +39,14 @@ class Inputs:
         self._segments: list[Segment] = []
         self.size = 0
 
-    def add(self, first: int, count: int, body: bytes, needs: tuple[Digest, ...]) -> None:
+    def add(
+        self,
+        first: int,
+        count: int,
+        body: bytes,
+        needs: tuple[Digest, ...],
+        objects: tuple[Extent, ...] = (),
+    ) -> None:
         """Keep the body of an ``AddTasks``.
 
         Raises:
@@ -46,20 +54,27 @@ class Inputs:
         """
         ends = blobs.ends_of(body, count)
         data = memoryview(body)[count * blobs.WIDTH :]
-        self._segments.append(Segment(first, ends, data, needs, count))
+        self._segments.append(Segment(first, ends, data, needs, objects, count))
         self.size += len(body)
 
     def _place(self, index: int) -> int:
         return bisect_right(self._segments, index, key=lambda segment: segment.first) - 1
 
-    def cut(self, first: int, count: int) -> tuple[bytes, tuple[Digest, ...]]:
-        """The body for a chunk, and the digests that its tasks refer to."""
+    def cut(
+        self, first: int, count: int
+    ) -> tuple[bytes, tuple[Digest, ...], tuple[Extent, ...]]:
+        """The body for a chunk, and the digests and objects that its tasks refer to.
+
+        What one task of a segment refers to counts for all of them.
+        """
         place, stop = self._place(first), first + count
         segment = self._segments[place]
         if stop <= segment.stop:
             at = first - segment.first
-            return blobs.cut(segment.ends, segment.data, at, at + count), segment.needs
+            body = blobs.cut(segment.ends, segment.data, at, at + count)
+            return body, segment.needs, segment.objects
         tables, pieces, needs, base = array("Q"), [], dict.fromkeys(segment.needs), 0
+        objects: dict[ObjectId, Extent] = {}
         while first < stop:
             segment = self._segments[place]
             begin, end = first - segment.first, min(stop, segment.stop) - segment.first
@@ -68,16 +83,21 @@ class Inputs:
             pieces.append(segment.data[low:high])
             base += high - low
             needs.update(dict.fromkeys(segment.needs))
+            objects.update((extent.object, extent) for extent in segment.objects)
             first, place = segment.stop, place + 1
-        return tables.tobytes() + b"".join(pieces), tuple(needs)
+        return tables.tobytes() + b"".join(pieces), tuple(needs), tuple(objects.values())
 
     def needs(self) -> Iterator[Digest]:
         """The digests that the blobs kept here refer to, some more than once."""
         for segment in self._segments:
             yield from segment.needs
 
-    def release(self, first: int, count: int) -> None:
-        """These tasks have their outcomes."""
+    def release(self, first: int, count: int) -> list[Extent]:
+        """These tasks have their outcomes; returns the objects of segments that are through.
+
+        One for each segment that takes it.
+        """
+        done: list[Extent] = []
         place, stop = self._place(first), first + count
         while first < stop and place < len(self._segments):
             segment = self._segments[place]
@@ -88,4 +108,6 @@ class Inputs:
                 place += 1
             else:
                 self.size -= len(segment.data) + len(segment.ends) * blobs.WIDTH
+                done += segment.objects
                 del self._segments[place]
+        return done

@@ -16,7 +16,8 @@ class Entry:
 
     ``workers`` is how many it has for us, ``slots`` how many chunks it can work on now: more while
     workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
-    digests that it has, forgotten when it leaves.
+    digests that it has, forgotten when it leaves; ``objects`` the large ones of the client that it
+    has or is being sent, ``held`` their bytes.
     """
 
     spec: messages.HostSpec
@@ -28,6 +29,8 @@ class Entry:
     slots: int = 0
     done: int = 0
     known: set[bytes] = field(default_factory=set)
+    objects: set[bytes] = field(default_factory=set)
+    held: int = 0
 
     @property
     def settled(self) -> bool:
@@ -52,6 +55,7 @@ class Entry:
             version=facts.version if facts else "",
             services=facts.services if facts else (),
             why=self.why,
+            memory=self.held,
         )
 
 

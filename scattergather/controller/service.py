@@ -10,13 +10,17 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from scattergather.controller.arrivals import Arrivals
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.front_desk import FrontDesk
+from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.watch import ParentWatch
 from scattergather.link.seams import Host, PoolFacts
+from scattergather.store.store import Store
 from scattergather.wire import messages
+from scattergather.wire.messages import ObjectId, SlabId
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.daemon.service import PoolService
@@ -25,17 +29,25 @@ from scattergather.workers.daemon.service import PoolService
 class _Listener:
     """Hears one host and tells the front desk which one it was."""
 
-    def __init__(self, desk: FrontDesk, entry: Entry) -> None:
+    def __init__(self, desk: FrontDesk, arrivals: Arrivals, entry: Entry) -> None:
         self._desk = desk
+        self._arrivals = arrivals
         self._entry = entry
 
     def joined(self, facts: PoolFacts) -> None:
         self._desk.host_joined(self._entry, facts)
 
     def received(self, message: messages.FromPool, body: bytes) -> None:
-        self._desk.host_said(self._entry, message, body)
+        self._arrivals.said(self._entry, message, body)
+
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
+        self._arrivals.arrived(self._entry, objects)
+
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
+        self._arrivals.lost(self._entry, objects, reason)
 
     def left(self, reason: str) -> None:
+        self._arrivals.left(self._entry)
         self._desk.host_left(self._entry, reason)
 
     def refused(self, reason: str) -> None:
@@ -64,8 +76,19 @@ class Controller:
         self._pools: list[PoolService] = []
         self._pipe = FramePipe(reactor, connection, self._client_said, self._client_left)
         self._roster = Roster(spawn.hosts)
-        self._driver = Driver(self._roster, self._to_client, reactor.callLater)
-        self._desk = FrontDesk(reactor, self._roster, self._driver, self._to_client, self.stop)
+        self._store = Store()
+        objects = Objects(self._store, self._roster, self._to_client, self._bring)
+        self._driver = Driver(self._roster, objects, self._to_client, reactor.callLater)
+        self._desk = FrontDesk(
+            reactor,
+            self._roster,
+            self._driver,
+            objects,
+            self._pipe.received.take,
+            self._to_client,
+            self.stop,
+        )
+        self._arrivals = Arrivals(self._store, self._desk.host_said)
         ParentWatch(reactor, spawn.client_pid, lambda: self._client_left("the client died"))
         for entry in self._roster.entries.values():
             entry.host = self._build(entry, root)
@@ -74,7 +97,7 @@ class Controller:
                 entry.host.start()
 
     def _build(self, entry: Entry, root: Root | None) -> Host:
-        listener = _Listener(self._desk, entry)
+        listener = _Listener(self._desk, self._arrivals, entry)
         if not entry.spec.furl:
             place = messages.OpenSession(
                 directory=self._spawn.directory,
@@ -82,7 +105,12 @@ class Controller:
                 environment=self._spawn.environment,
             )
             pool = PoolService(
-                self._reactor, workers=entry.spec.workers, root=root, name=entry.spec.name
+                self._reactor,
+                workers=entry.spec.workers,
+                root=root,
+                name=entry.spec.name,
+                store=self._store,
+                memory=self._spawn.memory // 2,
             )
             self._pools.append(pool)
             return EmbeddedHost(pool, listener, place)
@@ -90,9 +118,17 @@ class Controller:
             # Foolscap is imported only when a remote host is used: it takes as long as Twisted.
             from scattergather.link.host import Links  # noqa: PLC0415
 
-            self._links = Links(self._reactor, controller=f"pid {self._spawn.client_pid}")
+            self._links = Links(
+                self._reactor,
+                controller=f"pid {self._spawn.client_pid}",
+                objects=self._store,
+            )
+            self._store.room.append(self._links.room)
         host: Host = self._links.host(entry.spec, listener)
         return host
+
+    def _bring(self, slab: SlabId, fd: int, size: int) -> None:
+        self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
 
     def _to_client(self, message: messages.ToClient, body: bytes) -> None:
         self._pipe.send(messages.encode(message), body)

@@ -9,7 +9,9 @@
                 halves, ``piece`` is what crosses
 ``line``        drives one end of a stream: time, connection, pieces
 ``gate``        the keyed preface before TLS and Foolscap (pure)
-``doorkeeper``  the gate on the listening side
+``porch``       where callers stand until they have proved a key
+``budget``      how much processor time they may cost (pure)
+``doorkeeper``  the gate on the listening side, for those who have
 ``caller``      the gate on the calling side
 ``tub``         a Tub with Foolscap's unsafe defaults turned off
 ``inspector``   measures what arrives before Foolscap's parser sees it (pure)

@@ -34,7 +34,7 @@ class GateClosed(Exception):
 
 
 class PoolFull(Exception):
-    """The pool there takes nobody now, or does not have that plane."""
+    """The pool there takes nobody now, or has no time, or does not have that plane."""
 
 
 @implementer(IConnectionHintHandler)
@@ -136,6 +136,8 @@ class _Knocking(protocol.Protocol):
             self._fail(PoolFull("it has no plane of that kind"))
         elif verdict == gate.FULL:
             self._fail(PoolFull("it takes nobody now"))
+        elif verdict == gate.WRONG_KEY:
+            self._fail(GateClosed("it does not know the key"))
         elif verdict != gate.WELCOME:
             self._fail(NotAPool("it does not answer as a pool does"))
         elif self.passed is not None:
@@ -159,6 +161,6 @@ class _Knocking(protocol.Protocol):
         if self._inner is not None:
             self._inner.connectionLost(reason)
         elif self._answered:
-            self._fail(GateClosed("it hung up when it saw the key"))
+            self._fail(PoolFull("it hung up before it had looked at the key"))
         else:
             self._fail(NotAPool("it hung up without a greeting"))

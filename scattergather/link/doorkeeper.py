@@ -1,13 +1,14 @@
-"""The gate as Twisted sees it, on the listening side.
+"""The gate as Twisted and Foolscap see it, on the listening side.
 
-``Doorkeeper`` listens before Foolscap does and is the endpoint that Foolscap's Tub is told to
-listen on. Each connection meets a ``_Caller`` first; only one that has proved itself gets a
-protocol from Foolscap's own factory. The ``_Caller`` then stays between the two and passes on what
-arrives, so it sees the end of the connection.
+``Doorkeeper`` is the endpoint that Foolscap's Tub is told to listen on. Callers stand on the
+``porch`` first; only one who has proved a key gets a transport from Twisted and a protocol from
+Foolscap's own factory. A ``_Guest`` stays between the two, passes on what arrives, and sees the end
+of the connection.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -16,180 +17,125 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from scattergather.link import gate
-
-BACKLOG = 1024
-"""Callers in the kernel's queue, which is empty again in 0.7 s; one who finds it full waits 1 s."""
+from scattergather.link.porch import Porch
 
 USER_TIMEOUT = 15_000
 """Milliseconds after which the kernel gives up bytes that are not acknowledged."""
 
 
 @implementer(interfaces.IStreamServerEndpoint)
-class Doorkeeper(protocol.ServerFactory):
-    """Listens on a port; whoever proves a key is handed to the factory of ``listen``.
+class Doorkeeper:
+    """Listens on a port; whoever proves a key is handed to the factory of his plane.
 
-    Raises:
-        twisted.internet.error.CannotListenError: by ``open``.
+    Attributes:
+        porch: those who have not proved anything yet.
     """
 
-    noisy = False
     _log = Logger()
 
     def __init__(self, reactor: Any, keys: gate.Keys) -> None:
         self.reactor = reactor
         self.keys = keys
-        self.refused = 0
-        self._inner: Any = None
-        self._port: Any = None
-        self._waiting: dict[_Caller, str] = {}
-        self._connected: set[_Caller] = set()
-        self._timer: Any = None
-        self._breathing = False
+        self.porch = Porch(reactor, keys, self._proved)
+        self._planes: dict[bytes, Any] = {}
+        self._connected: set[_Guest] = set()
 
     def open(self, interface: str, port: int) -> int:
-        """Begin to listen; the number of the port."""
-        self._port = self.reactor.listenTCP(port, self, backlog=BACKLOG, interface=interface)
-        self._port.numberAccepts = gate.AT_ONCE
-        number: int = self._port.getHost().port
-        return number
+        """Begin to listen; the number of the port.
+
+        Raises:
+            twisted.internet.error.CannotListenError: the port is taken, or the address not ours.
+        """
+        return self.porch.open(interface, port)
 
     def listen(self, factory: Any) -> Any:
         """Foolscap's side: ``factory`` gets the callers that have proved themselves."""
-        self._inner = factory
-        return defer.succeed(self._port)
+        self.serve(gate.CONTROL, factory)
+        return defer.succeed(_Port(self.porch))
 
-    def buildProtocol(self, addr: Any) -> _Caller:
-        """A caller is at the door; the oldest of a crowd has to make room."""
-        host = str(addr.host)
-        crowd = [caller for caller, where in self._waiting.items() if where == host]
-        if len(crowd) >= gate.MOST_UNPROVED_FROM_ONE:
-            crowd[0].drop()
-        elif len(self._waiting) >= gate.MOST_UNPROVED:
-            next(iter(self._waiting)).drop()
-        caller = _Caller(self, addr, self.reactor.seconds() + gate.SECONDS_TO_PROVE)
-        self._waiting[caller] = host
-        self._set_timer()
-        self._take_a_breath()
-        return caller
-
-    def _take_a_breath(self) -> None:
-        """After this group of callers the next one waits a little.
-
-        Twisted takes as many at once as there are, and ever more of them: three thousand a second
-        kept the reactor so busy that a running job lost three quarters of its throughput.
-        """
-        if self._port is not None and not self._breathing:
-            self._breathing = True
-            self._port.stopReading()
-            self.reactor.callLater(gate.BREATH, self._go_on)
-
-    def _go_on(self) -> None:
-        self._breathing = False
-        if self._port.connected and not self._port.disconnecting:
-            self._port.numberAccepts = gate.AT_ONCE
-            self._port.startReading()
-
-    def _set_timer(self) -> None:
-        """One timer for all: they wait in the order in which they came."""
-        if self._waiting and (self._timer is None or not self._timer.active()):
-            left = next(iter(self._waiting)).deadline - self.reactor.seconds()
-            self._timer = self.reactor.callLater(max(left, 0.0), self._time_is_up)
-
-    def _time_is_up(self) -> None:
-        now = self.reactor.seconds()
-        for caller in list(self._waiting):
-            if caller.deadline > now:
-                break
-            caller.drop()
-        self._set_timer()
+    def serve(self, plane: bytes, factory: Any) -> None:
+        """``factory`` gets the callers of this plane that have proved themselves."""
+        self._planes[plane] = factory
 
     @property
     def connections(self) -> int:
         """How many there are that have proved a key."""
         return len(self._connected)
 
-    @property
-    def unproved(self) -> int:
-        """How many are still at the door."""
-        return len(self._waiting)
+    def _proved(self, sock: socket.socket, entry: gate.Entry, plane: bytes) -> None:
+        """The caller is in, if there is room."""
+        verdict = self._judge(entry.key, plane)
+        # Twisted works on a duplicate. An OSError says that he hung up meanwhile.
+        with sock, contextlib.suppress(OSError):
+            if verdict == gate.WELCOME:
+                guests = protocol.Factory.forProtocol(lambda: _Guest(self, entry.key, plane))
+                self.reactor.adoptStreamConnection(sock.fileno(), sock.family, guests)
+            else:
+                sock.send(verdict)
 
-    def proved(self, caller: _Caller, key: gate.Key) -> Any:
-        """The caller is in, if there is room: what he talks to then, else None."""
-        self._waiting.pop(caller, None)
+    def _judge(self, key: gate.Key, plane: bytes) -> bytes:
+        if plane not in self._planes:
+            return gate.NO_SUCH_PLANE
         if len(self._connected) >= gate.MOST_CONNECTIONS:
             self._log.warn("turned a caller away: {many} are in", many=len(self._connected))
-            return None
-        if self.keys.live(key.id) >= gate.MOST_OF_ONE_KEY or self._inner is None:
-            return None
-        self._connected.add(caller)
-        return self._inner.buildProtocol(caller.address)
+            return gate.FULL
+        if self.keys.live(key.id) >= gate.MOST_OF_ONE_KEY:
+            return gate.FULL
+        return gate.WELCOME
 
-    def gone(self, caller: _Caller) -> None:
-        """The caller is not there any more."""
-        if self._waiting.pop(caller, None) is not None:
-            self.refused += 1
-        self._connected.discard(caller)
+    def came(self, guest: _Guest, key: gate.Key, plane: bytes) -> Any:
+        """Called by a guest who is connected: what he talks to."""
+        self._connected.add(guest)
+        self.keys.opened(key.id, guest.transport)
+        return self._planes[plane].buildProtocol(guest.transport.getPeer())
+
+    def went(self, guest: _Guest, key: gate.Key) -> None:
+        """He is not there any more."""
+        self._connected.discard(guest)
+        self.keys.closed(key.id, guest.transport)
 
 
-class _Caller(protocol.Protocol):
+class _Guest(protocol.Protocol):
+    """One who has proved a key."""
+
     transport: Any
 
-    def __init__(self, keeper: Doorkeeper, addr: Any, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, keeper: Doorkeeper, key: gate.Key, plane: bytes) -> None:
         self._keeper = keeper
-        self.address = addr
-        self._door: gate.Door | None = gate.Door(keeper.keys)
+        self._key = key
+        self._plane = plane
         self._inner: Any = None
-        self._key_id = b""
 
     def connectionMade(self) -> None:
-        """Greet. Little is done for one who may be a stranger: a flood of them costs us that."""
-        if self._door is not None:
-            self.transport.write(self._door.greeting())
+        insist(self.transport)
+        self.transport.write(gate.WELCOME)
+        self._inner = self._keeper.came(self, self._key, self._plane)
+        self._inner.makeConnection(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass on what arrives, once the caller is in."""
-        if self._inner is not None:
-            self._inner.dataReceived(data)
-        elif self._door is not None:
-            try:
-                heard = self._door.hear(data)
-            except gate.Stranger:
-                self.drop()
-            else:
-                if heard is not None:
-                    self._let_in(*heard)
-
-    def _let_in(self, entry: gate.Entry, plane: bytes, rest: bytes) -> None:
-        self._door = None
-        insist(self.transport)
-        inner = self._keeper.proved(self, entry.key) if plane == gate.CONTROL else None
-        if inner is None:
-            self.transport.write(gate.FULL if plane == gate.CONTROL else gate.NO_SUCH_PLANE)
-            self.transport.loseConnection()
-            return
-        self._key_id = entry.key.id
-        self._keeper.keys.opened(self._key_id, self.transport)
-        self._inner = inner
-        self.transport.write(gate.WELCOME)
-        inner.makeConnection(self.transport)
-        if rest:
-            inner.dataReceived(rest)
-
-    def drop(self) -> None:
-        """Cut the connection without a word."""
-        self._door = None
-        self._keeper.gone(self)
-        if self.transport is not None:
-            self.transport.abortConnection()
+        self._inner.dataReceived(data)
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
-        """Tell everybody who counts on it."""
-        self._keeper.gone(self)
+        self._keeper.went(self, self._key)
         if self._inner is not None:
-            self._keeper.keys.closed(self._key_id, self.transport)
             inner, self._inner = self._inner, None
             inner.connectionLost(reason)
+
+
+class _Port:
+    """What Foolscap keeps of the port: a way to stop listening."""
+
+    def __init__(self, porch: Porch) -> None:
+        self._porch = porch
+
+    def getHost(self) -> Any:
+        """Where it listens, for Foolscap's own log."""
+        return "the gate"
+
+    def stopListening(self) -> Any:
+        """Fires when nobody is heard any more."""
+        self._porch.close()
+        return defer.succeed(None)
 
 
 def insist(transport: Any) -> None:

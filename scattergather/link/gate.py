@@ -11,10 +11,11 @@ hears a caller who has not proved that he knows a FURL::
 Key and key id are derived from the secret name of the FURL (extract and expand, as in RFC 5869).
 Whoever listens to the preface learns neither, and TLS below pins the server's certificate, so one
 who relays it gains a connection but no capability. A caller who says anything else, or nothing for
-five seconds, is dropped without a word. Of a crowd at the door the one who has waited longest is
-dropped first: an honest caller is through in a round trip. 1,600 callers a second are heard,
-so that a flood leaves the daemon time for those who are in. No key holds more than half of the
-connections, so no user keeps the others out.
+five seconds, is dropped without a word: only a whole preface has a verdict. Of a crowd at the door
+the one who has waited longest is dropped first: an honest caller is through in a round trip. All
+who have proved nothing cost a twentieth of a processor together, so that a flood leaves the daemon
+time for those who are in. No key holds more than half of the connections, so no user keeps the
+others out.
 """
 
 from __future__ import annotations
@@ -37,28 +38,27 @@ CONTROL = b"F"
 """The plane of Foolscap."""
 
 DATA = b"D"
-"""The plane of blocks: reserved, and refused until there is one."""
+"""The plane of blocks."""
 
 WELCOME = b"+"
+WRONG_KEY = b"-"
+"""Said to a whole preface only; who is cut without it was crowded out, and may try again."""
+
 NO_SUCH_PLANE = b"P"
 FULL = b"B"
 
 SECONDS_TO_PROVE = 5.0
 
-MOST_UNPROVED = 100
-MOST_UNPROVED_FROM_ONE = 64
-"""From one address."""
+MOST_UNPROVED = 512
+MOST_UNPROVED_FROM_ONE = 256
+"""From one address. In a flood of a thousand a second an honest caller has half a second to answer,
+a quarter if he shares the address with it."""
 
-MOST_CONNECTIONS = 100
-"""That have proved a key."""
+MOST_CONNECTIONS = 200
+"""That have proved a key: two a session, one for each plane, and some that are being replaced."""
 
 MOST_OF_ONE_KEY = MOST_CONNECTIONS // 2
 """No user can take all of them."""
-
-AT_ONCE = 16
-BREATH = 0.01
-"""Seconds between two groups of ``AT_ONCE`` callers; the others wait in the kernel's queue. An
-honest caller answers before sixty more have come, and a flood costs a quarter of a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,9 @@ class Keys:
 class Door:
     """One caller before the gate: bytes in, a verdict out. Does no I/O.
 
-    ``hear`` returns None while more is needed, the entry and the plane and whatever came behind
-    the preface when it is proved, and raises ``Stranger`` at the first byte that does not fit.
+    ``hear`` returns None while more is needed, the entry and the plane when a preface is proved,
+    and raises ``Stranger`` at the first byte that does not fit, or at one too many, ``WrongKey`` at
+    a preface that proves nothing.
     """
 
     def __init__(self, keys: Keys, random: Callable[[int], bytes] = os.urandom) -> None:
@@ -152,20 +153,28 @@ class Door:
         """What the server says first."""
         return GREETING + self._nonce
 
-    def hear(self, data: bytes) -> tuple[Entry, bytes, bytes] | None:
-        """Take what the caller said."""
+    @property
+    def missing(self) -> int:
+        """Bytes that the preface lacks yet; what comes behind it is not the gate's."""
+        return PREFACE_BYTES - len(self._heard)
+
+    def hear(self, data: bytes) -> tuple[Entry, bytes] | None:
+        """Take what the caller said, at most ``missing`` bytes."""
         self._heard += data
         opening = self._heard[: len(OPENING)]
-        if opening != OPENING[: len(opening)]:
+        if opening != OPENING[: len(opening)] or self.missing < 0:
             raise Stranger
-        if len(self._heard) < PREFACE_BYTES:
+        if self.missing:
             return None
-        preface, rest = self._heard[:PREFACE_BYTES], self._heard[PREFACE_BYTES:]
-        entry = self._keys.prove(preface, self._nonce)
+        entry = self._keys.prove(self._heard, self._nonce)
         if entry is None:
-            raise Stranger
-        return entry, preface[len(OPENING) : len(OPENING) + 1], rest
+            raise WrongKey
+        return entry, self._heard[len(OPENING) : len(OPENING) + 1]
 
 
 class Stranger(Exception):
-    """What was said is no preface, or proves nothing."""
+    """What was said is no preface."""
+
+
+class WrongKey(Stranger):
+    """It is a preface, and proves nothing here."""

@@ -22,8 +22,10 @@ import scattergather
 from scattergather.errors import CannotConnect, VersionMismatch
 from scattergather.link import remote
 from scattergather.link.caller import HINT, HintHandler
+from scattergather.link.courier import Courier
+from scattergather.link.dialler import Dialler
 from scattergather.link.line import Line
-from scattergather.link.seams import HostListener, PoolFacts
+from scattergather.link.seams import HostListener, NoObjects, Objects, PoolFacts
 from scattergather.link.sentences import Reason, explain, mismatch
 from scattergather.link.stream import Statistics
 from scattergather.link.tub import CONNECT_SECONDS, make_tub, new_certificate
@@ -31,7 +33,9 @@ from scattergather.settings.furl import Furl
 from scattergather.wire import messages
 
 FIRST_DELAY = 0.25
-LONGEST_DELAY = 5.0
+LONGEST_DELAY = 4.0
+"""Seconds, and a quarter more or less by chance: five at most."""
+
 GROWTH = 1.7
 STOP_SECONDS = 1.0
 
@@ -41,14 +45,21 @@ class Links:
 
     Args:
         controller: a name for this controller, for the logs of the daemons.
+        objects: what is shipped to the hosts, and where their results go.
         chance: spreads the delays of many hosts.
     """
 
     def __init__(
-        self, reactor: Any, *, controller: str = "", chance: random.Random | None = None
+        self,
+        reactor: Any,
+        *,
+        controller: str = "",
+        objects: Objects | None = None,
+        chance: random.Random | None = None,
     ) -> None:
         self.reactor = reactor
         self.controller = controller[:100]
+        self.objects: Objects = NoObjects() if objects is None else objects
         self.chance = chance or random.Random()
         self.hosts: list[RemoteHost] = []
         self._handler = HintHandler()
@@ -66,6 +77,11 @@ class Links:
         host = RemoteHost(self, spec, listener)
         self.hosts.append(host)
         return host
+
+    def room(self) -> None:
+        """There may be room again for objects of results."""
+        for host in self.hosts:
+            host.room()
 
     async def call(self, furl: Furl) -> Any:
         """A reference to the pool of this FURL; fails within ten seconds."""
@@ -151,6 +167,7 @@ class RemoteHost:
         self._furl = Furl.parse(spec.furl)
         self._listener = listener
         self._line: Line | None = None
+        self._dialler: Dialler | None = None
         self._pool: Any = None
         self._back = _Back(links)
         self._refusal = ""
@@ -177,6 +194,21 @@ class RemoteHost:
         if self._line is not None:
             self._line.offer(messages.encode(message), body)
 
+    def ship(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        """Bring these objects there, in this order; only between ``joined`` and ``left``."""
+        if self._dialler is not None:
+            self._dialler.courier.ship(objects)
+
+    def withdraw(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        """Those of them that are not there yet are not wanted any more."""
+        if self._dialler is not None:
+            self._dialler.courier.withdraw(objects)
+
+    def room(self) -> None:
+        """There may be room again for objects of results."""
+        if self._dialler is not None:
+            self._dialler.courier.room()
+
     def stop(self) -> None:
         """Leave for good. The listener hears nothing more."""
         self._stopped = True
@@ -187,6 +219,7 @@ class RemoteHost:
         if self._line is not None:
             self._leave(self._line)
             self._line = None
+        self._stop_dialling()
 
     def ended(self, session: bytes, reason: str) -> None:
         """The pool says that this session is over."""
@@ -263,12 +296,40 @@ class RemoteHost:
         self._pool, self._line = pool, line
         self._delay, self._refusal = FIRST_DELAY, ""
         if resumed is None:
+            self._dialler = self._make_dialler(line.session, answer.ticket)
             self._listener.joined(answer.facts)
         line.attach(answer.received)
         return True
 
+    def _make_dialler(self, session: bytes, ticket: bytes) -> Dialler:
+        courier = Courier(
+            self._links.objects,
+            arrived=lambda name: self._listener.arrived((name,)),
+            lost=lambda name, reason: self._listener.lost((name,), reason),
+            shipped=lambda _: None,
+            changed=lambda: dialler.look(),
+        )
+        dialler = Dialler(
+            self._links.reactor,
+            self._furl,
+            session,
+            ticket,
+            courier,
+            name=self.spec.name,
+            chance=self._links.chance,
+        )
+        return dialler
+
+    def _stop_dialling(self) -> None:
+        dialler, self._dialler = self._dialler, None
+        if dialler is not None:
+            dialler.stop()
+
     def _received(self, head: bytes, body: bytes) -> None:
-        self._listener.received(messages.read_from_pool(head), body)
+        message = messages.read_from_pool(head)
+        if isinstance(message, messages.Outcomes) and message.objects and self._dialler is not None:
+            self._dialler.courier.expect(extent.object for extent in message.objects)
+        self._listener.received(message, body)
 
     def _refuse(self, reason: Reason) -> None:
         if reason.final and self._line is not None:
@@ -294,6 +355,7 @@ class RemoteHost:
 
     def _lost(self, reason: str) -> None:
         self._line = None
+        self._stop_dialling()
         if not self._stopped:
             self._log.info("{host}: session lost: {reason}", host=self.spec.name, reason=reason)
             self._listener.left(reason)

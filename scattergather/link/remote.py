@@ -78,10 +78,18 @@ class Greeting(Versions, frozen=True, kw_only=True):
 
 
 class Welcome(Versions, frozen=True, kw_only=True, tag=True):
-    """The session is open; ``received`` is the last piece that came from the controller."""
+    """The session is open; ``received`` is the last piece that came from the controller.
+
+    ``ticket`` opens the session's block stream (``carriage``); a secret.
+    """
 
     facts: PoolFacts
     received: int = 0
+    ticket: bytes = b""
+
+    def __repr__(self) -> str:
+        """Without the ticket."""
+        return f"Welcome({self.facts!r}, received={self.received})"
 
 
 class Refusal(Versions, frozen=True, kw_only=True, tag=True):

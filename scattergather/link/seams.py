@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from scattergather.wire.messages import FromPool, ToPool
+from scattergather.wire.messages import FromPool, ObjectId, ToPool
 
 
 class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -27,11 +27,54 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     pid: int = 0
 
 
+class Objects(Protocol):
+    """The large objects of a process, as the block stream reads and fills them.
+
+    One that arrives is ``reserve``, some ``write`` in sequence, ``stored``; ``discard`` may come
+    at any time between the first and the last, and then it begins anew or never.
+    """
+
+    def length(self, name: ObjectId) -> int | None:
+        """How many bytes it has; None when it is not (any longer) here."""
+
+    def read(self, name: ObjectId, offset: int, count: int) -> bytes:
+        """Bytes of one that is here. Raises LookupError when it is gone."""
+
+    def reserve(self, name: ObjectId, length: int) -> bool:
+        """Make room for one that is about to arrive; False: there is none now.
+
+        After a False it is asked again when ``room`` of ``Links`` or ``LinkServer`` is called, and
+        those that were offered after it wait behind it. Raises ValueError, with a sentence, if
+        there never will be: then it is given up, and ``lost`` says so.
+        """
+
+    def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
+        """Bytes of one for which there is room; ``data`` is good during this call only.
+
+        Raises OSError if they cannot be stored: it is given up.
+        """
+
+    def stored(self, name: ObjectId) -> None:
+        """All its bytes have been written and checked: from now on it is here."""
+
+    def discard(self, name: ObjectId) -> None:
+        """What arrived of it so far is worth nothing: its room is free again."""
+
+
 class Session(Protocol):
     """One controller's part of a pool."""
 
     def receive(self, message: ToPool, body: bytes) -> None:
         """Take a message from the controller."""
+
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
+        """These objects are here now, complete: chunks that wait for them may run."""
+
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
+        """These objects will not arrive: chunks that wait for them never can run."""
+
+    def shipped(self, objects: tuple[ObjectId, ...]) -> None:
+        """These results have reached the controller, or it cannot take them: nobody reads them."""
 
     def close(self, reason: str) -> None:
         """End the session: its workers die, nothing more is sent to the peer."""
@@ -46,6 +89,10 @@ class Peer(Protocol):
 
 class Pool(Protocol):
     """A pool that controllers may join."""
+
+    @property
+    def objects(self) -> Objects:
+        """What its tasks take that came from a controller, and the results that are to go there."""
 
     def facts(self) -> PoolFacts:
         """What a controller is told before it joins."""
@@ -66,6 +113,12 @@ class HostListener(Protocol):
     def received(self, message: FromPool, body: bytes) -> None:
         """A message of the session."""
 
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
+        """These objects of results are here now, complete."""
+
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
+        """These objects of results will not arrive while this session lasts."""
+
     def left(self, reason: str) -> None:
         """The session is lost: nothing more will come of it, whatever was sent."""
 
@@ -85,5 +138,39 @@ class Host(Protocol):
     def send(self, message: ToPool, body: bytes = b"") -> None:
         """Pass a message to the pool; only between ``joined`` and ``left``."""
 
+    def ship(self, objects: tuple[ObjectId, ...]) -> None:
+        """Bring these objects there, in this order; where memory is shared they are there already.
+
+        The pool itself waits with a chunk until what it takes has arrived.
+        """
+
+    def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
+        """Those of them that are not there yet are not wanted any more."""
+
     def stop(self) -> None:
         """Leave for good. The listener hears nothing more."""
+
+
+class NoObjects:
+    """The ``Objects`` of one who has none and takes none."""
+
+    def length(self, name: ObjectId) -> int | None:
+        """Not here."""
+        return None
+
+    def read(self, name: ObjectId, offset: int, count: int) -> bytes:
+        """Never."""
+        raise LookupError(name.hex())
+
+    def reserve(self, name: ObjectId, length: int) -> bool:
+        """There is no room."""
+        raise ValueError("no large objects are taken here")
+
+    def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
+        """Never asked for."""
+
+    def stored(self, name: ObjectId) -> None:
+        """Never said."""
+
+    def discard(self, name: ObjectId) -> None:
+        """Nothing to throw away."""

@@ -7,7 +7,9 @@ within half a second if it lives. Reactor thread only.
 
 from __future__ import annotations
 
+import hmac
 import itertools
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 import scattergather
-from scattergather.link import remote
+from scattergather.link import carriage, gate, remote
+from scattergather.link.courier import Courier
 from scattergather.link.doorkeeper import Doorkeeper
 from scattergather.link.doors import Doors
 from scattergather.link.gate import Key, Keys
@@ -82,6 +85,7 @@ class LinkServer:
         self._keys = Keys()
         self._open: dict[str, tuple[Furl, _FrontDoor]] = {}
         self._keeper = Doorkeeper(reactor, self._keys)
+        self._keeper.serve(gate.DATA, carriage.admitting(reactor, identity.key, self.claim))
         self._doors = Doors(reactor, Invitations(identity.folder), self)
         self._tub = make_tub(identity.key)
         self._counter = itertools.count(1)
@@ -137,7 +141,7 @@ class LinkServer:
             return self._refusal(mismatch(theirs, "this controller", "that pool"))
         greeting = remote.read_greeting(said)
         if not greeting.session:
-            return self._welcome(0)
+            return self._welcome(0, b"")
         guest = self.guests.get(greeting.session)
         if guest is not None and guest.who != who:
             guest = None
@@ -153,27 +157,40 @@ class LinkServer:
         else:
             guest = self.guests[greeting.session] = _Guest(self, who, greeting)
         guest.connect(back, max(greeting.received, 0))
-        return self._welcome(guest.line.received)
+        return self._welcome(guest.line.received, guest.ticket)
+
+    def claim(self, session: bytes, ticket: bytes) -> Courier | None:
+        """The courier of this session, if that is its ticket."""
+        guest = self.guests.get(session)
+        if guest is None or not hmac.compare_digest(guest.ticket, ticket):
+            return None
+        return guest.courier
+
+    def room(self) -> None:
+        """There may be room again for objects of controllers."""
+        for guest in list(self.guests.values()):
+            guest.room()
 
     def statistics(self) -> Statistics:
         """Who is there."""
         return Statistics(
             sessions=len(self.guests),
             connections=self._keeper.connections,
-            unproved=self._keeper.unproved,
-            refused=self._keeper.refused,
+            unproved=self._keeper.porch.waiting,
+            refused=self._keeper.porch.refused,
         )
 
     def number(self) -> int:
         """A number for a guest, for the log."""
         return next(self._counter)
 
-    def _welcome(self, received: int) -> remote.Welcome:
+    def _welcome(self, received: int, ticket: bytes) -> remote.Welcome:
         return remote.Welcome(
             protocol=messages.PROTOCOL,
             version=scattergather.__version__,
             facts=self.pool.facts(),
             received=received,
+            ticket=ticket,
         )
 
     def _refusal(self, reason: str, *, unknown: bool = False) -> remote.Refusal:
@@ -207,10 +224,12 @@ class _Guest:
 
     def __init__(self, server: LinkServer, who: str, greeting: remote.Greeting) -> None:
         self.who = who
+        self.ticket = secrets.token_bytes(carriage.TICKET_BYTES)
         self.line = Line(server.reactor, greeting.session, self._received, self.end)
         self._server = server
         self._back: Any = None
         self._session: Session | None = None
+        self._courier: Courier | None = None
         self._greeting = greeting
         self._name = f"{greeting.controller or 'a controller'} #{server.number()}"
 
@@ -235,6 +254,37 @@ class _Guest:
     def send(self, message: messages.FromPool, body: bytes = b"") -> None:
         """Pass a message up to the controller."""
         self.line.offer(messages.encode(message), body)
+        if isinstance(message, messages.Outcomes) and message.objects:
+            self.courier.ship(extent.object for extent in message.objects)
+
+    @property
+    def courier(self) -> Courier:
+        """This end of the session's block stream, from the first object on."""
+        if self._courier is None:
+            self._courier = Courier(
+                self._server.pool.objects,
+                arrived=self._arrived,
+                lost=self._lost,
+                shipped=self._shipped,
+            )
+        return self._courier
+
+    def room(self) -> None:
+        """There may be room again for objects of the controller."""
+        if self._courier is not None:
+            self._courier.room()
+
+    def _arrived(self, name: messages.ObjectId) -> None:
+        if self._session is not None:
+            self._session.arrived((name,))
+
+    def _lost(self, name: messages.ObjectId, reason: str) -> None:
+        if self._session is not None:
+            self._session.lost((name,), reason)
+
+    def _shipped(self, name: messages.ObjectId) -> None:
+        if self._session is not None:
+            self._session.shipped((name,))
 
     @property
     def waiting(self) -> int:
@@ -263,5 +313,7 @@ class _Guest:
         if self._server.guests.pop(self.line.session, None) is None:
             return
         self.line.close()
+        if self._courier is not None:
+            self._courier.close()
         if self._session is not None:
             self._session.close(reason)

@@ -8,7 +8,8 @@ from typing import Any
 
 import dill
 
-from scattergather.wire.picklers import PROTOCOL, Outside, ReduceClass, Reducing
+from scattergather.wire.outside import Outside
+from scattergather.wire.picklers import PROTOCOL, ReduceClass, Reducing
 
 
 class DillPickler(Reducing, dill.Pickler):  # type: ignore[misc]
@@ -17,8 +18,9 @@ class DillPickler(Reducing, dill.Pickler):  # type: ignore[misc]
     def __init__(
         self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
     ) -> None:
-        Reducing.__init__(self, reduce_class)
-        dill.Pickler.__init__(self, file, PROTOCOL, recurse=True, buffer_callback=outside)
+        Reducing.__init__(self, reduce_class, outside)
+        callback = None if outside is None else outside.buffer
+        dill.Pickler.__init__(self, file, PROTOCOL, recurse=True, buffer_callback=callback)
 
     def dump(self, value: Any) -> None:
         """Write ``value``; a warning of dill is an error."""

@@ -22,29 +22,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.errors import CannotImport
+from scattergather.wire.code import Code
 from scattergather.wire.origin import at_home, present
 from scattergather.wire.picklers import ValueUnpickler
 
 DIGEST_SIZE = 16
 REMEMBERED = 64 << 20
 """Bytes of blobs that a sender keeps, for objects whose class is gone when they come home."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
-    """One blob of code.
-
-    Attributes:
-        digest: names the blob.
-        blob: a pickled callable, or a bundle of classes.
-        needs: digests of the other blobs without which it cannot be loaded.
-        python: the version whose byte code the blob holds ("3.11"), or "".
-    """
-
-    digest: bytes
-    blob: bytes
-    needs: tuple[bytes, ...] = ()
-    python: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

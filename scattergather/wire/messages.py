@@ -28,6 +28,12 @@ JobId = bytes
 Digest = bytes
 """16 bytes of sha256 over shipped code."""
 
+ObjectId = bytes
+"""16 bytes: eight random ones of the process that made the object, and its number there."""
+
+SlabId = bytes
+"""16 random bytes."""
+
 FunctionName = str
 """``#`` and the hex digest of shipped code, or the name of a service or of pushed code."""
 
@@ -85,6 +91,35 @@ class Resident(Message, frozen=True, kw_only=True):
     source: str
 
 
+class Extent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """An object: bytes that travel beside the messages, and where they lie on this host.
+
+    A buffer of a large array, or a whole large blob. Between hosts only ``object`` and ``length``
+    mean anything; the bytes go through the block stream.
+    """
+
+    object: ObjectId
+    length: Count
+    slab: SlabId = b""
+    offset: Count = 0
+
+
+class Slab(Message, frozen=True, kw_only=True):
+    """Shared memory in which extents lie; its descriptor comes with this frame.
+
+    Whoever made it writes into it, everybody else reads.
+    """
+
+    slab: SlabId
+    size: Count
+
+
+class SlabGone(Message, frozen=True, kw_only=True):
+    """Nothing more will be written there: who has mapped what he needs closes his descriptor."""
+
+    slab: SlabId
+
+
 class Limits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What each attempt of a task may take: seconds and bytes; None is unlimited."""
 
@@ -138,7 +173,10 @@ class Versions(Message, frozen=True, kw_only=True, tag="Spawn"):
 
 
 class Spawn(Versions, frozen=True, kw_only=True, tag=True):
-    """The first message of a client: what to connect to, and the place that its tasks see."""
+    """The first message of a client: what to connect to, and the place that its tasks see.
+
+    ``memory`` is how many bytes large values may take on its machine, arguments and results.
+    """
 
     python: str
     hosts: tuple[HostSpec, ...]
@@ -146,6 +184,7 @@ class Spawn(Versions, frozen=True, kw_only=True, tag=True):
     directory: str = ""
     path: tuple[str, ...] = ()
     environment: dict[str, str] = {}
+    memory: Count = 0
 
 
 class AddJob(Message, frozen=True, kw_only=True):
@@ -168,12 +207,17 @@ class AddJob(Message, frozen=True, kw_only=True):
 
 
 class AddTasks(Message, frozen=True, kw_only=True):
-    """Tasks ``first`` ... ``first + count - 1`` of a job; the body is their blobs."""
+    """Tasks ``first`` ... ``first + count - 1`` of a job; the body is their blobs.
+
+    ``objects`` are those that the blobs refer to (``wire.stub``). The client holds each from its
+    first mention on, until it says ``Release``.
+    """
 
     job: JobId
     first: Count
     count: Count
     needs: tuple[Digest, ...] = ()
+    objects: tuple[Extent, ...] = ()
 
 
 class EndTasks(Message, frozen=True, kw_only=True):
@@ -226,8 +270,20 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
     code_version: int = 0
 
 
+class Release(Message, frozen=True, kw_only=True):
+    """The client needs these objects no more: its own, or results.
+
+    Unfinished tasks that take one keep it. What is the client's own comes back by ``Freed``.
+    """
+
+    objects: tuple[ObjectId, ...]
+
+
 ToController = (
     Spawn
+    | Slab
+    | SlabGone
+    | Release
     | Code
     | Forget
     | Resident
@@ -317,6 +373,13 @@ class TaskOutcomes(Message, frozen=True, kw_only=True):
     host: str = ""
     worker: int = 0
     attempt: int = 1
+    objects: tuple[Extent, ...] = ()
+
+
+class Freed(Message, frozen=True, kw_only=True):
+    """Nobody reads these objects of the client any more: their memory is his again."""
+
+    objects: tuple[ObjectId, ...]
 
 
 class TasksCancelled(Message, frozen=True, kw_only=True):
@@ -372,6 +435,9 @@ class Notice(Message, frozen=True, kw_only=True):
 
 ToClient = (
     GoReady
+    | Slab
+    | SlabGone
+    | Freed
     | Status
     | Placed
     | TaskOutcomes
@@ -392,7 +458,8 @@ class Run(Message, frozen=True, kw_only=True):
 
     ``chunk`` is unique within the controller and names this lease: whatever comes back names it.
     ``brief`` says that its tasks are short, so that a worker may be handed the next chunk early.
-    ``attempt`` counts from 1 and holds for the whole chunk.
+    ``attempt`` counts from 1 and holds for the whole chunk. ``beside`` allows results to travel
+    outside of their messages.
     """
 
     chunk: int
@@ -407,6 +474,8 @@ class Run(Message, frozen=True, kw_only=True):
     brief: bool = False
     limits: Limits = Limits()
     label: str = ""
+    objects: tuple[Extent, ...] = ()
+    beside: bool = True
 
 
 class TakeBack(Message, frozen=True, kw_only=True):
@@ -446,8 +515,52 @@ class NestedOutcome(Message, frozen=True, kw_only=True):
     pid: int = 0
 
 
-ToPool = Code | Forget | Resident | Run | TakeBack | Cancel | Refresh | Everywhere | NestedOutcome
-ToWorker = Code | Forget | Resident | Run | Everywhere | NestedOutcome
+class Drop(Message, frozen=True, kw_only=True):
+    """No task will take these objects any more; answered by ``Dropped``, once nobody maps them."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class Allowance(Message, frozen=True, kw_only=True):
+    """How many bytes of results a worker may keep in slabs; beyond, they travel in messages.
+
+    A value of more than ``most`` bytes cannot be sent at all.
+    """
+
+    size: Count
+    most: Count
+
+
+class Recycle(Message, frozen=True, kw_only=True):
+    """Results that their reader has done with: the worker may use their memory again."""
+
+    objects: tuple[ObjectId, ...]
+
+
+ToPool = (
+    Code
+    | Forget
+    | Resident
+    | Run
+    | TakeBack
+    | Cancel
+    | Refresh
+    | Everywhere
+    | NestedOutcome
+    | Drop
+)
+ToWorker = (
+    Code
+    | Forget
+    | Resident
+    | Run
+    | Everywhere
+    | NestedOutcome
+    | Slab
+    | SlabGone
+    | Allowance
+    | Recycle
+)
 
 
 # ---- worker -> pool -> controller -----------------------------------------------------------
@@ -465,6 +578,7 @@ class Outcomes(Message, frozen=True, kw_only=True):
     kinds: bytes
     elapsed: float = 0.0
     worker: int = 0
+    objects: tuple[Extent, ...] = ()
 
 
 class Output(Message, frozen=True, kw_only=True):
@@ -543,8 +657,47 @@ class Born(Message, frozen=True, kw_only=True):
     pid: int
 
 
+class Kept(Message, frozen=True, kw_only=True):
+    """Sent before the outcome of a task: it has kept arguments that lie in these objects."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class LetGo(Message, frozen=True, kw_only=True):
+    """What was kept is not any more."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class Want(Message, frozen=True, kw_only=True):
+    """A chunk takes these objects, and they are not on this host."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class Dropped(Message, frozen=True, kw_only=True):
+    """Nobody in this pool reads these objects any more, and they are not here any more.
+
+    The answer to ``Drop``, and said unasked when there is no room for them beside others.
+    """
+
+    objects: tuple[ObjectId, ...]
+
+
 FromWorker = (
-    Born | Outcomes | Output | GaveBack | EverywhereDone | NestedSubmit | Code | Waiting | Resumed
+    Born
+    | Outcomes
+    | Output
+    | GaveBack
+    | EverywhereDone
+    | NestedSubmit
+    | Code
+    | Waiting
+    | Resumed
+    | Slab
+    | SlabGone
+    | Kept
+    | LetGo
 )
 FromPool = (
     Outcomes
@@ -556,6 +709,8 @@ FromPool = (
     | EverywhereDone
     | NestedSubmit
     | Code
+    | Want
+    | Dropped
 )
 
 

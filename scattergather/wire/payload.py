@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from scattergather.wire.codebook import BOOK, CodeBook
-from scattergather.wire.picklers import Outside, ValuePickler, write
+from scattergather.wire.outside import Outside, Placed
+from scattergather.wire.picklers import ValuePickler, write
 from scattergather.wire.shipping import Carrier, Inline
 
 
@@ -23,7 +24,7 @@ class Packer:
         carrier: a shipment, whose ``code`` has to travel beside the values; or the book, then
             classes that the reader lacks travel inside.
         name: what a value is called in the message when it cannot be sent.
-        outside: takes the buffers (pickle protocol 5) that should travel beside the payload.
+        outside: where what is large goes; None keeps everything inside.
     """
 
     def __init__(
@@ -40,27 +41,31 @@ class Packer:
         self._pickler = ValuePickler(self._buffer, self._carrier.reduce_class, outside)
         self._ends = array("Q")
 
-    @property
-    def size(self) -> int:
-        """Bytes packed since the last :meth:`take`."""
-        return self._buffer.tell()
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
     def pack(self, value: Any) -> int:
         """Append ``value``; returns the offset of its end.
 
         Raises:
             CannotPickle: nothing of it was appended.
         """
-        write(
-            value, self._carrier.reduce_class, self._pickler, self._buffer, self._name,
-            self._outside,
-        )  # fmt: skip
+        start = self._buffer.tell()
+        write(value, self._carrier.reduce_class, self._pickler, self._buffer, self._name)
+        if self._outside is not None:
+            self._outside.seal(self._buffer, start)
+            if self._outside.code:
+                self._carrier.require(self._outside.code)
+                self._outside.code.clear()
         end = self._buffer.tell()
         self._ends.append(end)
         return end
+
+    @property
+    def beside(self) -> int:
+        """Bytes that were put outside since the last :meth:`take`."""
+        return 0 if self._outside is None else self._outside.size
+
+    def take_objects(self) -> tuple[Placed, ...]:
+        """The objects that the values since the last call refer to."""
+        return () if self._outside is None else self._outside.take()
 
     def take(self) -> tuple[array[int], bytes, tuple[bytes, ...]]:
         """The ends, the bytes, and the digests that these values refer to; then it is empty."""

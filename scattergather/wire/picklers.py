@@ -17,6 +17,7 @@ from scattergather.errors import CannotImport, CannotPickle
 from scattergather.wire import rebuild
 from scattergather.wire.arrays import ARRAY, reduce_array
 from scattergather.wire.culprit import explain, retold
+from scattergather.wire.outside import Outside
 from scattergather.wire.recipe import RECIPES, Refused, refusal
 
 PROTOCOL = 5
@@ -26,15 +27,13 @@ ORDINARY = 256
 ReduceClass = Callable[[type], Any]
 """What a class becomes: a reduction, or ``NotImplemented`` for a plain reference by name."""
 
-Outside = Callable[[pickle.PickleBuffer], Any]
-"""Takes a large buffer to travel beside the payload; a true answer keeps it inside."""
-
 
 class Reducing:
     """What our picklers add to pickle's and to dill's: recipes, and a way for classes."""
 
-    def __init__(self, reduce_class: ReduceClass) -> None:
+    def __init__(self, reduce_class: ReduceClass, outside: Outside | None) -> None:
         self._reduce_class = reduce_class
+        self.outside = outside
         self._ordinary: set[type] = set()
         self.namespaces: dict[int, dict[str, Any]] = {}
         self.holds_code = False
@@ -69,8 +68,9 @@ class ValuePickler(Reducing, pickle.Pickler):
     def __init__(
         self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
     ) -> None:
-        Reducing.__init__(self, reduce_class)
-        pickle.Pickler.__init__(self, file, PROTOCOL, buffer_callback=outside)
+        Reducing.__init__(self, reduce_class, outside)
+        callback = None if outside is None else outside.buffer
+        pickle.Pickler.__init__(self, file, PROTOCOL, buffer_callback=callback)
 
     def forget(self) -> None:
         """The next value starts with an empty memo."""
@@ -120,7 +120,6 @@ def write(
     pickler: ValuePickler,
     buffer: io.BytesIO,
     name: str,
-    outside: Outside | None = None,
 ) -> bool:
     """Append ``value`` to ``buffer``; nothing of it stays there when it cannot be pickled.
 
@@ -130,12 +129,12 @@ def write(
     Raises:
         CannotPickle: neither pickler can; the message leads to the culprit, from ``name`` on.
     """
-    start = buffer.tell()
+    start, outside = buffer.tell(), pickler.outside
     pickler.holds_code = False
     try:
         pickler.dump(value)
     except BaseException as error:  # an interrupt, too, must leave nothing behind
-        _cut(buffer, start)
+        _cut(buffer, start, outside)
         if isinstance(error, CannotPickle):
             raise retold(value, name, error) from error.__cause__
         if not isinstance(error, Exception):
@@ -167,13 +166,15 @@ def _write_by_dill(
         pickler = DillPickler(buffer, reduce_class, outside)
         pickler.dump(value)
     except BaseException as error:
-        _cut(buffer, start)
+        _cut(buffer, start, outside)
         if isinstance(error, CannotPickle) or not isinstance(error, Exception):
             raise
         raise explain(value, name, first) from error
     return pickler.holds_code
 
 
-def _cut(buffer: io.BytesIO, end: int) -> None:
+def _cut(buffer: io.BytesIO, end: int, outside: Outside | None) -> None:
     buffer.seek(end)
     buffer.truncate()
+    if outside is not None:
+        outside.abandon()

@@ -3,6 +3,10 @@
 What arrives is an exception of the original type, with its attributes and notes, whose cause is
 the remote traceback as text. What cannot be rebuilt, and what would end the notebook if it were
 raised there (``SystemExit``, ``KeyboardInterrupt``), is stood in for by a ``TaskError``.
+
+An exception whose text is longer than 64 kB, which nobody reads and ten thousand of which fill the
+notebook's memory, has the strings among its arguments cut to that. Its attributes are data, not
+text: they arrive whole, as large as the task made them.
 """
 
 from __future__ import annotations
@@ -62,6 +66,23 @@ class _Bare:
         return rebuild.make_exception, (type(error), error.args, dict(error.__dict__))
 
 
+class _Cut:
+    """Pickled in the place of ``form``: the same, made from arguments whose texts are cut."""
+
+    def __init__(self, form: Any) -> None:
+        self._form = form
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, args, *state = self._form.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return make, _cut(args), *state
+
+
+def _cut(value: Any) -> Any:
+    if type(value) is tuple:
+        return tuple(_cut(each) for each in value)
+    return _fit(value) if type(value) is str else value
+
+
 def pack_exception(
     error: BaseException, carrier: Carrier | CodeBook = BOOK, *, skip: int = 0
 ) -> bytes:
@@ -73,13 +94,20 @@ def pack_exception(
         skip: how many leading frames of its traceback are ours.
     """
     type_name = _type_name(type(error))
-    text = text_of(error)
+    text = _raw_text(error)
     blob, why = b"", _ONLY_EXCEPTIONS
     if isinstance(error, Exception):
+        forms: list[Any] = [error, _Bare(error)]
+        if len(text) > MOST_TEXT:
+            forms = [*map(_Cut, forms), *forms]
         book = carrier if isinstance(carrier, CodeBook) else carrier.book
-        blob, why = _tried(error, error, carrier, book)
-        if not blob:
-            blob, _ = _tried(_Bare(error), error, carrier, book)
+        for form in forms:
+            blob, said = _tried(form, error, carrier, book)
+            if form is error:
+                why = said
+            if blob:
+                break
+    text = _fit(text)
     return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip), why), 5)
 
 
@@ -106,12 +134,15 @@ def unpack_exception(body: bytes, book: CodeBook = BOOK, note: str | None = None
 
 
 def text_of(error: BaseException) -> str:
-    """``str(error)``, whatever its ``__str__`` does."""
+    """``str(error)``, whatever its ``__str__`` does, not longer than :data:`MOST_TEXT`."""
+    return _fit(_raw_text(error))
+
+
+def _raw_text(error: BaseException) -> str:
     try:
-        text = str(error)
+        return str(error)
     except Exception as failed:
-        text = f"<its __str__ raised {type(failed).__name__}>"
-    return _fit(text)
+        return f"<its __str__ raised {type(failed).__name__}>"
 
 
 def traceback_text(error: BaseException, skip: int = 0) -> str:
@@ -150,8 +181,9 @@ def _tried(
         blob = dumps(form, carrier, name="exception")
         copy = loads(blob, book)
         # A message built in __init__ from an argument is built twice by a naive copy.
-        same = type(copy) is type(error) and str(copy) == str(error)
-        if same and len(copy.args) == len(error.args):
+        cut = isinstance(form, _Cut)
+        same = len(str(copy)) < len(str(error)) if cut else str(copy) == str(error)
+        if same and type(copy) is type(error) and len(copy.args) == len(error.args):
             return blob, ""
         return b"", "a copy of it would not be the same"
     except CannotPickle as failed:
@@ -165,7 +197,8 @@ def _fit(text: str) -> str:
     data = text.encode("utf-8", "backslashreplace")
     if len(data) > MOST_TEXT:
         half = MOST_TEXT // 2 - 32
-        data = data[:half] + b"\n... [cut here] ...\n" + data[-half:]
+        mark = f"\n... [{len(data) - 2 * half} bytes cut here] ...\n"
+        data = data[:half] + mark.encode() + data[-half:]
     return data.decode("utf-8", "replace")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from scattergather.wire.bundle import bundle
-from scattergather.wire.codebook import Code, CodeBook, adopt, digest_of, resolve
+from scattergather.wire.code import Code
+from scattergather.wire.codebook import CodeBook, adopt, digest_of, resolve
 from scattergather.wire.origin import at_home, importable, name_in_types, written_in_c
 from scattergather.wire.picklers import ValuePickler, write
 
@@ -27,6 +28,9 @@ class Carrier(Protocol):
 
     def reduce_class(self, kind: type) -> Any:
         """The reduction of a class, or ``NotImplemented`` for a reference by name."""
+
+    def require(self, codes: Iterable[Code]) -> None:
+        """The value just written refers to these, too."""
 
     def take_needs(self) -> tuple[bytes, ...]:
         """Digests that the values written since the last call refer to."""
@@ -59,6 +63,12 @@ class Shipment:
     def include(self, code: Code) -> None:
         """A blob frozen before is part of this shipment too."""
         self.code[code.digest] = code
+
+    def require(self, codes: Iterable[Code]) -> None:
+        """See :class:`Carrier`."""
+        for code in codes:
+            self.include(code)
+            self._needs[code.digest] = None
 
     def reduce_class(self, kind: type) -> Any:
         """See :class:`Carrier`."""
@@ -118,6 +128,9 @@ class Inline:
     def __init__(self, book: CodeBook) -> None:
         self.book = book
         self._reductions: dict[int, tuple[type, Any]] = {}
+
+    def require(self, codes: Iterable[Code]) -> None:
+        """See :class:`Carrier`; whoever reads has what came by digest."""
 
     def reduce_class(self, kind: type) -> Any:
         """See :class:`Carrier`."""

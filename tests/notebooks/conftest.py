@@ -44,6 +44,7 @@ class Kernel:
     """One kernel. Everything runs on the test's thread."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.manager = KernelManager()
         # The kernel of this interpreter, not whichever is registered under the name.
         self.manager.kernel_spec.argv[0] = sys.executable

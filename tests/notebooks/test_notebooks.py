@@ -10,6 +10,8 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+from tests.system.process_driver import eventually
+
 pytestmark = pytest.mark.system
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -50,9 +52,10 @@ def test_a_kernel_shows_prints_and_raises(kernel):
     assert (reply.stdout, reply.stderr, reply.value, reply.error) == ("out\n", "err\n", "42", None)
     reply = kernel.run("1 / 0")
     assert (reply.error, reply.message) == ("ZeroDivisionError", "division by zero")
-    cell = kernel.start("import time; time.sleep(60)")
+    cell = kernel.start("import time; open('begun', 'w').close(); time.sleep(60)")
+    eventually(kernel.folder.joinpath("begun").exists)
     with pytest.raises(TimeoutError):
-        kernel.finish(cell, timeout=0.5)
+        kernel.finish(cell, timeout=0.1)
     kernel.interrupt()
     assert kernel.finish(cell, timeout=10).error == "KeyboardInterrupt"
     kernel.restart()

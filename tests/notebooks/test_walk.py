@@ -8,6 +8,9 @@ import time
 import psutil
 import pytest
 
+from tests.pace import kept
+from tests.waits import start_waiting
+
 pytestmark = pytest.mark.system
 
 SPAWN = """
@@ -105,15 +108,13 @@ def test_a_bar_moves_in_the_cell_that_waits_and_ends_full(kernel):
     assert reply.stderr == ""
 
 
-def test_the_stop_button_leaves_one_line_and_the_job(kernel):
-    kernel.good(SPAWN + "job = c.addJob([([0.1], {})] * 200, time.sleep)")
-    waiting = kernel.start("c.waitForResult(progress=True)")
-    with pytest.raises(TimeoutError):
-        kernel.finish(waiting, timeout=1)
+def test_the_stop_button_leaves_one_line_and_the_job(kernel, tmp_path):
+    kernel.good(SPAWN + "job = c.addJob([([600], {})] * 200, time.sleep)")
+    waiting = start_waiting(kernel, "c.waitForResult(progress=True)", tmp_path / "told")
     began = time.monotonic()
     kernel.interrupt()
     reply = kernel.finish(waiting, timeout=10)
-    assert time.monotonic() - began < 1
+    assert kept(time.monotonic() - began, 1)
     assert reply.error == "KeyboardInterrupt"
     assert re.fullmatch(
         r"KeyboardInterrupt: stopped waiting for job 1 \(\d+/200\)\. It goes on; "

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import functions, report
+from benchmarks import functions, large, memory, report
 from benchmarks.__main__ import main
 from benchmarks.rounds import Figures
-from benchmarks.systems.roster import by_name
-from benchmarks.targets import EMBEDDED, PEERS, TARGETS, Target, beside_best
+from benchmarks.system import System
+from benchmarks.systems.roster import FLOORS, by_name
+from benchmarks.targets import EMBEDDED, PEERS, TARGETS, Target, beside_best, beside_fastest
 
 
 def test_greedy_gives_the_next_task_to_whoever_is_free_first():
@@ -47,7 +54,8 @@ def test_targets_speak_of_systems_that_exist():
 
 CASES = (
     "start", "roundtrip", "map", "submit", "seed", "naps", "refresh", "queued", "iterate-1M",
-    "iterate-10M",
+    "iterate-10M", "shared-held", "plus-one-held", "shared-sent", "echo", "plus-one", "arrays",
+    "shared", "put",
 )  # fmt: skip
 
 
@@ -55,6 +63,8 @@ def test_the_best_peer_is_the_one_beside_whom_we_look_worst():
     ours, peers = {(EMBEDDED, "x"): 6.0}, {(PEERS[0], "x"): 3.0, (PEERS[1], "x"): 12.0}
     assert beside_best("x")(Figures(rounds=[{**ours, **peers}])) == [2.0]
     assert beside_best("x")(Figures(rounds=[ours])) == []
+    assert beside_fastest("x")(Figures(rounds=[{**ours, **peers}])) == [0.5]
+    assert beside_fastest("x")(Figures(rounds=[ours])) == []
 
 
 def test_the_report_says_what_was_measured_what_was_wanted_and_how_far_it_went():
@@ -111,6 +121,8 @@ def test_a_target_is_met_on_its_good_side(at_least, value, met):
         (1.234, "s", "1.23 s"),
         (160_123.0, "/s", "160,000/s"),
         (299.6, "B", "300 B"),
+        (2.164e9, "B/s", "2.16 GB/s"),
+        (65.9e6, "B/s", "65.9 MB/s"),
         (150e6, "B", "150.0 MB"),
         (1.0345, "x", "1.034"),
         (48.21, "x", "48.2"),
@@ -129,3 +141,69 @@ def test_tables_go_between_the_markers_and_nowhere_else(tmp_path):
     page.write_text("no markers")
     with pytest.raises(ValueError, match="has no"):
         report.write(page, "new\n")
+
+
+def shared_memory(size: int) -> int:
+    memfd = os.memfd_create("test")
+    os.ftruncate(memfd, size)
+    for offset in range(0, size, 1 << 20):
+        os.pwrite(memfd, bytes(1 << 20), offset)
+    return memfd
+
+
+def test_shared_memory_counts_once_whether_or_not_it_is_mapped_and_copies_count_beside_it():
+    size = 256 << 20
+    slack = size // 8
+    me = [os.getpid()]
+    before = memory.held(me)
+    memfd = shared_memory(size)
+    assert memory.pss(me) < before + slack
+    assert memory.held(me) - before == pytest.approx(size, abs=slack)
+    with mmap.mmap(memfd, size, flags=mmap.MAP_PRIVATE) as mapping:
+        sum(mapping[::4096])
+        assert memory.held(me) - before == pytest.approx(size, abs=slack)
+        mapping[: size // 2] = bytes(size // 2)
+        assert memory.held(me) - before == pytest.approx(1.5 * size, abs=slack)
+    os.close(memfd)
+    assert memory.held(me) - before == pytest.approx(0, abs=slack)
+
+
+def test_everybody_is_found_who_came_of_a_stage_also_in_a_session_of_his_own(monkeypatch):
+    monkeypatch.setenv(memory.MARK, "")
+    memory.mark()
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as child:
+        child.stdout.readline()
+        assert memory.everybody() == sorted([os.getpid(), child.pid])
+        child.communicate(b"\n")
+    assert memory.everybody() == [os.getpid()]
+
+
+@pytest.mark.parametrize("name", ["slabs", "TLS stream"])
+def test_a_floor_gives_back_what_an_echo_would(name):
+    system = by_name()[name]
+    assert name in FLOORS
+    system.start()
+    try:
+        array = large.array_of(1 << 20)
+        for mark in range(3):
+            assert large.lap(system, functions.noop, array, mark) > 0
+    finally:
+        system.stop()
+
+
+def test_a_lap_is_not_taken_from_who_answers_from_memory():
+    class Lazy(System):
+        name = "lazy"
+        kept: Any = None
+
+        def roundtrip(self, function: Any, x: Any) -> Any:
+            if self.kept is None:
+                self.kept = function(x.copy())
+            return self.kept
+
+    lazy, array = Lazy(), large.array_of(1 << 16)
+    large.lap(lazy, functions.plus_one, array, 1.5)
+    with pytest.raises(AssertionError):
+        large.lap(lazy, functions.plus_one, array, 2.5)

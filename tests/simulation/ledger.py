@@ -107,14 +107,14 @@ class Ledger:
     def died(self, process: Process) -> None:
         """A process is dead, in whatever task it was."""
         self.note("death of", process.pid)
-        if process.running:
+        if process.in_task:
             task = process.task
             self._running[task].pop(process.pid, None)
             self.deaths[task] += 1
 
     def buried(self, process: Process) -> None:
         """The service knows of the death: somebody is charged for it, or nobody."""
-        if process.running:
+        if process.in_task:
             tally = self.spared if process.refreshed else self.charges
             tally[process.task] += 1
         elif process.held and not process.refreshed:

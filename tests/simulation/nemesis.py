@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.simulation.daemon import Service, Zygote
 from tests.simulation.network import DOWN, UP
 from tests.simulation.process import Process
 from tests.simulation.world import World
@@ -23,6 +24,7 @@ class Faults:
     kill_zygote: float = 0.0
     kill_daemon: float = 0.0
     freeze_worker: float = 0.0
+    freeze_zygote: float = 0.0
     freeze_host: float = 0.0
     cut: float = 0.0
     shut: float = 0.0
@@ -51,6 +53,7 @@ class Nemesis:
             (faults.kill_zygote, self.kill_zygote),
             (faults.kill_daemon, self.kill_daemon),
             (faults.freeze_worker, self.freeze_worker),
+            (faults.freeze_zygote, self.freeze_zygote),
             (faults.freeze_host, self.freeze_host),
             (faults.cut, self.cut),
             (faults.shut, self.shut),
@@ -81,7 +84,7 @@ class Nemesis:
             for service in self._world.services()
             if not service.scope.frozen
             for process in service.processes.values()
-            if not process.dead
+            if process.zygote is not None and not process.dead
         ]
         busy = [process for process in living if process.run is not None]
         return self._chance.choice(busy or living) if living else None
@@ -92,13 +95,24 @@ class Nemesis:
             self._world.ledger.kills += 1
             process.die(9)
 
-    def kill_zygote(self) -> None:
+    def _zygote(self) -> tuple[Service, Zygote] | tuple[None, None]:
         services = [each for each in self._world.services() if not each.scope.frozen]
-        members = [(each, member) for each in services for member in each.members.values()]
-        if members:
-            service, member = self._chance.choice(members)
-            self._world.ledger.note("kill the zygote of", service.name)
-            service.kill_zygote(member)
+        zygotes = [(each, zygote) for each in services for zygote in each.zygotes()]
+        return self._chance.choice(zygotes) if zygotes else (None, None)
+
+    def kill_zygote(self) -> None:
+        service, zygote = self._zygote()
+        if zygote is not None:
+            self._world.ledger.note("kill a zygote of", service.name)
+            zygote.kill()
+
+    def freeze_zygote(self) -> None:
+        service, zygote = self._zygote()
+        if zygote is not None and not zygote.scope.frozen:
+            self._world.ledger.note("freeze a zygote of", service.name)
+            zygote.scope.frozen = True
+            seconds = self._chance.choice((1.0, 9.0, 60.0))
+            self._world.clock.callLater(seconds, zygote.scope.thaw)
 
     def freeze_worker(self) -> None:
         process = self._process()

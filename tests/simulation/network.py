@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 
 from scattergather.link.host import Links
 from scattergather.link.piece import Piece
+from scattergather.link.seams import NoObjects
 from scattergather.settings.furl import Furl
 from tests.simulation.clock import Clock, Scope
 
@@ -233,6 +234,7 @@ class Tubs(Links):
         self.reactor = clock
         self.controller = "simulated"
         self.chance = chance
+        self.objects = NoObjects()
         self.hosts = []
         self.paths: dict[str, Path] = {}
 

@@ -7,18 +7,21 @@ a flush. What a task does is in its ``Nature``.
 
 from __future__ import annotations
 
+import random
 import signal
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.workers.pool.events import Harvest
 from tests.simulation.clock import Call, Scope
+from tests.simulation.ledger import Ledger
 from tests.simulation.workload import Nature
 
 if TYPE_CHECKING:
-    from tests.simulation.daemon import Service
+    from tests.simulation.daemon import Zygote
 
 FLUSH_SECONDS = 1e-2
 FOREVER = 30.0
@@ -26,28 +29,39 @@ PIPE_SECONDS = 5e-5
 
 
 class Process:
-    """One worker. ``cancel`` and ``stop`` are the words of its journal that the pool writes."""
+    """One worker; twin of ``workers.daemon.process``, and of what that holds the ends of."""
 
-    def __init__(self, service: Service, number: int, session: int) -> None:
-        self.service, self.number, self.session = service, number, session
-        self.ledger, self.chance = service.ledger, service.chance
-        self.scope = Scope(service.scope.clock, service.scope)
-        self.pid = service.new_pid()
+    def __init__(
+        self,
+        machine: Scope,
+        ledger: Ledger,
+        chance: random.Random,
+        number: int,
+        on_message: Callable[[int, messages.FromWorker, bytes], None],
+    ) -> None:
+        self.ledger, self.chance, self.number = ledger, chance, number
+        self.scope = Scope(machine.clock, machine)
+        self.zygote: Zygote | None = None
+        self.pid = ledger.new_pid()
+        self.slabs: set[bytes] = set()
+        self._machine, self._on_message = machine, on_message
+        self._freed = False
         self.written: deque[tuple[messages.FromWorker, bytes]] = deque()
         self.unread: deque[tuple[messages.ToWorker, bytes]] = deque()
         self.inbox: deque[tuple[messages.ToWorker, bytes]] = deque()
         self.held: dict[int, tuple[messages.Run, bytes]] = {}
         self.run: messages.Run | None = None
         self.tasks: list[bytes] = []
-        self.cancel = self.stop = self.chunk = -1
-        self.exceeded = (-1, -1)
+        self.chunk = -1
+        self._cancelled = self._last = -1
+        self._exceeded = (-1, -1)
         self.index = 0
-        self.running = False
+        self.in_task = False
         self.began = 0.0
         self.gathered: list[tuple[int, int, bytes]] = []
         self.refreshed = False
         self.waits_for: dict[int, bytes] = {}
-        self.waiting = False
+        self.asleep = False
         self._tickets = 0
         self._since = 0.0
         self._next: Call | None = None
@@ -70,7 +84,12 @@ class Process:
 
     def send(self, message: messages.FromWorker, body: bytes = b"") -> None:
         self.written.append((message, body))
-        self.service.scope.callLater(PIPE_SECONDS, self.service.read, self)
+        self._machine.callLater(PIPE_SECONDS, self._deliver)
+
+    def _deliver(self) -> None:
+        if self.written and not self._freed:
+            message, body = self.written.popleft()
+            self._on_message(self.number, message, body)
 
     def tell(self, message: messages.ToWorker, body: bytes) -> None:
         """The pool writes into the pipe."""
@@ -85,7 +104,7 @@ class Process:
         message, body = self.unread.popleft()
         if isinstance(message, messages.NestedOutcome):
             self._settled(message, body)
-        elif isinstance(message, messages.Run) and self.waiting:
+        elif isinstance(message, messages.Run) and self.asleep:
             self._give_back(message, message.first)
         else:
             self.inbox.append((message, body))
@@ -99,13 +118,13 @@ class Process:
     def signal(self, number: int) -> None:
         """What the zygote passes on."""
         if number == signal.SIGINT:
-            cancelled = self.cancel == self.chunk
-            wanted = cancelled or self.exceeded == (self.chunk, self.index)
-            if wanted and self.running and not self._nature.stubborn:
+            cancelled = self._cancelled == self.chunk
+            wanted = cancelled or self._exceeded == (self.chunk, self.index)
+            if wanted and self.in_task and not self._nature.stubborn:
                 self._stop_waiting()
                 self._end(Kind.CANCELLED if cancelled else Kind.RAISED)
         elif number == signal.SIGTERM:
-            if not (self.running and self._nature.immune):
+            if not (self.in_task and self._nature.immune):
                 self.die(number)
         else:
             self.die(number)
@@ -116,21 +135,61 @@ class Process:
             return
         self.dead = self.scope.dead = True
         self.ledger.died(self)
-        self.service.died(self, number, status)
+        if self.zygote is not None:
+            self.zygote.died(self, number, status)
 
-    def harvest(self) -> Harvest:
-        """What stands in its journal."""
+    # ---- what the service does with it ----
+
+    def cancel(self, chunk: int) -> None:
+        """In its journal, as ``warn`` and ``stop``; a signal follows."""
+        self._cancelled = chunk
+        self.stop(chunk)
+
+    def warn(self, chunk: int, index: int) -> None:
+        self._exceeded = chunk, index
+
+    def stop(self, chunk: int) -> None:
+        self._last = max(self._last, chunk)
+
+    def hang_up(self) -> None:
+        """It is idle, and ends."""
+        self.written.clear()
+        self.scope.callLater(1e-3, self.die, 0)
+
+    def trim(self) -> None:
+        """It prints nothing."""
+
+    def stopped(self) -> bool:
+        return self.scope.frozen and not self.dead
+
+    def memory(self) -> int:
+        return self.ledger.workload.memory(self.task)
+
+    def running(self) -> tuple[int, int, float] | None:
+        return (self.chunk, self.index, self.began) if self.in_task else None
+
+    def waiting(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
+        """Outcomes that wait for the end of a task which began before ``since``."""
+        if not self.gathered or not self.in_task or self.began > since:
+            return None
+        return self._outcomes(0.0), blobs.pack([blob for _, _, blob in self.gathered])
+
+    def bury(self) -> Harvest:
+        """What it had written is read, then what stands in its journal."""
+        self.die(signal.SIGKILL)  # one that a dead zygote was to fork was never alive
+        while self.written:
+            self._deliver()
+        self.free()
+        self.ledger.buried(self)
         return Harvest(
             chunk=self.chunk,
-            running=self.index if self.running else None,
+            running=self.index if self.in_task else None,
             outcomes=tuple(self.gathered),
         )
 
-    def waits(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
-        """Outcomes that wait for the end of a task which began before ``since``."""
-        if not self.gathered or not self.running or self.began > since:
-            return None
-        return self._outcomes(0.0), blobs.pack([blob for _, _, blob in self.gathered])
+    def free(self) -> None:
+        """Nobody listens any more."""
+        self._freed = True
 
     def _outcomes(self, elapsed: float) -> messages.Outcomes:
         return messages.Outcomes(
@@ -167,12 +226,12 @@ class Process:
         return self.ledger.workload.nature(self.task)
 
     def _begin(self) -> None:
-        if self.stop >= self.chunk:
+        if self._last >= self.chunk:
             self._chunk_over()
             return
         run = self.run
         assert run is not None
-        self.running, self.began = True, self.scope.seconds()
+        self.in_task, self.began = True, self.scope.seconds()
         self.ledger.started(self, run)
         nature = self._nature
         seconds = nature.slow + self.ledger.workload.seconds(run.job)
@@ -196,9 +255,9 @@ class Process:
             self._next.cancel()
         self.ledger.stopped(self, kind)
         self.gathered.append((self.index, kind, self.ledger.workload.result(self.task, kind)))
-        self.running = False
+        self.in_task = False
         self.index += 1
-        if self.index == run.first + run.count or self.stop >= self.chunk:
+        if self.index == run.first + run.count or self._last >= self.chunk:
             self._chunk_over()
             return
         if self.scope.seconds() - self._since >= FLUSH_SECONDS:
@@ -255,7 +314,7 @@ class Process:
         self.inbox = deque(kept)
         for run in unstarted:
             self._give_back(run, run.first)
-        self.waiting = True
+        self.asleep = True
         self.send(messages.Waiting())
 
     def _settled(self, message: messages.NestedOutcome, body: bytes) -> None:
@@ -263,11 +322,11 @@ class Process:
         if child is None:
             return
         self.ledger.nested_outcome(child, message.kind, body)
-        if self.waiting and not self.waits_for:
+        if self.asleep and not self.waits_for:
             self._stop_waiting()
             self._next = self.scope.callLater(1e-4, self._end, Kind.RETURNED)
 
     def _stop_waiting(self) -> None:
-        if self.waiting:
-            self.waiting = False
+        if self.asleep:
+            self.asleep = False
             self.send(messages.Resumed())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.daemon import Service
 from tests.simulation.nemesis import Faults, Nemesis
 from tests.simulation.network import DOWN, UP
 from tests.simulation.workload import PLAIN, POISON, Nature
@@ -56,6 +57,7 @@ def whatever_goes_wrong(seed: int) -> World:
         kill_zygote=mean(0.5),
         kill_daemon=mean(1),
         freeze_worker=mean(1),
+        freeze_zygote=mean(0.5),
         freeze_host=mean(0.5),
         cut=mean(1),
         shut=mean(1),
@@ -207,6 +209,53 @@ def test_a_task_that_is_to_be_retried_does_not_cancel_the_calls_of_the_next(seed
     job.seconds = 1e-5
     job.natures.update((index, Nature(children=1)) for index in range(1, 100, 10))
     run(world, Faults())
+
+
+def one_service(seed: int) -> tuple[World, Service]:
+    """A world of one daemon, whose two workers are ready."""
+    world = World(seed, Shape(daemons=1, workers=2))
+    world.run_until(1.0)
+    (service,) = world.services()
+    return world, service
+
+
+@pytest.mark.parametrize("which", ["root", "session"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stopped_zygote_is_replaced_with_its_workers_and_one_that_goes_on_is_let_be(
+    seed: int, which: str
+) -> None:
+    world, service = one_service(seed)
+    root, session = service.zygotes()
+    stopped = root if which == "root" else session
+    plain_job(world, 200)
+    stopped.scope.frozen = True
+    world.run_until(10.0)  # nine seconds
+    assert service.zygotes() == [root, session]
+    stopped.scope.thaw()
+    world.run_until(20.0)
+    assert service.zygotes() == [root, session]
+    plain_job(world, 30)
+    plain_job(world, 30, odd=POISON, retries=0)
+    stopped.scope.frozen = True
+    world.run_until(33.0)
+    assert session not in service.zygotes(), "who parents the workers took them along"
+    assert (root in service.zygotes()) == (which == "session")
+    world.settle()
+    world.check_at_rest()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_workers_that_a_refresh_ends_before_a_zygote_has_forked_them_are_not_forked(
+    seed: int,
+) -> None:
+    world, service = one_service(seed)
+    root, _ = service.zygotes()
+    root.kill()
+    while service.zygotes():
+        world.step()
+    world.client.refresh()
+    world.settle()
+    world.check_at_rest()
 
 
 DIGEST = """

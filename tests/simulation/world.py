@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.front_desk import FrontDesk
+from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
 from scattergather.link.host import RemoteHost
 from scattergather.link.seams import PoolFacts
+from scattergather.store.store import Store
 from scattergather.wire import blobs, messages
 from tests.simulation.checked import CheckedScheduler
 from tests.simulation.client import Client
@@ -39,6 +41,10 @@ class Shape:
     daemons: int
     workers: int
     embedded: bool = False
+
+
+def _nothing_large(*_: object) -> int:
+    raise AssertionError("no descriptors travel here")
 
 
 class _Listener:
@@ -85,9 +91,18 @@ class World:
             specs.append(messages.HostSpec(name="here"))
         self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
-        self.driver = Driver(self.roster, self.client.receive, self.clock.callLater)
+        objects = Objects(Store(), self.roster, self.client.receive, _nothing_large)
+        self.driver = Driver(self.roster, objects, self.client.receive, self.clock.callLater)
         self.scheduler = self.driver.scheduler = CheckedScheduler(self.ledger)
-        self.desk = FrontDesk(self.clock, self.roster, self.driver, self.client.receive, self._die)
+        self.desk = FrontDesk(
+            self.clock,
+            self.roster,
+            self.driver,
+            objects,
+            _nothing_large,
+            self.client.receive,
+            self._die,
+        )
         self.tubs = Tubs(self.clock, self.chance)
         self.paths: dict[str, Path] = {}
         self.lost_hosts: list[str] = []
@@ -163,7 +178,7 @@ class World:
         for lease in self.scheduler.hosts[host].leases.values():
             record = self.driver.jobs[lease.job.spec.job]
             count = lease.stop - lease.next
-            body, _ = record.inputs.cut(lease.next, count)
+            body, *_ = record.inputs.cut(lease.next, count)
             self.ledger.host_lost(blobs.each(body, count))
 
     # ---- time ----
@@ -221,8 +236,9 @@ class World:
                 check(host.slots == self.shape.workers, f"{name} has {host.slots} slots")
         for service in self.services():
             self._check_service(service)
-        # The front desk looks for news twice a second, for ever.
-        check(self.clock.planned() == 1, f"{self.clock.planned() - 1} timers are left")
+        # For ever the front desk looks for news, and each service looks at its zygotes.
+        left = self.clock.planned() - 1 - len(self.services())
+        check(left == 0, f"{left} timers are left")
         self.ledger.stop()
 
     def _check_service(self, service: Service) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import psutil
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from tests.pace import Promise
 
 ROOT = Path(__file__).parents[2]
 SPAWN = "from scattergather import spawnScatterGather\nc = spawnScatterGather(workers=2)"
@@ -26,7 +27,7 @@ class Kernel:
     def _connect(self) -> None:
         self.client: BlockingKernelClient = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=30)
+        self.client.wait_for_ready(timeout=60)
         self.outputs: dict[str, list[Any]] = defaultdict(list)
         self._busy: set[str] = set()
 
@@ -43,9 +44,9 @@ class Kernel:
         return cell
 
     def listen(self, timeout: float, enough: Any) -> None:
-        end = time.monotonic() + timeout
+        promise = Promise(timeout)
         while not enough():
-            assert time.monotonic() < end, dict(self.outputs)
+            assert not promise.broken(), dict(self.outputs)
             try:
                 message = self.client.get_iopub_msg(timeout=0.1)
             except Exception:

@@ -13,11 +13,12 @@ from twisted.internet import task, threads
 from twisted.internet.defer import Deferred
 
 from scattergather.link.host import Links, RemoteHost
-from scattergather.link.seams import Peer, PoolFacts
+from scattergather.link.seams import NoObjects, Objects, Peer, PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tub import new_certificate
 from scattergather.settings import identity
 from scattergather.wire import messages
+from tests.pace import Promise
 
 reactor: Any = the_reactor
 SECONDS = 40
@@ -44,9 +45,9 @@ async def pause(seconds: float) -> None:
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    end = reactor.seconds() + seconds
+    promise = Promise(seconds)
     while not condition():
-        assert reactor.seconds() < end, "it did not happen"
+        assert not promise.broken(), "it did not happen"
         await pause(0.005)
 
 
@@ -59,6 +60,7 @@ class EchoPool:
 
     def __init__(self) -> None:
         self.sessions: list[EchoSession] = []
+        self.objects: Objects = NoObjects()
 
     def facts(self) -> PoolFacts:
         return PoolFacts(
@@ -75,12 +77,24 @@ class EchoSession:
         self.peer, self.controller, self.workers = peer, controller, workers
         self.closed = ""
         self.chunks: list[int] = []
+        self.inputs: list[messages.ObjectId] = []
+        self.missing: list[tuple[messages.ObjectId, str]] = []
+        self.delivered: list[messages.ObjectId] = []
         peer.send(messages.WorkersChanged(workers=workers or 2))
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         assert isinstance(message, messages.Run)
         self.chunks.append(message.chunk)
         self.peer.send(messages.Outcomes(chunk=message.chunk, first=0, kinds=b"\0"), body)
+
+    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        self.inputs += objects
+
+    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+        self.missing += [(name, reason) for name in objects]
+
+    def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        self.delivered += objects
 
     def close(self, reason: str) -> None:
         self.closed = reason
@@ -94,6 +108,8 @@ class Ear:
         self.reasons: list[str] = []
         self.outcomes: list[tuple[int, bytes]] = []
         self.others: list[messages.FromPool] = []
+        self.results: list[messages.ObjectId] = []
+        self.missing: list[tuple[messages.ObjectId, str]] = []
 
     def joined(self, facts: PoolFacts) -> None:
         self.heard.append("joined")
@@ -103,6 +119,12 @@ class Ear:
             self.outcomes.append((message.chunk, body))
         else:
             self.others.append(message)
+
+    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        self.results += objects
+
+    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+        self.missing += [(name, reason) for name in objects]
 
     def left(self, reason: str) -> None:
         self.heard.append("left")
@@ -116,13 +138,17 @@ class Ear:
 class Ends:
     """A server with an echo pool, and hosts that join it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, theirs: Objects | None = None, ours: Objects | None = None
+    ) -> None:
         self.folder = folder
         self.pool = EchoPool()
+        if theirs is not None:
+            self.pool.objects = theirs
         self.identity = identity.take(folder / "pool", new_certificate)
         self.port = 0
         self.server = self.serve()
-        self.links = Links(reactor, controller="test")
+        self.links = Links(reactor, controller="test", objects=ours)
 
     def serve(self) -> LinkServer:
         self.server = LinkServer(reactor, self.pool, self.identity, port=self.port)
@@ -153,7 +179,7 @@ class Ends:
 
     async def crash(self) -> None:
         """What the end of the daemon's process looks like from outside."""
-        await self.server._keeper._port.stopListening()
+        self.server._keeper.porch.close()
         for guest in list(self.server.guests.values()):
             guest.end("crash")
         self.cut()

@@ -24,6 +24,7 @@ from scattergather.wire.raised import unpack_exception
 from scattergather.wire.shipping import Shipment
 from scattergather.workers.process.capture import OutputFile
 from scattergather.workers.process.journal import Journal
+from tests.pace import Promise
 
 PATIENCE = 20.0
 
@@ -260,12 +261,12 @@ class Host:
         self.process.wait(PATIENCE)
 
 
-def eventually(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
-    """Return as soon as ``condition()`` is true; fail if that takes too long."""
-    until = time.monotonic() + patience
+def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Return as soon as ``condition()`` is true; fail if that takes too long for this machine."""
+    promise = Promise(patience)
     while not condition():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {patience} s")
+        if promise.broken():
+            raise AssertionError(f"not within {promise.seconds:.1f} s")
         time.sleep(0.002)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,36 +20,24 @@ import pytest
 from scattergather import spawnScatterGather
 from scattergather.client.client import ScatterGather
 from scattergather.errors import BadRequest, Closed, ControllerLost
-from tests.unit.client.test_interrupts import interrupt_after
+from tests.pace import kept
+from tests.system.process_driver import alive, as_in_a_notebook, eventually
+from tests.waits import interrupted
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def spawn() -> Iterator[Callable[..., ScatterGather]]:
-    clients: list[ScatterGather] = []
-
-    def make(*args, **options) -> ScatterGather:
-        clients.append(spawnScatterGather(*args, **({"workers": 2} | options)))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client._session.exit()
+def spawn(spawn: Callable[..., ScatterGather]) -> Callable[..., ScatterGather]:
+    """Starts clients with two workers."""
+    return functools.partial(spawn, workers=2)
 
 
 def controller_of(c: ScatterGather) -> psutil.Process:
     process = c._session.pipe.process
     assert process is not None
     return psutil.Process(process.pid)
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def run_script(source: str, *, expect: int = 0, timeout: float = 60) -> tuple[str, str]:
@@ -153,15 +142,15 @@ def test_the_exit_of_the_interpreter_ends_everything_at_once():
 def test_the_death_of_the_controller_is_told_within_two_seconds(spawn):
     c = spawn()
     job = c.addJob([((n,), {}) for n in (0, 0, 60, 60, 60)], time.sleep)
-    until(lambda: job.progress.settled == 2)
+    eventually(lambda: job.progress.settled == 2)
     future = c.submit(time.sleep, 60)
     began = time.monotonic()
     controller_of(c).kill()
     with pytest.raises(ControllerLost, match="SIGKILL"):
         job.results()
-    assert time.monotonic() - began < 2
+    assert kept(time.monotonic() - began, 2)
     with pytest.raises(ControllerLost):
-        future.result(2)
+        future.result(20)
     assert job.results(errors="return")[:2] == [None, None]
     with pytest.raises(ControllerLost, match="spawnScatterGather"):
         c.addJob([], time.sleep)
@@ -173,7 +162,7 @@ def test_the_last_lines_of_the_log_are_shown(spawn):
     os.write(c._session.log.fileno(), b"what went wrong\n")
     controller_of(c).kill()
     with pytest.raises(ControllerLost, match="what went wrong") as caught:
-        c.submit(time.sleep, 60).result(5)
+        c.submit(time.sleep, 60).result(20)
     assert "what went wrong" in caught.value.log
 
 
@@ -197,14 +186,17 @@ def test_it_survives_the_thread_that_started_it(spawn):
     assert made[0].submit(pow, 2, 3).result(20) == 8
 
 
-def test_an_interrupt_of_the_cell_does_not_reach_the_controller(spawn):
+def test_an_interrupt_of_the_cell_does_not_reach_the_controller(spawn, tmp_path):
     c = spawn()
     c.waitForResult()
-    job = c.addJob([((0.5,), {})], time.sleep)
-    with interrupt_after(0.1), pytest.raises(KeyboardInterrupt, match="It goes on"):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job = c.addJob([((str(gate),), {})], as_in_a_notebook(lambda gate: Path(gate).read_text()))
+    with interrupted(), pytest.raises(KeyboardInterrupt, match="It goes on"):
         c.waitForResult()
     assert os.getpgid(controller_of(c).pid) != os.getpgid(0)
-    assert c.waitForResult() == [None]
+    gate.write_text("go")
+    assert c.waitForResult() == ["go"]
     assert job.done()
 
 
@@ -246,7 +238,7 @@ def test_a_client_that_is_garbage_ends_its_controller_and_leaves_no_zombie(spawn
     controller = controller_of(c)
     del c
     gc.collect()
-    until(lambda: not controller.is_running())
+    eventually(lambda: not controller.is_running())
     assert controller.pid not in [child.pid for child in psutil.Process().children()]
 
 
@@ -273,13 +265,13 @@ def test_a_forked_sibling_that_holds_the_pipe_does_not_hide_the_controllers_deat
     c.submit(pow, 2, 3).result()
     child = os.fork()
     if child == 0:
-        time.sleep(30)
+        time.sleep(100)
         os._exit(0)
     try:
         future = c.submit(time.sleep, 60)
         controller_of(c).kill()
         with pytest.raises(ControllerLost):
-            future.result(2)
+            future.result(20)  # when the sibling ends, it would be told anyhow
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -299,12 +291,11 @@ def test_a_kill_of_this_process_ends_the_controller(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    controller = psutil.Process(int(process.stdout.readline()))
+    controller = int(process.stdout.readline())
     process.kill()
     process.wait()
     process.stdout.close()
-    _, alive = psutil.wait_procs([controller], timeout=3)
-    assert not alive
+    eventually(lambda: not alive(controller), 2)
 
 
 @pytest.mark.parametrize(
@@ -333,11 +324,11 @@ def test_a_controller_that_cannot_start_says_why(spawn, monkeypatch):
 def test_cancel_ends_what_runs(spawn):
     c = spawn()
     job = c.addJob([((n,), {}) for n in (0, 60, 60, 60)], time.sleep)
-    until(lambda: job.progress.settled == 1)
+    eventually(lambda: job.progress.settled == 1)
     began = time.monotonic()
     job.cancel()
     results = job.results(errors="return")
-    assert time.monotonic() - began < 4
+    assert kept(time.monotonic() - began, 3)
     assert results[0] is None
     assert job.progress.cancelled == 3
 
@@ -375,7 +366,7 @@ def test_memory_of_queued_tasks_and_of_long_iterators():
         time.sleep(0.3)
         tasks = [((n,), {}) for n in range(100_000)]
         before = memory()
-        blocker = c.addJob([((2.0,), {})] * 2, time.sleep, priority=1)
+        blocker = c.addJob([((600,), {})] * 2, time.sleep, priority=1)
         job = c.addJob(tasks, abs)
         print((memory() - before) / len(tasks))
         job.cancel(); blocker.cancel(); job.results(errors="return")

@@ -5,12 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
+from tests.pace import kept
 from tests.system.kernels import SPAWN, Kernel
+from tests.system.process_driver import alive, eventually
+from tests.waits import start_waiting
 
 pytestmark = pytest.mark.system
+
+GATED = """
+import os, time
+def until_it_is_there(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+job = c.addJob([(("{gate}",), {{}})] * 2, until_it_is_there)
+"""
 
 
 @pytest.fixture
@@ -55,25 +65,28 @@ def test_output_goes_to_the_cell_that_added_the_job(kernel):
     assert "[task 3 of job 1] hello 3" in kernel.text(adding)
 
 
-def test_the_stop_button_ends_the_waiting_only(kernel):
-    kernel.run(SPAWN + "\nimport time\njob = c.addJob([((3,), {})] * 2, time.sleep)")
-    waiting = kernel.start("c.waitForResult()")
-    time.sleep(1)
-    began = time.monotonic()
+def test_the_stop_button_ends_the_waiting_only(kernel, tmp_path):
+    gate = tmp_path / "gate"
+    kernel.run(SPAWN + GATED.format(gate=gate))
+    waiting = start_waiting(kernel, "c.waitForResult()", tmp_path / "told")
     kernel.manager.interrupt_kernel()
-    kernel.listen(10, lambda: "It goes on" in kernel.text(waiting))
-    assert time.monotonic() - began < 1
+    kernel.listen(1, lambda: "It goes on" in kernel.text(waiting))
+    gate.touch()
     cell = kernel.run("c.waitForResult()")
     assert "[None, None]" in kernel.text(cell)
 
 
-def test_an_interrupted_await_leaves_the_job(kernel):
-    kernel.run(SPAWN + "\nimport time\njob = c.addJob([((3,), {})] * 2, time.sleep)")
-    kernel.start("await job")
-    time.sleep(1)
+def test_an_interrupted_await_leaves_the_job(kernel, tmp_path):
+    gate = tmp_path / "gate"
+    kernel.run(SPAWN + GATED.format(gate=gate))
+    told = tmp_path / "told"
+    awaiting = start_waiting(kernel, "await job", told, "waits.is_awaited(job)")
     kernel.manager.interrupt_kernel()
-    cell = kernel.run("await job")
-    assert "[None, None]" in kernel.text(cell)
+    # The kernel looks at an interrupt of an ``await`` when its loop wakes up: at the next message.
+    cell = kernel.start("await job")
+    kernel.listen(10, lambda: "CancelledError" in kernel.text(awaiting))
+    gate.touch()
+    kernel.listen(20, lambda: "[None, None]" in kernel.text(cell))
 
 
 def test_a_bar_is_shown_in_the_cell_that_waits(kernel):
@@ -86,28 +99,25 @@ def test_a_graceful_restart_is_quick_and_leaves_nothing(kernel):
     kernel.run(SPAWN + "\nc.addJob([((60,), {})] * 4, __import__('time').sleep); c.poll()")
     ours = kernel.children()
     assert ours
+    # 0.3 s on an idle machine. A zombie child keeps it waiting, until it is killed after half of
+    # the time that it is given.
+    kernel.manager.shutdown_wait_time = 40.0
     began = time.monotonic()
     kernel.manager.shutdown_kernel(now=False)
-    took = time.monotonic() - began
-    _, alive = psutil.wait_procs(ours, timeout=2)
-    assert not alive
-    assert took < 2.5  # 0.3 on an idle machine; a zombie child keeps it waiting for 2.6
+    assert kept(time.monotonic() - began, 2.5)
+    eventually(lambda: not any(alive(each.pid) for each in ours), 2)
 
 
 def test_a_killed_kernel_takes_its_controller_along(kernel):
     kernel.run(SPAWN + "\nc.addJob([((60,), {})] * 4, __import__('time').sleep); c.poll()")
     ours = kernel.children()
     kernel.manager.shutdown_kernel(now=True)
-    _, alive = psutil.wait_procs(ours, timeout=3)
-    assert not alive
+    eventually(lambda: not any(alive(each.pid) for each in ours), 2)
 
 
 def test_running_the_spawn_cell_again_ends_the_controller_before(kernel):
     kernel.run(SPAWN + "\nc.waitForResult()")
     before = {child.pid for child in kernel.children()}
     kernel.run(SPAWN + "\nimport gc; gc.collect(); c.waitForResult()")
-    end = time.monotonic() + 5
-    while before & {child.pid for child in kernel.children()}:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    eventually(lambda: not before & {child.pid for child in kernel.children()}, 5)
     assert "8" in kernel.text(kernel.run("c.submit(pow, 2, 3).result()"))

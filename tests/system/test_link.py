@@ -18,6 +18,7 @@ from scattergather.link.server import MOST_OF_ONE
 from scattergather.link.tub import make_tub, new_certificate
 from scattergather.settings.furl import Furl
 from scattergather.wire import messages
+from tests.pace import kept
 from tests.system.linked import Ends, live, pause, reactor, run, until
 
 pytestmark = pytest.mark.system
@@ -76,7 +77,7 @@ async def test_a_link_cut_at_any_time_loses_and_repeats_nothing(tmp_path):
                 await pause(chance.random() * 0.02)
             if chunk % 30 == 29:
                 cuts += both.cut()
-                await pause(0.4)
+                await until(lambda: host.statistics().resumed >= cuts)  # noqa: B023
         await until(lambda: len(ear.outcomes) == len(bodies))
         assert ear.outcomes == list(enumerate(bodies))
         assert ear.heard == ["joined"]
@@ -241,7 +242,7 @@ async def test_ask_opens_no_session(tmp_path):
     async with ends(tmp_path) as both:
         facts, seconds = await both.links.ask(both.server.furl)
         assert (facts.host, facts.workers) == ("echo", 2)
-        assert 0 < seconds < 1
+        assert 0 < seconds < 5
         assert not both.pool.sessions
 
 
@@ -279,23 +280,24 @@ async def test_a_stranger_hears_the_greeting_and_no_more(tmp_path, said):
         heard = await threads.deferToThread(knock, both.port, said)
         took = reactor.seconds() - begin
         # The reset may overtake the greeting.
-        assert not heard or (heard[:8], len(heard)) == (gate.GREETING, 24)
-        assert took < 1 or said == b"sg1F"
-        assert took < gate.SECONDS_TO_PROVE + 1
+        assert not heard or heard[:8] == gate.GREETING
+        assert len(heard) <= 24 or (said[:5], heard[24:]) == (b"sg1Fk", gate.WRONG_KEY)
+        assert took < gate.SECONDS_TO_PROVE / 2 or said == b"sg1F"
+        assert kept(took, gate.SECONDS_TO_PROVE + 1)
         assert not both.server._tub.brokers
         facts, _ = await both.links.ask(both.server.furl)
         assert facts.host == "echo"
 
 
 @live
-async def test_the_other_plane_is_refused_clearly_and_only_to_those_who_know_the_furl(tmp_path):
+async def test_another_plane_is_refused_clearly_and_only_to_those_who_know_the_furl(tmp_path):
     async with ends(tmp_path) as both:
 
         def talk() -> bytes:
             key = gate.Key.of(both.server.furl.name)
             with socket.create_connection(("127.0.0.1", both.port), timeout=5) as door:
                 nonce = door.recv(24)[8:]
-                door.sendall(key.preface(nonce, gate.DATA))
+                door.sendall(key.preface(nonce, b"Z"))
                 return door.recv(10) + door.recv(10)
 
         assert await threads.deferToThread(talk) == gate.NO_SUCH_PLANE
@@ -316,7 +318,7 @@ async def test_a_replayed_preface_opens_nothing(tmp_path):
                 except ConnectionError:
                     return b""
 
-        assert await threads.deferToThread(talk) == b""
+        assert await threads.deferToThread(talk) == gate.WRONG_KEY
 
 
 @live
@@ -327,7 +329,7 @@ async def test_a_crowd_of_idle_sockets_keeps_nobody_out(tmp_path):
         assert both.server.statistics().unproved <= gate.MOST_UNPROVED_FROM_ONE
         begin = reactor.seconds()
         await both.joined()
-        assert reactor.seconds() - begin < 1
+        assert reactor.seconds() - begin < gate.SECONDS_TO_PROVE / 2, "before the crowd goes"
         for each in crowd:
             each.close()
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ def listen(options: Options) -> int:
     """
     os.umask(0o077)
     dump_no_core()
+    # Timers must not jump with the wall clock.
+    reactor.seconds = time.monotonic
     with _log_of(options) as file:
         log_to(file)
         known = _identity(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scattergather.workers.process import kernel
+from scattergather.workers.process import proc
 
 LATELY = 5.0
 """Seconds between a kill of the kernel's and the end of its victim: it frees the memory first."""
@@ -19,12 +19,12 @@ class MemoryKills:
     """
 
     def __init__(self) -> None:
-        self._count = kernel.kills_for_memory()
+        self._count = proc.kills_for_memory()
         self._risen = -math.inf
 
     def look(self, now: float) -> None:
         """See whether there was one; to be called now and then."""
-        count = kernel.kills_for_memory()
+        count = proc.kills_for_memory()
         if count != self._count:
             self._count, self._risen = count, now
 

@@ -11,11 +11,12 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.python import failure, log
 
+from scattergather.wire.descriptors import Escorted, Received
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
@@ -44,7 +45,9 @@ class FramePipe:
         self._on_frame = on_frame
         self._on_end = on_end
         self._reader = FrameReader()
-        self._backlog: deque[Bytes] = deque()
+        self.received = Received()
+        """Descriptors that came along; whoever reads a frame that brings one takes it."""
+        self._backlog: deque[Bytes | Escorted] = deque()
         self.waiting = 0
         """Bytes that wait to be written."""
         self.open = True
@@ -58,10 +61,19 @@ class FramePipe:
         if not self._backlog:
             pieces = self._write_some(pieces)
         if pieces:
-            if not self._backlog:
-                self._reactor.addWriter(self)
-            self._backlog.extend(pieces)
-            self.waiting += sum(map(len, pieces))
+            self._queue(pieces)
+
+    def send_with(self, fd: int, head: bytes) -> None:
+        """Send a frame that brings a copy of a descriptor. Silent when closed."""
+        if self.open:
+            self._queue([Escorted(b"".join(frame(head)), fd)])
+            self.doWrite()
+
+    def _queue(self, pieces: Sequence[Bytes | Escorted]) -> None:
+        if not self._backlog:
+            self._reactor.addWriter(self)
+        self._backlog.extend(pieces)
+        self.waiting += sum(map(len, pieces))
 
     def _write_some(self, pieces: list[Bytes]) -> list[Bytes]:
         """Write what the socket takes; returns the rest. A broken socket is noticed by reading."""
@@ -72,6 +84,15 @@ class FramePipe:
         except OSError:
             return []
         return behind(pieces, sent)
+
+    def _write_escorted(self, piece: Escorted) -> list[Bytes | Escorted]:
+        try:
+            rest = piece.send(self._socket)
+        except BlockingIOError:
+            return [piece]
+        except OSError:
+            return []
+        return [rest] if rest else []
 
     def drain(self) -> None:
         """Read what has arrived: everything that a dead peer had written."""
@@ -92,6 +113,7 @@ class FramePipe:
             self._reactor.removeWriter(self)
             self._backlog.clear()
             self.waiting = 0
+            self.received.close()
             self._socket.close()
 
     def _end(self, reason: str) -> None:
@@ -101,7 +123,7 @@ class FramePipe:
 
     def _read_once(self) -> bool:
         try:
-            data = self._socket.recv(READ_BYTES)
+            data = self.received.receive(self._socket, READ_BYTES)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -133,9 +155,22 @@ class FramePipe:
     def doWrite(self) -> None:
         """For the reactor: the socket takes more."""
         backlog = self._backlog
-        pieces = [backlog.popleft() for _ in range(min(PIECES, len(backlog)))]
-        rest = self._write_some(pieces)
-        self.waiting -= sum(map(len, pieces)) - sum(map(len, rest))
+        before: Sequence[Bytes | Escorted]
+        rest: Sequence[Bytes | Escorted]
+        first = backlog[0]
+        if isinstance(first, Escorted):
+            del backlog[0]
+            before, rest = [first], self._write_escorted(first)
+        else:
+            plain: list[Bytes] = []
+            for piece in backlog:
+                if isinstance(piece, Escorted) or len(plain) == PIECES:
+                    break
+                plain.append(piece)
+            for _ in plain:
+                backlog.popleft()
+            before, rest = plain, self._write_some(plain)
+        self.waiting -= sum(map(len, before)) - sum(map(len, rest))
         backlog.extendleft(reversed(rest))
         if not backlog:
             self._reactor.removeWriter(self)

@@ -10,6 +10,7 @@ from scattergather.wire import blobs, messages
 from scattergather.wire.frame import Bytes
 from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.pool.events import Harvest
+from scattergather.workers.process import proc
 from scattergather.workers.process.capture import OutputFile
 from scattergather.workers.process.journal import Journal
 
@@ -50,6 +51,9 @@ class WorkerProcess:
         self.pid = 0
         self.journal = Journal.create()
         self.output = OutputFile.create()
+        self.slabs: set[messages.SlabId] = set()
+        """Slabs that it writes its results into."""
+        self._introduced: set[messages.SlabId] = set()
         self._pipe = FramePipe(
             reactor,
             ours,
@@ -65,13 +69,55 @@ class WorkerProcess:
         """The zygote has its copies of the descriptors: close what only the worker needs."""
         self._theirs.close()
 
-    def tell(self, message: messages.ToWorker, body: Bytes) -> None:
+    def tell(self, message: messages.ToWorker, body: Bytes = b"") -> None:
         """Send a message."""
         self._pipe.send(messages.encode(message), body)
+
+    def introduce(self, slab: messages.SlabId, fd: int, size: int) -> None:
+        """The worker has this slab, whose objects it is about to hear of."""
+        if slab not in self._introduced:
+            self._introduced.add(slab)
+            self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
+
+    def part_with(self, slab: messages.SlabId) -> None:
+        """A slab is gone."""
+        if slab in self._introduced:
+            self._introduced.discard(slab)
+            self.tell(messages.SlabGone(slab=slab))
+
+    def recycle(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        """Nobody reads these results of its any more."""
+        self.tell(messages.Recycle(objects=objects))
+
+    def take_descriptor(self) -> int:
+        """The descriptor that came with the frame at hand; the caller's from now on.
+
+        Raises:
+            LookupError: none did.
+        """
+        return self._pipe.received.take()
 
     def hang_up(self) -> None:
         """Close the pipe: an idle worker ends by itself."""
         self._pipe.close()
+
+    # ---- what stands in its journal ----
+
+    def cancel(self, chunk: int) -> None:
+        """An interrupt that follows ends this chunk."""
+        self.journal.request_cancel(chunk)
+
+    def warn(self, chunk: int, index: int) -> None:
+        """An interrupt that follows tells this task that it takes more memory than it may."""
+        self.journal.exceed(chunk, index)
+
+    def stop(self, chunk: int) -> None:
+        """No further task of this chunk, or of one before it, begins."""
+        self.journal.request_stop(chunk)
+
+    def running(self) -> tuple[int, int, float] | None:
+        """Chunk, index and start (monotonic) of the task at work, or None between tasks."""
+        return self.journal.running()
 
     def waiting(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
         """Outcomes behind which a task runs that began before ``since``, as they would be sent.
@@ -88,6 +134,20 @@ class WorkerProcess:
             worker=self.pid,
         )
         return message, blobs.pack([blob for _, _, blob in left.outcomes])
+
+    # ---- its process ----
+
+    def stopped(self) -> bool:
+        """A signal stopped it (state T)."""
+        return self.pid > 0 and proc.is_stopped(self.pid)
+
+    def memory(self) -> int:
+        """Bytes of anonymous memory that it holds."""
+        return proc.anonymous_memory(self.pid)
+
+    def trim(self) -> None:
+        """Drop what it printed long ago."""
+        self.output.trim(16 * OUTPUT_KEPT)
 
     def bury(self) -> Harvest:
         """Read what the dead worker left, and free everything."""

@@ -10,33 +10,40 @@ import importlib.metadata
 import platform
 import signal
 import socket
-import subprocess
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 import scattergather
-from scattergather.link.seams import Peer, PoolFacts, Session
+from scattergather.link.seams import Objects, Peer, PoolFacts, Session
+from scattergather.store.store import Store
 from scattergather.wire import messages
-from scattergather.workers.daemon.launch import Root, launch
-from scattergather.workers.daemon.memory_kills import MemoryKills
-from scattergather.workers.daemon.process import OUTPUT_KEPT, WorkerProcess
-from scattergather.workers.daemon.zygotes import ZygoteChannel
+from scattergather.workers.daemon.launch import Root
+from scattergather.workers.daemon.machine import Machine
+from scattergather.workers.daemon.process import WorkerProcess
+from scattergather.workers.daemon.zygotes import Zygote
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
 from scattergather.workers.pool.restarts import Restarts
-from scattergather.workers.process import kernel
+from scattergather.workers.pool.watching import STOPPED_AFTER
 
 SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
 
 WATCH_SECONDS = 0.2
 """How often working processes are looked at."""
+
+ZYGOTE_SECONDS = 2.0
+"""How often zygotes are looked at."""
+
+STOPPED_LOOKS = int(STOPPED_AFTER / ZYGOTE_SECONDS)
+"""A zygote that is found stopped again so many times is replaced. Looks are counted, not seconds:
+what passed while we stood still ourselves does not count."""
 
 RELAUNCH_SECONDS = 0.2
 
@@ -45,6 +52,7 @@ RELAUNCH_SECONDS = 0.2
 class _Member:
     """A session: who it reports to, the place its workers see, and its zygote.
 
+    ``objects`` are its large ones that lie here: what came for its tasks, and their results.
     ``restarts`` counts the zygotes that died before they said that they were ready.
     """
 
@@ -52,11 +60,35 @@ class _Member:
     peer: Peer
     place: messages.OpenSession
     service: PoolService
-    channel: ZygoteChannel | None = None
+    zygote: Zygote | None = None
     restarts: Restarts = field(default_factory=Restarts)
+    objects: set[messages.ObjectId] = field(default_factory=set)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
-        self.service.handle(events.Received(session=self.number, message=message, body=body))
+        missing: frozenset[messages.ObjectId] = frozenset()
+        if isinstance(message, messages.Run) and message.objects:
+            missing = self.service.store.missing(message.objects)
+        self.service.handle(
+            events.Received(session=self.number, message=message, body=body, missing=missing)
+        )
+
+    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        self.objects.update(objects)
+        self.service.handle(events.ObjectsArrived(session=self.number, objects=objects))
+
+    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+        self.service.handle(
+            events.ObjectsLost(session=self.number, objects=objects, reason=reason)
+        )
+
+    def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        self.drop(objects)
+
+    def drop(self, objects: Iterable[messages.ObjectId]) -> None:
+        """Nobody reads these any more."""
+        names = tuple(objects)
+        self.objects.difference_update(names)
+        self.service.store.drop(names)
 
     def close(self, reason: str) -> None:
         self.service.close_session(self, reason)
@@ -66,11 +98,14 @@ class PoolService:
     """A pool of persistent workers on this host; implements ``link.seams.Pool``.
 
     Args:
-        reactor: Twisted's; its ``seconds`` should be monotonic.
+        reactor: Twisted's; its ``seconds`` must be monotonic, as workers' are.
         workers: how many processes compute at a time.
         services: what the root zygote preloads: names of entry points or ``name=module:function``.
         root: a root zygote that was launched before; started here otherwise.
         name: what to call this host.
+        machine: where the processes are; this one unless told otherwise.
+        store: where large objects are; an embedded pool shares its controller's.
+        memory: bytes that large results may take in all; 0 keeps them in messages.
     """
 
     log = Logger()
@@ -83,19 +118,24 @@ class PoolService:
         services: Sequence[str] = (),
         root: Root | None = None,
         name: str = "",
+        machine: Machine | None = None,
+        store: Store | None = None,
+        memory: int = 0,
     ) -> None:
         self._reactor = reactor
         self._services = tuple(services)
         self._name = name or socket.gethostname()
         self._pool = Pool(workers)
-        self._root = root
-        self._root_channel: ZygoteChannel | None = None
+        self._memory = memory
+        self.store = store or Store()
+        self.store.slab_gone.append(self._slab_gone)
+        self._machine = machine or Machine(reactor, root)
+        self._root: Zygote | None = None
         self._ready: Deferred[PoolService] = Deferred()
         self._zygote = messages.ZygoteReady(pid=0)
         self._members: dict[int, _Member] = {}
         self._processes: dict[int, WorkerProcess] = {}
         self._restarts = Restarts()
-        self._memory_kills = MemoryKills()
         self._count = 0
         self._stopping = False
         self._queue: deque[actions.Action] = deque()
@@ -103,21 +143,20 @@ class PoolService:
         self._wake: Any = None
         self._alarm: float | None = None
         self._watch: Any = None
+        self._zygote_watch: Any = None
 
     # ---- life ----
 
     def start(self) -> Deferred[PoolService]:
         """Start the root zygote; fires with this service once it can fork."""
         self._adopt_root()
+        self._look_at_zygotes()
         return self._ready
 
     def _adopt_root(self) -> None:
-        root = self._root = self._root or launch(self._services)
-        self._root_channel = ZygoteChannel(
-            self._reactor, root.channel, self._root_said, self._root_ended
-        )
+        self._root = self._machine.root(self._services, self._root_said, self._root_ended)
         for member in self._members.values():
-            if member.channel is None:
+            if member.zygote is None:
                 self._open_zygote(member)
 
     def stop(self) -> Deferred[None]:
@@ -125,28 +164,33 @@ class PoolService:
         self._stopping = True
         for member in list(self._members.values()):
             self.close_session(member, "the pool stops")
-        if self._root_channel is not None:
-            self._root_channel.close()
+        if self._root is not None:
+            self._root.close()
         for process in self._processes.values():
             process.free()
         self._processes.clear()
-        for call in (self._wake, self._watch):
+        for call in (self._wake, self._watch, self._zygote_watch):
             if call is not None and call.active():
                 call.cancel()
         done: Deferred[None] = Deferred()
-        self._await_root(done, time.monotonic() + 2.0)
+        self._await_root(done, self._reactor.seconds() + 2.0)
         return done
 
     def _await_root(self, done: Deferred[None], deadline: float) -> None:
         root = self._root
-        if root is None or root.process.poll() is not None:
+        if root is None or root.ended():
             done.callback(None)
             return
-        if time.monotonic() > deadline:
-            root.process.kill()
+        if self._reactor.seconds() > deadline:
+            root.kill()
         self._reactor.callLater(0.01, self._await_root, done, deadline)
 
     # ---- what a controller may do ----
+
+    @property
+    def objects(self) -> Objects:
+        """See ``link.seams.Pool``."""
+        return self.store
 
     def facts(self) -> PoolFacts:
         """What a controller is told before it joins."""
@@ -186,12 +230,14 @@ class PoolService:
         session = self._pool.sessions.get(member.number)
         numbers = list(session.workers) if session is not None else []
         self.handle(events.SessionClosed(session=member.number))
-        if member.channel is not None:
-            member.channel.close()
+        if member.zygote is not None:
+            member.zygote.close()
         for number in numbers:
             process = self._processes.pop(number, None)
             if process is not None:
                 process.free()
+                self._forget_slabs(process)
+        member.drop(list(member.objects))
 
     # ---- zygotes ----
 
@@ -209,29 +255,25 @@ class PoolService:
             return
         self.log.error("the root zygote died; it is started again")
         if self._root is not None:
-            self._reap(self._root.process)
-        self._root = self._root_channel = None
-        self._restarts.died(time.monotonic())
+            self._reap(self._root)
+        self._root = None
+        self._restarts.died(self._reactor.seconds())
         self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self._relaunch)
 
-    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+    def _reap(self, root: Zygote) -> None:
         """It has closed its socket and may take a while to end; nobody else waits for it."""
-        if process.poll() is None and not self._stopping:
-            self._reactor.callLater(RELAUNCH_SECONDS, self._reap, process)
+        if not root.ended() and not self._stopping:
+            self._reactor.callLater(RELAUNCH_SECONDS, self._reap, root)
 
     def _relaunch(self) -> None:
         if not self._stopping:
             self._adopt_root()
 
     def _open_zygote(self, member: _Member) -> None:
-        if self._root_channel is None or not self._root_channel.open:
+        if self._root is None or not self._root.open:
             return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._root_channel.send(member.place, [theirs.fileno()])
-        theirs.close()
-        member.channel = ZygoteChannel(
-            self._reactor,
-            ours,
+        member.zygote = self._root.open_session(
+            member.place,
             lambda message: self._zygote_said(member, message),
             lambda: self._zygote_ended(member),
         )
@@ -258,6 +300,7 @@ class PoolService:
         if process is None:
             return
         harvest = process.bury()
+        now = self._reactor.seconds()
         killed = message.signal == signal.SIGKILL
         del self._processes[message.worker]
         if message.status == messages.SPENT:
@@ -268,26 +311,40 @@ class PoolService:
                 status=message.status,
                 signal=message.signal,
                 peak=message.peak,
-                out_of_memory=killed and self._memory_kills.lately(time.monotonic()),
+                out_of_memory=killed and self._machine.memory_kills.lately(now),
                 harvest=harvest,
             )
         )
+        self._forget_slabs(process)
 
     def _zygote_ended(self, member: _Member) -> None:
         """A session zygote died, its workers with it: open another and fork anew."""
         if self._stopping or member.number not in self._members:
             return
         self.log.error("the zygote of session {n} died; its workers are replaced", n=member.number)
-        member.channel = None
-        member.restarts.died(time.monotonic())
+        member.zygote = None
+        member.restarts.died(self._reactor.seconds())
         for number, worker in list(self._pool.workers.items()):
             if worker.session == member.number and number in self._processes:
                 self._bury(messages.Exited(worker=number, pid=0, signal=signal.SIGKILL))
         self._reactor.callLater(member.restarts.pause, self._reopen, member)
 
     def _reopen(self, member: _Member) -> None:
-        if not self._stopping and member.number in self._members and member.channel is None:
+        if not self._stopping and member.number in self._members and member.zygote is None:
             self._open_zygote(member)
+
+    def _look_at_zygotes(self) -> None:
+        """One that a signal stopped forks nobody, buries nobody, and heeds nothing else."""
+        if self._stopping:
+            return
+        for zygote in (self._root, *(member.zygote for member in self._members.values())):
+            if zygote is None:
+                continue
+            zygote.looks = zygote.looks + 1 if zygote.stopped() else 0
+            if zygote.looks > STOPPED_LOOKS:
+                self.log.error("zygote {pid} was stopped by a signal; it is ended", pid=zygote.pid)
+                zygote.kill()
+        self._zygote_watch = self._reactor.callLater(ZYGOTE_SECONDS, self._look_at_zygotes)
 
     # ---- performing ----
 
@@ -298,7 +355,7 @@ class PoolService:
         report with the next chunk); its actions go to the end of the line, so that they never
         overtake those before them.
         """
-        self._queue.extend(self._pool.handle(event, time.monotonic()))
+        self._queue.extend(self._pool.handle(event, self._reactor.seconds()))
         if self._performing:
             return
         self._performing = True
@@ -314,32 +371,37 @@ class PoolService:
             case actions.Report():
                 member = self._members.get(action.session)
                 if member is not None:
+                    if isinstance(action.message, messages.Dropped):
+                        member.drop(action.message.objects)
                     member.peer.send(action.message, action.body)
             case actions.Tell():
                 process = self._processes.get(action.worker)
                 if process is not None:
-                    process.tell(action.message, action.body)
-                    if self._watch is None and isinstance(action.message, messages.Run):
-                        self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)
+                    message = action.message
+                    if isinstance(message, messages.Run):
+                        if message.objects:
+                            message = self._located(process, message)
+                        if self._watch is None:
+                            self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)
+                    process.tell(message, action.body)
             case actions.ForkWorker():
                 self._fork(action)
             case actions.KillWorker():
-                kill = messages.Kill(worker=action.worker, signal=action.signal, group=action.group)
-                self._to_zygote(action.worker, kill)
+                self._signal(action.worker, action.signal, group=action.group)
             case actions.InterruptChunk():
                 process = self._processes.get(action.worker)
                 if process is not None:
-                    process.journal.request_cancel(action.chunk)
-                    self._interrupt(action.worker)
+                    process.cancel(action.chunk)
+                    self._signal(action.worker, signal.SIGINT)
             case actions.WarnWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
-                    process.journal.exceed(action.chunk, action.index)
-                    self._interrupt(action.worker)
+                    process.warn(action.chunk, action.index)
+                    self._signal(action.worker, signal.SIGINT)
             case actions.StopWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
-                    process.journal.request_stop(action.chunk)
+                    process.stop(action.chunk)
             case actions.RetireWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:
@@ -347,31 +409,69 @@ class PoolService:
             case _:
                 assert_never(action)
 
-    def _interrupt(self, worker: int) -> None:
-        """The worker looks at what its journal says."""
-        self._to_zygote(worker, messages.Kill(worker=worker, signal=signal.SIGINT))
-
-    def _to_zygote(self, worker: int, message: messages.ToZygote) -> None:
+    def _signal(self, worker: int, number: int, *, group: bool = False) -> None:
         known = self._pool.workers.get(worker)
         member = self._members.get(known.session) if known is not None else None
-        if member is not None and member.channel is not None:
-            member.channel.send(message)
+        if member is None:
+            return
+        if member.zygote is not None:
+            member.zygote.signal(worker, number, group=group)
+        elif number == signal.SIGKILL:  # it waits for a zygote: now it will not be forked at all
+            self._bury(messages.Exited(worker=worker, pid=0, signal=number))
 
     def _fork(self, action: actions.ForkWorker) -> None:
         member = self._members.get(action.session)
         if member is None:
             return
-        process = WorkerProcess(self._reactor, action.worker, self._worker_said, self._pipe_broke)
+        process = self._machine.worker(action.worker, self._worker_said, self._pipe_broke)
         self._processes[action.worker] = process
         self._hand_over(member, process)
 
     def _hand_over(self, member: _Member, process: WorkerProcess) -> None:
         """Let the session's zygote fork a worker; without one, that waits until it has one."""
-        if member.channel is not None:
-            member.channel.send(messages.Fork(worker=process.number), process.descriptors())
-            process.handed_over()
+        if member.zygote is not None:
+            member.zygote.fork(process)
+
+    def _located(self, process: WorkerProcess, run: messages.Run) -> messages.Run:
+        """The same, with the places of its objects on this host, whose slabs the worker has."""
+        objects = self.store.here(run.objects)
+        for slab in dict.fromkeys(extent.slab for extent in objects):
+            found = self.store.descriptor(slab)
+            if found is not None:
+                process.introduce(slab, *found)
+        return msgspec.structs.replace(run, objects=objects)
+
+    def _slab_gone(self, slab: messages.SlabId) -> None:
+        for process in self._processes.values():
+            process.part_with(slab)
+
+    def _forget_slabs(self, process: WorkerProcess) -> None:
+        """A worker is dead: nobody writes into its slabs any more."""
+        for slab in process.slabs:
+            self.store.abandon(slab)
 
     def _worker_said(self, number: int, message: messages.FromWorker, body: bytes) -> None:
+        process = self._processes.get(number)
+        if process is not None:
+            match message:
+                case messages.Outcomes() if message.objects:
+                    self.store.learn(message.objects)
+                    worker = self._pool.workers.get(number)
+                    member = self._members.get(worker.session) if worker is not None else None
+                    if member is not None:
+                        member.objects.update(each.object for each in message.objects)
+                case messages.Born() if self._memory:
+                    size = self._memory // self._pool.slots
+                    process.tell(messages.Allowance(size=size, most=self._memory))
+                case messages.Slab():
+                    process.slabs.add(message.slab)
+                    fd = process.take_descriptor()
+                    self.store.adopt(message.slab, message.size, fd, process.recycle)
+                case messages.SlabGone():
+                    process.slabs.discard(message.slab)
+                    self.store.abandon(message.slab)
+                case _:
+                    pass
         self.handle(events.WorkerSaid(worker=number, message=message, body=body))
 
     def _pipe_broke(self, number: int, reason: str) -> None:
@@ -382,8 +482,7 @@ class PoolService:
         """
         if reason != "the other end closed the pipe":
             self.log.warn("the pipe of worker {n} broke: {r}", n=number, r=reason)
-            kill = messages.Kill(worker=number, signal=signal.SIGKILL, group=True)
-            self._to_zygote(number, kill)
+            self._signal(number, signal.SIGKILL, group=True)
 
     # ---- time ----
 
@@ -396,7 +495,8 @@ class PoolService:
             self._wake.cancel()
         self._wake = None
         if at is not None and not self._stopping:
-            self._wake = self._reactor.callLater(max(0.0, at - time.monotonic()), self._tick)
+            delay = max(0.0, at - self._reactor.seconds())
+            self._wake = self._reactor.callLater(delay, self._tick)
 
     def _tick(self) -> None:
         self._alarm = None
@@ -407,13 +507,13 @@ class PoolService:
         self._watch = None
         if self._stopping:
             return
-        self._memory_kills.look(time.monotonic())
+        self._machine.memory_kills.look(self._reactor.seconds())
         limited = set(self._pool.limited())
         working = [number for number, worker in self._pool.workers.items() if worker.leases]
         for number in working:
             process = self._processes.get(number)
             if process is not None:
-                process.output.trim(16 * OUTPUT_KEPT)
+                process.trim()
                 for event in self._seen(process, memory=number in limited):
                     self.handle(event)
         if working:
@@ -421,12 +521,12 @@ class PoolService:
 
     def _seen(self, process: WorkerProcess, *, memory: bool) -> Iterator[events.Event]:
         """What there is to say of a worker that works: outcomes that wait, the task it is in."""
-        waiting = process.waiting(time.monotonic() - WATCH_SECONDS)
+        waiting = process.waiting(self._reactor.seconds() - WATCH_SECONDS)
         if waiting is not None:
             message, body = waiting
             yield events.WorkerSaid(worker=process.number, message=message, body=body)
-        running = process.journal.running()
-        if process.pid and kernel.state_of(process.pid) == "T":
+        running = process.running()
+        if process.stopped():
             yield events.FoundStopped(worker=process.number)
         elif running is not None:
             chunk, index, started = running
@@ -435,7 +535,7 @@ class PoolService:
                 chunk=chunk,
                 index=index,
                 started=started,
-                memory=kernel.anonymous_memory(process.pid) if memory else 0,
+                memory=process.memory() if memory else 0,
             )
 
 

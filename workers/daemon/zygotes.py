@@ -1,48 +1,111 @@
-"""Datagrams with descriptors to and from a zygote, in the reactor."""
+"""A zygote as its daemon holds it: datagrams with descriptors to and fro, in the reactor."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.python import failure
 
 from scattergather.wire import messages
+from scattergather.workers.daemon.process import WorkerProcess
+from scattergather.workers.process import proc
 
 MAX_DATAGRAM = 1 << 18
 
+SEND_SECONDS = 2.0
+"""Longest that a write blocks: hundreds of messages wait unread then, so nobody serves them."""
 
-class ZygoteChannel:
-    """Our end of a zygote's socket. Reactor thread only.
+OnMessage = Callable[[messages.FromZygote], None]
+
+
+class Zygote:
+    """Our end of a zygote's socket, and its process. Reactor thread only.
 
     Writes block for the moment that they take: they are few, small, and the zygote does nothing
-    but serve them.
+    but serve them. ``pid`` is 0 until a session's zygote has said that it is ready; ``looks`` is
+    how often it was found stopped since it last was not.
+
+    Args:
+        on_end: called once when it is gone, unless ``close`` was called.
+        process: of the root zygote, which is a child of ours.
     """
 
     def __init__(
         self,
         reactor: Any,
         channel: socket.socket,
-        on_message: Callable[[messages.FromZygote], None],
+        on_message: OnMessage,
         on_end: Callable[[], None],
+        process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._reactor = reactor
         self._channel = channel
         self._on_message = on_message
         self._on_end = on_end
+        self._process = process
+        self.pid = process.pid if process is not None else 0
+        self.looks = 0
         self.open = True
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_DATAGRAM)
+        channel.settimeout(SEND_SECONDS)
         reactor.addReader(self)
 
-    def send(self, message: messages.ToZygote, descriptors: Sequence[int] = ()) -> None:
-        """Send a message and copies of ``descriptors``; silent when the zygote is gone."""
+    # ---- what it does for us; silent when it is gone ----
+
+    def open_session(
+        self, place: messages.OpenSession, on_message: OnMessage, on_end: Callable[[], None]
+    ) -> Zygote:
+        """Let a root zygote fork a session's."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._send(place, [theirs.fileno()])
+        return Zygote(self._reactor, ours, on_message, on_end)
+
+    def fork(self, worker: WorkerProcess) -> None:
+        """Let a session's zygote fork a worker."""
+        self._send(messages.Fork(worker=worker.number), worker.descriptors())
+        worker.handed_over()
+
+    def signal(self, worker: int, number: int, *, group: bool = False) -> None:
+        """Signal a worker; with ``group``, everything it started too."""
+        self._send(messages.Kill(worker=worker, signal=number, group=group))
+
+    def _send(self, message: messages.ToZygote, descriptors: Sequence[int] = ()) -> None:
+        """Send a message and copies of ``descriptors``."""
         if not self.open:
             return
         try:
             socket.send_fds(self._channel, [messages.encode(message)], list(descriptors))
+        except TimeoutError:
+            self.kill()
+            self._end()
         except OSError:
             self._end()
+
+    # ---- its process ----
+
+    def stopped(self) -> bool:
+        """A signal stopped it (state T)."""
+        return self.pid > 0 and proc.is_stopped(self.pid)
+
+    def kill(self) -> None:
+        """End it, even where it is stopped; ``on_end`` follows when its socket ends."""
+        if self._process is not None:
+            self._process.kill()
+        elif self.pid and self.open:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def ended(self) -> bool:
+        """A child of ours has ended, and was reaped."""
+        return self._process is None or self._process.poll() is not None
 
     def close(self) -> None:
         """Close our end: the zygote kills its workers and ends. ``on_end`` is not called."""
@@ -68,10 +131,13 @@ class ZygoteChannel:
             return
         except OSError:
             data = b""
-        if data:
-            self._on_message(messages.read_from_zygote(data))
-        else:
+        if not data:
             self._end()
+            return
+        message = messages.read_from_zygote(data)
+        if isinstance(message, messages.ZygoteReady):
+            self.pid = message.pid
+        self._on_message(message)
 
     def connectionLost(self, reason: failure.Failure) -> None:
         """For the reactor: the descriptor is broken, or the reactor ends."""
@@ -79,4 +145,4 @@ class ZygoteChannel:
 
     def logPrefix(self) -> str:
         """For Twisted's log."""
-        return "ZygoteChannel"
+        return "Zygote"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from scattergather.wire.messages import FromWorker, ToPool
+from scattergather.wire.messages import FromWorker, ObjectId, ToPool
 
 
 class SessionOpened(Struct, frozen=True, kw_only=True, gc=False):
@@ -21,11 +21,27 @@ class SessionClosed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Received(Struct, frozen=True, kw_only=True, gc=False):
-    """A controller sent a message."""
+    """A controller sent a message; ``missing`` is what it names and is not on this host yet."""
 
     session: int
     message: ToPool
     body: bytes = b""
+    missing: frozenset[ObjectId] = frozenset()
+
+
+class ObjectsArrived(Struct, frozen=True, kw_only=True, gc=False):
+    """These are on this host now."""
+
+    session: int
+    objects: tuple[ObjectId, ...]
+
+
+class ObjectsLost(Struct, frozen=True, kw_only=True, gc=False):
+    """These will never be on this host."""
+
+    session: int
+    objects: tuple[ObjectId, ...]
+    reason: str
 
 
 class WorkerSaid(Struct, frozen=True, kw_only=True, gc=False):
@@ -87,6 +103,8 @@ Event = (
     SessionOpened
     | SessionClosed
     | Received
+    | ObjectsArrived
+    | ObjectsLost
     | WorkerSaid
     | WorkerExited
     | FoundStopped

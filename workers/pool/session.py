@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from scattergather.wire.messages import Code, Everywhere, Resident, Run
+from scattergather.wire.messages import Code, Everywhere, ObjectId, Resident, Run
 from scattergather.workers.pool.restarts import Restarts
 from scattergather.workers.pool.worker import Worker
 
 
 @dataclass(slots=True)
 class Queued:
-    """A chunk that no worker has yet."""
+    """A chunk that no worker has yet, and what it takes that is not here yet."""
 
     run: Run
     body: bytes
+    missing: set[ObjectId] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -32,12 +33,19 @@ class Round:
 class Session:
     """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy.
 
+    ``queue`` holds the chunks that are ready, ``waiting`` those that large objects are missing for.
+    ``wanted`` was asked for and is on its way.
+    ``kept`` are the workers that keep an object, ``dropping`` what the controller needs no more.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
     """
 
     number: int
     limit: int
     queue: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
+    kept: dict[ObjectId, set[int]] = field(default_factory=dict)
+    wanted: set[ObjectId] = field(default_factory=set)
+    dropping: set[ObjectId] = field(default_factory=set)
     code: dict[bytes, tuple[Code, bytes]] = field(default_factory=dict)
     residents: list[Resident] = field(default_factory=list)
     workers: dict[int, Worker] = field(default_factory=dict)
@@ -47,7 +55,6 @@ class Session:
     everywhere: dict[int, tuple[Everywhere, bytes, Round]] = field(default_factory=dict)
     restarts: Restarts = field(default_factory=Restarts)
     hungry_since: float | None = None
-    closed: bool = False
 
     @property
     def blocked(self) -> int:
@@ -63,6 +70,18 @@ class Session:
     def unborn(self) -> int:
         """How many workers are being forked."""
         return sum(not worker.born and worker.doom is None for worker in self.workers.values())
+
+    def unqueue(self, chunk: int) -> Queued | None:
+        """Take a chunk that no worker has out of the queue."""
+        return self.queue.pop(chunk, None) or self.waiting.pop(chunk, None)
+
+    def unqueue_last(self) -> tuple[int, Queued]:
+        """Take the chunk out that will be ready last.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return (self.waiting or self.queue).popitem()
 
     def missing(self, digest: bytes, known: set[bytes]) -> list[bytes]:
         """What a worker that knows ``known`` lacks of a digest and its needs, needs first."""

@@ -5,6 +5,7 @@
 ``children``    the processes of one zygote: forked, signalled, reaped, none left behind
 ``place``       directory, module path and environment that a session's workers see
 ``kernel``      the few system calls that Python does not name
+``proc``        what ``/proc`` says of processes
 ``journal``     outcomes and the task now running, in memory that outlives the worker
 ``capture``     what a task prints, in a file that outlives the worker
 ``worker``      a worker from its birth to its end: wires the rest, reads messages

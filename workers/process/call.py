@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.wire import messages
-from scattergather.wire.codebook import BOOK, Code
+from scattergather.wire.code import Code
+from scattergather.wire.codebook import BOOK
 from scattergather.wire.names import complete
 from scattergather.workers.process.registry import Services
 from scattergather.workers.process.resident import Residents

@@ -20,7 +20,10 @@ from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.codebook import BOOK
+from scattergather.wire.messages import Extent
+from scattergather.wire.outside import Outside
 from scattergather.wire.payload import Unpacker
+from scattergather.wire.slabs import LARGE as BESIDE
 from scattergather.workers.process.call import Call, Calls
 from scattergather.workers.process.capture import Capture
 from scattergather.workers.process.interrupts import LIMITS, Interrupts
@@ -33,6 +36,7 @@ from scattergather.workers.process.journal import (
     STOP,
     Journal,
 )
+from scattergather.workers.process.large import Large
 from scattergather.workers.process.line import Line, LineLost
 from scattergather.workers.process.mending import WORTH_IT, Mending
 from scattergather.workers.process.outcomes import (
@@ -58,8 +62,11 @@ class Chunks:
         interrupts: Interrupts,
         calls: Calls,
         circumstances: Circumstances,
+        large: Large,
     ) -> None:
         self._line = line
+        self._large = large
+        self._outside = Outside(large.returns)
         self._journal = journal
         self._capture = capture
         self._output = capture.output
@@ -67,7 +74,7 @@ class Chunks:
         self._calls = calls
         self._circumstances = circumstances
         self._mending = Mending(capture, interrupts)
-        self._results = ResultPickler()
+        self._results = ResultPickler(self._outside)
         self._run: messages.Run | None = None
         self._since = 0.0
         self._cold = False
@@ -135,6 +142,8 @@ class Chunks:
         journal.open(run.chunk, run.first)
         self._run = run
         self._interrupts.memory_limit = run.limits.memory or 0
+        self._large.arguments.open(run.objects)
+        self._outside.closed = not run.beside
         self._since = time.monotonic()
         # The first task here pays for imports: its time would mislead about the others.
         self._cold = not self._calls.knows(run.function, run.code_version)
@@ -162,6 +171,7 @@ class Chunks:
                 raise LineLost(f"a task closed the output file: {error}") from error
         self.flush(time.monotonic())
         self._run = None
+        self._large.arguments.open(())
         if index < stop:
             self._line.send(messages.GaveBack(chunk=run.chunk, first=index))
         self._mending.mend()
@@ -200,7 +210,11 @@ class Chunks:
 
     def _tasks(self, run: messages.Run, call: Call, body: bytes, ends: Any, first: int) -> int:
         """Run the tasks from ``first`` on; returns the index behind the last one that ran."""
-        loads = pickle.loads
+        arguments = self._large.arguments
+        mapped = bool(run.objects)
+        loads = arguments.load if mapped else pickle.loads
+        carefully = arguments.load if mapped else _loaded_carefully
+        outside, beside = self._outside, self._outside.placed
         monotonic = time.monotonic
         seek = os.lseek
         journal, interrupts, results = self._journal, self._interrupts, self._results
@@ -229,7 +243,7 @@ class Chunks:
                 try:
                     args, kwargs = loads(data[start:end])
                 except (ImportError, AttributeError):
-                    args, kwargs = _loaded_carefully(data[start:end])
+                    args, kwargs = carefully(data[start:end])
                 if alone:
                     journal.note(in_short(args, kwargs))
                 value = function(*args, **kwargs)
@@ -239,14 +253,18 @@ class Chunks:
                     try:
                         dump(value)
                         blob = value_of()
+                        if len(blob) >= BESIDE or outside.used:
+                            blob = results.sealed()
                     except Exception:
                         blob = results.carefully(value, call.name)
                 interrupts.armed = False
                 kind = returned
             except BaseException as error:
                 interrupts.armed = False
-                arguments = None if args is None else (args, kwargs)
-                kind, blob = self._raised(run, call, index, error, arguments)
+                outside.discard()
+                given = None if args is None else (args, kwargs)
+                kind, blob = self._raised(run, call, index, error, given)
+                given = None
             if limit is not None:
                 interrupts.stop_timer()
             rewind(0)
@@ -255,7 +273,12 @@ class Chunks:
             if namespaces:
                 namespaces.clear()
             args = kwargs = value = None
-            if len(blob) <= LARGE:
+            if mapped:
+                arguments.settle()
+            if beside:
+                gathered = 0
+                self._send_large(index, kind, blob, tuple(each.extent for each in outside.take()))
+            elif len(blob) <= LARGE:
                 # First of all: then a task that has closed our socket keeps its outcome.
                 gathered = record(kind, blob)
                 if seek(output, 0, 2):
@@ -326,10 +349,16 @@ class Chunks:
             )
             self._line.send(message, text.decode("utf-8", "backslashreplace").encode())
 
-    def _send_large(self, index: int, kind: int, blob: bytes) -> None:
-        """An outcome that would crowd the journal goes straight into the socket."""
+    def _send_large(
+        self, index: int, kind: int, blob: bytes, objects: tuple[Extent, ...] = ()
+    ) -> None:
+        """An outcome that would crowd the journal goes straight into the socket.
+
+        So does one with parts outside, which must be accounted for.
+        """
         assert self._run is not None
         self.flush()
+        self._large.returns.announce(objects)
         if self._output.size():
             self._send_output(index)
         now = time.monotonic()
@@ -339,6 +368,7 @@ class Chunks:
             kinds=bytes([kind]),
             elapsed=self._elapsed(now),
             worker=self._circumstances.pid,
+            objects=objects,
         )
         self._line.send(message, len(blob).to_bytes(blobs.WIDTH, "little"), blob)
         self._journal.sent(1)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
-from scattergather.workers.process import kernel
+from scattergather.workers.process import kernel, proc
 from scattergather.workers.process.journal import RUNNING, Journal
 from scattergather.workers.process.line import Wait
 
@@ -104,7 +104,7 @@ class Interrupts:
         if self._journal.exceeded():
             self.armed = False
             index, limit = self._journal.words[RUNNING] - 1, self.memory_limit
-            peak = kernel.anonymous_memory(os.getpid())
+            peak = proc.anonymous_memory(os.getpid())
             reason = f"it took {peak:,} bytes, its memory limit is {limit:,}"
             raise MemoryLimitExceeded(
                 f"Task {index}: {reason}.", index=index, limit=limit, peak=peak, reason=reason

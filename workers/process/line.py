@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from scattergather.wire import messages
+from scattergather.wire.descriptors import Escorted, Received
 from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
@@ -59,6 +60,8 @@ class Line:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._reader = FrameReader()
+        self.received = Received()
+        """Descriptors that came along; whoever sorts a frame that brings one takes it."""
         self._sending = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
         self._reading = False
@@ -84,16 +87,41 @@ class Line:
             except OSError as error:
                 raise LineLost(str(error)) from error
 
-    def receive(self) -> tuple[messages.ToWorker, bytes]:
-        """The next message for the main loop; blocks. Main thread, between tasks.
+    def send_with(self, fd: int, message: messages.FromWorker) -> None:
+        """Send a frame that brings a copy of a descriptor. Any thread, as :meth:`send`.
+
+        Raises:
+            LineLost: the pool is gone, or a task closed the socket.
+        """
+        escorted = Escorted(b"".join(frame(messages.encode(message))), fd)
+        with self._sending:
+            try:
+                self._socket.sendall(escorted.send(self._socket))
+            except OSError as error:
+                raise LineLost(str(error)) from error
+
+    def receive(self, timeout: float | None = None) -> tuple[messages.ToWorker, bytes] | None:
+        """The next message for the main loop, or None after ``timeout`` seconds without one.
+
+        Blocks. Main thread, between tasks.
 
         Raises:
             LineLost: the socket ended.
         """
         inbox = self.inbox
         if not inbox:
-            self.read_until(lambda: bool(inbox), None, _receive_waits)
+            wait = _receive_waits if timeout is None else poll
+            if not self.read_until(lambda: bool(inbox), timeout, wait):
+                return None
         return inbox.popleft()
+
+    def catch_up(self) -> None:
+        """Sort what has arrived already.
+
+        Raises:
+            LineLost: the socket ended.
+        """
+        self.read_until(lambda: False, 0.0, poll)
 
     def read_until(self, done: Callable[[], bool], timeout: float | None, wait: Wait) -> bool:
         """Read, or let another thread read, until ``done()``; False when time is over.
@@ -133,7 +161,7 @@ class Line:
     def _take_in(self) -> None:
         """Receive once, and sort the frames that are complete now."""
         try:
-            data = self._socket.recv(READ_BYTES)
+            data = self.received.receive(self._socket, READ_BYTES)
         except OSError as error:
             self._ended = True
             raise LineLost(str(error)) from error

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from scattergather.workers.process import kernel
+from scattergather.workers.process import kernel, proc
 from scattergather.workers.process.capture import Capture
 from scattergather.workers.process.interrupts import Interrupts
 
@@ -153,7 +153,7 @@ def _children() -> Iterator[int]:
     """Children of this process, but not Python's own, which clean up behind it when it ends."""
     tracker = sys.modules.get("multiprocessing.resource_tracker")
     kept = getattr(getattr(tracker, "_resource_tracker", None), "_pid", None)
-    return (pid for pid in kernel.children_of_this_process() if pid != kept)
+    return (pid for pid in proc.children_of_this_process() if pid != kept)
 
 
 def _end(pid: int) -> None:

@@ -40,7 +40,6 @@ class Nested:
         self._settled: dict[int, tuple[messages.NestedOutcome, bytes]] = {}
         self._submitting = threading.Lock()
         self._waiting = False
-        line.sort = self.sort
 
     def running(self) -> bool:
         """See ``inside.Hook``."""

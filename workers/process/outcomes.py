@@ -14,6 +14,7 @@ from scattergather.errors import ExitCalled, TaskError
 from scattergather.model.outcome import Kind
 from scattergather.wire.codebook import BOOK
 from scattergather.wire.culprit import RESULT
+from scattergather.wire.outside import Outside
 from scattergather.wire.payload import dumps
 from scattergather.wire.picklers import ValuePickler, write
 from scattergather.wire.raised import pack_exception
@@ -49,10 +50,17 @@ _plain.maxlevel = 3
 class ResultPickler:
     """One pickler for all results; ``pickler`` and ``buffer`` are for the hot loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: Outside | None = None) -> None:
         self.carrier = Inline(BOOK)
         self.buffer = io.BytesIO()
-        self.pickler = ValuePickler(self.buffer, self.carrier.reduce_class)
+        self.outside = outside
+        self.pickler = ValuePickler(self.buffer, self.carrier.reduce_class, outside)
+
+    def sealed(self) -> bytes:
+        """The blob of what was just written, a stub if parts of it went outside."""
+        if self.outside is not None:
+            self.outside.seal(self.buffer, 0)
+        return self.buffer.getvalue()
 
     def carefully(self, value: Any, name: str) -> bytes:
         """The blob of a value that the C pickler alone could not write.
@@ -67,7 +75,7 @@ class ResultPickler:
             value = awaited(value)
         self.clear()
         write(value, self.carrier.reduce_class, self.pickler, self.buffer, RESULT + name)
-        blob = self.buffer.getvalue()
+        blob = self.sealed()
         self.clear()
         return blob
 
@@ -76,6 +84,8 @@ class ResultPickler:
         self.buffer.seek(0)
         self.buffer.truncate()
         self.pickler.forget()
+        if self.outside is not None:
+            self.outside.discard()
 
 
 class Circumstances:

@@ -25,6 +25,7 @@ from scattergather.workers.process.capture import Capture, OutputFile
 from scattergather.workers.process.chunk import Chunks
 from scattergather.workers.process.interrupts import Interrupts
 from scattergather.workers.process.journal import Journal
+from scattergather.workers.process.large import Large
 from scattergather.workers.process.line import Line, LineLost, raised_descriptor
 from scattergather.workers.process.mending import Spent
 from scattergather.workers.process.nested import Nested
@@ -97,6 +98,7 @@ class Worker:
         self._circumstances = Circumstances(host)
         self._results = ResultPickler()
         interrupts = Interrupts(journal)
+        self._large = Large(line, interrupts)
         self._chunks = Chunks(
             line=line,
             journal=journal,
@@ -104,9 +106,13 @@ class Worker:
             interrupts=interrupts,
             calls=self._calls,
             circumstances=self._circumstances,
+            large=self._large,
         )
         self._nested = Nested(line, self._chunks, self._calls, interrupts)
         inside.join(self._nested)
+        line.sort = lambda message, body: (
+            self._large.sort(message) or self._nested.sort(message, body)
+        )
 
     def serve(self) -> Never:
         """Say that this worker is ready, then do what is asked.
@@ -117,7 +123,11 @@ class Worker:
         """
         self._line.send(messages.Born(pid=os.getpid()))
         while True:
-            message, body = self._line.receive()
+            received = self._line.receive(self._large.patience)
+            if received is None:
+                self._large.rest()
+                continue
+            message, body = received
             match message:
                 case messages.Run():
                     self._chunks.perform(message, body)
@@ -128,6 +138,13 @@ class Worker:
                     self._everywhere(message, body)
                 case messages.Code() | messages.Forget() | messages.NestedOutcome():
                     pass  # the line has sorted these
+                case (
+                    messages.Slab()
+                    | messages.SlabGone()
+                    | messages.Recycle()
+                    | messages.Allowance()
+                ):
+                    pass  # and these
                 case _:
                     assert_never(message)
 

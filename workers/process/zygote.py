@@ -30,7 +30,7 @@ from types import FrameType, ModuleType
 from typing import Never
 
 from scattergather.wire import messages
-from scattergather.workers.process import kernel, place, worker
+from scattergather.workers.process import kernel, place, proc, worker
 from scattergather.workers.process.channel import Channel
 from scattergather.workers.process.children import Children
 from scattergather.workers.process.registry import Services
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str]) -> Never:
     importlib.import_module("scattergather.wire.by_dill")
     services = Services()
     problems = services.load(options.service)
-    if kernel.thread_count() > 1:
+    if proc.thread_count() > 1:
         problems.append(
             "Loading the services started threads, which do not survive a fork: "
             "tasks may hang. Load those libraries inside the functions instead."

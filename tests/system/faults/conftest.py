@@ -1,35 +1,12 @@
-"""What fault tests start: daemons and clients that end with the test, whatever became of them."""
+"""The scene of a fault test; see also ``tests/system/conftest.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from scattergather import spawnScatterGather
-from scattergather.client.client import ScatterGather
-from tests.system.daemons import Daemon, daemons
 from tests.system.faults.traces import Scene
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Daemon]]:
-    with daemons() as begin:
-        yield begin
-
-
-@pytest.fixture
-def spawn() -> Iterator[Callable[..., ScatterGather]]:
-    clients: list[ScatterGather] = []
-
-    def make(*args, **options) -> ScatterGather:
-        clients.append(spawnScatterGather(*args, **options))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client._session.exit()
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """``python -m tests.system.faults.interrupted SEED ROUNDS``: Ctrl-C at any moment, again and again.
 
-Each round spawns, adds and waits, and is interrupted at a moment that the seed chooses. At the end
-this process holds what it held before, and a fresh cluster works. In a process of its own: in
-pytest's, interrupts would also hit what is not ours.
+Each round spawns, adds and waits, and is interrupted while it does one of them, at a moment that
+the seed chooses within the time that this took undisturbed. At the end this process holds what it
+held before, and a fresh cluster works. In a process of its own: in pytest's, interrupts would also
+hit what is not ours.
 """
 
 from __future__ import annotations
@@ -13,43 +14,53 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections import Counter
+from itertools import pairwise
 
 import psutil
 
 from scattergather import spawnScatterGather
 from tests.system.process_driver import eventually
 
-LONGEST = {"spawning": 0.03, "all": 0.5}
-"""Seconds that an undisturbed round takes on an idle machine, until it has spawned, and in all."""
+DOINGS = ("spawning", "adding", "waiting")
 
 
 class Round:
-    """One use of a cluster, with the name of what it was doing."""
+    """One use of a cluster, with the name of what it was doing, and when it began to."""
 
-    def __init__(self) -> None:
+    def __init__(self, struck: str, moment: float) -> None:
         self.doing = "nothing"
+        self.began: dict[str, float] = {}
         self.open = False
+        self._struck, self._moment = struck, moment
+
+    def begins(self, doing: str) -> None:
+        """It is struck ``moment`` seconds after this, if this is what is to be struck."""
+        self.doing = doing
+        self.began[doing] = time.monotonic()
+        if doing == self._struck:
+            signal.setitimer(signal.ITIMER_REAL, self._moment)
 
     def strike(self, _signal: int, _frame: object) -> None:
         if self.open:
             self.open = False
             raise KeyboardInterrupt
 
-    def run(self, moment: float, load: bytes) -> str:
-        """What it was doing at ``moment``, if it was not done by then."""
+    def run(self, load: bytes) -> str:
+        """What it was doing when it was struck, if it was not done by then."""
         signal.signal(signal.SIGALRM, self.strike)
         try:
             self.open = True
-            signal.setitimer(signal.ITIMER_REAL, moment)
-            self.doing = "spawning"
+            self.begins("spawning")
             c = spawnScatterGather(workers=1)
-            self.doing = "adding"
+            self.begins("adding")
             for _ in range(4):
                 c.addJob([((load + bytes([n]),), {}) for n in range(8)], len)
-            self.doing = "waiting"
+            self.begins("waiting")
             for _ in range(4):
                 c.waitForResult()
+            self.began["done"] = time.monotonic()
         except KeyboardInterrupt:
             return self.doing
         finally:
@@ -66,13 +77,18 @@ def held() -> tuple[int, int, int]:
 
 def main(seed: int, rounds: int) -> None:
     chance, load, struck = random.Random(seed), os.urandom(1 << 20), Counter[str]()
-    Round().run(30, load)  # what is imported late is there
+    for _ in range(2):  # in the second, what is imported late is there
+        undisturbed = Round("nothing", 0)
+        assert undisturbed.run(load) == "done"
+    moments = list(undisturbed.began.values())
+    lasts = dict(zip(DOINGS, (end - start for start, end in pairwise(moments)), strict=True))
     gc.collect()
     eventually(lambda: held()[::2] == (1, 0), 5)
     before = held()
     for number in range(rounds):
-        longest = LONGEST["all" if number % 2 else "spawning"]
-        struck[Round().run(chance.uniform(0, longest), load)] += 1
+        doing = DOINGS[number % 3]
+        # Not at 0, which means never.
+        struck[Round(doing, chance.uniform(1e-4, lasts[doing])).run(load)] += 1
     gc.collect()
     try:
         eventually(lambda: held() == before, 2)

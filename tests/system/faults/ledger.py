@@ -61,10 +61,6 @@ class Ledger:
         return [(int(index), int(pid)) for index, pid in lines]
 
 
-def calls(*arguments: object) -> list[tuple[tuple[object, ...], dict[str, object]]]:
-    return [((each,), {}) for each in arguments]
-
-
 def once_each(job: Any) -> list[Any]:
     """The outcomes of a job in task order, each of which was delivered exactly once."""
     outcomes = list(job.as_completed(errors="return"))

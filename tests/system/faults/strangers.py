@@ -1,7 +1,7 @@
 """Strangers at a pool's door, as a process of their own: they know its address and nothing more.
 
-``Strangers`` starts, orders and ends the process. It runs in the scheduler's idle class: it stands
-for other machines, and these two cores are the pool's and the job's.
+``Strangers`` starts, orders and ends the process. It stands for other machines, but runs on the
+processors of the pool and the job: what it takes of them counts against us.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ def said(kind: str, canary: str) -> bytes:
 FLOODS = ("zeros", "http", "tls", "proof", "pickle", "pickled proof", "name", "long numbers")
 IDLE = 400
 IN_FLIGHT = 100
+
+EVERYTHING = ("idle", *FLOODS)
+"""Kinds of strangers: those who call and say something, and ``IDLE`` who say next to nothing."""
 
 
 class Crowd:
@@ -120,15 +123,15 @@ class Flood:
             self.sockets.pop().close()
 
 
-def main(port: int, canary: str) -> None:
+def main(port: int, canary: str, kinds: list[str]) -> None:
     """Attack between ``go`` and ``stop`` on standard input, until it ends; count on stdout."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    crowd, flood = Crowd(port), Flood(port, [said(kind, canary) for kind in FLOODS])
+    crowd = Crowd(port)
+    flood = Flood(port, [said(kind, canary) for kind in kinds if kind != "idle"])
     orders = selectors.DefaultSelector()
     orders.register(0, selectors.EVENT_READ)
     attacking = False
     while True:
-        if orders.select(0 if attacking else None):
+        if orders.select((0 if flood.words else 0.05) if attacking else None):
             order = os.read(0, 1)
             if not order:
                 return
@@ -138,17 +141,19 @@ def main(port: int, canary: str) -> None:
                 flood.disperse()
             os.write(1, b"%d\n" % flood.calls)
         if attacking:
-            crowd.press()
-            flood.call()
+            if "idle" in kinds:
+                crowd.press()
+            if flood.words:
+                flood.call()
 
 
 class Strangers:
     """The process. ``calls`` is how often they have called so far, the idle ones not counted."""
 
-    def __init__(self, port: int, canary: Path) -> None:
+    def __init__(self, port: int, canary: Path, kinds: tuple[str, ...]) -> None:
         self.calls = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.faults.strangers", str(port), str(canary)],
+            [sys.executable, "-m", "tests.system.faults.strangers", str(port), str(canary), *kinds],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -175,9 +180,9 @@ class Strangers:
 
 
 @contextmanager
-def strangers(port: int, canary: Path) -> Iterator[Strangers]:
+def strangers(port: int, canary: Path, kinds: tuple[str, ...] = EVERYTHING) -> Iterator[Strangers]:
     """They wait for ``go``."""
-    crowd = Strangers(port, canary)
+    crowd = Strangers(port, canary, kinds)
     try:
         yield crowd
     finally:
@@ -185,4 +190,4 @@ def strangers(port: int, canary: Path) -> Iterator[Strangers]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from scattergather.errors import TaskKilledWorker
-from tests.system.faults.ledger import Ledger, calls, once_each
+from tests.conftest import calls
+from tests.system.faults.ledger import Ledger, once_each
 from tests.system.process_driver import as_in_a_notebook
 
 pytestmark = pytest.mark.system

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -10,8 +11,12 @@ import psutil
 import pytest
 
 from scattergather.errors import HostLost
+from tests.conftest import calls
+from tests.pace import kept
 from tests.system.daemons import free_port
-from tests.system.faults.ledger import LONG, Ledger, calls, once_each
+from tests.system.faults.ledger import LONG, Ledger, once_each
+from tests.system.faults.traces import PROMISE
+from tests.system.faults.victims import with_family
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system
@@ -49,7 +54,7 @@ def test_another_host_ends_the_job_nothing_is_left_and_the_daemon_joins_again(
     eventually(lambda: c.command("status").workers == 4)
     rejoined = time.monotonic() - began
     print(f"{ledger.extra()} extra runs, joined again after {rejoined:.1f} s")
-    assert rejoined <= 5.5  # five, and the time to see it
+    assert kept(rejoined, 5.5)  # five, and the time to see it
     assert once_each(job) == list(range(TASKS))
 
 
@@ -87,3 +92,29 @@ def test_what_may_not_run_twice_is_lost_with_its_host(spawn, start, tmp_path):
         assert error.host in str(error)
         assert error.reason in str(error)
     assert ledger.runs() == {0: 1, 1: 1}
+
+
+def test_workers_end_with_a_daemon_whose_zygotes_are_killed_at_once(scene, start, tmp_path):
+    """The exception that docs/reliability.md names: only what tasks have started is left."""
+    daemon = start("--workers", "4", "--directory", str(tmp_path / "key"))
+    c = with_family(daemon.furl().text)
+    families, ledger = scene.families(), Ledger(tmp_path)
+    holds_the_interpreter = as_in_a_notebook(lambda _: ctypes.PyDLL(None).sleep(600))
+    c.addJob(calls(0), ledger.keeping(holds_the_interpreter))
+    eventually(lambda: ledger.runs() == {0: 1})
+    (root,) = psutil.Process(daemon.process.pid).children()
+    (session,) = root.children()
+    workers = [worker.pid for worker in session.children()]
+    assert len(workers) == 4, "two with families, one that holds the interpreter, one idle"
+    try:
+        doomed = (daemon.process.pid, root.pid, session.pid)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # none of them sees another's end
+            for pid in doomed:
+                os.kill(pid, number)
+        eventually(lambda: not any(map(alive, workers)), PROMISE)
+        assert all(map(alive, families)), "then the promise is better than its words"
+    finally:
+        for pid in filter(alive, families):
+            os.kill(pid, signal.SIGKILL)
+        c.command("die")
+    scene.clears()

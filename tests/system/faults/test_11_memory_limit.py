@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from scattergather.errors import MemoryLimitExceeded, OutOfMemory
-from tests.system.faults.ledger import Ledger, calls, once_each
+from tests.conftest import calls
+from tests.system.faults.ledger import Ledger, once_each
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system

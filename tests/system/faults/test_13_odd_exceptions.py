@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from scattergather.errors import TaskError
-from tests.system.faults.ledger import calls, once_each
+from tests.conftest import calls
+from tests.system.faults.ledger import once_each
 from tests.system.process_driver import as_in_a_notebook
 
 pytestmark = pytest.mark.system
@@ -43,7 +44,8 @@ class Base(BaseException):
 
 KINDS = {
     "locked": (lambda: Holds("it holds a lock"), TaskError, "it holds a lock"),
-    "locked and long": (lambda: Holds("x" * 10_000_000), TaskError, "[cut here]"),
+    "locked and long": (lambda: Holds("x" * 10_000_000), TaskError, "bytes cut here]"),
+    "long": (lambda: ValueError("x" * 10_000_000), ValueError, "bytes cut here]"),
     "needs more": (lambda: Needs(1, two=2), Needs, "1 and 2"),
     "mute": (Mute, TaskError, "Mute"),
     "surrogate": (lambda: ValueError("lone \udc80"), ValueError, "lone \udc80"),
@@ -92,6 +94,8 @@ def test_every_sort_arrives_as_an_exception_and_the_link_stays(spawn, start, tmp
         if isinstance(error, TaskError):
             assert error.type_name, name
             assert len(error.text.encode()) <= 64 << 10, name
+        elif name != "mute":
+            assert len(str(error)) <= 64 << 10, name
         trace = str(error.__cause__)
         assert "in fails" in trace, name
         assert len(trace.encode()) <= 65 << 10, name

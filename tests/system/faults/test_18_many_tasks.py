@@ -10,13 +10,16 @@ import psutil
 import pytest
 
 from scattergather.client.client import ScatterGather
-from tests.system.faults.ledger import LONG, calls
+from tests.conftest import calls
+from tests.system.faults.ledger import LONG
 from tests.system.process_driver import eventually
 
 pytestmark = pytest.mark.system
 
 TASKS = 1_000_000 if LONG else 100_000
 KILOBYTE = 1 << 10
+MORE = 10
+"""Bytes a task that may stay when it is forgotten: a fifth of a controller, for a million."""
 
 
 def lag(c: ScatterGather) -> float:
@@ -27,7 +30,7 @@ def lag(c: ScatterGather) -> float:
 
 
 @pytest.mark.timeout(600)
-def test_the_controller_stays_small_and_quick_and_grows_no_further(spawn, tmp_path):
+def test_the_controller_stays_small_and_quick_and_what_was_queued_leaves_no_trace(spawn, tmp_path):
     c = spawn(workers=2)
     c.waitForResult()
     c.addJob(calls(*range(1000)), abs).results()
@@ -55,15 +58,15 @@ def test_the_controller_stays_small_and_quick_and_grows_no_further(spawn, tmp_pa
     assert job.results() == list(range(TASKS))
     rate = TASKS / (time.monotonic() - began)
     blocking.results()
+    kept = MORE * TASKS
+    eventually(lambda: controller.memory_info().rss <= before + kept, patience=10)
     after = controller.memory_info().rss
     c.addJob(calls(*range(TASKS)), abs).results()
-    again = controller.memory_info().rss
+    eventually(lambda: controller.memory_info().rss <= before + kept, patience=10)
     slowest = statistics.quantiles(lags, n=100)[98]
     print(
-        f"{queued / TASKS:.0f} bytes a task while queued, {(after - before) >> 20} MB "
-        f"kept by the heap, {(again - after) >> 20} more after as many again; status after "
-        f"{1000 * slowest:.0f} ms (99 %); {rate:.0f} tasks/s"
+        f"{queued / TASKS:.0f} bytes a task while queued, {before >> 10} kB before and "
+        f"{after >> 10} kB after; status after {1000 * slowest:.0f} ms (99 %); {rate:.0f} tasks/s"
     )
     assert queued < KILOBYTE * TASKS
-    assert again < 1.2 * after, "what the heap keeps serves the next job"
     assert slowest < 0.05 + 0.05  # of the reactor, and of this process, which shares two processors

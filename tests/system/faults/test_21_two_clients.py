@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.system.faults.ledger import LONG, Ledger, calls, once_each
+from tests.conftest import calls
+from tests.system.faults.ledger import LONG, Ledger, once_each
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system

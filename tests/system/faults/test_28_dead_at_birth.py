@@ -12,7 +12,8 @@ import pytest
 
 from scattergather.client.client import ScatterGather
 from scattergather.workers.pool.restarts import MOST
-from tests.system.faults.ledger import LONG, calls
+from tests.conftest import calls
+from tests.system.faults.ledger import LONG
 from tests.system.process_driver import eventually
 
 pytestmark = pytest.mark.system
@@ -96,5 +97,6 @@ def test_workers_that_are_killed_before_they_are_ready_do_not_degrade_a_session(
     for _ in range(10):
         for worker in psutil.Process(zygote).children():
             os.kill(worker.pid, signal.SIGKILL)
-        assert c.addJob(calls(-1, -2), abs).results(timeout=5) == [1, 2]
+        # Who was degraded would wait for the pause of 10 s.
+        assert c.addJob(calls(-1, -2), abs).results(timeout=9) == [1, 2]
     assert why(c) == ""

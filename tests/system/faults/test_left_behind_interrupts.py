@@ -21,6 +21,6 @@ def test_interrupts_at_any_moment_leave_nothing(scene, seed):
     command = [sys.executable, "-m", "tests.system.faults.interrupted", str(seed), str(ROUNDS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    for doing in ("spawning", "adding"):
+    for doing in ("spawning", "adding", "waiting"):
         assert doing in done.stdout
     scene.clears()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.system.faults.traces import family_of
 from tests.system.kernels import Kernel
+from tests.waits import start_waiting
 
 pytestmark = pytest.mark.system
 
@@ -27,9 +28,9 @@ def kernel(scene) -> Iterator[Kernel]:
     made.stop()
 
 
-def test_a_killed_kernel_leaves_nothing_while_a_cell_waits(scene, kernel):
+def test_a_killed_kernel_leaves_nothing_while_a_cell_waits(scene, kernel, tmp_path):
     kernel.run(FAMILY)
-    kernel.start("c.waitForResult()")
+    start_waiting(kernel, "c.waitForResult()", tmp_path / "told")
     kernel.manager.shutdown_kernel(now=True)
     scene.clears()
 
@@ -43,10 +44,9 @@ def test_a_restarted_kernel_has_left_nothing_and_works_at_once(scene, kernel):
     assert "8" in kernel.text(cell)
 
 
-def test_an_interrupted_and_shut_down_kernel_leaves_nothing(scene, kernel):
+def test_an_interrupted_and_shut_down_kernel_leaves_nothing(scene, kernel, tmp_path):
     kernel.run(FAMILY)
-    cell = kernel.start("print('waiting', flush=True); c.waitForResult()")
-    kernel.listen(20, lambda: "waiting" in kernel.text(cell))
+    cell = start_waiting(kernel, "c.waitForResult()", tmp_path / "told")
     kernel.manager.interrupt_kernel()
     kernel.listen(10, lambda: "It goes on" in kernel.text(cell))
     assert "8" in kernel.text(

@@ -23,6 +23,7 @@ from scattergather.link.tub import CONNECT_SECONDS
 from scattergather.settings.furl import Furl
 from scattergather.wire import messages
 from scattergather.wire.frame import frame
+from tests.pace import kept
 from tests.system.faults.strangers import CANARY, HELLO
 from tests.system.linked import Ear, live, reactor, until
 
@@ -101,9 +102,10 @@ def test_the_negotiation_has_ten_seconds_and_four_kilobytes(pool):
             deferToThread(seconds_until_hung_up, inside(furl), words, every)
             for words, every in [(b"", None), (slow[:-30], None), (slow, 0.5), (slow[:30], 0.5)]
         ]
-        assert await deferToThread(seconds_until_hung_up, inside(furl), b"\0" * 10_000, None) < 2
+        took = await deferToThread(seconds_until_hung_up, inside(furl), b"\0" * 10_000, None)
+        assert took < CONNECT_SECONDS / 2, "not for its time, but for its length"
         for each in waiting:
-            assert await each < CONNECT_SECONDS + 1.5
+            assert kept(await each, CONNECT_SECONDS + 1.5)
         assert process.memory_info().rss - before < MORE_MEMORY
 
     scenario()
@@ -145,7 +147,7 @@ def test_what_foolscap_would_choke_on_cuts_the_connection(pool, words):
                 broker.transport.write(body[at : at + len(MEGABYTE)])
             await until(lambda: ended, 10)
             assert process.memory_info().rss - before < MORE_MEMORY
-            assert sum(process.cpu_times()[:2]) - cpu < 2
+            assert kept(sum(process.cpu_times()[:2]) - cpu, 2)
 
     scenario()
 

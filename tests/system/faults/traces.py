@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import MARK, left_behind
+from tests.pace import Promise
 from tests.system.process_driver import alive, eventually
 
 PROMISE = 2.0
@@ -96,12 +97,12 @@ class Scene:
         """Seconds until nothing is left.
 
         Raises:
-            AssertionError: something is left after ``within`` seconds.
+            AssertionError: something is left after ``within`` seconds, as ``pace`` counts them.
         """
-        began = time.monotonic()
+        began, promise = time.monotonic(), Promise(within)
         while left := self.left():
-            if time.monotonic() - began > within:
-                raise AssertionError(f"left after {within} s: " + ", ".join(left))
+            if promise.broken():
+                raise AssertionError(f"left after {promise.seconds:.1f} s: " + ", ".join(left))
             time.sleep(0.02)
         return time.monotonic() - began
 

@@ -26,10 +26,12 @@ from scattergather.client.session import Session
 from scattergather.client.spawn import first_message
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
-from scattergather.wire.codebook import Code, CodeBook
+from scattergather.wire.code import Code
+from scattergather.wire.codebook import CodeBook
 from scattergather.wire.frame import FrameReader, frame
 from scattergather.wire.payload import dumps
 from scattergather.wire.raised import pack_exception
+from tests.pace import Promise
 
 HOST = "fake"
 _now = threading.local()
@@ -384,14 +386,14 @@ def connect(
     def pipe(outbox: Outbox, session: Session) -> Pipe:
         return Pipe(ours, outbox, None, session)
 
-    session = Session(hosts, pipe, Log())
+    session = Session(hosts, pipe, Log(), memory=0)
     session.open(first_message(hosts))
     return ScatterGather(session, function), fake
 
 
 def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait for something that another thread does; fail if it does not come."""
-    end = time.monotonic() + seconds
+    promise = Promise(seconds)
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert not promise.broken(), "it did not happen in time"
         time.sleep(0.001)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
 import weakref
 
 import pytest
@@ -82,10 +81,8 @@ def test_an_iteration_holds_its_client():
 def test_exit_ends_the_controller(c, fake):
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
-    started = time.monotonic()
     c._session.exit()
-    assert time.monotonic() - started < 1
-    assert c._session.ended
+    until(lambda: c._session.ended)
     with pytest.raises(Closed):
         job.results()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from scattergather.client.freezing import Frozen, Shipper
+from scattergather.client.large import Large
 from scattergather.client.outbox import Outbox
 from scattergather.wire.codebook import CodeBook
 
 
 def test_a_function_is_frozen_again_when_what_it_reaches_changed() -> None:
-    shipper = Shipper(Outbox())
+    outbox = Outbox()
+    shipper = Shipper(outbox, Large(outbox, 0))
     main: dict[str, Any] = {"__name__": "__main__"}
     exec("x = 1000\ndef g(): return x\ndef f(): return g()", main)
 

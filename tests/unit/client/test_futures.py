@@ -4,7 +4,6 @@ import asyncio
 import concurrent.futures as cf
 import gc
 import threading
-import time
 import weakref
 
 import pytest
@@ -14,6 +13,7 @@ from scattergather.errors import BadRequest, CannotPickle, Closed, TaskKilledWor
 from scattergather.wire import messages
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, until
+from tests.waits import feeders_wait
 
 
 def lose():
@@ -209,7 +209,7 @@ def test_map_with_a_buffer_reads_input_as_it_goes(c):
 
     results = c.map(work.noop, numbers(), buffersize=4)
     assert next(results) == 0
-    time.sleep(0.05)
+    until(feeders_wait)
     assert len(taken) <= 6
     assert list(results) == list(range(1, 100))
 
@@ -281,10 +281,12 @@ def test_shutdown_waits_for_what_is_outstanding(c):
 
 
 def test_shutdown_without_waiting_lets_the_rest_come(c):
-    future = c.submit(work.sleep, 0.1)
+    gate = work.gate("shut")
+    future = c.submit(work.pass_gate, "shut", 7)
     c.shutdown(wait=False)
     assert not future.done()
-    assert future.result(5) == 0.1
+    gate.set()
+    assert future.result(5) == 7
     until(lambda: c._session.ended)
 
 

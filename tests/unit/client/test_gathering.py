@@ -31,7 +31,7 @@ def deliver(round_: Round, first: int, failed: list[bool], attempt: int = 1) -> 
     message = messages.TaskOutcomes(
         job=JOB, first=first, kinds=bytes(kind for kind, _ in pairs), host="h", worker=1
     )
-    round_.outcomes(message, blobs.pack(blob for _, blob in pairs))
+    round_.outcomes(message, blobs.pack(blob for _, blob in pairs), ())
 
 
 def gathering(total: int, keeps: bool = True) -> tuple[Gathering, Round]:
@@ -99,7 +99,7 @@ def test_reopened_tasks_take_their_new_outcome(plan, data):
     for place in data.draw(st.permutations(range(len(indexes)))):
         assert not made.complete
         message = messages.TaskOutcomes(job=JOB, first=place, kinds=b"\0", host="h", worker=1)
-        again.outcomes(message, blobs.pack([dumps((indexes[place], 2))]))
+        again.outcomes(message, blobs.pack([dumps((indexes[place], 2))]), ())
     assert made.complete
     assert again.done
     assert made.failures() == []

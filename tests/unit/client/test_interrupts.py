@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from scattergather.client.waiting import Bell
 from scattergather.errors import JobFailed
+from tests.pace import kept
 from tests.unit.client import work
-
-
-@contextlib.contextmanager
-def interrupt_after(seconds: float) -> Iterator[None]:
-    """SIGINT to this process, as the stop button sends it."""
-    # A shell that starts us in the background has it ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGINT, before)
+from tests.waits import interrupted
 
 
 def test_an_interrupted_wait_says_how_to_go_on_and_consumes_nothing(c, fake):
     fake.pause()
     job = c.addJob([((n,), {}) for n in range(5)], work.noop)
-    started = time.monotonic()
-    with interrupt_after(0.1), pytest.raises(KeyboardInterrupt) as caught:
+    with interrupted() as interrupt, pytest.raises(KeyboardInterrupt) as caught:
         c.waitForResult()
-    assert time.monotonic() - started < 1
+    assert kept(interrupt.ago(), 1)
     assert str(caught.value) == (
         "stopped waiting for job 1 (0/5). It goes on; c.waitForResult() waits again, "
         "job.cancel() stops it."
@@ -59,10 +41,9 @@ def test_an_interrupted_wait_says_how_to_go_on_and_consumes_nothing(c, fake):
 def test_every_wait_can_be_interrupted(c, fake, wait):
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
-    started = time.monotonic()
-    with interrupt_after(0.05), pytest.raises(KeyboardInterrupt):
+    with interrupted() as interrupt, pytest.raises(KeyboardInterrupt):
         wait(c, job)
-    assert time.monotonic() - started < 1
+    assert kept(interrupt.ago(), 1)
     fake.resume()
     assert job.results() == [1]
 
@@ -79,7 +60,7 @@ def test_waiting_does_not_spin(c, fake):
 def test_a_failed_job_can_be_waited_for_after_an_interrupt(c, fake):
     fake.pause()
     c.addJob([((0,), {})], work.inverse)
-    with interrupt_after(0.05), pytest.raises(KeyboardInterrupt):
+    with interrupted(), pytest.raises(KeyboardInterrupt):
         c.waitForResult()
     fake.resume()
     with pytest.raises(JobFailed):

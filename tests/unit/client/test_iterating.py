@@ -11,12 +11,10 @@ import pytest
 from scattergather.client import feeding
 from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed
 from scattergather.wire import messages
+from tests.conftest import calls
 from tests.unit.client import work
 from tests.unit.client.fake import until
-
-
-def calls(*values):
-    return [((value,), {}) for value in values]
+from tests.waits import feeders_wait
 
 
 def test_iteration_is_in_task_order_and_early(c):
@@ -87,18 +85,15 @@ def test_results_that_nobody_takes_stop_the_feeding(c):
     job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
     results = iter(job)
     next(results)
-    until(lambda: job._gathering.settled == job._gathering.added)
-    before = job._gathering.added
-    time.sleep(0.05)
-    assert job._gathering.added == before <= feeding.MOST_TASKS
+    until(lambda: feeders_wait() and job._gathering.settled == job._gathering.added)
+    assert job._gathering.added <= feeding.MOST_TASKS
     job.cancel()
 
 
 def test_the_window_bounds_what_is_under_way(c, fake):
     fake.pause()
     job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
-    until(lambda: job._gathering.added >= feeding.LEAST)
-    time.sleep(0.05)
+    until(feeders_wait)
     assert job._gathering.added == feeding.LEAST
     job.cancel()
     fake.resume()
@@ -108,9 +103,8 @@ def test_large_tasks_are_bounded_by_their_bytes(c, fake, monkeypatch):
     monkeypatch.setattr(feeding, "LEAST", 10_000)
     fake.pause()
     job = c.addJob((((bytes(1 << 20),), {}) for _ in itertools.count()), len)
-    until(lambda: job._gathering.added >= 8)
-    time.sleep(0.05)
-    assert job._gathering.added <= 9
+    until(feeders_wait)
+    assert 8 <= job._gathering.added <= 9
     job.cancel()
     fake.resume()
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import weakref
 from concurrent.futures import CancelledError
 
@@ -20,12 +19,10 @@ from scattergather.errors import (
     UnknownName,
 )
 from scattergather.wire import messages
+from tests.conftest import calls
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, say, until, where
-
-
-def calls(*values):
-    return [((value,), {}) for value in values]
+from tests.waits import waits
 
 
 def test_results_are_in_task_order(c):
@@ -112,7 +109,7 @@ def test_two_threads_that_wait_get_different_jobs(c, fake):
     threads = [threading.Thread(target=lambda: got.append(c.waitForResult())) for _ in range(2)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
+    until(lambda: all(map(waits, threads)))
     fake.resume()
     for thread in threads:
         thread.join(5)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from scattergather.client.outbox import Growing, Outbox, Ready
 from scattergather.wire import blobs, messages
 from scattergather.wire.frame import FrameReader
 from tests.unit.client.fake import until
+from tests.waits import waits
 
 JOB = b"j" * 16
 
@@ -53,7 +53,7 @@ def test_who_sends_too_much_waits_until_it_was_written():
     passed = []
     thread = threading.Thread(target=lambda: (outbox.make_room(), passed.append(1)))
     thread.start()
-    time.sleep(0.03)
+    until(lambda: waits(thread))
     assert not passed
     assert outbox.waiting == 2000
     outbox.take()

@@ -13,7 +13,9 @@ from scattergather.link.logs import observer
 
 
 def test_what_decides_and_what_is_shared_does_not_import_foolscap():
-    modules = "doors, gate, inbox, inspector, line, logs, outbox, piece, seams, stream"
+    modules = (
+        "budget, doors, gate, inbox, inspector, line, logs, outbox, piece, porch, seams, stream"
+    )
     code = f"from scattergather.link import {modules}; import sys; print('foolscap' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"

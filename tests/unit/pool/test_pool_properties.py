@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.workers.pool import actions, events
-from scattergather.workers.pool.pool import KILL_AFTER, Pool
+from scattergather.workers.pool.cancelling import KILL_AFTER
+from scattergather.workers.pool.pool import Pool
 
 JOB = b"j" * 16
 numbers = st.integers(0, 1 << 16)

@@ -9,6 +9,7 @@ import pytest
 
 from scattergather.wire import blobs
 from scattergather.workers.process.journal import FULL, LARGE, SLOTS, Journal
+from tests.pace import kept
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_recording_a_small_outcome_is_cheap(journal: Journal) -> None:
             journal.record(0, b"0123456789")
         best = min(best, (time.perf_counter() - started) / 1000)
         journal.sent(1000)
-    assert best < 5e-6  # 0.6 us here; a budget of 1 us, and slow machines
+    assert kept(best, 5e-6)  # 0.6 us here; a budget of 1 us, and slow machines
 
 
 def test_outcomes_wait_only_while_a_task_has_been_running_for_long(journal: Journal) -> None:

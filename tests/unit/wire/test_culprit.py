@@ -12,6 +12,7 @@ import pytest
 from scattergather.errors import CannotPickle
 from scattergather.wire.culprit import find
 from scattergather.wire.payload import dumps
+from tests.pace import kept
 
 
 class Log:
@@ -96,4 +97,4 @@ def test_the_search_is_bounded_in_time() -> None:
     value[-1].append([threading.Lock()])  # type: ignore[list-item]
     started = time.monotonic()
     assert find(value, "v") is not None
-    assert time.monotonic() - started < 3.0
+    assert kept(time.monotonic() - started, 3)

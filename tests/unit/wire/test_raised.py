@@ -23,6 +23,17 @@ class KeywordOnly(Exception):
         self.code = code
 
 
+class Attribute(Exception):
+    """Its text is an attribute."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(1)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class BadStr(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -101,6 +112,53 @@ def test_a_raising_str_is_tolerated() -> None:
     home = travelled(raised(BadStr()))
     assert isinstance(home, TaskError)
     assert home.text == "<its __str__ raised RuntimeError>"
+
+
+LONG = "begin " + "x" * 10_000_000 + " end"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(LONG),
+        ValueError("short", LONG, 3),
+        TwiceWrapped(LONG),
+        KeyError(LONG),
+        OSError(5, LONG, "/x"),
+        TaskError(LONG, type_name="other.Kind", text="t"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_long_text_is_cut_and_says_by_how_much_and_the_type_arrives(error: Exception) -> None:
+    error.data = b"d" * 1_000_000  # type: ignore[attr-defined]
+    packed = pack_exception(error)
+    assert len(packed) < 1_000_000 + 4 * MOST_TEXT
+    home = unpack_exception(packed)
+    assert type(home) is type(error)
+    assert len(home.args) == len(error.args)
+    assert len(str(home)) < 2 * MOST_TEXT
+    assert "bytes cut here]" in str(home)
+    assert home.data == error.data  # type: ignore[attr-defined]
+    assert "begin x" in str(home)
+    assert "x end" in str(home)
+    shown = {name: getattr(home, name, None) for name in ("errno", "filename", "type_name")}
+    assert shown == {name: getattr(error, name, None) for name in shown}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("y" * MOST_TEXT),
+        ValueError("two", ["z" * 1_000_000]),
+        UnicodeEncodeError("ascii", "\udc80" * 1_000_000, 0, 1, "no"),
+        Attribute("w" * 1_000_000),
+    ],
+    ids=["at the limit", "inside a list", "data", "attribute"],
+)
+def test_what_is_not_a_text_among_the_arguments_is_left_whole(error: Exception) -> None:
+    home = travelled(error)
+    assert type(home) is type(error)
+    assert (home.args, str(home), vars(home)) == (error.args, str(error), vars(error))
 
 
 def test_long_texts_are_cut_and_surrogates_replaced() -> None:

@@ -3,7 +3,8 @@
 import pickle
 import sys
 
-from scattergather.wire.codebook import Code, CodeBook
+from scattergather.wire.code import Code
+from scattergather.wire.codebook import CodeBook
 from scattergather.wire.payload import Packer, Unpacker
 from scattergather.wire.raised import pack_exception
 

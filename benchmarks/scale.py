@@ -1,0 +1,35 @@
+"""How much of everything the cases take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much of everything."""
+
+    #: Seconds that a measurement at a rate may take, about.
+    patience: float
+    roundtrips: int
+    mapped: int
+    submitted: int
+    seeds: int
+    naps: int
+    refreshes: int
+    #: Bytes of the one large array.
+    payload: int
+    #: How many arrays of 1 MB.
+    arrays: int
+    #: How many tasks take the same large array.
+    sharers: int
+
+
+FULL = Scale(
+    patience=3.0, roundtrips=500, mapped=100_000, submitted=20_000, seeds=10_000, naps=400,
+    refreshes=5, payload=100_000_000, arrays=200, sharers=64,
+)  # fmt: skip
+SHORT = Scale(
+    patience=1.0, roundtrips=200, mapped=100_000, submitted=5_000, seeds=2_000, naps=100,
+    refreshes=3, payload=4_000_000, arrays=8, sharers=16,
+)  # fmt: skip

@@ -1,0 +1,135 @@
+"""The frames of a block stream, and how they are cut out of what arrives. Pure.
+
+A frame is a head of 25 bytes and what belongs to it, little-endian::
+
+    0      1          9         17       21       25
+    | kind | number   | value   | size   | crc32  | size bytes ...
+      char   uint64     uint64    uint32   uint32
+
+    sender  -> receiver    OFFER       value: the object's length; its 16 bytes of name follow
+                           BLOCK       value: the offset of the bytes that follow
+                           WITHDRAWN   it will not be sent
+                           GONE        it is not there any more; its 16 bytes of name follow
+    receiver -> sender     WANT        there is room for it
+                           STORED      it is there, whole (or its end was heard of, after GONE)
+                           REFUSED     there never will be room; a sentence follows
+
+``number`` counts the objects that were offered in one direction of a session. Each end is sender of
+one direction and receiver of the other. The check sum is that of the bytes that follow.
+
+Nothing is stored of a block before all of it has arrived and its check sum fits. One buffer takes
+every block of a connection, so what arrives never makes a connection hold more than that.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+BLOCK_BYTES = 1 << 18
+"""Of an object, at most, in one frame: some 0.5 ms of a processor at either end."""
+
+NAME_BYTES = 16
+MOST_REASON = 1000
+
+OFFER = b"O"
+BLOCK = b"B"
+WITHDRAWN = b"X"
+GONE = b"G"
+WANT = b"W"
+STORED = b"S"
+REFUSED = b"R"
+
+_HEAD = struct.Struct("<cQQII")
+HEAD_BYTES = _HEAD.size
+
+_SIZES = {
+    OFFER: (NAME_BYTES, NAME_BYTES),
+    BLOCK: (1, BLOCK_BYTES),
+    WITHDRAWN: (0, 0),
+    GONE: (NAME_BYTES, NAME_BYTES),
+    WANT: (0, 0),
+    STORED: (0, 0),
+    REFUSED: (0, MOST_REASON),
+}
+
+
+class Violation(Exception):
+    """The other end said what nobody who keeps to the protocol says; it tells what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What one frame says; ``payload`` is good until the next frame is asked for."""
+
+    kind: bytes
+    number: int
+    value: int
+    payload: memoryview
+
+
+def pack(kind: bytes, number: int, value: int = 0, payload: bytes = b"") -> bytes:
+    """The bytes of a frame."""
+    return head(kind, number, value, payload) + payload
+
+
+def head(kind: bytes, number: int, value: int, payload: bytes) -> bytes:
+    """What stands before ``payload``, which may be large: nobody copies it for that."""
+    return _HEAD.pack(kind, number, value, len(payload), zlib.crc32(payload))
+
+
+class Cutter:
+    """Cuts what arrives into frames."""
+
+    def __init__(self) -> None:
+        self._room = memoryview(bytearray(HEAD_BYTES + BLOCK_BYTES))
+        self._filled = 0
+        self._needed = HEAD_BYTES
+        self._head = (b"", 0, 0, 0, 0)
+
+    def cut(self, data: bytes) -> Iterable[Frame]:
+        """The frames that end in ``data``, one after the other.
+
+        Raises:
+            Violation: it is no frame, or not what its check sum says.
+        """
+        filled = self._filled + len(data)
+        if filled >= self._needed:
+            return self._cut(data)
+        # TLS gives 16 kB at a time, somewhere within a block.
+        self._room[self._filled : filled] = data
+        self._filled = filled
+        return ()
+
+    def _cut(self, data: bytes) -> Iterator[Frame]:
+        at, end = 0, len(data)
+        arrived = memoryview(data)
+        while at < end:
+            count = min(self._needed - self._filled, end - at)
+            self._room[self._filled : self._filled + count] = arrived[at : at + count]
+            self._filled += count
+            at += count
+            if self._filled < self._needed:
+                return
+            if self._needed == HEAD_BYTES:
+                self._read_head()
+            if self._filled == self._needed:
+                yield self._frame()
+                self._filled, self._needed = 0, HEAD_BYTES
+
+    def _read_head(self) -> None:
+        self._head = _HEAD.unpack(self._room[:HEAD_BYTES])
+        kind, _, _, size, _ = self._head
+        least, most = _SIZES.get(kind, (1, 0))
+        if not least <= size <= most:
+            raise Violation(f"a frame {kind!r} with {size} bytes")
+        self._needed = HEAD_BYTES + size
+
+    def _frame(self) -> Frame:
+        kind, number, value, _, crc = self._head
+        payload = self._room[HEAD_BYTES : self._filled]
+        if zlib.crc32(payload) != crc:
+            raise Violation(f"a frame {kind!r} whose check sum does not fit")
+        return Frame(kind, number, value, payload)

@@ -1,0 +1,188 @@
+"""One session's end of the block stream; the same for a controller and for a daemon.
+
+It outlives its connections, as a session outlives its links, and ends with the session: then it
+forgets everything, and what had arrived of an object is discarded. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol, assert_never
+
+from twisted.logger import Logger
+
+from scattergather.link.deliveries import Arrived, Lost, Send
+from scattergather.link.exchange import Action, Drop, Exchange, GoOn, Shipped
+from scattergather.link.seams import Objects
+from scattergather.wire.messages import ObjectId
+
+
+class Road(Protocol):
+    """A connection of two couriers; ``carriage.Carriage`` is one."""
+
+    def write(self, frames: bytes) -> None:
+        """Send these frames at once."""
+
+    def go_on(self) -> None:
+        """Ask for blocks as long as there is room to write: some may be wanted."""
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once; the courier has left it already."""
+
+
+class Courier:
+    """One end of a session's block stream.
+
+    Args:
+        objects: what it reads and fills.
+        arrived: called with each object that is here, whole.
+        lost: called with each object that was to arrive and will not, and why.
+        shipped: called with each object of ours that is there, or that the other end cannot take.
+        changed: called when it may need a connection now, or none any more.
+
+    Attributes:
+        settled: how many objects have left or arrived so far, or never will.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        arrived: Callable[[ObjectId], None],
+        lost: Callable[[ObjectId, str], None],
+        shipped: Callable[[ObjectId], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settled = 0
+        self._objects = objects
+        self._arrived = arrived
+        self._lost = lost
+        self._shipped = shipped
+        self._changed = changed
+        self._exchange = Exchange(objects)
+        self._expected: set[ObjectId] = set()
+        self._road: Road | None = None
+        self._due: deque[Action] = deque()
+        self._performing = False
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """There is a connection."""
+        return self._road is not None
+
+    @property
+    def outstanding(self) -> bool:
+        """Something is to leave or to arrive."""
+        return bool(self._expected or self._exchange.outstanding)
+
+    def ship(self, names: Iterable[ObjectId]) -> None:
+        """Bring these objects to the other end, in this order."""
+        self._do(self._exchange.ship(names))
+
+    def withdraw(self, names: Iterable[ObjectId]) -> None:
+        """Those of them that are not there yet need not arrive."""
+        self._do(self._exchange.withdraw(names))
+
+    def expect(self, names: Iterable[ObjectId]) -> None:
+        """The other end is about to ship these objects, if they are not here already."""
+        self._expected.update(name for name in names if self._objects.length(name) is None)
+        self._do([])
+
+    def room(self) -> None:
+        """There may be room in ``objects`` again."""
+        self._do(self._exchange.room())
+
+    def close(self) -> None:
+        """End of the session: nothing is reported any more."""
+        if self._closed:
+            return
+        self._closed = True
+        self._due.clear()
+        self._expected.clear()
+        self._exchange.disconnected()
+        self._exchange = Exchange(self._objects)
+        self._leave("the session ended")
+
+    # ---- the connection ------------------------------------------------------------------------
+
+    def attach(self, road: Road) -> None:
+        """There is a new connection; one that was there before is cut."""
+        if self._closed:
+            road.cut("the session ended")
+            return
+        self._leave("replaced by a new connection")
+        self._road = road
+        self._do(self._exchange.connected())
+
+    def detach(self, road: Road) -> None:
+        """This connection is gone; no effect if it was replaced already."""
+        if road is self._road:
+            self._exchange.disconnected()
+            self._leave("it is gone")
+            self._do([])
+
+    def hang_up(self) -> None:
+        """The connection is not needed any more."""
+        if self._road is not None:
+            self.detach(self._road)
+
+    def received(self, road: Road, data: bytes) -> None:
+        """Bytes came over this connection."""
+        if road is self._road and (actions := self._exchange.received(data)):
+            self._do(actions)
+
+    def block(self, road: Road) -> tuple[bytes, ...]:
+        """The parts of the next block that the other end wants; none if it wants nothing."""
+        return self._exchange.block() if road is self._road else ()
+
+    def _leave(self, reason: str) -> None:
+        road, self._road = self._road, None
+        if road is not None:
+            self._due = deque(action for action in self._due if not isinstance(action, Send))
+            road.cut(reason)
+
+    def _do(self, actions: list[Action]) -> None:
+        if self._closed:
+            return
+        self._due.extend(actions)
+        # Who is told something may ship at once: that must not overtake what is due.
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while self._due:
+                self._perform(self._due.popleft())
+        finally:
+            self._performing = False
+        self._changed()
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Send(frames):
+                if self._road is not None:
+                    self._road.write(frames)
+            case Arrived(name):
+                self.settled += 1
+                self._expected.discard(name)
+                self._arrived(name)
+            case Lost(name, reason):
+                self.settled += 1
+                self._expected.discard(name)
+                self._lost(name, reason)
+            case Shipped(name, refused):
+                self.settled += 1
+                if refused:
+                    self.log.warn("an object was refused: {why}", why=refused)
+                self._shipped(name)
+            case GoOn():
+                if self._road is not None:
+                    self._road.go_on()
+            case Drop(reason):
+                self.log.warn("cut a block stream: {why}", why=reason)
+                self._leave(reason)
+            case _:
+                assert_never(action)

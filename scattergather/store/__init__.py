@@ -1,0 +1,4 @@
+"""Large objects of a process that passes them on: a controller, or a pool daemon.
+
+``store``  where each object lies on this host, and the slabs that it lies in
+"""

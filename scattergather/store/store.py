@@ -1,0 +1,178 @@
+"""Where the large objects are that a controller or a daemon knows of.
+
+Two kinds lie here. What others of this host have written (the client its arguments, workers their
+results) lies in their slabs, of which the store holds descriptors. What came from another host
+lies in the store's own arena. Nobody here maps anything, and what is passed on to a neighbour is a
+descriptor, never bytes. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.wire.slabs import Arena
+
+Recycle = Callable[[tuple[ObjectId, ...]], None]
+"""Tells who wrote these objects that nobody reads them any more."""
+
+
+@dataclass(slots=True)
+class _Lent:
+    """A slab of somebody else. ``live`` are the objects in it that are known here."""
+
+    fd: int
+    size: int
+    recycle: Recycle | None
+    live: set[ObjectId] = field(default_factory=set)
+    gone: bool = False
+
+
+class Store:
+    """Implements ``link.seams.Objects``.
+
+    Args:
+        bound: bytes that what comes from other hosts may take; None is without bound.
+    """
+
+    def __init__(self, bound: int | None = None) -> None:
+        self._arena = Arena(bound, self._slab_gone)
+        self._lent: dict[SlabId, _Lent] = {}
+        self._extents: dict[ObjectId, Extent] = {}
+        self._arriving: dict[ObjectId, Extent] = {}
+        self.slab_gone: list[Callable[[SlabId], None]] = []
+        """Who hears that a slab is closed: whoever was given its descriptor closes it too."""
+        self.room: list[Callable[[], None]] = []
+        """Who hears that there is room again."""
+        self.held = 0
+        """Bytes of the objects that lie here or are known here."""
+
+    # ---- what others of this host have written --------------------------------------------------
+
+    def adopt(self, slab: SlabId, size: int, fd: int, recycle: Recycle | None = None) -> None:
+        """A slab came; ``fd`` is ours. ``recycle`` hears of its objects that were dropped."""
+        self._lent[slab] = _Lent(fd, size, recycle)
+
+    def abandon(self, slab: SlabId) -> None:
+        """Its owner is gone, or says that it is done with."""
+        lent = self._lent.get(slab)
+        if lent is not None:
+            lent.gone = True
+            self._close_if_done(slab, lent)
+
+    def learn(self, extents: Iterable[Extent]) -> None:
+        """These objects lie in slabs that were adopted."""
+        for extent in extents:
+            if extent.object in self._extents:
+                continue
+            self._extents[extent.object] = extent
+            self.held += extent.length
+            lent = self._lent.get(extent.slab)
+            if lent is not None:
+                lent.live.add(extent.object)
+
+    # ---- where they are -------------------------------------------------------------------------
+
+    def extent(self, name: ObjectId) -> Extent | None:
+        """Where an object lies on this host, None if it does not."""
+        return self._extents.get(name)
+
+    def missing(self, extents: Iterable[Extent]) -> frozenset[ObjectId]:
+        """Which of these are not here (yet)."""
+        return frozenset(each.object for each in extents if each.object not in self._extents)
+
+    def here(self, extents: Iterable[Extent]) -> tuple[Extent, ...]:
+        """The same objects, where they lie on this host; those that do not, as they came."""
+        return tuple(self._extents.get(each.object, each) for each in extents)
+
+    def descriptor(self, slab: SlabId) -> tuple[int, int] | None:
+        """Descriptor and size of a slab."""
+        lent = self._lent.get(slab)
+        return self._arena.descriptor(slab) if lent is None else (lent.fd, lent.size)
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def drop(self, names: Iterable[ObjectId]) -> None:
+        """Nobody on this host, or beyond, reads these any more. Unknown ones are ignored."""
+        gone: dict[SlabId, list[ObjectId]] = {}
+        for name in names:
+            extent = self._extents.pop(name, None)
+            if extent is not None:
+                self.held -= extent.length
+                gone.setdefault(extent.slab, []).append(name)
+        for slab, objects in gone.items():
+            lent = self._lent.get(slab)
+            if lent is None:
+                self._free(objects)
+                continue
+            lent.live.difference_update(objects)
+            if lent.recycle is not None and not lent.gone:
+                lent.recycle(tuple(objects))
+            self._close_if_done(slab, lent)
+
+    def _free(self, names: Iterable[ObjectId]) -> None:
+        for name in names:
+            self._arena.free(name)
+        for told in self.room:
+            told()
+
+    def _close_if_done(self, slab: SlabId, lent: _Lent) -> None:
+        if lent.gone and not lent.live and self._lent.pop(slab, None) is not None:
+            os.close(lent.fd)
+            self._slab_gone(slab)
+
+    def _slab_gone(self, slab: SlabId) -> None:
+        for told in self.slab_gone:
+            told(slab)
+
+    def rest(self) -> None:
+        """Nothing has happened for a while: what is free goes back to the system."""
+        self._arena.trim()
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        self._arena.close()
+        for lent in self._lent.values():
+            os.close(lent.fd)
+        self._lent.clear()
+        self._extents.clear()
+
+    # ---- link.seams.Objects ---------------------------------------------------------------------
+
+    def length(self, name: ObjectId) -> int | None:
+        """See ``seams.Objects``."""
+        extent = self._extents.get(name)
+        return None if extent is None else extent.length
+
+    def read(self, name: ObjectId, offset: int, count: int) -> bytes:
+        """See ``seams.Objects``."""
+        extent = self._extents[name]
+        found = self.descriptor(extent.slab)
+        if found is None:
+            raise LookupError("its slab is gone")
+        return os.pread(found[0], min(count, extent.length - offset), extent.offset + offset)
+
+    def reserve(self, name: ObjectId, length: int) -> bool:
+        """See ``seams.Objects``."""
+        extent = self._arena.reserve(length, name)
+        if extent is None:
+            return False
+        self._arriving[name] = extent
+        return True
+
+    def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
+        """See ``seams.Objects``."""
+        self._arena.write(self._arriving[name], offset, data)
+
+    def stored(self, name: ObjectId) -> None:
+        """See ``seams.Objects``."""
+        extent = self._arriving.pop(name)
+        self._extents[name] = extent
+        self.held += extent.length
+
+    def discard(self, name: ObjectId) -> None:
+        """See ``seams.Objects``."""
+        if self._arriving.pop(name, None) is not None:
+            self._free([name])

@@ -1,0 +1,118 @@
+"""The moment at which an interrupt hits a wait of the client, and nothing before or behind it.
+
+A line that is printed before the wait comes too early: on a slow machine the interrupt then hits
+the printing, and after a fixed time it may hit anything. So a thread looks where the main one is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scattergather.client.waiting import Bell
+from tests.pace import Promise
+
+ROOT = Path(__file__).parents[1]
+
+
+def waits(thread: threading.Thread) -> bool:
+    """True while what this thread does is to wait for a change in the client."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code is Bell.wait.__code__
+
+
+def feeders_wait() -> bool:
+    """True while every thread that reads the tasks of a generator does, and there is one."""
+    feeders = [each for each in threading.enumerate() if each.name == "scattergather-feeder"]
+    return bool(feeders) and all(map(waits, feeders))
+
+
+def main_waits() -> bool:
+    """True while the main thread does."""
+    return waits(threading.main_thread())
+
+
+def is_awaited(job: Any) -> bool:
+    """True while somebody waits or awaits a job of a list."""
+    return bool(job._gathering.bell._waiters)
+
+
+# ---- in this process ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """``sent`` is when it came, by the monotonic clock."""
+
+    sent: float = 0.0
+
+    def ago(self) -> float:
+        """Seconds since it came."""
+        assert self.sent, "the wait was over before"
+        return time.monotonic() - self.sent
+
+
+@contextlib.contextmanager
+def interrupted() -> Iterator[Interrupt]:
+    """SIGINT to this process, as the stop button sends it, as soon as the main thread waits."""
+    # A shell that starts us in the background has it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt, over = Interrupt(), threading.Event()
+
+    def strike() -> None:
+        while not over.wait(0.001):
+            if main_waits():
+                interrupt.sent = time.monotonic()
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    try:
+        yield interrupt
+    finally:
+        over.set()
+        striker.join()
+        signal.signal(signal.SIGINT, before)
+
+
+# ---- in a kernel --------------------------------------------------------------------------------
+
+
+def touch_when(condition: Callable[[], object], path: str) -> None:
+    """The file is there as soon as ``condition()`` holds; returns at once."""
+
+    def look() -> None:
+        while not condition():
+            time.sleep(0.001)
+        Path(path).touch()
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+def start_waiting(kernel: Any, code: str, told: Path, condition: str = "waits.main_waits()") -> str:
+    """A cell of a kernel, begun, that waits by now, as ``condition`` says there; the cell's id.
+
+    Args:
+        kernel: either of the tests' kernels.
+        told: a path where nothing is; a file, afterwards.
+    """
+    kernel.run(
+        f"import sys; sys.path.append({str(ROOT)!r})\n"
+        "from tests import waits\n"
+        f"waits.touch_when(lambda: {condition}, {str(told)!r})"
+    )
+    cell = str(kernel.start(code))
+    promise = Promise(20)
+    while not told.exists():
+        assert not promise.broken(), f"{code!r} does not wait"
+        time.sleep(0.002)
+    return cell

@@ -1,0 +1,45 @@
+"""What a pool service needs of the machine that it is on: zygotes, workers, the kernel's word.
+
+The service knows nothing else of processes, so ``tests/simulation`` runs it over a machine of its
+own, where all of these are simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scattergather.wire import messages
+from scattergather.workers.daemon.launch import Root, launch
+from scattergather.workers.daemon.memory_kills import MemoryKills
+from scattergather.workers.daemon.process import WorkerProcess
+from scattergather.workers.daemon.zygotes import OnMessage, Zygote
+
+
+class Machine:
+    """This one. Reactor thread only.
+
+    Args:
+        root: a root zygote that was launched before; the first that is asked for.
+    """
+
+    def __init__(self, reactor: Any, root: Root | None = None) -> None:
+        self._reactor = reactor
+        self._launched = root
+        self.memory_kills = MemoryKills()
+
+    def root(
+        self, services: Sequence[str], on_message: OnMessage, on_end: Callable[[], None]
+    ) -> Zygote:
+        """Start a root zygote that preloads ``services``."""
+        root, self._launched = self._launched or launch(services), None
+        return Zygote(self._reactor, root.channel, on_message, on_end, root.process)
+
+    def worker(
+        self,
+        number: int,
+        on_message: Callable[[int, messages.FromWorker, bytes], None],
+        on_broken: Callable[[int, str], None],
+    ) -> WorkerProcess:
+        """Our ends of a worker that a zygote is yet to fork."""
+        return WorkerProcess(self._reactor, number, on_message, on_broken)

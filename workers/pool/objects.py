@@ -1,0 +1,102 @@
+"""Large objects, which travel beside the chunks that take them.
+
+- A chunk waits until everything that it takes is on this host; it can be cancelled or given back
+  meanwhile like any other in the queue.
+- A task may keep an argument after its end. Its memory is free when the controller has dropped the
+  object and no worker keeps it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs, messages
+from scattergather.wire.messages import ObjectId
+from scattergather.workers.pool import actions
+from scattergather.workers.pool.crew import Crew, report
+from scattergather.workers.pool.feeding import feed
+from scattergather.workers.pool.session import Queued, Session
+from scattergather.workers.pool.worker import Worker
+
+
+def wait(session: Session, queued: Queued, out: list[actions.Action]) -> None:
+    """A chunk is not ready: ask for what it lacks, unless that is on its way."""
+    session.waiting[queued.run.chunk] = queued
+    new = tuple(queued.missing - session.wanted)
+    if new:
+        session.wanted.update(new)
+        report(session, messages.Want(objects=new), out)
+
+
+def arrived(
+    crew: Crew,
+    session: Session,
+    names: Iterable[ObjectId],
+    now: float,
+    out: list[actions.Action],
+) -> None:
+    """These are here: chunks that waited for the last of them are ready."""
+    session.wanted.difference_update(names)
+    for chunk, queued in list(session.waiting.items()):
+        queued.missing.difference_update(names)
+        if not queued.missing:
+            del session.waiting[chunk]
+            session.queue[chunk] = queued
+    feed(crew, now, out)
+
+
+def lost(
+    session: Session, names: Iterable[ObjectId], reason: str, out: list[actions.Action]
+) -> None:
+    """These will not come: the tasks that take one are lost here, and may run elsewhere."""
+    gone = set(names)
+    session.wanted -= gone
+    for chunk, queued in list(session.waiting.items()):
+        if queued.missing & gone:
+            del session.waiting[chunk]
+            run = queued.run
+            loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
+            outcomes = messages.Outcomes(
+                chunk=chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
+            )
+            report(session, outcomes, out, blobs.pack([loss] * run.count))
+
+
+def drop(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
+    """The controller needs these no more."""
+    session.wanted.difference_update(names)
+    session.dropping.update(names)
+    _report_free(session, names, out)
+
+
+def keep(session: Session, worker: Worker, names: Iterable[ObjectId]) -> None:
+    """A task that is about to end has kept these."""
+    for name in names:
+        session.kept.setdefault(name, set()).add(worker.number)
+
+
+def let_go(
+    session: Session, worker: Worker, names: Iterable[ObjectId], out: list[actions.Action]
+) -> None:
+    """A worker has none of these any more."""
+    for name in names:
+        keepers = session.kept.get(name)
+        if keepers is not None:
+            keepers.discard(worker.number)
+            if not keepers:
+                del session.kept[name]
+    _report_free(session, names, out)
+
+
+def died(session: Session, worker: Worker, out: list[actions.Action]) -> None:
+    """A worker is dead, and has let go of everything."""
+    if session.kept:
+        let_go(session, worker, list(session.kept), out)
+
+
+def _report_free(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
+    free = tuple(name for name in names if name in session.dropping and name not in session.kept)
+    if free:
+        session.dropping.difference_update(free)
+        report(session, messages.Dropped(objects=free), out)

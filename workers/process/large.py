@@ -1,0 +1,212 @@
+"""What is too large for messages: the worker's end of it, both ways.
+
+Arguments lie in slabs of others, which are mapped privately, anew for every task that takes them.
+A task may keep such an argument: then the worker says so, before the outcome, and says again when
+it is gone. Results go into slabs of this worker's own, as far as its allowance goes.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from scattergather.errors import TooLarge
+from scattergather.wire import messages, stub
+from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.wire.outside import Placed
+from scattergather.wire.slabs import Arena, private
+from scattergather.workers.process.interrupts import Interrupts
+from scattergather.workers.process.line import Line, raised_descriptor
+
+IDLE_SECONDS = 5.0
+"""After so long without work free memory goes back to the system."""
+
+KEPT_SECONDS = 0.5
+"""How often an idle worker looks if what a task had kept is gone."""
+
+
+class Arguments:
+    """Loads the arguments of a chunk, wherever they lie. Main thread of a worker."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._slabs: dict[SlabId, int] = {}
+        self._extents: dict[ObjectId, Extent] = {}
+        self._mapped: Counter[ObjectId] = Counter()
+        self._unmapped: deque[ObjectId] = deque()
+        self._told: set[ObjectId] = set()
+
+    def adopt(self, slab: SlabId, fd: int) -> None:
+        """A slab came; ``fd`` is ours from now on."""
+        # A task that closes "all" descriptors must not reach it.
+        self._slabs[slab] = raised_descriptor(fd)
+
+    def drop(self, slab: SlabId) -> None:
+        """Nothing more will be read there."""
+        fd = self._slabs.pop(slab, None)
+        if fd is not None:
+            os.close(fd)
+
+    def open(self, extents: Iterable[Extent]) -> None:
+        """The tasks of the chunk at work refer to these."""
+        self._extents = {extent.object: extent for extent in extents}
+
+    def load(self, blob: memoryview) -> Any:
+        """The arguments in a blob.
+
+        Raises:
+            LookupError: an object is not here.
+            OSError: one cannot be mapped.
+        """
+        return stub.load(blob, self._view)
+
+    def _view(self, name: ObjectId) -> Any:
+        extent = self._extents.get(name)
+        fd = None if extent is None else self._slabs.get(extent.slab)
+        if extent is None or fd is None:
+            raise LookupError("a large argument did not arrive here; add the task again")
+        buffer = private(fd, extent)
+        self._mapped[name] += 1
+        weakref.finalize(buffer, self._unmapped.append, name).atexit = False
+        return buffer
+
+    def settle(self) -> None:
+        """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
+        while self._unmapped:
+            name = self._unmapped.popleft()
+            self._mapped[name] -= 1
+            if not self._mapped[name]:
+                del self._mapped[name]
+        if self._told:
+            gone = tuple(name for name in self._told if name not in self._mapped)
+            if gone:
+                self._told.difference_update(gone)
+                self._line.send(messages.LetGo(objects=gone))
+        if len(self._mapped) > len(self._told):
+            kept = tuple(name for name in self._mapped if name not in self._told)
+            self._told.update(kept)
+            self._line.send(messages.Kept(objects=kept))
+
+    @property
+    def kept(self) -> bool:
+        """Tasks that are over have kept some."""
+        return bool(self._told)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An object of ours; implements ``wire.outside.Placed``."""
+
+    extent: Extent
+
+
+class Returns:
+    """Puts results into slabs; implements ``wire.outside.Place``. Main thread of a worker."""
+
+    def __init__(self, line: Line, interrupts: Interrupts) -> None:
+        self._line = line
+        self._interrupts = interrupts
+        self._arena = Arena(0, self._gone)
+        self._most = 0
+        self._announced: set[SlabId] = set()
+        self._dirty = False
+
+    def allow(self, size: int, most: int) -> None:
+        """So many bytes may lie in slabs, and no value may be larger than ``most``."""
+        self._arena.bound = size
+        self._most = most
+
+    def put(self, data: bytes | memoryview) -> Result | None:
+        """See ``outside.Place``.
+
+        Raises:
+            TooLarge: it could be sent in no way.
+        """
+        size = memoryview(data).nbytes
+        if self._most and size > self._most:
+            raise TooLarge.of("the result", size, self._most)
+        if not self._arena.bound:
+            return None
+        with self._interrupts.shielded():
+            self._line.catch_up()  # what was read meanwhile is free again
+            self._dirty = True
+            try:
+                extent = self._arena.put(data)
+            except OSError:
+                return None  # no memory, no descriptors: a message may still do
+            return None if extent is None else Result(extent)
+
+    def free(self, placed: Placed) -> None:
+        """See ``outside.Place``."""
+        self._arena.free(placed.extent.object)
+
+    def recycle(self, names: Iterable[ObjectId]) -> None:
+        """Their readers have done with these."""
+        for name in names:
+            self._arena.free(name)
+
+    def announce(self, extents: Iterable[Extent]) -> None:
+        """Whoever hears of these next has their slabs."""
+        for slab in dict.fromkeys(extent.slab for extent in extents):
+            found = self._arena.descriptor(slab)
+            if found is not None and slab not in self._announced:
+                self._announced.add(slab)
+                fd, size = found
+                self._line.send_with(fd, messages.Slab(slab=slab, size=size))
+
+    def _gone(self, slab: SlabId) -> None:
+        if slab in self._announced:
+            self._announced.discard(slab)
+            self._line.send(messages.SlabGone(slab=slab))
+
+    @property
+    def dirty(self) -> bool:
+        """There may be free memory to give back."""
+        return self._dirty
+
+    def rest(self) -> None:
+        """Nothing has happened for a while."""
+        self._dirty = False
+        self._arena.trim()
+
+
+class Large:
+    """Both ends, and what the pool says of them."""
+
+    def __init__(self, line: Line, interrupts: Interrupts) -> None:
+        self._line = line
+        self.arguments = Arguments(line)
+        self.returns = Returns(line, interrupts)
+
+    def sort(self, message: messages.ToWorker) -> bool:
+        """Take a message that is for us. Any thread that reads the line."""
+        match message:
+            case messages.Slab():
+                self.arguments.adopt(message.slab, self._line.received.take())
+            case messages.SlabGone():
+                self.arguments.drop(message.slab)
+            case messages.Recycle():
+                self.returns.recycle(message.objects)
+            case messages.Allowance():
+                self.returns.allow(message.size, message.most)
+            case _:
+                return False
+        return True
+
+    @property
+    def patience(self) -> float | None:
+        """How long to wait for work before :meth:`rest`; None: for ever."""
+        if self.arguments.kept:
+            return KEPT_SECONDS
+        return IDLE_SECONDS if self.returns.dirty else None
+
+    def rest(self) -> None:
+        """There was no work for that long."""
+        if self.arguments.kept:
+            self.arguments.settle()
+        else:
+            self.returns.rest()
