@@ -12,6 +12,7 @@ import click
 from scattergather.cli.occupant import occupant
 from scattergather.errors import BadRequest
 from scattergather.settings.hosts import is_loopback
+from scattergather.settings.memory import default_size, read_size
 
 SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?")
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -32,6 +33,11 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 @click.option("--furl-file", type=click.Path(path_type=Path), help="Write the FURL there, too.")
 @click.option("--quiet", is_flag=True, help="Do not print the FURL.")
 @click.option("--log-file", type=click.Path(path_type=Path), help="Log there and not to stderr.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What large values may take here, such as 8G; default: a quarter of this machine's.",
+)
 @click.option("--directory", type=click.Path(path_type=Path), help="Where key and FURL are kept.")
 def command(
     workers: int | None,
@@ -42,6 +48,7 @@ def command(
     furl_file: Path | None,
     quiet: bool,
     log_file: Path | None,
+    memory: str | None,
     directory: Path | None,
 ) -> None:
     """Run this machine's pool of workers, in the foreground.
@@ -53,6 +60,7 @@ def command(
         if not SERVICE.fullmatch(service):
             raise BadRequest(f"--service {service!r}: it must be NAME or NAME=MODULE:FUNCTION")
     _check_address(interface, advertise)
+    room = default_size() if memory is None else read_size(memory)
     if os.geteuid() == 0:
         click.echo(
             "scattergather pool: warning: it runs as root, so whoever has its FURL is root here",
@@ -71,6 +79,7 @@ def command(
         quiet=quiet,
         log_file=log_file,
         directory=directory,
+        memory=room,
     )
     try:
         sys.exit(listen(options))

@@ -20,8 +20,8 @@ from scattergather.client import adding
 from scattergather.client.cell import current_cell, current_name
 from scattergather.client.echo import Channel
 from scattergather.client.freezing import Frozen
-from scattergather.client.options import JobOptions
 from scattergather.client.large import Held
+from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
 from scattergather.client.plain import is_plain, pack_plain
 from scattergather.client.reading import loader, not_rebuilt, read_error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from scattergather.client.outbox import Outbox, Ready
@@ -21,8 +21,8 @@ from scattergather.errors import Closed, TooLarge
 from scattergather.wire import messages
 from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import frame
-from scattergather.wire.outside import Placed
 from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.wire.outside import Placed
 from scattergather.wire.slabs import Arena, private, punch
 
 

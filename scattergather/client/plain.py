@@ -24,7 +24,6 @@ _GLOBAL = b"\x93"
 """The operation by which a pickle of protocol 5 refers to a function or a class."""
 
 
-
 Load = Callable[[int], Any]
 
 _first = itemgetter(0)

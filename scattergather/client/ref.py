@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from scattergather.client.large import Large, Loan
+from scattergather.client.large import Loan
 from scattergather.client.session import Session
 from scattergather.errors import BadRequest, Closed
 from scattergather.wire import stub

@@ -91,9 +91,7 @@ class Arrivals:
             message.objects and self._store.missing(message.objects)
         )
 
-    def _pass_on(
-        self, host: _Host, entry: Entry, message: messages.FromPool, body: bytes
-    ) -> None:
+    def _pass_on(self, host: _Host, entry: Entry, message: messages.FromPool, body: bytes) -> None:
         if isinstance(message, messages.Outcomes):
             host.early.difference_update(extent.object for extent in message.objects)
         self._hear(entry, message, body)

@@ -121,9 +121,7 @@ class Driver:
             size += self._objects.take(message.objects)
         record.inputs.add(message.first, message.count, body, message.needs, message.objects)
         self.handle(
-            events.TasksAdded(
-                job=message.job, first=message.first, count=message.count, size=size
-            )
+            events.TasksAdded(job=message.job, first=message.first, count=message.count, size=size)
         )
 
     def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:

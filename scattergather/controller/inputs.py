@@ -60,9 +60,7 @@ class Inputs:
     def _place(self, index: int) -> int:
         return bisect_right(self._segments, index, key=lambda segment: segment.first) - 1
 
-    def cut(
-        self, first: int, count: int
-    ) -> tuple[bytes, tuple[Digest, ...], tuple[Extent, ...]]:
+    def cut(self, first: int, count: int) -> tuple[bytes, tuple[Digest, ...], tuple[Extent, ...]]:
         """The body for a chunk, and the digests and objects that its tasks refer to.
 
         What one task of a segment refers to counts for all of them.

@@ -1,8 +1,8 @@
 """The client's large objects: who still needs them, which hosts have a copy, when they are free.
 
 An object is needed while the client holds it and while an unfinished task takes it. Hosts ask for
-what a chunk takes and they lack (``Want``), so each has one copy at most, and may throw away what it
-does not need just now. When nobody needs an object any more, every host that may have it is told
+what a chunk takes and they lack (``Want``), so each has one copy at most, and may throw away what
+it does not need just now. When nobody needs an object any more, every host that may have it is told
 (``Drop``) and says when no worker maps it (``Dropped``); then its memory is the client's again.
 """
 

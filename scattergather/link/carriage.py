@@ -97,7 +97,7 @@ class Carriage(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Frames, once the other end has said the right thing."""
-        if self._courier is None:
+        if self._tls is None:
             missing = self._expected - len(self._heard)
             self._heard += data[:missing]
             data = data[missing:]
@@ -178,6 +178,9 @@ class Carriage(protocol.Protocol):
         self._stop_timer()
         self._paused = True
         self.transport.abortConnection()
+        courier, self._courier = self._courier, None
+        if courier is not None:
+            courier.detach(self)
 
     # ---- IPushProducer -------------------------------------------------------------------------
 
@@ -210,8 +213,8 @@ def admitting(
 
     own = ssl.PrivateCertificate.loadPEM(certificate)
     options = ssl.CertificateOptions(
-        privateKey=own.privateKey.original,
-        certificate=own.original,
+        privateKey=own.privateKey.original.to_cryptography_key(),
+        certificate=own.original.to_cryptography(),
         raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
     )
 

@@ -35,8 +35,7 @@ def read_size(text: Any) -> int:
         size = int(float(found[1]) * _UNITS[found[2].upper()])
     if size is None or size < LEAST:
         raise BadRequest(
-            f"memory must be a number of bytes, at least {LEAST:,}, or text like '8G', "
-            f"not {text!r}"
+            f"memory must be a number of bytes, at least {LEAST:,}, or text like '8G', not {text!r}"
         )
     return size
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from scattergather.errors import TooLarge
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.slabs import Arena
 
@@ -46,6 +47,8 @@ class Store:
         """Who hears that a slab is closed: whoever was given its descriptor closes it too."""
         self.room: list[Callable[[], None]] = []
         """Who hears that there is room again."""
+        self.pressed: list[Callable[[], None]] = []
+        """Who hears that there was none: whoever has what nobody needs just now drops it."""
         self.held = 0
         """Bytes of the objects that lie here or are known here."""
 
@@ -156,8 +159,13 @@ class Store:
 
     def reserve(self, name: ObjectId, length: int) -> bool:
         """See ``seams.Objects``."""
+        bound = self._arena.bound
+        if bound is not None and length > bound:
+            raise ValueError(str(TooLarge.of("a value", length, bound)))
         extent = self._arena.reserve(length, name)
         if extent is None:
+            for told in self.pressed:
+                told()
             return False
         self._arriving[name] = extent
         return True

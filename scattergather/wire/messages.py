@@ -538,16 +538,7 @@ class Recycle(Message, frozen=True, kw_only=True):
 
 
 ToPool = (
-    Code
-    | Forget
-    | Resident
-    | Run
-    | TakeBack
-    | Cancel
-    | Refresh
-    | Everywhere
-    | NestedOutcome
-    | Drop
+    Code | Forget | Resident | Run | TakeBack | Cancel | Refresh | Everywhere | NestedOutcome | Drop
 )
 ToWorker = (
     Code

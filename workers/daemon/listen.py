@@ -26,6 +26,7 @@ from scattergather.link.server import LinkServer
 from scattergather.link.tub import new_certificate
 from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
+from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.process.kernel import dump_no_core
 
@@ -38,7 +39,10 @@ EXIT_SECONDS = 1.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says; ``port`` 0 takes any that is free."""
+    """What the command line says; ``port`` 0 takes any that is free.
+
+    ``memory`` are the bytes that large values may take, half for arguments and half for results.
+    """
 
     workers: int
     port: int = 0
@@ -49,6 +53,7 @@ class Options:
     quiet: bool = False
     log_file: Path | None = None
     directory: Path | None = None
+    memory: int = 0
 
 
 class PortTaken(Exception):
@@ -73,7 +78,14 @@ def listen(options: Options) -> int:
     with _log_of(options) as file:
         log_to(file)
         known = _identity(options)
-        pool = PoolService(reactor, workers=options.workers, services=options.services)
+        store = Store(options.memory // 2)
+        pool = PoolService(
+            reactor,
+            workers=options.workers,
+            services=options.services,
+            store=store,
+            memory=options.memory // 2,
+        )
         server = LinkServer(
             reactor,
             pool,
@@ -82,6 +94,7 @@ def listen(options: Options) -> int:
             port=options.port,
             advertise=options.advertise,
         )
+        store.room.append(server.room)
         try:
             server.start()
         except CannotListenError as error:

@@ -77,9 +77,7 @@ class _Member:
         self.service.handle(events.ObjectsArrived(session=self.number, objects=objects))
 
     def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
-        self.service.handle(
-            events.ObjectsLost(session=self.number, objects=objects, reason=reason)
-        )
+        self.service.handle(events.ObjectsLost(session=self.number, objects=objects, reason=reason))
 
     def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
         self.drop(objects)
@@ -129,6 +127,8 @@ class PoolService:
         self._memory = memory
         self.store = store or Store()
         self.store.slab_gone.append(self._slab_gone)
+        self.store.pressed.append(self._pressed)
+        self._pressing = False
         self._machine = machine or Machine(reactor, root)
         self._root: Zygote | None = None
         self._ready: Deferred[PoolService] = Deferred()
@@ -444,6 +444,17 @@ class PoolService:
     def _slab_gone(self, slab: messages.SlabId) -> None:
         for process in self._processes.values():
             process.part_with(slab)
+
+    def _pressed(self) -> None:
+        """In a turn of its own: whoever found no room is in the middle of something."""
+        if not self._pressing and not self._stopping:
+            self._pressing = True
+            self._reactor.callLater(0, self._make_room)
+
+    def _make_room(self) -> None:
+        self._pressing = False
+        for number in list(self._members):
+            self.handle(events.RoomWanted(session=number))
 
     def _forget_slabs(self, process: WorkerProcess) -> None:
         """A worker is dead: nobody writes into its slabs any more."""

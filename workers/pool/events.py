@@ -44,6 +44,12 @@ class ObjectsLost(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class RoomWanted(Struct, frozen=True, kw_only=True, gc=False):
+    """Objects that are on their way here have no room."""
+
+    session: int
+
+
 class WorkerSaid(Struct, frozen=True, kw_only=True, gc=False):
     """A worker sent a message."""
 
@@ -105,6 +111,7 @@ Event = (
     | Received
     | ObjectsArrived
     | ObjectsLost
+    | RoomWanted
     | WorkerSaid
     | WorkerExited
     | FoundStopped

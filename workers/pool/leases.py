@@ -32,11 +32,7 @@ def arrived(
     """A worker sent outcomes: pass on what is new of them."""
     lease = worker.leases[0] if worker.leases else None
     known = lease.next - message.first if lease is not None else -1
-    if (
-        lease is None
-        or lease.run.chunk != message.chunk
-        or not 0 <= known < len(message.kinds)
-    ):
+    if lease is None or lease.run.chunk != message.chunk or not 0 <= known < len(message.kinds):
         if message.objects:
             names = tuple(extent.object for extent in message.objects)
             recycle = messages.Recycle(objects=names)

@@ -2,6 +2,7 @@
 
 - A chunk waits until everything that it takes is on this host; it can be cancelled or given back
   meanwhile like any other in the queue.
+- Room is made for what is wanted by dropping what no chunk takes: the controller has it still.
 - A task may keep an argument after its end. Its memory is free when the controller has dropped the
   object and no worker keeps it any more.
 """
@@ -38,6 +39,7 @@ def arrived(
 ) -> None:
     """These are here: chunks that waited for the last of them are ready."""
     session.wanted.difference_update(names)
+    session.here.update(dict.fromkeys(names))
     for chunk, queued in list(session.waiting.items()):
         queued.missing.difference_update(names)
         if not queued.missing:
@@ -61,6 +63,29 @@ def lost(
                 chunk=chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
             )
             report(session, outcomes, out, blobs.pack([loss] * run.count))
+
+
+def make_room(session: Session, out: list[actions.Action]) -> None:
+    """Drop one that no chunk here takes, if there is any; the controller sends it again if need be.
+
+    The one that has been here longest without being taken.
+    """
+    taken = {
+        extent.object
+        for run in (
+            *(queued.run for queued in session.waiting.values()),
+            *(queued.run for queued in session.queue.values()),
+            *(lease.run for worker in session.workers.values() for lease in worker.leases),
+        )
+        for extent in run.objects
+    }
+    for name in taken.intersection(session.here):
+        session.here.move_to_end(name)
+    for name in session.here:
+        if name not in taken and name not in session.kept:
+            session.dropping.add(name)
+            _report_free(session, [name], out)
+            return
 
 
 def drop(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
@@ -98,5 +123,7 @@ def died(session: Session, worker: Worker, out: list[actions.Action]) -> None:
 def _report_free(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
     free = tuple(name for name in names if name in session.dropping and name not in session.kept)
     if free:
+        for name in free:
+            session.here.pop(name, None)
         session.dropping.difference_update(free)
         report(session, messages.Dropped(objects=free), out)

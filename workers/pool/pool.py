@@ -64,6 +64,10 @@ class Pool:
                 session = self.sessions.get(event.session)
                 if session is not None:
                     objects.lost(session, event.objects, event.reason, out)
+            case events.RoomWanted():
+                session = self.sessions.get(event.session)
+                if session is not None:
+                    objects.make_room(session, out)
             case events.WorkerExited():
                 deaths.worker_exited(self._crew, event, now, out)
             case events.SessionOpened():
