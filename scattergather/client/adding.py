@@ -140,7 +140,7 @@ def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
         except CannotPickle as error:
             raise readable(error, index) from error.__cause__
         waiting += 1
-        if size >= FRAME_BYTES or waiting == FRAME_TASKS or packer.beside >= FRAME_BESIDE:
+        if size >= FRAME_BYTES or waiting == FRAME_TASKS or packer.beside >= sender.most_beside:
             sender.send_packed()
             waiting = 0
     if waiting:
@@ -172,6 +172,8 @@ class _Sender:
         self._job = round_.job
         self._gathering = gathering
         self._shipment = shipment
+        # What is packed and not sent cannot become free: it must not take all the room there is.
+        self.most_beside = min(FRAME_BESIDE, session.large.bound // 4)
 
     def send_packed(self) -> None:
         """Queue what the packer holds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scattergather.client import naming
+from scattergather.client.outbox import distinct
 from scattergather.client.reading import FAILURES, not_rebuilt, read_error
 from scattergather.client.session import Session
 from scattergather.errors import CannotConnect, JobFailed
@@ -27,13 +28,17 @@ def call_everywhere(
     shipment = session.shipper.shipment()
     frozen = naming.resolve(session, function, None, shipment)
     with session.shipper.holding():
-        blob, needs = session.shipper.pack_inside(args, kwargs)
+        blob, needs, objects = session.shipper.pack_call(args, kwargs)
         session.shipper.send(shipment)
         every = tuple(dict.fromkeys((*frozen.needs, *needs)))
         version = len(session.sources)
         call = session.call(
             lambda number: messages.RunEverywhere(
-                call=number, function=frozen.name, needs=every, code_version=version
+                call=number,
+                function=frozen.name,
+                needs=every,
+                code_version=version,
+                objects=distinct(objects),
             ),
             blob,
         )

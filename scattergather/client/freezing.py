@@ -132,20 +132,6 @@ class Shipper:
             self._spare.append((shipment, packer))
         return blob, needs, objects
 
-    def pack_inside(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bytes, tuple[bytes, ...]]:
-        """Like :meth:`pack_call`, with everything inside the blob."""
-        shipment = self.shipment()
-        packer = Packer(shipment, name=_PAIR)
-        try:
-            packer.pack((args, kwargs))
-        except CannotPickle as error:
-            raise readable(error) from error.__cause__
-        _, blob, needs = packer.take()
-        self.send(shipment)
-        return blob, needs
-
     def call_packer(self, shipment: Shipment, *, shared: bool = False) -> Packer:
         """Packs pairs of args and kwargs; its errors are to be passed through :func:`readable`.
 

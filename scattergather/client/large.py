@@ -23,7 +23,7 @@ from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import frame
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.outside import Placed
-from scattergather.wire.slabs import Arena, private, punch
+from scattergather.wire.slabs import Arena, private, punch, whole_pages
 
 
 class Loan:
@@ -131,7 +131,7 @@ class Large:
     def __init__(self, outbox: Outbox, bound: int) -> None:
         self._outbox = outbox
         self._arena = Arena(bound, self._slab_gone)
-        self._bound = bound
+        self.bound = bound
         self._announced: set[SlabId] = set()
         self._foreign: dict[SlabId, _Foreign] = {}
         self._room = Bell()
@@ -146,17 +146,17 @@ class Large:
 
     # ---- what we send ---------------------------------------------------------------------------
 
-    def put(self, data: bytes | memoryview) -> Loan | None:
+    def put(self, data: bytes | memoryview, beside: int = 0) -> Loan | None:
         """See ``wire.outside.Place``. Waits for room; on the reader's thread it does without.
 
         Raises:
             TooLarge: there is not, and will not be, so much room.
         """
-        if not self._bound:
+        if not self.bound:
             return None
         size = memoryview(data).nbytes
-        if size > self._bound:
-            raise TooLarge.of("the value", size, self._bound)
+        if size + beside > self.bound:
+            raise TooLarge.of("the value", size + beside, self.bound)
         while not self._closed:
             try:
                 extent = self._arena.put(data)
@@ -165,25 +165,30 @@ class Large:
             if extent is not None:
                 self._announce(extent.slab)
                 return Loan(self, extent)
-            if self.resting + size > self._bound:
+            if self.resting + size > self.bound:
                 raise TooLarge(
-                    f"{size:,} bytes more do not fit: of the {self._bound:,} that this client may "
+                    f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
                     f"lend, {self.resting:,} are held by Refs and by failed tasks that can be "
                     "retried. Free some of them, or spawnScatterGather(memory=...)",
                     size=size,
-                    bound=self._bound,
+                    bound=self.bound,
                 )
             if threading.get_ident() in readers:
                 return None
-            self._room.wait(lambda: self._has_room(size))
+            self._room.wait(lambda: self._settled(size))
         return None
 
-    def _has_room(self, size: int) -> bool:
+    def has_room(self, size: int) -> bool:
+        """See ``wire.outside.Place``."""
+        return self._arena.used + whole_pages(size) <= self.bound
+
+    def _settled(self, size: int) -> bool:
+        """There is room, or there never will be."""
         return (
             self._closed
             or self._outbox.closed
-            or self._arena.used + size <= self._bound
-            or self.resting + size > self._bound
+            or self.has_room(size)
+            or self.resting + size > self.bound
         )
 
     def free(self, placed: Placed) -> None:

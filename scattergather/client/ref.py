@@ -122,11 +122,10 @@ def _reduce(writing: Any, ref: Ref[Any]) -> Any:
     outside: Outside | None = getattr(writing, "outside", None)
     if outside is None:
         raise Refused(
-            "only an argument of a task may be a Ref, not what a function brings along, a nested "
-            "call, or a call everywhere; pass it as an argument"
+            "only an argument may be a Ref, not what a function brings along; pass it as one", ref
         )
     if why := ref._unfit(outside.place):
-        raise Refused(why)
+        raise Refused(why, ref)
     outside.refer(ref._objects, ref._code)
     return stub.resolve, (ref._name,)
 

@@ -28,11 +28,12 @@ STATUS_SECONDS = 0.5
 class Call:
     """A numbered call that several hosts answer: who has not yet, and what the others said.
 
-    ``code`` are the digests that it names.
+    ``code`` are the digests that it names, ``objects`` what its arguments take.
     """
 
     waiting: set[str]
     code: tuple[messages.Digest, ...] = ()
+    objects: tuple[messages.Extent, ...] = ()
     workers: int = 0
     interrupted: int = 0
     seconds: float = 0.0
@@ -113,6 +114,7 @@ class FrontDesk:
             case messages.Command():
                 self._command(message)
             case messages.RunEverywhere():
+                self._objects.take(message.objects)
                 self._run_everywhere(message, body)
             case messages.Spawn():
                 self.log.warn("a second Spawn was ignored")
@@ -155,14 +157,16 @@ class FrontDesk:
             names = ", ".join(entry.spec.name for entry in unfit)
             error = f"the function is byte code of Python {bound}, which {names} cannot run"
             self._send(messages.Answer(call=message.call, error=error), b"")
+            self._objects.done(message.objects)
             return
         everywhere = messages.Everywhere(
             call=message.call,
             function=message.function,
             needs=message.needs,
             code_version=message.code_version,
+            objects=message.objects,
         )
-        self._ask_all(message.call, everywhere, body, code)
+        self._ask_all(message.call, everywhere, body, code, message.objects)
 
     def _ask_all(
         self,
@@ -170,9 +174,10 @@ class FrontDesk:
         message: messages.ToPool,
         body: bytes = b"",
         code: tuple[messages.Digest, ...] = (),
+        objects: tuple[messages.Extent, ...] = (),
     ) -> None:
         up = self._roster.up()
-        self._calls[call] = Call({entry.spec.name for entry in up}, code)
+        self._calls[call] = Call({entry.spec.name for entry in up}, code, objects)
         for entry in up:
             self._roster.teach(entry, code)
             self._roster.send(entry, message, body)
@@ -190,6 +195,7 @@ class FrontDesk:
         for number, call in list(self._calls.items()):
             if not call.waiting:
                 del self._calls[number]
+                self._objects.done(call.objects)
                 value = {
                     "workers": call.workers,
                     "interrupted": call.interrupted,
@@ -332,7 +338,8 @@ class FrontDesk:
             host = scheduler.hosts.get(entry.spec.name)
             chunks = len(host.leases) if host is not None else 0
             busy = min(chunks, entry.workers)
-            hosts.append(entry.state(busy, chunks - busy))
+            here = self._objects.store.held if not entry.spec.furl else entry.held
+            hosts.append(entry.state(busy, chunks - busy, here))
         # Of a chunk one task runs and the rest waits for it, whatever the scheduler has leased.
         running = Counter(
             lease.job.spec.job

@@ -41,7 +41,7 @@ class Entry:
         """It runs byte code of this minor version of Python."""
         return self.facts is not None and self.facts.python == python
 
-    def state(self, busy: int, queued: int) -> messages.HostState:
+    def state(self, busy: int, queued: int, memory: int) -> messages.HostState:
         """What is shown of it."""
         facts = self.facts
         return messages.HostState(
@@ -55,7 +55,7 @@ class Entry:
             version=facts.version if facts else "",
             services=facts.services if facts else (),
             why=self.why,
-            memory=self.held,
+            memory=memory,
         )
 
 

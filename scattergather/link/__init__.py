@@ -13,6 +13,12 @@
 ``budget``      how much processor time they may cost (pure)
 ``doorkeeper``  the gate on the listening side, for those who have
 ``caller``      the gate on the calling side
+``block``       the frames of a block stream, which carries large objects (pure)
+``shipments``   what leaves by a block stream, ``deliveries`` what arrives; ``exchange`` is one end
+                of it with both (pure)
+``courier``     one session's end of a block stream, whatever becomes of its connections
+``carriage``    a connection for it: TLS behind the gate, and a ticket
+``dialler``     gives a controller's courier a connection while it needs one
 ``tub``         a Tub with Foolscap's unsafe defaults turned off
 ``inspector``   measures what arrives before Foolscap's parser sees it (pure)
 ``broker``      Foolscap's connection, with pieces and with timers that keep their word

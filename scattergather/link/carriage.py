@@ -33,6 +33,9 @@ TICKET_BYTES = 32
 OPENING_BYTES = SESSION_BYTES + TICKET_BYTES
 WELCOME = b"+"
 
+CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""The first takes three quarters of the time of the second, which OpenSSL would prefer."""
+
 SECONDS_TO_OPEN = 5.0
 """For handshake and ticket."""
 
@@ -224,6 +227,7 @@ def admitting(
         return made
 
     factory = protocol.Factory.forProtocol(carriage)
+    options.getContext().set_tls13_ciphersuites(CIPHERS)
     return _encrypted(reactor, factory, options, is_client=False)
 
 
@@ -249,6 +253,7 @@ class _Pinned(ssl.CertificateOptions):
         super().__init__(raiseMinimumTo=ssl.TLSVersion.TLSv1_3)
         self._tub = tub
         self._pinned = super().getContext()
+        self._pinned.set_tls13_ciphersuites(CIPHERS)
         self._pinned.set_verify(SSL.VERIFY_PEER, self._check)
 
     def getContext(self) -> Any:

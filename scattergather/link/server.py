@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import itertools
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,9 +264,9 @@ class _Guest:
         if self._courier is None:
             self._courier = Courier(
                 self._server.pool.objects,
-                arrived=self._arrived,
-                lost=self._lost,
-                shipped=self._shipped,
+                arrived=lambda name: self._tell(lambda session: session.arrived((name,))),
+                lost=lambda name, why: self._tell(lambda session: session.lost((name,), why)),
+                shipped=lambda name: self._tell(lambda session: session.shipped((name,))),
             )
         return self._courier
 
@@ -274,17 +275,14 @@ class _Guest:
         if self._courier is not None:
             self._courier.room()
 
-    def _arrived(self, name: messages.ObjectId) -> None:
-        if self._session is not None:
-            self._session.arrived((name,))
-
-    def _lost(self, name: messages.ObjectId, reason: str) -> None:
-        if self._session is not None:
-            self._session.lost((name,), reason)
-
-    def _shipped(self, name: messages.ObjectId) -> None:
-        if self._session is not None:
-            self._session.shipped((name,))
+    def _tell(self, tell: Callable[[Session], None]) -> None:
+        if self._session is None:
+            return
+        try:
+            tell(self._session)
+        except Exception:
+            self._server.log.failure("{name}: an object could not be handled", name=self._name)
+            self.dismiss("the pool failed on a large object; its log says how")
 
     @property
     def waiting(self) -> int:

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from html import escape
 
 
+def in_bytes(size: int) -> str:
+    """A number of bytes, for people: ``1.6 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    amount = size / 1000
+    for unit in ("kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
     """One host as the controller last knew it. ``why`` says why it is not up.
 
-    ``round_trip`` is in seconds, ``memory`` (free) in bytes.
+    ``round_trip`` is in seconds; ``memory`` are the bytes of large values there, on the client's
+    own machine results that it has not done with too.
     """
 
     name: str
@@ -33,6 +46,7 @@ class HostView:
         if self.state == "up":
             text += f"  {plural(self.workers, 'worker')}, {self.busy} busy"
             text += f", python {self.python}" if self.python else ""
+            text += f", holds {in_bytes(self.memory)}" if self.memory else ""
         return text + (f"  ({self.why})" if self.why else "")
 
 

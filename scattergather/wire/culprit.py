@@ -16,6 +16,7 @@ from scattergather.errors import CannotPickle
 from scattergather.wire.class_recipe import state
 from scattergather.wire.names import global_names
 from scattergather.wire.origin import importable, written_in_c
+from scattergather.wire.outside import Outside
 from scattergather.wire.recipe import RECIPES, Refused, refusal
 
 MOST_THINGS = 20_000
@@ -31,8 +32,9 @@ _ATOMS = (int, float, complex, str, bytes, bool, type(None), types.ModuleType)
 class _Probe(pickle.Pickler):
     """Pickles one thing with the classes that would travel with it, for nobody to load."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: Outside | None) -> None:
         super().__init__(io.BytesIO(), 5)
+        self.outside = outside
         self.namespaces: dict[int, dict[str, Any]] = {}
         self.holds_code = False
 
@@ -48,35 +50,44 @@ class _Probe(pickle.Pickler):
         return NotImplemented
 
 
-def explain(value: Any, name: str, error: BaseException) -> CannotPickle:
+def explain(
+    value: Any, name: str, error: BaseException, outside: Outside | None = None
+) -> CannotPickle:
     """The error to raise for ``value``, called ``name``, where pickling failed with ``error``."""
-    found = _search(value, name)
+    found = _search(value, name, outside)
+    if outside is not None:
+        outside.abandon()
     path, culprit, why = found or (name, value, error)
     kind = type(culprit)
     said = refusal(culprit) or (str(why) if isinstance(why, Refused) else None)
     reason = said or f"{_type_name(kind)}: {str(why)[:500]}"
     full = path if path.endswith(")") else f"{path} (a {_type_name(kind)})"
     cure = RESULT_CURE if name.startswith(RESULT) else CURE
-    tail = "" if refusal(culprit) else f" {cure}"
+    tail = "" if refusal(culprit) or getattr(why, "thing", None) is culprit else f" {cure}"
     return CannotPickle(f"Cannot send {full}: {reason.rstrip('.')}.{tail}", path=full)
 
 
-def retold(value: Any, name: str, error: CannotPickle) -> CannotPickle:
+def retold(
+    value: Any, name: str, error: CannotPickle, outside: Outside | None = None
+) -> CannotPickle:
     """``error``, met in a part of ``value`` that is packed by itself, told from ``name`` on."""
-    return error if _search(value, name) is None else explain(value, name, error)
+    found = _search(value, name, outside)
+    return error if found is None else explain(value, name, error, outside)
 
 
 def find(value: Any, root_name: str) -> str | None:
     """The path from ``root_name`` to the culprit, with its type; None if all of it can travel."""
-    found = _search(value, root_name)
+    found = _search(value, root_name, None)
     if found is None:
         return None
     path, culprit, _ = found
     return f"{path} (a {_type_name(type(culprit))})"
 
 
-def _search(value: Any, name: str) -> tuple[str, Any, BaseException] | None:
-    error = _failure(value)
+def _search(
+    value: Any, name: str, outside: Outside | None
+) -> tuple[str, Any, BaseException] | None:
+    error = _failure(value, outside)
     if error is None:
         return None
     deadline = time.monotonic() + MOST_SECONDS
@@ -86,7 +97,7 @@ def _search(value: Any, name: str) -> tuple[str, Any, BaseException] | None:
     # Down from one bad thing to a bad part of it, until no part is bad alone, or one says itself
     # why it cannot be sent.
     while True:
-        if refusal(value):
+        if refusal(value) or (isinstance(error, Refused) and error.thing is value):
             return path, value, error
         for step, part in _parts(value):
             if time.monotonic() > deadline or len(done) > MOST_THINGS:
@@ -95,7 +106,7 @@ def _search(value: Any, name: str) -> tuple[str, Any, BaseException] | None:
                 continue
             done.add(id(part))
             kept.append(part)
-            failed = _failure(part)
+            failed = _failure(part, outside)
             if failed is not None:
                 path, value, error = path + step, part, failed
                 break
@@ -103,9 +114,9 @@ def _search(value: Any, name: str) -> tuple[str, Any, BaseException] | None:
             return path, value, error
 
 
-def _failure(thing: Any) -> BaseException | None:
+def _failure(thing: Any, outside: Outside | None) -> BaseException | None:
     try:
-        _Probe().dump(thing)
+        _Probe(outside).dump(thing)
     except RecursionError:
         return None
     except Exception as error:

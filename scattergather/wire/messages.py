@@ -268,6 +268,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
     function: FunctionName
     needs: tuple[Digest, ...] = ()
     code_version: int = 0
+    objects: tuple[Extent, ...] = ()
 
 
 class Release(Message, frozen=True, kw_only=True):
@@ -503,6 +504,7 @@ class Everywhere(Message, frozen=True, kw_only=True):
     function: FunctionName
     needs: tuple[Digest, ...] = ()
     code_version: int = 0
+    objects: tuple[Extent, ...] = ()
 
 
 class NestedOutcome(Message, frozen=True, kw_only=True):

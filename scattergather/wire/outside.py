@@ -36,8 +36,15 @@ class Placed(Protocol):
 class Place(Protocol):
     """Where objects are put; an arena, or something that waits for room in one."""
 
-    def put(self, data: bytes | memoryview) -> Placed | None:
-        """A copy of ``data``; None: it had better travel in the message."""
+    def put(self, data: bytes | memoryview, beside: int = 0) -> Placed | None:
+        """A copy of ``data``; None: it had better travel in the message.
+
+        It may wait for room. The same value has ``beside`` bytes there already, which will not be
+        free before it is sent.
+        """
+
+    def has_room(self, size: int) -> bool:
+        """True if so many bytes can be put without waiting."""
 
     def free(self, placed: Placed) -> None:
         """Nobody was told of this object, and nobody will be."""
@@ -104,7 +111,11 @@ class Outside:
         self.code += code
 
     def _put(self, data: bytes | memoryview) -> Placed | None:
-        placed = self.place.put(data)
+        if self._shared and not self.place.has_room(memoryview(data).nbytes):
+            # What others might share is not worth waiting for: it would not be free before the end.
+            self._shared.clear()
+            self._fresh.clear()
+        placed = self.place.put(data, sum(each.extent.length for each in self._new))
         if placed is not None:
             self._new.append(placed)
         return placed

@@ -136,12 +136,12 @@ def write(
     except BaseException as error:  # an interrupt, too, must leave nothing behind
         _cut(buffer, start, outside)
         if isinstance(error, CannotPickle):
-            raise retold(value, name, error) from error.__cause__
+            raise retold(value, name, error, outside) from error.__cause__
         if not isinstance(error, Exception):
             raise
         if not isinstance(error, RecursionError):
             if isinstance(error, Refused):
-                raise explain(value, name, error) from None  # its sentence says it all
+                raise explain(value, name, error, outside) from None  # its sentence says it all
             return _write_by_dill(value, reduce_class, buffer, name, error, outside)
         message = f"Cannot send {name}: it is nested too deeply. Send it flatter, or as bytes."
         raise CannotPickle(message, path=name) from error
@@ -169,7 +169,7 @@ def _write_by_dill(
         _cut(buffer, start, outside)
         if isinstance(error, CannotPickle) or not isinstance(error, Exception):
             raise
-        raise explain(value, name, first) from error
+        raise explain(value, name, first, outside) from error
     return pickler.holds_code
 
 

@@ -31,10 +31,18 @@ class Writing(Protocol):
 
     namespaces: dict[int, dict[str, Any]]
     holds_code: bool
+    outside: Any
 
 
 class Refused(TypeError):
-    """A thing says, or we know, that it must not travel; the text is reason and cure."""
+    """A thing says, or we know, that it must not travel; the text is reason and cure.
+
+    ``thing`` is what must not, where it is known.
+    """
+
+    def __init__(self, text: object, thing: object = None) -> None:
+        super().__init__(text)
+        self.thing = thing
 
 
 def refusal(thing: Any) -> str | None:

@@ -34,6 +34,9 @@ LARGE = 1 << 16
 SLAB_BYTES = 64 << 20
 """An object of more than half of that gets a slab of its own."""
 
+WARM_BYTES = 256 << 20
+"""Free bytes at most that an arena keeps for the next objects."""
+
 PAGE = mmap.ALLOCATIONGRANULARITY
 WRITE_BYTES = 64 << 20
 KIND = "SCATTERGATHER_SLABS"
@@ -53,6 +56,11 @@ if _fallocate is not None:
     _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
 
 
+def whole_pages(size: int) -> int:
+    """Bytes that an object of ``size`` takes."""
+    return -(-size // PAGE) * PAGE
+
+
 def create(size: int) -> int:
     """The descriptor of a new slab, which nobody can shrink under a mapping.
 
@@ -65,7 +73,7 @@ def create(size: int) -> int:
         add, *seals = (getattr(fcntl, name) for name in _SEALS)
         fcntl.fcntl(fd, add, sum(seals))
         return fd
-    with tempfile.TemporaryFile(prefix="scattergather-") as file:
+    with tempfile.TemporaryFile(prefix="scattergather-slab-") as file:
         file.truncate(size)
         return os.dup(file.fileno())
 
@@ -208,7 +216,7 @@ class Arena:
 
     @property
     def _warm_bound(self) -> int:
-        return SLAB_BYTES * 4 if self.bound is None else self.bound // 2
+        return WARM_BYTES if self.bound is None else min(WARM_BYTES, self.bound // 2)
 
     def put(self, data: bytes | memoryview) -> Extent | None:
         """A copy of ``data`` as an object; None when there is no room now.
@@ -227,7 +235,7 @@ class Arena:
         Raises:
             OSError: see :meth:`put`.
         """
-        size = -(-length // PAGE) * PAGE
+        size = whole_pages(length)
         gone: list[SlabId] = []
         with self._lock:
             if self.bound is not None and self.used + size > self.bound:

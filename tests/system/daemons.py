@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from scattergather.settings.furl import Furl
 
@@ -27,6 +28,12 @@ OTHER_PYTHON = """
 import platform
 platform.python_version_tuple = lambda: ("3", "99", "1")
 """
+
+SEES_TESTS = f"""
+import os
+os.environ["PYTHONPATH"] = {str(Path(__file__).parents[2])!r}
+"""
+"""Its workers can import what a test module defines."""
 
 
 class Daemon:

@@ -24,7 +24,7 @@ from benchmarks.memory import over_loopback
 from scattergather import errors, inside, spawnScatterGather
 from scattergather.client.client import ScatterGather
 from tests.conftest import calls
-from tests.system.daemons import free_port
+from tests.system.daemons import SEES_TESTS, free_port
 from tests.system.large import MB, NOISE, Gate, Held, array, extent, same
 from tests.system.process_driver import alive, eventually
 
@@ -43,8 +43,10 @@ def c() -> Iterator[ScatterGather]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path)
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path)
+    yield made
+    made.open()  # tasks of a test that failed hold nobody up
 
 
 def controller_of(c: ScatterGather) -> int:
@@ -323,7 +325,7 @@ def test_equal_arrays_that_are_not_the_same_stay_apart(c) -> None:
 
 
 def test_an_array_is_sent_to_another_host_once(spawn, start, tmp_path) -> None:
-    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2")
+    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2", shim=SEES_TESTS)
     c = spawn(daemon.furl().text)
     c.waitForResult()
     mine, size = array(32), 32 * MB
@@ -334,7 +336,7 @@ def test_an_array_is_sent_to_another_host_once(spawn, start, tmp_path) -> None:
 
 
 def test_large_values_come_to_another_host_and_back(spawn, start, tmp_path) -> None:
-    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2")
+    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2", shim=SEES_TESTS)
     c = spawn([daemon.furl().text, "local:1"])
     c.waitForResult()
     for kind in ("Fortran order", "read-only", "structured", "bytearray", "nested", "no element"):
@@ -349,13 +351,13 @@ def test_large_values_come_to_another_host_and_back(spawn, start, tmp_path) -> N
 def test_an_array_is_sent_again_to_a_host_that_came_back(spawn, start, tmp_path, gate) -> None:
     port = str(free_port())
     options = ("--directory", str(tmp_path / "pool"), "--workers", "2", "--port", port)
-    first = start(*options)
+    first = start(*options, shim=SEES_TESTS)
     c = spawn(first.furl().text)
     mine = array(8)
     job = c.addJob([((mine, n), {}) for n in range(20)], gate.before(lambda x, n: float(x[n])))
     gate.reached(2)
     first.end(signal.SIGKILL)
-    start(*options).furl()
+    start(*options, shim=SEES_TESTS).furl()
     gate.reached(4)
     gate.open()
     assert job.results() == list(range(20))
@@ -550,7 +552,7 @@ def test_nothing_of_a_controller_that_was_killed_stays_in_memory(spawn, gate) ->
 
 
 def test_nothing_of_a_daemon_that_was_killed_stays_in_memory(spawn, start, tmp_path, gate) -> None:
-    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2")
+    daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2", shim=SEES_TESTS)
     c, held = spawn(daemon.furl().text), Held()
     mine, size = array(96), 96 * MB
     c.addJob([((mine, n), {}) for n in range(4)], gate.before(lambda x, n: n), retries=0)

@@ -66,7 +66,7 @@ class _Member:
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         missing: frozenset[messages.ObjectId] = frozenset()
-        if isinstance(message, messages.Run) and message.objects:
+        if isinstance(message, messages.Run | messages.Everywhere) and message.objects:
             missing = self.service.store.missing(message.objects)
         self.service.handle(
             events.Received(session=self.number, message=message, body=body, missing=missing)
@@ -378,9 +378,11 @@ class PoolService:
                 process = self._processes.get(action.worker)
                 if process is not None:
                     message = action.message
-                    if isinstance(message, messages.Run):
+                    if isinstance(message, messages.Run | messages.Everywhere):
                         if message.objects:
-                            message = self._located(process, message)
+                            self._introduce(process, message.objects)
+                            objects = self.store.here(message.objects)
+                            message = msgspec.structs.replace(message, objects=objects)
                         if self._watch is None:
                             self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)
                     process.tell(message, action.body)
@@ -432,14 +434,12 @@ class PoolService:
         if member.zygote is not None:
             member.zygote.fork(process)
 
-    def _located(self, process: WorkerProcess, run: messages.Run) -> messages.Run:
-        """The same, with the places of its objects on this host, whose slabs the worker has."""
-        objects = self.store.here(run.objects)
-        for slab in dict.fromkeys(extent.slab for extent in objects):
+    def _introduce(self, process: WorkerProcess, objects: Iterable[messages.Extent]) -> None:
+        """The worker has the slabs of these objects."""
+        for slab in dict.fromkeys(extent.slab for extent in self.store.here(objects)):
             found = self.store.descriptor(slab)
             if found is not None:
                 process.introduce(slab, *found)
-        return msgspec.structs.replace(run, objects=objects)
 
     def _slab_gone(self, slab: messages.SlabId) -> None:
         for process in self._processes.values():

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.messages import ObjectId
-from scattergather.workers.pool import actions
+from scattergather.workers.pool import actions, rounds
 from scattergather.workers.pool.crew import Crew, report
 from scattergather.workers.pool.feeding import feed
 from scattergather.workers.pool.session import Queued, Session
@@ -24,7 +24,24 @@ from scattergather.workers.pool.worker import Worker
 def wait(session: Session, queued: Queued, out: list[actions.Action]) -> None:
     """A chunk is not ready: ask for what it lacks, unless that is on its way."""
     session.waiting[queued.run.chunk] = queued
-    new = tuple(queued.missing - session.wanted)
+    _want(session, queued.missing, out)
+
+
+def postpone(
+    session: Session,
+    message: messages.Everywhere,
+    body: bytes,
+    missing: Iterable[ObjectId],
+    out: list[actions.Action],
+) -> None:
+    """Nor is a call everywhere."""
+    lacking = set(missing)
+    session.postponed.append((message, body, lacking))
+    _want(session, lacking, out)
+
+
+def _want(session: Session, missing: set[ObjectId], out: list[actions.Action]) -> None:
+    new = tuple(missing - session.wanted)
     if new:
         session.wanted.update(new)
         report(session, messages.Want(objects=new), out)
@@ -45,6 +62,12 @@ def arrived(
         if not queued.missing:
             del session.waiting[chunk]
             session.queue[chunk] = queued
+    for each in list(session.postponed):
+        message, body, missing = each
+        missing.difference_update(names)
+        if not missing:
+            session.postponed.remove(each)
+            rounds.everywhere(crew, session, message, body, now, out)
     feed(crew, now, out)
 
 
@@ -64,21 +87,25 @@ def lost(
             )
             report(session, outcomes, out, blobs.pack([loss] * run.count))
 
+    for each in list(session.postponed):
+        if each[2] & gone:
+            session.postponed.remove(each)
+            rounds.failed(session, each[0].call, reason, out)
+
 
 def make_room(session: Session, out: list[actions.Action]) -> None:
     """Drop one that no chunk here takes, if there is any; the controller sends it again if need be.
 
     The one that has been here longest without being taken.
     """
-    taken = {
-        extent.object
-        for run in (
-            *(queued.run for queued in session.waiting.values()),
-            *(queued.run for queued in session.queue.values()),
-            *(lease.run for worker in session.workers.values() for lease in worker.leases),
-        )
-        for extent in run.objects
-    }
+    users: list[messages.Run | messages.Everywhere] = [
+        *(queued.run for queued in session.waiting.values()),
+        *(queued.run for queued in session.queue.values()),
+        *(lease.run for worker in session.workers.values() for lease in worker.leases),
+        *(message for message, _, _ in session.postponed),
+        *(message for message, _, _ in session.everywhere.values()),
+    ]
+    taken = {extent.object for user in users for extent in user.objects}
     for name in taken.intersection(session.here):
         session.here.move_to_end(name)
     for name in session.here:

@@ -125,11 +125,10 @@ class Pool:
                     cancelling.cancel(self._crew, session, chunk, now, out)
             case messages.Refresh():
                 rounds.refresh(self._crew, session, message.call, now, out)
+            case messages.Everywhere() if event.missing:
+                objects.postpone(session, message, body, event.missing, out)
             case messages.Everywhere():
-                self._crew.retire_spares(session, now, 0.0, out)
-                # The doomed are replaced at their exit: too late.
-                self._crew.fork(session, now, out)
-                rounds.everywhere(session, message, body, out)
+                rounds.everywhere(self._crew, session, message, body, now, out)
             case messages.NestedOutcome():
                 if message.worker in session.workers:
                     out.append(actions.Tell(worker=message.worker, message=message, body=body))

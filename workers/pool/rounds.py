@@ -53,17 +53,20 @@ def _end_refresh(session: Session, now: float, out: list[actions.Action]) -> Non
 
 
 def everywhere(
-    session: Session, message: messages.Everywhere, body: bytes, out: list[actions.Action]
+    crew: Crew,
+    session: Session,
+    message: messages.Everywhere,
+    body: bytes,
+    now: float,
+    out: list[actions.Action],
 ) -> None:
     """Let every worker that lives, or is being forked, call a function once."""
+    crew.retire_spares(session, now, 0.0, out)
+    crew.fork(session, now, out)  # the doomed are replaced at their exit: too late
     targets = [worker for worker in session.workers.values() if worker.doom is None]
     if not targets:
-        loss = messages.Loss(
-            kind="TaskLost",
-            reason="no worker lives there: those that were forked died before they were ready",
-        )
-        none = messages.EverywhereDone(call=message.call, worker=0, kind=Kind.LOST, last=True)
-        report(session, none, out, messages.encode(loss))
+        why = "no worker lives there: those that were forked died before they were ready"
+        failed(session, message.call, why, out)
         return
     session.everywhere[message.call] = (
         message,
@@ -73,6 +76,13 @@ def everywhere(
     for worker in targets:
         if worker.born:
             _tell(session, worker, message, body, out)
+
+
+def failed(session: Session, call: int, why: str, out: list[actions.Action]) -> None:
+    """No worker here can make this call."""
+    loss = messages.Loss(kind="TaskLost", reason=why)
+    none = messages.EverywhereDone(call=call, worker=0, kind=Kind.LOST, last=True)
+    report(session, none, out, messages.encode(loss))
 
 
 def catch_up(session: Session, worker: Worker, out: list[actions.Action]) -> None:

@@ -33,7 +33,8 @@ class Round:
 class Session:
     """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy.
 
-    ``queue`` holds the chunks that are ready, ``waiting`` those that large objects are missing for.
+    ``queue`` holds the chunks that are ready, ``waiting`` those that large objects are missing for,
+    ``postponed`` the calls everywhere that are.
     ``here`` came from another host, what was taken last at its end; ``wanted`` is on its way.
     ``kept`` are the workers that keep an object, ``dropping`` what the controller needs no more.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
@@ -44,6 +45,7 @@ class Session:
     queue: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     waiting: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     kept: dict[ObjectId, set[int]] = field(default_factory=dict)
+    postponed: list[tuple[Everywhere, bytes, set[ObjectId]]] = field(default_factory=list)
     here: OrderedDict[ObjectId, None] = field(default_factory=OrderedDict)
     wanted: set[ObjectId] = field(default_factory=set)
     dropping: set[ObjectId] = field(default_factory=set)

@@ -18,7 +18,6 @@ from typing import Never, assert_never
 from scattergather import inside
 from scattergather.model.outcome import Kind
 from scattergather.wire import messages
-from scattergather.wire.payload import loads
 from scattergather.workers.process import kernel
 from scattergather.workers.process.call import Call, Calls
 from scattergather.workers.process.capture import Capture, OutputFile
@@ -153,7 +152,8 @@ class Worker:
         arguments = None
         try:
             call = self._calls.prepare(message.function, message.code_version)
-            arguments = loads(body)
+            self._large.arguments.open(message.objects)
+            arguments = self._large.arguments.load(memoryview(body))
             value = call.function(*arguments[0], **arguments[1])
             kind, blob = int(Kind.RETURNED), self._results.carefully(value, call.name)
         except BaseException as error:
@@ -165,6 +165,9 @@ class Worker:
                 attempt=1,
                 arguments=arguments,
             )
+        arguments = None
+        self._large.arguments.open(())
+        self._large.arguments.settle()
         self._chunks.accept_surroundings()
         self._line.send(
             messages.EverywhereDone(call=message.call, worker=os.getpid(), kind=kind), blob

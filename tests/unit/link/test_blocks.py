@@ -399,6 +399,26 @@ def test_an_object_that_is_there_already_is_not_sent(stock):
     assert (other.arrived, one.shipped, there.log) == ([FIRST], [FIRST], [])
 
 
+def test_an_object_whose_arrival_was_not_acknowledged_does_not_arrive_again_once_it_is_used(stock):
+    here, there = stock(), stock()
+    here.put(FIRST, b"x" * 1000)
+    one, other = joined(here, there)
+    one.ship(FIRST)
+    one.give(other)
+    other.give(one)
+    one.fill()
+    one.give(other)
+    assert other.arrived == [FIRST]
+    there.forget(FIRST)
+    for end in (one, other):
+        end.disconnect()
+    for end in (one, other):
+        end.connect()
+    pump(one, other)
+    assert (other.arrived, one.shipped) == ([FIRST], [FIRST])
+    assert not there.held
+
+
 LENGTHS = [0, 1, 70_000, BLOCK_BYTES, BLOCK_BYTES + 1, 700_000]
 
 
