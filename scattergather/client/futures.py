@@ -20,7 +20,7 @@ from scattergather.client import adding
 from scattergather.client.cell import current_cell, current_name
 from scattergather.client.echo import Channel
 from scattergather.client.freezing import Frozen
-from scattergather.client.large import Held
+from scattergather.client.large import Part
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
 from scattergather.client.plain import is_plain, pack_plain
@@ -205,7 +205,7 @@ class Stream:
         return False
 
     def outcomes(
-        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Held, ...]
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
     ) -> None:
         """See ``session.Receiver``."""
         count = len(message.kinds)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scattergather.client.inputs import Inputs
-from scattergather.client.large import Held
+from scattergather.client.large import Part
 from scattergather.client.segment import VOID, Segment
 from scattergather.client.waiting import Bell
 from scattergather.errors import ScatterGatherError
@@ -116,7 +116,7 @@ class Gathering:
         host: str,
         worker: int,
         attempt: int,
-        large: tuple[Held, ...] = (),
+        large: tuple[Part, ...] = (),
     ) -> int:
         """Take outcomes, but of tasks that have theirs already; returns how many were new."""
         count = len(kinds)
@@ -160,7 +160,7 @@ class Gathering:
         host: str,
         worker: int,
         attempt: int,
-        large: tuple[Held, ...],
+        large: tuple[Part, ...],
     ) -> int:
         new = 0
         ends = None if body is None else blobs.ends_of(body, len(kinds))

@@ -23,7 +23,7 @@ from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import frame
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.outside import Placed
-from scattergather.wire.slabs import Arena, private, punch, whole_pages
+from scattergather.wire.slabs import Arena, private, punch, read, whole_pages
 
 
 class Loan:
@@ -81,6 +81,24 @@ class Held:
 
     def __del__(self) -> None:
         self._large.let_go(self.extent)
+
+
+class Copied:
+    """An object that was sent to us, copied into memory of this process."""
+
+    __slots__ = ("_bytes", "extent")
+
+    def __init__(self, extent: Extent, fd: int) -> None:
+        self.extent = extent
+        self._bytes = read(fd, extent)
+
+    def view(self) -> Any:
+        """Its bytes, as a writable buffer."""
+        return self._bytes
+
+
+Part = Loan | Held | Copied
+"""A part of a result that lies outside of it."""
 
 
 class _Foreign:
@@ -168,14 +186,19 @@ class Large:
             if self.resting + size > self.bound:
                 raise TooLarge(
                     f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
-                    f"lend, {self.resting:,} are held by Refs and by failed tasks that can be "
-                    "retried. Free some of them, or spawnScatterGather(memory=...)",
+                    f"lend, {self.resting:,} are held by Refs, by results that are arguments as "
+                    "they were, and by failed tasks that can be retried. Let go of some, or allow "
+                    "more: spawnScatterGather(memory=...)",
                     size=size,
                     bound=self.bound,
                 )
             if threading.get_ident() in readers:
                 return None
             self._room.wait(lambda: self._settled(size))
+        return None
+
+    def borrow(self, data: memoryview) -> Loan | None:
+        """See ``wire.outside.Place``."""
         return None
 
     def has_room(self, size: int) -> bool:
@@ -244,15 +267,29 @@ class Large:
             if found.fd < 0:
                 del self._foreign[slab]
 
-    def hold(self, extents: Iterable[Extent]) -> tuple[Held, ...]:
+    def hold(self, extents: Iterable[Extent]) -> tuple[Part, ...]:
         """Objects came. Reader thread."""
-        held = []
+        parts: list[Part] = []
         for extent in extents:
             found = self._foreign.get(extent.slab)
             if found is not None:
                 found.live[extent.offset] = extent.length
-            held.append(Held(self, extent))
-        return tuple(held)
+            elif (own := self._arena.descriptor(extent.slab)) is not None:
+                parts.append(self._returned(Loan(self, extent), own[0]))
+                continue
+            parts.append(Held(self, extent))
+        return tuple(parts)
+
+    def _returned(self, loan: Loan, fd: int) -> Part:
+        """An argument came back as it was: it lies here already.
+
+        Who holds a result for long must not keep others from sending, so only half of the room is
+        given away like that.
+        """
+        if self._arena.used > self.bound // 2:
+            return Copied(loan.extent, fd)
+        loan.rest()
+        return loan
 
     def let_go(self, extent: Extent) -> None:
         """Nobody needs this object any more. Any thread, any moment."""

@@ -104,31 +104,6 @@ class Growing:
         return [*frame(messages.encode(head), body)], ends[-1]
 
 
-class Releases:
-    """A ``Release`` that takes objects until the writer takes it."""
-
-    __slots__ = ("_names", "taken")
-
-    def __init__(self) -> None:
-        self._names: deque[messages.ObjectId] = deque()
-        self.taken = False
-
-    def add(self, name: messages.ObjectId) -> bool:
-        """Add one; False: too late, perhaps."""
-        self._names.append(name)
-        return not self.taken
-
-    def close(self) -> tuple[list[Piece], int]:
-        """See :class:`Entry`."""
-        self.taken = True
-        names = []
-        while self._names:
-            names.append(self._names.popleft())
-        if not names:
-            return [], 0
-        return [*frame(messages.encode(messages.Release(objects=tuple(names))))], 0
-
-
 def distinct(objects: Iterable[Placed]) -> tuple[messages.Extent, ...]:
     """Where these objects are, each once."""
     return tuple({each.extent.object: each.extent for each in objects}.values())
@@ -140,7 +115,7 @@ class Outbox:
     def __init__(self, bound: int = BOUND) -> None:
         self._entries: deque[Entry] = deque()
         self._bound = bound
-        self._releases: Releases | None = None
+        self._released: deque[messages.ObjectId] = deque()
         self._waiting = 0
         self.closed = False
         self.closing = Bell()
@@ -158,16 +133,14 @@ class Outbox:
         self.put(Ready(frame(messages.encode(message), *body)))
 
     def release(self, name: messages.ObjectId) -> None:
-        """An object is not needed here any more. Any thread, finalisers too."""
-        releases = self._releases
-        if releases is not None and releases.add(name):
-            return
-        # If the writer took it just now, it may have that one or not: to say it twice does no harm.
-        self._releases = releases = Releases()
-        releases.add(name)
-        self.put(releases)
+        """An object is not needed here any more. Any thread, finalisers too.
 
-    def put(self, entry: Ready | Growing | Releases) -> None:
+        Said once, and behind every frame that was put before.
+        """
+        self._released.append(name)
+        self._filled.ring()
+
+    def put(self, entry: Ready | Growing) -> None:
         """Queue an entry. Any thread, finalisers too."""
         if isinstance(entry, Ready):
             self._waiting += entry.size
@@ -185,9 +158,10 @@ class Outbox:
 
     def take(self) -> list[Piece] | None:
         """The pieces of all that waits, blocking for the first; None after :meth:`close`."""
-        self._filled.wait(lambda: self._entries or self.closed)
+        self._filled.wait(lambda: self._entries or self._released or self.closed)
         if self.closed:
             return None
+        released = len(self._released)  # before the frames are taken that they stand behind
         pieces: list[Piece] = []
         taken = 0
         while self._entries and taken < self._bound:
@@ -197,6 +171,9 @@ class Outbox:
             self._waiting -= size
         if not self._entries:
             self._waiting = 0
+            if released:
+                names = tuple(self._released.popleft() for _ in range(released))
+                pieces += frame(messages.encode(messages.Release(objects=names)))
         self._emptied.ring()
         return pieces
 

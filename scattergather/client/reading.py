@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from scattergather import errors
-from scattergather.client.large import Held
+from scattergather.client.large import Part
 from scattergather.client.plain import load_all, load_one
 from scattergather.errors import (
     CannotImport,
@@ -49,7 +49,7 @@ Describe = Callable[[int], str]
 """Says of which task an index is, for the note of an error: ``task 3 of job 1 ...``."""
 
 
-def loader(body: bytes, large: Iterable[Held]) -> Callable[[int, int], Any]:
+def loader(body: bytes, large: Iterable[Part]) -> Callable[[int, int], Any]:
     """Loads the result that lies between two offsets; parts of it may lie in these objects."""
     if not large:
         return partial(load_one, body, load=Unpacker(body).load)
@@ -70,7 +70,7 @@ def read_outcomes(
     first: int,
     describe: Describe,
     label: str,
-    large: Sequence[Held] = (),
+    large: Sequence[Part] = (),
 ) -> tuple[list[Any], bytes]:
     """The results, errors in the failed places, and the kinds.
 

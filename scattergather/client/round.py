@@ -7,7 +7,7 @@ from itertools import groupby
 
 from scattergather.client.echo import Channel, Echo, Printed
 from scattergather.client.gathering import Gathering
-from scattergather.client.large import Held
+from scattergather.client.large import Part
 from scattergather.client.session import Refusal
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
@@ -53,7 +53,7 @@ class Round:
         return not self.done
 
     def outcomes(
-        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Held, ...]
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
     ) -> None:
         """See ``session.Receiver``."""
         self._deliver(
@@ -72,7 +72,7 @@ class Round:
         host: str,
         worker: int,
         attempt: int,
-        large: tuple[Held, ...] = (),
+        large: tuple[Part, ...] = (),
     ) -> None:
         deliver = self._gathering.deliver
         if self._indexes is None:

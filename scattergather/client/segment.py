@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import Any
 
-from scattergather.client.large import Held
+from scattergather.client.large import Part
 from scattergather.client.reading import Describe, read_outcomes
 from scattergather.model.outcome import Kind
 
@@ -28,7 +28,7 @@ class Segment:
         host: str,
         worker: int,
         attempt: int,
-        large: tuple[Held, ...] = (),
+        large: tuple[Part, ...] = (),
     ) -> None:
         self.number = -1
         self.first = first

@@ -22,7 +22,7 @@ from typing import Protocol, assert_never
 import scattergather
 from scattergather.client.echo import Echo
 from scattergather.client.freezing import Shipper
-from scattergather.client.large import Held, Large
+from scattergather.client.large import Large, Part
 from scattergather.client.outbox import Outbox
 from scattergather.client.pipe import Pipe
 from scattergather.client.process import Log, describe_end
@@ -58,7 +58,7 @@ class Receiver(Protocol):
         """Nothing more will come, and the controller may forget the job."""
 
     def outcomes(
-        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Held, ...]
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
     ) -> None:
         """Final outcomes came; parts of them lie in the objects ``large``."""
 

@@ -23,7 +23,7 @@ from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs, messages
-from scattergather.wire.messages import Digest, JobId
+from scattergather.wire.messages import Digest, Extent, JobId
 
 PLACED_SECONDS = 0.01
 """How late the client may learn that a future runs."""
@@ -312,6 +312,7 @@ class Driver:
         record = self.jobs.get(action.job)
         if record is None:
             return
+        objects = self._large_parts(batch)
         self._release(record, action.first, action.count)
         record.finished += action.count
         kinds, body = batch.message.kinds, batch.body
@@ -322,10 +323,6 @@ class Driver:
             kinds, body = _certify(kinds, body, batch.host, action)
         record.failed += len(kinds) - kinds.count(Kind.RETURNED)
         self._roster.entries[batch.host].done += action.count
-        objects = batch.message.objects
-        if objects:
-            objects = self._objects.show(objects)
-            batch.delivered = True
         self._hand_over(
             messages.TaskOutcomes(
                 job=action.job,
@@ -338,6 +335,16 @@ class Driver:
             ),
             body,
         )
+
+    def _large_parts(self, batch: Batch) -> tuple[Extent, ...]:
+        """The objects of an outcome that is about to be delivered, as the client knows them."""
+        objects = batch.message.objects
+        if objects:
+            objects = self._objects.show(objects)
+            batch.delivered = True
+        if batch.message.borrowed:
+            objects += self._objects.give_back(batch.message.borrowed)
+        return objects
 
     def _release(self, record: Record, first: int, count: int) -> None:
         """These tasks have their outcomes."""

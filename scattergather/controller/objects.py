@@ -21,11 +21,13 @@ from scattergather.wire.messages import Extent, ObjectId, SlabId
 class _Lent:
     """An object of the client. ``uses`` counts the runs of unfinished tasks that take it.
 
-    ``waiting`` are the hosts that were told to drop it and have not answered.
+    ``held`` counts how often the client got it, and has not released it: when it made it, and with
+    each result that it is a part of. ``waiting`` are the hosts that were told to drop it and have
+    not answered.
     """
 
     extent: Extent
-    held: bool = True
+    held: int = 1
     uses: int = 0
     waiting: set[str] = field(default_factory=set)
 
@@ -86,8 +88,8 @@ class Objects:
         for name in names:
             lent = self._lent.get(name)
             if lent is not None:
-                lent.held = False
-                if not lent.uses:
+                lent.held -= 1
+                if not (lent.uses or lent.held):
                     free.append(name)
             elif self.store.length(name) is not None:
                 results.append(name)
@@ -147,6 +149,16 @@ class Objects:
         if freed:
             self.store.drop(freed)
             self._send(messages.Freed(objects=tuple(freed)), b"")
+
+    def give_back(self, extents: Iterable[Extent]) -> tuple[Extent, ...]:
+        """A task returned these of its arguments as they came; the client gets them once more.
+
+        The task still counts as unfinished.
+        """
+        lent = [self._lent[extent.object] for extent in extents]
+        for each in lent:
+            each.held += 1
+        return tuple(each.extent for each in lent)
 
     # ---- results --------------------------------------------------------------------------------
 

@@ -272,7 +272,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
 
 
 class Release(Message, frozen=True, kw_only=True):
-    """The client needs these objects no more: its own, or results.
+    """The client needs these objects no more: its own, or results. Once for each time it got one.
 
     Unfinished tasks that take one keep it. What is the client's own comes back by ``Freed``.
     """
@@ -365,7 +365,8 @@ class TaskOutcomes(Message, frozen=True, kw_only=True):
     """Final outcomes of tasks ``first`` ...; the body is their blobs.
 
     ``kinds`` is one ``outcome.Kind`` byte a task; ``host`` and ``worker`` (process id) say where
-    they ran.
+    they ran. ``objects`` are large parts of the outcomes, which the client holds until it says
+    ``Release``: among them may be some of its own, which it then holds once more.
     """
 
     job: JobId
@@ -563,7 +564,8 @@ class Outcomes(Message, frozen=True, kw_only=True):
     """Outcomes of tasks ``first`` ... of a chunk, in the order they ran; the body is their blobs.
 
     ``elapsed`` is the time in seconds that running them took (unpickling, call, pickling); 0 says
-    nothing, as where the function was new to the worker.
+    nothing, as where the function was new to the worker. ``objects`` are large parts of them, and
+    ``borrowed`` large arguments that were returned as they came.
     """
 
     chunk: int
@@ -572,6 +574,7 @@ class Outcomes(Message, frozen=True, kw_only=True):
     elapsed: float = 0.0
     worker: int = 0
     objects: tuple[Extent, ...] = ()
+    borrowed: tuple[Extent, ...] = ()
 
 
 class Output(Message, frozen=True, kw_only=True):

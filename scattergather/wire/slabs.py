@@ -42,6 +42,10 @@ WRITE_BYTES = 64 << 20
 KIND = "SCATTERGATHER_SLABS"
 """In the environment: ``file`` for temporary files where memfds could be had."""
 
+_FILE_PAGES = bytes(top for top in range(256) if not top & 0xC0 or top & 0x20)
+"""Highest bytes of ``pagemap`` entries of pages that are absent, or not present and swapped as the
+process's own: bits 7 and 6 say present and swapped, bit 5 that the page is the file's."""
+
 _SEALS = ("F_ADD_SEALS", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
@@ -51,6 +55,31 @@ _mmap.restype = ctypes.c_void_p
 _mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_longlong]
 _munmap = _libc.munmap
 _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class _PyBuffer(ctypes.Structure):
+    """``Py_buffer`` of CPython's stable interface."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+_get_buffer = ctypes.pythonapi.PyObject_GetBuffer
+_get_buffer.argtypes = [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
+_release_buffer = ctypes.pythonapi.PyBuffer_Release
+_release_buffer.argtypes = [ctypes.c_void_p]
+_release_buffer.restype = None
 _fallocate = getattr(_libc, "fallocate", None)
 if _fallocate is not None:
     _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
@@ -96,6 +125,16 @@ def write(fd: int, offset: int, data: bytes | memoryview) -> None:
         view, offset = view[done:], offset + done
 
 
+def read(fd: int, extent: Extent) -> bytearray:
+    """A copy of an extent, in memory of this process."""
+    copy = bytearray(extent.length)
+    view, offset = memoryview(copy), extent.offset
+    while view:
+        done = os.preadv(fd, [view[:WRITE_BYTES]], offset)
+        view, offset = view[done:], offset + done
+    return copy
+
+
 def private(fd: int, extent: Extent, *keeps: object) -> Any:
     """A writable buffer over an extent: a private mapping, which goes when nobody has it any more.
 
@@ -117,6 +156,35 @@ def private(fd: int, extent: Extent, *keeps: object) -> Any:
     buffer = (ctypes.c_ubyte * length).from_address(address)
     weakref.finalize(buffer, _unmap, address, length, keeps).atexit = False
     return buffer
+
+
+def address_of(data: memoryview) -> int:
+    """Where the bytes of a buffer lie in this process, writable or not."""
+    view = _PyBuffer()
+    _get_buffer(data, ctypes.byref(view), 0)
+    address: int = view.buf
+    _release_buffer(ctypes.byref(view))
+    return address
+
+
+def unchanged(buffer: Any, length: int) -> bool:
+    """True when nothing was written into a private mapping, which so reads as what it maps.
+
+    The kernel says of each page whether it is still the file's. Where it says nothing: False.
+    """
+    address = ctypes.addressof(buffer)
+    pages = -(-length // mmap.PAGESIZE)
+    try:
+        fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        said = os.pread(fd, 8 * pages, 8 * (address // mmap.PAGESIZE))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return len(said) == 8 * pages and not said[7::8].translate(None, _FILE_PAGES)
 
 
 def _unmap(address: int, length: int, _keeps: object) -> None:

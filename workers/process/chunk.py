@@ -20,8 +20,7 @@ from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.codebook import BOOK
-from scattergather.wire.messages import Extent
-from scattergather.wire.outside import Outside
+from scattergather.wire.outside import Outside, Placed
 from scattergather.wire.payload import Unpacker
 from scattergather.wire.slabs import LARGE as BESIDE
 from scattergather.workers.process.call import Call, Calls
@@ -277,7 +276,7 @@ class Chunks:
                 arguments.settle()
             if beside:
                 gathered = 0
-                self._send_large(index, kind, blob, tuple(each.extent for each in outside.take()))
+                self._send_large(index, kind, blob, outside.take())
             elif len(blob) <= LARGE:
                 # First of all: then a task that has closed our socket keeps its outcome.
                 gathered = record(kind, blob)
@@ -350,7 +349,7 @@ class Chunks:
             self._line.send(message, text.decode("utf-8", "backslashreplace").encode())
 
     def _send_large(
-        self, index: int, kind: int, blob: bytes, objects: tuple[Extent, ...] = ()
+        self, index: int, kind: int, blob: bytes, parts: tuple[Placed, ...] = ()
     ) -> None:
         """An outcome that would crowd the journal goes straight into the socket.
 
@@ -358,7 +357,7 @@ class Chunks:
         """
         assert self._run is not None
         self.flush()
-        self._large.returns.announce(objects)
+        objects, borrowed = self._large.returns.announce(parts)
         if self._output.size():
             self._send_output(index)
         now = time.monotonic()
@@ -369,6 +368,7 @@ class Chunks:
             elapsed=self._elapsed(now),
             worker=self._circumstances.pid,
             objects=objects,
+            borrowed=borrowed,
         )
         self._line.send(message, len(blob).to_bytes(blobs.WIDTH, "little"), blob)
         self._journal.sent(1)

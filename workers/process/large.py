@@ -7,6 +7,7 @@ it is gone. Results go into slabs of this worker's own, as far as its allowance 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import weakref
 from collections import Counter, deque
@@ -18,7 +19,7 @@ from scattergather.errors import TooLarge
 from scattergather.wire import messages, stub
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.outside import Placed
-from scattergather.wire.slabs import Arena, private
+from scattergather.wire.slabs import Arena, address_of, private, unchanged
 from scattergather.workers.process.interrupts import Interrupts
 from scattergather.workers.process.line import Line, raised_descriptor
 
@@ -37,6 +38,8 @@ class Arguments:
         self._slabs: dict[SlabId, int] = {}
         self._extents: dict[ObjectId, Extent] = {}
         self._mapped: Counter[ObjectId] = Counter()
+        self._buffers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self._places: dict[int, Extent] = {}
         self._unmapped: deque[ObjectId] = deque()
         self._told: set[ObjectId] = set()
 
@@ -54,6 +57,7 @@ class Arguments:
     def open(self, extents: Iterable[Extent]) -> None:
         """The tasks of the chunk at work refer to these."""
         self._extents = {extent.object: extent for extent in extents}
+        self._places.clear()
 
     def load(self, blob: memoryview) -> Any:
         """The arguments in a blob.
@@ -72,7 +76,19 @@ class Arguments:
         buffer = private(fd, extent)
         self._mapped[name] += 1
         weakref.finalize(buffer, self._unmapped.append, name).atexit = False
+        address = ctypes.addressof(buffer)
+        self._buffers[address], self._places[address] = buffer, extent
         return buffer
+
+    def unchanged(self, data: memoryview) -> Extent | None:
+        """The object that these bytes are, if they are an argument that nobody has written to."""
+        if not self._places:
+            return None
+        address = address_of(data)
+        extent, buffer = self._places.get(address), self._buffers.get(address)
+        if extent is None or buffer is None or data.nbytes != extent.length:
+            return None
+        return extent if unchanged(buffer, extent.length) else None
 
     def settle(self) -> None:
         """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
@@ -99,17 +115,19 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An object of ours; implements ``wire.outside.Placed``."""
+    """An object of ours, or an argument; implements ``wire.outside.Placed``."""
 
     extent: Extent
+    borrowed: bool = False
 
 
 class Returns:
     """Puts results into slabs; implements ``wire.outside.Place``. Main thread of a worker."""
 
-    def __init__(self, line: Line, interrupts: Interrupts) -> None:
+    def __init__(self, line: Line, interrupts: Interrupts, arguments: Arguments) -> None:
         self._line = line
         self._interrupts = interrupts
+        self._arguments = arguments
         self._arena = Arena(0, self._gone)
         self._most = 0
         self._announced: set[SlabId] = set()
@@ -119,6 +137,11 @@ class Returns:
         """So many bytes may lie in slabs, and no value may be larger than ``most``."""
         self._arena.bound = size
         self._most = most
+
+    def borrow(self, data: memoryview) -> Result | None:
+        """See ``outside.Place``: an argument that is returned as it came is there already."""
+        extent = self._arguments.unchanged(data)
+        return None if extent is None else Result(extent, borrowed=True)
 
     def has_room(self, size: int) -> bool:
         """See ``outside.Place``; nobody waits here."""
@@ -153,14 +176,18 @@ class Returns:
         for name in names:
             self._arena.free(name)
 
-    def announce(self, extents: Iterable[Extent]) -> None:
-        """Whoever hears of these next has their slabs."""
-        for slab in dict.fromkeys(extent.slab for extent in extents):
+    def announce(self, parts: Iterable[Placed]) -> tuple[tuple[Extent, ...], tuple[Extent, ...]]:
+        """What is new of these, and what was borrowed; whoever hears of them has their slabs."""
+        new = [part.extent for part in parts if not (isinstance(part, Result) and part.borrowed)]
+        ours = {extent.object for extent in new}
+        borrowed = tuple(part.extent for part in parts if part.extent.object not in ours)
+        for slab in dict.fromkeys(extent.slab for extent in new):
             found = self._arena.descriptor(slab)
             if found is not None and slab not in self._announced:
                 self._announced.add(slab)
                 fd, size = found
                 self._line.send_with(fd, messages.Slab(slab=slab, size=size))
+        return tuple(new), borrowed
 
     def _gone(self, slab: SlabId) -> None:
         if slab in self._announced:
@@ -184,7 +211,7 @@ class Large:
     def __init__(self, line: Line, interrupts: Interrupts) -> None:
         self._line = line
         self.arguments = Arguments(line)
-        self.returns = Returns(line, interrupts)
+        self.returns = Returns(line, interrupts, self.arguments)
 
     def sort(self, message: messages.ToWorker) -> bool:
         """Take a message that is for us. Any thread that reads the line."""
