@@ -19,7 +19,7 @@ from scattergather.client.plain import pack_plain
 from scattergather.client.round import Round
 from scattergather.client.session import Receiver, Session
 from scattergather.client.tasks import checked
-from scattergather.errors import CannotPickle
+from scattergather.errors import CannotPickle, TooLarge
 from scattergather.wire import blobs, messages
 from scattergather.wire.frame import frame
 from scattergather.wire.outside import Placed
@@ -136,7 +136,15 @@ def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
     waiting = 0
     for index, task in enumerate(tasks, sender.next):
         try:
-            size = pack(checked(task, index))
+            pair = checked(task, index)
+            try:
+                size = pack(pair)
+            except TooLarge:
+                if not packer.beside:
+                    raise
+                sender.send_packed()  # what waits in this frame takes the room
+                waiting = 0
+                size = pack(pair)
         except CannotPickle as error:
             raise readable(error, index) from error.__cause__
         waiting += 1

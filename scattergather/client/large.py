@@ -52,12 +52,12 @@ class Loan:
         """
         if not self._rests:
             self._rests = True
-            self._large.resting += self.extent.length
+            self._large.resting += whole_pages(self.extent.length)
 
     def __del__(self) -> None:
         # Anywhere, under any lock: takes none.
         if self._rests:
-            self._large.resting -= self.extent.length
+            self._large.resting -= whole_pages(self.extent.length)
         self._large.released(self.extent)
 
 
@@ -104,10 +104,11 @@ Part = Loan | Held | Copied
 class _Foreign:
     """A slab of somebody else: ``live`` are our objects in it, by offset, with their lengths."""
 
-    __slots__ = ("fd", "gone", "live", "size")
+    __slots__ = ("_open", "fd", "gone", "live", "size")
 
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
+        self._open = [fd]
         self.size = size
         self.live: dict[int, int] = {}
         self.gone = False
@@ -115,23 +116,30 @@ class _Foreign:
     def abandon(self) -> None:
         """Its owner is gone, and what nobody holds in it is garbage for good."""
         self.gone = True
-        at = 0
-        for offset, length in sorted(self.live.items()):
+        self.live[self.size] = at = 0  # so that nobody closes it meanwhile
+        # A copy: a finaliser may let go of one at any time.
+        for offset, length in sorted(self.live.copy().items()):
             self._punch(at, offset)
             at = offset + length
-        self._punch(at, self.size)
+        del self.live[self.size]
         self.close_if_done()
 
     def let_go(self, offset: int) -> None:
-        length = self.live.pop(offset, 0)
-        if self.gone:
-            self._punch(offset, offset + length)
-            self.close_if_done()
+        if self.gone:  # first: as long as something lives nobody closes the descriptor
+            self._punch(offset, offset + self.live.get(offset, 0))
+        self.live.pop(offset, None)
+        self.close_if_done()
 
     def close_if_done(self) -> None:
-        if self.gone and not self.live and self.fd >= 0:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
+        if self.gone and not self.live:
+            self.fd = -1
+            # Two threads may be here at once.
+            for fd in self._open[:]:
+                try:
+                    self._open.remove(fd)
+                except ValueError:
+                    return
+                os.close(fd)
 
     def _punch(self, start: int, stop: int) -> None:
         if stop > start and self.fd >= 0:
@@ -154,6 +162,9 @@ class Large:
         self._foreign: dict[SlabId, _Foreign] = {}
         self._room = Bell()
         self._closed = False
+        self._announcing = threading.Lock()
+        self._stuck = 0
+        """Bytes of loans that belong to values which wait for more room."""
         self.resting = 0
         """Bytes of loans that only the user can end."""
 
@@ -172,7 +183,7 @@ class Large:
         """
         if not self.bound:
             return None
-        size = memoryview(data).nbytes
+        size = whole_pages(memoryview(data).nbytes)
         if size + beside > self.bound:
             raise TooLarge.of("the value", size + beside, self.bound)
         while not self._closed:
@@ -183,7 +194,7 @@ class Large:
             if extent is not None:
                 self._announce(extent.slab)
                 return Loan(self, extent)
-            if self.resting + size > self.bound:
+            if self._hopeless(size, beside):
                 raise TooLarge(
                     f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
                     f"lend, {self.resting:,} are held by Refs, by results that are arguments as "
@@ -194,7 +205,11 @@ class Large:
                 )
             if threading.get_ident() in readers:
                 return None
-            self._room.wait(lambda: self._settled(size))
+            self._stuck += beside
+            try:
+                self._room.wait(lambda: self._settled(size))
+            finally:
+                self._stuck -= beside
         return None
 
     def borrow(self, data: memoryview) -> Loan | None:
@@ -211,8 +226,13 @@ class Large:
             self._closed
             or self._outbox.closed
             or self.has_room(size)
-            or self.resting + size > self.bound
+            or self._hopeless(size, 0)  # ours is among what is stuck
         )
+
+    def _hopeless(self, size: int, beside: int) -> bool:
+        """Nothing is under way that could make enough room."""
+        stays = self.resting + beside
+        return stays + size > self.bound or stays + self._stuck >= self._arena.used
 
     def free(self, placed: Placed) -> None:
         """See ``wire.outside.Place``: the loan ends when nobody has it."""
@@ -240,8 +260,8 @@ class Large:
         return private(found[0], loan.extent, loan)
 
     def _announce(self, slab: SlabId) -> None:
-        if slab not in self._announced:
-            found = self._arena.descriptor(slab)
+        with self._announcing:  # nobody goes on before it is in the outbox
+            found = None if slab in self._announced else self._arena.descriptor(slab)
             if found is not None:
                 self._announced.add(slab)
                 fd, size = found

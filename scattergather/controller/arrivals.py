@@ -25,10 +25,16 @@ Hear = Callable[[Entry, messages.FromPool, bytes], None]
 
 @dataclass(slots=True)
 class _Host:
-    """What waits of one host, by chunk; and what came before the outcome that names it."""
+    """What waits of one host, by chunk.
+
+    ``early`` came before the outcome that names it was passed on, ``lost`` will never come, and
+    why; ``unwanted`` is still to come, of outcomes that were lost with another part.
+    """
 
     parked: dict[int, deque[tuple[messages.FromPool, bytes]]] = field(default_factory=dict)
     early: set[ObjectId] = field(default_factory=set)
+    lost: dict[ObjectId, str] = field(default_factory=dict)
+    unwanted: set[ObjectId] = field(default_factory=set)
 
 
 class Arrivals:
@@ -48,6 +54,8 @@ class Arrivals:
             return
         if host is None:
             host = self._hosts[entry.spec.name] = _Host()
+        if isinstance(message, messages.Outcomes) and host.lost:
+            message, body = self._judged(host, message, body)
         if isinstance(message, _OF_A_CHUNK):
             queue = host.parked.get(message.chunk)
             if queue is None and self._incomplete(message):
@@ -61,6 +69,7 @@ class Arrivals:
         """These results are here, complete."""
         host = self._hosts.setdefault(entry.spec.name, _Host())
         host.early.update(names)
+        self._drop_unwanted(host)
         for chunk in list(host.parked):
             queue = host.parked[chunk]
             while queue and not self._incomplete(queue[0][0]):
@@ -69,16 +78,34 @@ class Arrivals:
                 del host.parked[chunk]
 
     def lost(self, entry: Entry, names: Iterable[ObjectId], reason: str) -> None:
-        """These results will not come: their tasks count as lost."""
-        gone = set(names)
-        host = self._hosts.get(entry.spec.name)
-        for queue in host.parked.values() if host is not None else ():
-            for place, (message, _) in enumerate(queue):
-                if isinstance(message, messages.Outcomes) and gone.intersection(
-                    extent.object for extent in message.objects
-                ):
-                    queue[place] = _as_lost(message, reason)
+        """These results will not come: their tasks count as lost, also those not heard of yet."""
+        host = self._hosts.setdefault(entry.spec.name, _Host())
+        host.lost |= {name: reason for name in names if name not in host.unwanted}
+        host.unwanted.difference_update(names)
+        for queue in host.parked.values():
+            for place, (message, body) in enumerate(queue):
+                if isinstance(message, messages.Outcomes):
+                    queue[place] = self._judged(host, message, body)
         self.arrived(entry, ())
+
+    def _judged(
+        self, host: _Host, message: messages.Outcomes, body: bytes
+    ) -> tuple[messages.Outcomes, bytes]:
+        """The same, or that it is lost because a part of it is."""
+        parts = {extent.object for extent in message.objects}
+        reasons = {name: host.lost.pop(name) for name in parts & host.lost.keys()}
+        if not reasons:
+            return message, body
+        host.unwanted |= parts - reasons.keys()
+        self._drop_unwanted(host)
+        return _as_lost(message, min(reasons.values()))
+
+    def _drop_unwanted(self, host: _Host) -> None:
+        here = host.unwanted & host.early
+        if here:
+            host.unwanted -= here
+            host.early -= here
+            self._store.drop(here)
 
     def left(self, entry: Entry) -> None:
         """The host is gone, and what waited for the rest with it."""
@@ -100,5 +127,7 @@ class Arrivals:
 def _as_lost(message: messages.Outcomes, reason: str) -> tuple[messages.Outcomes, bytes]:
     loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
     count = len(message.kinds)
-    lost = msgspec.structs.replace(message, kinds=bytes([Kind.LOST]) * count, objects=())
+    lost = msgspec.structs.replace(
+        message, kinds=bytes([Kind.LOST]) * count, objects=(), borrowed=()
+    )
     return lost, blobs.pack([loss] * count)

@@ -103,23 +103,29 @@ class Objects:
     def want(self, entry: Entry, names: tuple[ObjectId, ...]) -> None:
         """A host lacks these for a chunk."""
         known = tuple(name for name in names if name in self._lent)
-        entry.objects.update(known)
-        entry.held += sum(self._lent[name].extent.length for name in known)
+        # One that is wanted again did not arrive: it counts already.
+        new = [name for name in known if name not in entry.objects]
+        entry.objects.update(new)
+        entry.held += sum(self._lent[name].extent.length for name in new)
         if entry.host is not None and known:
             entry.host.ship(known)
 
     def _drop(self, names: list[ObjectId]) -> None:
         if not names:
             return
+        asked: list[tuple[Entry, tuple[ObjectId, ...]]] = []
         for entry in self._roster.up():
             # Workers of this machine see what lies here without asking.
             theirs = tuple(name for name in names if not entry.spec.furl or name in entry.objects)
             if theirs:
-                for name in theirs:
-                    self._lent[name].waiting.add(entry.spec.name)
-                if entry.host is not None:
-                    entry.host.withdraw(theirs)
-                self._roster.send(entry, messages.Drop(objects=theirs))
+                asked.append((entry, theirs))
+            for name in theirs:
+                self._lent[name].waiting.add(entry.spec.name)
+        # Only now: a pool in this process answers at once.
+        for entry, theirs in asked:
+            if entry.host is not None:
+                entry.host.withdraw(theirs)
+            self._roster.send(entry, messages.Drop(objects=theirs))
         self._free(names)
 
     def dropped(self, entry: Entry, names: Iterable[ObjectId]) -> None:

@@ -84,14 +84,15 @@ class Deliveries:
 
     def disconnected(self) -> None:
         """Whatever was under way will come again from its beginning, or not at all."""
-        for delivery in self._open.values():
-            if delivery.has_room:
-                self._objects.discard(delivery.object)
+        filling = [delivery.object for delivery in self._open.values() if delivery.has_room]
         self._open.clear()
         self._names.clear()
         self._queue.clear()
         self._unfilled = 0
         self._last = 0
+        # Last: whoever hears that there is room may ask us at once if we want it.
+        for name in filling:
+            self._objects.discard(name)
 
     def offered(self, number: int, name: ObjectId, length: int) -> list[Outcome]:
         """The other end has this object for us."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from scattergather.errors import TooLarge
 from scattergather.wire.messages import Extent, ObjectId, SlabId
-from scattergather.wire.slabs import Arena
+from scattergather.wire.slabs import Arena, whole_pages
 
 Recycle = Callable[[tuple[ObjectId, ...]], None]
 """Tells who wrote these objects that nobody reads them any more."""
@@ -157,11 +157,22 @@ class Store:
             raise LookupError("its slab is gone")
         return os.pread(found[0], min(count, extent.length - offset), extent.offset + offset)
 
+    def refusal(self, *lengths: int) -> str:
+        """Why objects of these lengths can never be here at a time; empty if they can."""
+        bound, size = self._arena.bound, sum(map(whole_pages, lengths))
+        if bound is None or size <= bound:
+            return ""
+        if len(lengths) == 1:
+            return str(TooLarge.of("a value", lengths[0], bound))
+        return (
+            f"the arguments take {size:,} bytes together, more than the {bound:,} that large "
+            "values may take there. Allow more: scattergather pool --memory ..."
+        )
+
     def reserve(self, name: ObjectId, length: int) -> bool:
         """See ``seams.Objects``."""
-        bound = self._arena.bound
-        if bound is not None and length > bound:
-            raise ValueError(str(TooLarge.of("a value", length, bound)))
+        if why := self.refusal(length):
+            raise ValueError(why)
         extent = self._arena.reserve(length, name)
         if extent is None:
             for told in self.pressed:

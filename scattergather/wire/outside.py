@@ -11,11 +11,11 @@ import pickle
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from scattergather.wire.code import Code
 from scattergather.wire.messages import Extent, ObjectId
-from scattergather.wire.slabs import LARGE
+from scattergather.wire.slabs import LARGE, whole_pages
 from scattergather.wire.stub import trailer
 
 SHARED = 16
@@ -39,8 +39,8 @@ class Place(Protocol):
     def put(self, data: bytes | memoryview, beside: int = 0) -> Placed | None:
         """A copy of ``data``; None: it had better travel in the message.
 
-        It may wait for room. The same value has ``beside`` bytes there already, which will not be
-        free before it is sent.
+        It may wait for room. ``beside`` bytes there are taken by the same value, or by others that
+        are sent with it: those will not be free before.
         """
 
     def borrow(self, data: memoryview) -> Placed | None:
@@ -73,7 +73,7 @@ class Outside:
         self.used = False
         """True when the value at work has parts outside already."""
         self.size = 0
-        """Bytes of the objects that were put since the last :meth:`take`."""
+        """Bytes that the objects take which were put since the last :meth:`take`."""
         self._shares = shared
         self._shared: OrderedDict[int, tuple[object, Placed]] = OrderedDict()
         self._buffers: list[ObjectId] = []
@@ -99,7 +99,7 @@ class Outside:
             if put is None:
                 return True
             placed = put
-            if self._shares:
+            if self._shares and _is_whole(data, owner):
                 self._shared[id(owner)] = (owner, placed)
                 self._fresh.append(id(owner))
         self._buffers.append(placed.extent.object)
@@ -118,7 +118,7 @@ class Outside:
             # What others might share is not worth waiting for: it would not be free before the end.
             self._shared.clear()
             self._fresh.clear()
-        placed = self.place.put(data, sum(each.extent.length for each in self._new))
+        placed = self.place.put(data, self.size + _size_of(self._new))
         if placed is not None:
             self._new.append(placed)
         return placed
@@ -137,7 +137,7 @@ class Outside:
         elif self._buffers:
             file.write(trailer(self._buffers))
         self.placed |= self._mentioned
-        self.size += sum(each.extent.length for each in self._new)
+        self.size += _size_of(self._new)
         self._begin()
 
     def abandon(self) -> None:
@@ -178,3 +178,16 @@ class Outside:
         self.placed.clear()
         self.size = 0
         return placed
+
+
+def _size_of(objects: Iterable[Placed]) -> int:
+    return sum(whole_pages(placed.extent.length) for placed in objects)
+
+
+def _is_whole(data: memoryview, owner: object) -> bool:
+    """All of the owner, not a part of it, which another buffer may not be a part of as well."""
+    whole: Any = owner
+    try:
+        return memoryview(whole).nbytes == data.nbytes
+    except (TypeError, BufferError):
+        return False

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scattergather.errors import CannotImport, CannotPickle
+from scattergather.errors import CannotImport, CannotPickle, TooLarge
 from scattergather.wire import rebuild
 from scattergather.wire.arrays import ARRAY, reduce_array
 from scattergather.wire.culprit import explain, retold
@@ -137,7 +137,7 @@ def write(
         _cut(buffer, start, outside)
         if isinstance(error, CannotPickle):
             raise retold(value, name, error, outside) from error.__cause__
-        if not isinstance(error, Exception):
+        if isinstance(error, TooLarge) or not isinstance(error, Exception):
             raise
         if not isinstance(error, RecursionError):
             if isinstance(error, Refused):
@@ -167,7 +167,7 @@ def _write_by_dill(
         pickler.dump(value)
     except BaseException as error:
         _cut(buffer, start, outside)
-        if isinstance(error, CannotPickle) or not isinstance(error, Exception):
+        if isinstance(error, CannotPickle | TooLarge) or not isinstance(error, Exception):
             raise
         raise explain(value, name, first, outside) from error
     return pickler.holds_code

@@ -87,7 +87,7 @@ if _fallocate is not None:
 
 def whole_pages(size: int) -> int:
     """Bytes that an object of ``size`` takes."""
-    return -(-size // PAGE) * PAGE
+    return -(-max(size, 1) // PAGE) * PAGE
 
 
 def create(size: int) -> int:
@@ -98,9 +98,13 @@ def create(size: int) -> int:
     """
     if hasattr(os, "memfd_create") and os.environ.get(KIND) != "file":
         fd = os.memfd_create("scattergather-slab", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, size)
-        add, *seals = (getattr(fcntl, name) for name in _SEALS)
-        fcntl.fcntl(fd, add, sum(seals))
+        try:
+            os.ftruncate(fd, size)
+            add, *seals = (getattr(fcntl, name) for name in _SEALS)
+            fcntl.fcntl(fd, add, sum(seals))
+        except OSError:
+            os.close(fd)
+            raise
         return fd
     with tempfile.TemporaryFile(prefix="scattergather-slab-") as file:
         file.truncate(size)
@@ -246,6 +250,8 @@ class _Slab:
         self.warm = _Ranges()
         self.cold = _Ranges()
         self.cold.give(0, size)
+        # Not before whoever writes into it has done so: the number might be another file's by then.
+        weakref.finalize(self, os.close, self.fd).atexit = False
 
     @property
     def empty(self) -> bool:
@@ -294,7 +300,11 @@ class Arena:
         """
         extent = self.reserve(memoryview(data).nbytes)
         if extent is not None:
-            self.write(extent, 0, data)
+            try:
+                self.write(extent, 0, data)
+            except OSError:
+                self.free(extent.object)
+                raise
         return extent
 
     def reserve(self, length: int, name: ObjectId | None = None) -> Extent | None:
@@ -305,19 +315,21 @@ class Arena:
         """
         size = whole_pages(length)
         gone: list[SlabId] = []
-        with self._lock:
-            if self.bound is not None and self.used + size > self.bound:
-                return None
-            if self.bound is not None and self.used + self.warm + size > self.bound:
-                gone = self._trim()
-            slab, offset = self._find(size)
-            self.used += size
-            if name is None:
-                self._count += 1
-                name = self._prefix + self._count.to_bytes(8, "big")
-            self._extents[name] = (slab, offset, size)
-        for each in gone:
-            self._gone(each)
+        try:
+            with self._lock:
+                if self.bound is not None and self.used + size > self.bound:
+                    return None
+                if self.bound is not None and self.used + self.warm + size > self.bound:
+                    gone = self._trim()
+                slab, offset = self._find(size)
+                self.used += size
+                if name is None:
+                    self._count += 1
+                    name = self._prefix + self._count.to_bytes(8, "big")
+                self._extents[name] = (slab, offset, size)
+        finally:
+            for each in gone:
+                self._gone(each)
         return Extent(object=name, length=length, slab=slab.id, offset=offset)
 
     def _find(self, size: int) -> tuple[_Slab, int]:
@@ -386,7 +398,6 @@ class Arena:
 
     def _close(self, slab: _Slab) -> SlabId:
         del self._slabs[slab.id]
-        os.close(slab.fd)
         return slab.id
 
     def descriptor(self, slab: SlabId) -> tuple[int, int] | None:
@@ -397,8 +408,6 @@ class Arena:
     def close(self) -> None:
         """Close all descriptors; nobody is told."""
         with self._lock:
-            for slab in self._slabs.values():
-                os.close(slab.fd)
             self._slabs.clear()
             self._extents.clear()
             self.used = 0

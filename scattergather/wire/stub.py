@@ -43,7 +43,7 @@ def trailer(buffers: Sequence[ObjectId], pickled: ObjectId | None = None) -> byt
 
 def is_stub(blob: bytes | memoryview) -> bool:
     """True when parts of the value lie outside."""
-    return blob[-1] != STOP
+    return not blob or blob[-1] != STOP
 
 
 def load(blob: bytes | memoryview, view: View) -> Any:
@@ -76,9 +76,12 @@ def resolve(name: ObjectId) -> Any:
 def _load(blob: bytes | memoryview, view: View) -> Any:
     if not is_stub(blob):
         return pickle.loads(blob)
-    count, flag = _END.unpack_from(blob, len(blob) - _END.size)
-    at = len(blob) - _END.size - ID_BYTES * count
-    if at < 0 or flag not in (INSIDE, OUTSIDE) or count < flag:
+    end = len(blob) - _END.size
+    count, flag = _END.unpack_from(blob, end) if end >= 0 else (0, INSIDE)
+    at = end - ID_BYTES * count
+    # The pickle stands in front of the ids, whole, or it is one of them.
+    fits = count and at == 0 if flag == OUTSIDE else at > 0 and blob[at - 1] == STOP
+    if flag not in (INSIDE, OUTSIDE) or not fits:
         raise ValueError(f"a stub of {len(blob)} bytes cannot have {count} objects")
     ids = [bytes(blob[at + ID_BYTES * n : at + ID_BYTES * (n + 1)]) for n in range(count)]
     if flag == INSIDE:

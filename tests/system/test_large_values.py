@@ -303,8 +303,8 @@ def test_what_a_worker_keeps_is_not_changed_by_the_tasks_that_follow(c) -> None:
 # ---- one copy a host ----------------------------------------------------------------------------
 
 
-def test_tasks_of_a_list_share_the_memory_of_an_array_that_they_share(c, gate) -> None:
-    mine, size, held = array(32), 32 * MB, Held()
+def test_tasks_of_a_list_share_the_memory_of_an_array_that_they_share(spawn, gate) -> None:
+    c, mine, size, held = spawn(workers=2), array(32), 32 * MB, Held()
     job = c.addJob(
         [((mine, n), {}) for n in range(40)], gate.before(lambda x, n: (extent(x), x[n]))
     )
@@ -504,7 +504,7 @@ def test_ten_thousand_large_tasks_leave_no_descriptor_and_no_mapping(spawn) -> N
         eventually(settled)
     except AssertionError:
         raise AssertionError(f"before and now: {before}, {counts(us)}") from None
-    assert held.now() < 256 * MB + NOISE  # what is kept in store
+    held.returns(within=30)  # what is kept in store is given back after a rest
 
 
 VICTIM = """

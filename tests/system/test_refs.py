@@ -169,8 +169,8 @@ def test_what_was_got_outlives_the_reference_and_the_controller(spawn) -> None:
 # ---- one copy a host ----------------------------------------------------------------------------
 
 
-def test_there_is_one_copy_however_many_tasks_take_it(c, gate) -> None:
-    held, size = Held(), 32 * MB
+def test_there_is_one_copy_however_many_tasks_take_it(spawn, gate) -> None:
+    c, held, size = spawn(workers=2), Held(), 32 * MB
     with c.put(array(32)) as ref:
         tasks = [((ref, n), {}) for n in range(64)]
         jobs = [c.addJob(tasks, gate.before(lambda x, n: extent(x))) for _ in range(2)]

@@ -127,6 +127,7 @@ class WorkerProcess:
         left = self.journal.waiting(since)
         if left is None:
             return None
+        self._pipe.drain()  # what it said before them comes first: that a task has kept something
         message = messages.Outcomes(
             chunk=left.chunk,
             first=left.outcomes[0][0],

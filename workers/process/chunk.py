@@ -327,6 +327,7 @@ class Chunks:
         """Record an outcome outside the loop."""
         self._interrupts.stop_timer()
         self._results.clear()
+        self._large.arguments.settle()
         if len(blob) > LARGE:
             self._send_large(index, kind, blob)
             return

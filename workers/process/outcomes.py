@@ -76,16 +76,19 @@ class ResultPickler:
         self.clear()
         write(value, self.carrier.reduce_class, self.pickler, self.buffer, RESULT + name)
         blob = self.sealed()
-        self.clear()
+        self._rewind()
         return blob
 
     def clear(self) -> None:
         """Nothing of a value that failed half-way is left."""
+        self._rewind()
+        if self.outside is not None:
+            self.outside.discard()
+
+    def _rewind(self) -> None:
         self.buffer.seek(0)
         self.buffer.truncate()
         self.pickler.forget()
-        if self.outside is not None:
-            self.outside.discard()
 
 
 class Circumstances:
