@@ -200,6 +200,7 @@ CASES: Sequence[Case] = (
         once=True,
     ),
     Case(name="echo", title="a large array echoed", unit="B/s", measure=large.echoed),
+    Case(name="copied", title="a large array copied", unit="B/s", measure=large.replaced),
     Case(name="plus-one", title="x + 1 of a large array", unit="s", measure=large.computed),
     Case(name="arrays", title="arrays of 1 MB echoed", unit="B/s", measure=large.arrays_echoed),
     Case(name="shared", title="a large array in many tasks", unit="s", measure=large.shared),

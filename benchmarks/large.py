@@ -79,6 +79,11 @@ def echoed(system: System, scale: Scale) -> float:
     return 2 * scale.payload / lapped(system, functions.noop, scale)
 
 
+def replaced(system: System, scale: Scale) -> float:
+    """The same of an array for which a new one comes back, so that both cross in any case."""
+    return 2 * scale.payload / lapped(system, functions.copied, scale)
+
+
 def computed(system: System, scale: Scale) -> float:
     """Seconds for ``x + 1`` of one large array."""
     return lapped(system, system.plus_one, scale)

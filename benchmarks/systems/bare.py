@@ -87,7 +87,7 @@ class Slabs(System):
 class Stream(System):
     """What a link costs at least: TLS between two processes, in one direction.
 
-    As many bytes as an echo sends both ways, on a connection that is there already.
+    As many bytes as an array and its copy, on a connection that is there already.
     """
 
     name = "TLS stream"
@@ -108,8 +108,8 @@ class Stream(System):
         self.receiver.communicate()
 
     def large(self, function: Callable[[Any], Any], array: Any) -> Any:
-        """An echo, from here."""
-        if function is not functions.noop:
+        """There and back again, from here."""
+        if function is not functions.copied:
             raise Lacking
         assert self.sender.stdin is not None
         assert self.sender.stdout is not None

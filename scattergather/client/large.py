@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,12 +30,13 @@ from scattergather.wire.slabs import Arena, private, punch, read, whole_pages
 class Loan:
     """An object that we have sent, or are about to."""
 
-    __slots__ = ("_large", "_rests", "extent")
+    __slots__ = ("__weakref__", "_large", "_rests", "extent")
 
     def __init__(self, large: Large, extent: Extent) -> None:
         self.extent = extent
         self._large = large
         self._rests = False
+        large.loans[extent.object] = self
 
     def view(self) -> Any:
         """A private, writable buffer over its bytes, which keeps this alive.
@@ -162,6 +164,7 @@ class Large:
         self._foreign: dict[SlabId, _Foreign] = {}
         self._room = Bell()
         self._closed = False
+        self.loans: weakref.WeakValueDictionary[ObjectId, Loan] = weakref.WeakValueDictionary()
         self._announcing = threading.Lock()
         self._stuck = 0
         """Bytes of loans that belong to values which wait for more room."""
@@ -295,17 +298,22 @@ class Large:
             if found is not None:
                 found.live[extent.offset] = extent.length
             elif (own := self._arena.descriptor(extent.slab)) is not None:
-                parts.append(self._returned(Loan(self, extent), own[0]))
+                parts.append(self._returned(extent, own[0]))
                 continue
             parts.append(Held(self, extent))
         return tuple(parts)
 
-    def _returned(self, loan: Loan, fd: int) -> Part:
+    def _returned(self, extent: Extent, fd: int) -> Part:
         """An argument came back as it was: it lies here already.
 
         Who holds a result for long must not keep others from sending, so only half of the room is
         given away like that.
         """
+        loan = self.loans.get(extent.object)
+        if loan is None:
+            loan = Loan(self, extent)
+        else:  # one is enough
+            self._outbox.release(extent.object)
         if self._arena.used > self.bound // 2:
             return Copied(loan.extent, fd)
         loan.rest()

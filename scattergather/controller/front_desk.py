@@ -382,4 +382,5 @@ class FrontDesk:
         elif not self._driver.jobs and not self._tidy:
             self._tidy = True
             heap.give_back()
+            self._objects.store.rest()
         self._reactor.callLater(STATUS_SECONDS, self._push_status)

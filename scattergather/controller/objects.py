@@ -142,7 +142,7 @@ class Objects:
     def left(self, entry: Entry) -> None:
         """A host is gone, with its copies."""
         waiting = [n for n, lent in self._lent.items() if entry.spec.name in lent.waiting]
-        self.dropped(entry, {*waiting, *entry.objects})
+        self.dropped(entry, sorted({*waiting, *entry.objects}))
 
     def _free(self, names: Iterable[ObjectId]) -> None:
         """Those of them that nobody needs or reads are free."""

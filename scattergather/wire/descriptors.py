@@ -7,6 +7,7 @@ byte: whoever reads the frame has the descriptor already, in the order in which 
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 from collections import deque
@@ -27,12 +28,15 @@ class Received:
         """Receive at most ``size`` bytes, and what comes with them.
 
         Raises:
-            OSError: as ``recv``.
+            OSError: as ``recv``; or this process can have no more descriptors, and one is lost.
         """
-        data, extra, _, _ = connection.recvmsg(size, _SPACE, socket.MSG_CMSG_CLOEXEC)
+        data, extra, flags, _ = connection.recvmsg(size, _SPACE, socket.MSG_CMSG_CLOEXEC)
         for level, kind, sent in extra:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._waiting.extend(array.array("i", sent[: len(sent) - len(sent) % 4]))
+        if flags & socket.MSG_CTRUNC:
+            # The next one would be taken for it.
+            raise OSError(errno.EMFILE, "no descriptors are left for one that came")
         return data
 
     def take(self) -> int:

@@ -17,13 +17,16 @@ from scattergather.link.seams import PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tub import new_certificate
 from scattergather.settings.identity import Identity
+from scattergather.store.store import Store
 from scattergather.wire import messages
+from scattergather.wire.slabs import PAGE
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.pool import events
 from tests.simulation.checked import CheckedPool
 from tests.simulation.clock import Clock, Scope
 from tests.simulation.ledger import Ledger
 from tests.simulation.process import Process
+from tests.simulation.workload import MOST_OBJECTS
 
 ZYGOTE_SECONDS = 1e-4
 
@@ -148,10 +151,18 @@ class Service(PoolService):
     """The real one, which says what fails in it, and whose pool is looked at after every event."""
 
     def __init__(
-        self, scope: Scope, ledger: Ledger, chance: random.Random, name: str, slots: int
+        self,
+        scope: Scope,
+        ledger: Ledger,
+        chance: random.Random,
+        name: str,
+        slots: int,
+        store: Store,
     ) -> None:
         machine: Any = Machine(scope, ledger, chance)
-        super().__init__(scope, workers=slots, name=name, machine=machine)
+        super().__init__(
+            scope, workers=slots, name=name, machine=machine, store=store, memory=1 << 20
+        )
         self._pool = self.pool = CheckedPool(slots, ledger)
         self.name, self.scope, self.ledger = name, scope, ledger
         self.members: dict[int, Any] = self._members
@@ -199,9 +210,12 @@ class Daemon:
         self, clock: Clock, ledger: Ledger, chance: random.Random, name: str, slots: int
     ) -> None:
         self.scope = Scope(clock)
-        self.service = Service(self.scope, ledger, chance, name, slots)
+        bound = chance.choice((None, 2 * MOST_OBJECTS * PAGE, MOST_OBJECTS * PAGE))
+        self.store = ledger.large.store(bound)
+        self.service = Service(self.scope, ledger, chance, name, slots, self.store)
         self.service.start()
         self.server = LinkServer(self.scope, self.service, Identity(Path(), _key(), "s" * 32))
+        self.store.room.append(self.server.room)
 
     def hello(self, greeting: bytes, back: Any) -> bytes:
         return remote.encode(self.server.hello("owner", greeting, back))

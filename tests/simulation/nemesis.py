@@ -27,6 +27,7 @@ class Faults:
     freeze_zygote: float = 0.0
     freeze_host: float = 0.0
     cut: float = 0.0
+    cut_stream: float = 0.0
     shut: float = 0.0
     refresh: float = 0.0
     run_everywhere: float = 0.0
@@ -56,6 +57,7 @@ class Nemesis:
             (faults.freeze_zygote, self.freeze_zygote),
             (faults.freeze_host, self.freeze_host),
             (faults.cut, self.cut),
+            (faults.cut_stream, self.cut_stream),
             (faults.shut, self.shut),
             (faults.refresh, world.client.refresh),
             (faults.run_everywhere, world.client.run_everywhere),
@@ -142,6 +144,11 @@ class Nemesis:
         name = self._host()
         self._world.ledger.note("cut", name)
         self._world.paths[name].cut(self._chance.choice((DOWN, UP)))
+
+    def cut_stream(self) -> None:
+        name = self._host()
+        self._world.ledger.note("cut the stream", name)
+        self._world.paths[name].cut_stream(self._chance.choice((DOWN, UP)))
 
     def shut(self) -> None:
         path = self._world.paths[self._host()]

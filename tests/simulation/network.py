@@ -18,9 +18,10 @@ from foolscap.api import DeadReferenceError
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 
-from scattergather.link.host import Links
+from scattergather.link.courier import Courier
+from scattergather.link.host import Links, RemoteHost
 from scattergather.link.piece import Piece
-from scattergather.link.seams import NoObjects
+from scattergather.link.seams import Objects
 from scattergather.settings.furl import Furl
 from tests.simulation.clock import Clock, Scope
 
@@ -137,6 +138,99 @@ class Wire:
             path.after(end.side, other, other.piece, session, piece, shuffled=True)
 
 
+class RoadEnd:
+    """One courier's end of a block stream; implements ``link.courier.Road``."""
+
+    def __init__(self, path: Path, side: int, scope: Clock | Scope, courier: Courier) -> None:
+        self.path, self.side, self.scope, self.courier = path, side, scope, courier
+        self.latest = 0.0
+        self.alive = True
+        self.other: RoadEnd | None = None
+
+    def write(self, frames: bytes) -> None:
+        if self.alive and self.other is not None:
+            self.path.after(self.side, self.other, self.other.hear, frames)
+
+    def hear(self, frames: bytes) -> None:
+        if self.alive:
+            self.courier.received(self, frames)
+
+    def go_on(self) -> None:
+        self.scope.callLater(self.path.delay / 2, self._pump)
+
+    def _pump(self) -> None:
+        parts = self.courier.block(self) if self.alive else ()
+        if parts:
+            self.write(b"".join(parts))
+            self.go_on()
+
+    def cut(self, reason: str) -> None:
+        """It is gone; the other end learns of it if word can reach it."""
+        if self.alive and self.other is not None:
+            self.alive = False
+            self.path.after(self.side, self.other, self.other.break_off)
+
+    def break_off(self) -> None:
+        """The connection breaks at this end."""
+        if self.alive:
+            self.cut("the connection broke")
+            self.courier.detach(self)
+
+
+class Dialler:
+    """Gives a controller's courier a connection while it needs one; twin of ``link.dialler``."""
+
+    def __init__(self, path: Path, session: bytes, ticket: bytes, courier: Courier) -> None:
+        self.courier = courier
+        self._path, self._session, self._ticket = path, session, ticket
+        self._dialling = self._stopped = False
+
+    def look(self) -> None:
+        needed = self.courier.outstanding and not self.courier.connected
+        if needed and not self._dialling and not self._stopped:
+            self._dialling = True
+            self._path.clock.callLater(3 * self._path.delay, self._dial)
+
+    def _dial(self) -> None:
+        self._dialling = False
+        if self._stopped or self.courier.connected or not self.courier.outstanding:
+            return
+        daemon = self._path.daemon
+        if self._path.passable and daemon is not None:
+            courier = daemon.server.claim(self._session, self._ticket)
+            if courier is not None:
+                ours = RoadEnd(self._path, DOWN, self._path.clock, self.courier)
+                theirs = RoadEnd(self._path, UP, daemon.scope, courier)
+                ours.other, theirs.other = theirs, ours
+                self._path.roads = [ours, theirs]
+                courier.attach(theirs)
+                self.courier.attach(ours)
+                return
+        self._dialling = True
+        self._path.clock.callLater(0.25, self._dial)
+
+    def stop(self) -> None:
+        self._stopped = True
+        self.courier.close()
+
+
+class Host(RemoteHost):
+    """The real one, whose block stream takes the simulated path."""
+
+    path: Path
+
+    def _make_dialler(self, session: bytes, ticket: bytes) -> Any:
+        courier = Courier(
+            self._links.objects,
+            arrived=lambda name: self._listener.arrived((name,)),
+            lost=lambda name, reason: self._listener.lost((name,), reason),
+            shipped=lambda _: None,
+            changed=lambda: dialler.look(),
+        )
+        dialler = Dialler(self.path, session, ticket, courier)
+        return dialler
+
+
 class Path:
     """The way to one host; ``daemon`` is None while nothing listens there."""
 
@@ -146,6 +240,7 @@ class Path:
         self.daemon: Any = None
         self.wire: Wire | None = None
         self.wires = 0
+        self.roads: list[RoadEnd] = []
         self.loss = self.doubling = self.disorder = 0.0
         self.delay = chance.choice((1e-4, 1e-3, 0.05))
         self.fail = fail
@@ -203,8 +298,19 @@ class Path:
         if self._shut[direction] or frozen:
             end.cut("nothing was heard of the other end")
 
+    @property
+    def passable(self) -> bool:
+        """Whoever dials is answered."""
+        return self.daemon is not None and not any(self._shut) and not self.daemon.scope.frozen
+
+    def cut_stream(self, side: int) -> None:
+        """The block stream breaks, first for one side."""
+        if self.roads:
+            self.roads[side].break_off()
+
     def cut(self, side: int) -> None:
         """The connection breaks, first for one side."""
+        self.cut_stream(side)
         if self.wire is not None:
             self.wire.ends[side].cut("the connection broke")
 
@@ -230,11 +336,11 @@ class Path:
 class Tubs(Links):
     """``Links`` without its Tub: calls go to the paths of a simulated network."""
 
-    def __init__(self, clock: Clock, chance: random.Random) -> None:
+    def __init__(self, clock: Clock, chance: random.Random, objects: Objects) -> None:
         self.reactor = clock
         self.controller = "simulated"
         self.chance = chance
-        self.objects = NoObjects()
+        self.objects = objects
         self.hosts = []
         self.paths: dict[str, Path] = {}
 

@@ -9,21 +9,21 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from scattergather.controller.arrivals import Arrivals
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.front_desk import FrontDesk
 from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
-from scattergather.link.host import RemoteHost
 from scattergather.link.seams import PoolFacts
-from scattergather.store.store import Store
 from scattergather.wire import blobs, messages
 from tests.simulation.checked import CheckedScheduler
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock, Scope
 from tests.simulation.daemon import Daemon, Service
 from tests.simulation.ledger import Broken, Ledger
-from tests.simulation.network import UP, Path, Tubs
+from tests.simulation.large import Memory
+from tests.simulation.network import UP, Host, Path, Tubs
 from tests.simulation.workload import Workload
 
 REST_SECONDS = 60.0
@@ -43,10 +43,6 @@ class Shape:
     embedded: bool = False
 
 
-def _nothing_large(*_: object) -> int:
-    raise AssertionError("no descriptors travel here")
-
-
 class _Listener:
     """The twin of the controller's."""
 
@@ -58,10 +54,17 @@ class _Listener:
         self._world.desk.host_joined(self._entry, facts)
 
     def received(self, message: messages.FromPool, body: bytes) -> None:
-        self._world.desk.host_said(self._entry, message, body)
+        self._world.arrivals.said(self._entry, message, body)
+
+    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+        self._world.arrivals.arrived(self._entry, objects)
+
+    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+        self._world.arrivals.lost(self._entry, objects, reason)
 
     def left(self, reason: str) -> None:
         self._world.ledger.note("left", self._entry.spec.name, reason)
+        self._world.arrivals.left(self._entry)
         self._world.desk.host_left(self._entry, reason)
 
     def refused(self, reason: str) -> None:
@@ -82,6 +85,7 @@ class World:
         self.torn = self.stillborn = 0.0
         self.workload = Workload(self.chance)
         self.ledger = Ledger(self)
+        self.large = self.ledger.large = Memory(self.ledger, self.clock, self.chance)
         names = [f"host{number}" for number in range(shape.daemons)]
         specs = [
             messages.HostSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
@@ -91,7 +95,10 @@ class World:
             specs.append(messages.HostSpec(name="here"))
         self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
-        objects = Objects(Store(), self.roster, self.client.receive, _nothing_large)
+        self.store = self.large.store(None)
+        self.objects = objects = Objects(
+            self.store, self.roster, self.client.receive, self.large.bring
+        )
         self.driver = Driver(self.roster, objects, self.client.receive, self.clock.callLater)
         self.scheduler = self.driver.scheduler = CheckedScheduler(self.ledger)
         self.desk = FrontDesk(
@@ -99,11 +106,13 @@ class World:
             self.roster,
             self.driver,
             objects,
-            _nothing_large,
+            self.large.descriptor,
             self.client.receive,
             self._die,
         )
-        self.tubs = Tubs(self.clock, self.chance)
+        self.arrivals = Arrivals(self.store, self.desk.host_said)
+        self.tubs = Tubs(self.clock, self.chance, self.store)
+        self.store.room.append(self.tubs.room)
         self.paths: dict[str, Path] = {}
         self.lost_hosts: list[str] = []
         self.embedded: Service | None = None
@@ -119,14 +128,17 @@ class World:
         name, listener = entry.spec.name, _Listener(self, entry)
         if not entry.spec.furl:
             scope = Scope(self.clock)
-            self.embedded = Service(scope, self.ledger, self.chance, name, self.shape.workers)
+            self.embedded = Service(
+                scope, self.ledger, self.chance, name, self.shape.workers, self.store
+            )
             place = messages.OpenSession()
             entry.host = EmbeddedHost(self.embedded, listener, place)  # type: ignore[arg-type]
             return
         path = Path(self.clock, self.chance, self.ledger.fail)
         self.paths[name] = self.tubs.paths[f"{name:x<16}"] = path
-        entry.host = RemoteHost(self.tubs, entry.spec, listener)
-        self.tubs.hosts.append(entry.host)
+        host = entry.host = Host(self.tubs, entry.spec, listener)
+        host.path = path
+        self.tubs.hosts.append(host)
 
     def _ask(self, message: messages.ToController, body: bytes) -> None:
         self.desk.receive(message, body)
@@ -210,10 +222,10 @@ class World:
             self.thaw(name)
             self.start_daemon(name)
         deadline = self.clock.now + LONGEST
-        while not self.client.satisfied:
+        while not (self.client.satisfied and self.large.at_rest):
             self.step()
             if self.clock.now > deadline:
-                self.ledger.check(False, self.client.missing())
+                self.ledger.check(False, self.client.missing() + self.large.left())
                 self.ledger.stop()
         self.run_until(self.clock.now + REST_SECONDS)
 
@@ -239,15 +251,28 @@ class World:
         # For ever the front desk looks for news, and each service looks at its zygotes.
         left = self.clock.planned() - 1 - len(self.services())
         check(left == 0, f"{left} timers are left")
+        check(not self.objects._lent, f"the controller holds {len(self.objects._lent)} objects")
+        check(self.store.held == 0, f"{self.store.held} bytes are left in the controller")
+        for host in self.arrivals._hosts.values():
+            check(host == type(host)(), f"outcomes wait for what never comes: {host}")
+        for entry in self.roster.entries.values():
+            check(not entry.objects and not entry.held, f"{entry.spec.name} has {entry.held} bytes")
         self.ledger.stop()
+        self.large.close()
 
     def _check_service(self, service: Service) -> None:
         check, pool = self.ledger.check, service.pool
         check(pool.wake_at is None, f"the pool of {service.name} wants to be woken")
         check(len(pool.sessions) == 1, f"{len(pool.sessions)} sessions are left")
         check(set(pool.workers) == set(service.processes), "workers without processes, or reverse")
+        check(service.store.held == 0, f"{service.store.held} bytes are left in {service.name}")
+        arena = service.store._arena
+        check(not arena.used, f"{arena.used} bytes of memory are left in {service.name}")
         for session in pool.sessions.values():
             check(not session.queue and not session.running, "chunks are left in a pool")
+            check(not session.waiting and not session.postponed, "chunks wait for objects")
+            for what in (session.here, session.wanted, session.kept, session.dropping):
+                check(not what, f"objects are left in a session: {what}")
             check(not session.everywhere and session.refresh is None, "a round is left")
             check(session.blocked == 0, "a worker waits for a nested call that is over")
             check(

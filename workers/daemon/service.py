@@ -45,6 +45,9 @@ STOPPED_LOOKS = int(STOPPED_AFTER / ZYGOTE_SECONDS)
 """A zygote that is found stopped again so many times is replaced. Looks are counted, not seconds:
 what passed while we stood still ourselves does not count."""
 
+REST_LOOKS = 3
+"""After so many looks without work free memory goes back to the system."""
+
 RELAUNCH_SECONDS = 0.2
 
 
@@ -65,11 +68,15 @@ class _Member:
     objects: set[messages.ObjectId] = field(default_factory=set)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
-        missing: frozenset[messages.ObjectId] = frozenset()
+        missing, refused = frozenset[messages.ObjectId](), ""
         if isinstance(message, messages.Run | messages.Everywhere) and message.objects:
             missing = self.service.store.missing(message.objects)
+            if missing:
+                refused = self.service.store.refusal(*(each.length for each in message.objects))
         self.service.handle(
-            events.Received(session=self.number, message=message, body=body, missing=missing)
+            events.Received(
+                session=self.number, message=message, body=body, missing=missing, refused=refused
+            )
         )
 
     def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
@@ -144,6 +151,7 @@ class PoolService:
         self._alarm: float | None = None
         self._watch: Any = None
         self._zygote_watch: Any = None
+        self._quiet_looks = 0
 
     # ---- life ----
 
@@ -337,6 +345,10 @@ class PoolService:
         """One that a signal stopped forks nobody, buries nobody, and heeds nothing else."""
         if self._stopping:
             return
+        working = any(worker.leases for worker in self._pool.workers.values())
+        self._quiet_looks = 0 if working else self._quiet_looks + 1
+        if self._quiet_looks == REST_LOOKS:
+            self.store.rest()
         for zygote in (self._root, *(member.zygote for member in self._members.values())):
             if zygote is None:
                 continue
@@ -386,6 +398,10 @@ class PoolService:
                         if self._watch is None:
                             self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)
                     process.tell(message, action.body)
+            case actions.DropResults():
+                member = self._members.get(action.session)
+                if member is not None:
+                    member.drop(action.objects)
             case actions.ForkWorker():
                 self._fork(action)
             case actions.KillWorker():

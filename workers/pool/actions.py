@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from scattergather.wire.messages import FromPool, ToWorker
+from scattergather.wire.messages import FromPool, ObjectId, ToWorker
 
 
 class ForkWorker(Struct, frozen=True, kw_only=True, gc=False):
@@ -28,6 +28,13 @@ class Report(Struct, frozen=True, kw_only=True, gc=False):
     session: int
     message: FromPool
     body: bytes = b""
+
+
+class DropResults(Struct, frozen=True, kw_only=True, gc=False):
+    """Nobody will hear of these results of a session's workers."""
+
+    session: int
+    objects: tuple[ObjectId, ...]
 
 
 class KillWorker(Struct, frozen=True, kw_only=True, gc=False):
@@ -74,5 +81,6 @@ Action = (
     | InterruptChunk
     | WarnWorker
     | StopWorker
+    | DropResults
     | RetireWorker
 )

@@ -21,12 +21,16 @@ class SessionClosed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Received(Struct, frozen=True, kw_only=True, gc=False):
-    """A controller sent a message; ``missing`` is what it names and is not on this host yet."""
+    """A controller sent a message; ``missing`` is what it names and is not on this host yet.
+
+    ``refused`` says why all that it names can never be here at a time, if it cannot.
+    """
 
     session: int
     message: ToPool
     body: bytes = b""
     missing: frozenset[ObjectId] = frozenset()
+    refused: str = ""
 
 
 class ObjectsArrived(Struct, frozen=True, kw_only=True, gc=False):

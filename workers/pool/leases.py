@@ -35,8 +35,7 @@ def arrived(
     if lease is None or lease.run.chunk != message.chunk or not 0 <= known < len(message.kinds):
         if message.objects:
             names = tuple(extent.object for extent in message.objects)
-            recycle = messages.Recycle(objects=names)
-            out.append(actions.Tell(worker=worker.number, message=recycle))
+            out.append(actions.DropResults(session=session.number, objects=names))
         return
     if known:
         message, body = _behind(message, body, known)

@@ -41,7 +41,7 @@ def postpone(
 
 
 def _want(session: Session, missing: set[ObjectId], out: list[actions.Action]) -> None:
-    new = tuple(missing - session.wanted)
+    new = tuple(sorted(missing - session.wanted))  # so that it can be replayed
     if new:
         session.wanted.update(new)
         report(session, messages.Want(objects=new), out)
@@ -54,9 +54,14 @@ def arrived(
     now: float,
     out: list[actions.Action],
 ) -> None:
-    """These are here: chunks that waited for the last of them are ready."""
+    """These are here: chunks that waited for the last of them are ready.
+
+    What was dropped while it was on its way is dropped again.
+    """
+    unwanted = [name for name in names if name not in session.wanted | session.here.keys()]
     session.wanted.difference_update(names)
     session.here.update(dict.fromkeys(names))
+    drop(session, unwanted, out)
     for chunk, queued in list(session.waiting.items()):
         queued.missing.difference_update(names)
         if not queued.missing:
@@ -80,23 +85,27 @@ def lost(
     for chunk, queued in list(session.waiting.items()):
         if queued.missing & gone:
             del session.waiting[chunk]
-            run = queued.run
-            loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
-            outcomes = messages.Outcomes(
-                chunk=chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
-            )
-            report(session, outcomes, out, blobs.pack([loss] * run.count))
-
+            lose(session, queued.run, reason, out)
     for each in list(session.postponed):
         if each[2] & gone:
             session.postponed.remove(each)
             rounds.failed(session, each[0].call, reason, out)
 
 
-def make_room(session: Session, out: list[actions.Action]) -> None:
-    """Drop one that no chunk here takes, if there is any; the controller sends it again if need be.
+def lose(session: Session, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
+    """A chunk can never run here."""
+    loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
+    outcomes = messages.Outcomes(
+        chunk=run.chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
+    )
+    report(session, outcomes, out, blobs.pack([loss] * run.count))
 
-    The one that has been here longest without being taken.
+
+def make_room(crew: Crew, session: Session, out: list[actions.Action]) -> None:
+    """Drop one that no chunk here takes, or try again later; the controller has it still.
+
+    The one that has been here longest without being taken. When nothing runs that could make room,
+    the chunk that has waited longest goes first: others wait for what they take once more.
     """
     users: list[messages.Run | messages.Everywhere] = [
         *(queued.run for queued in session.waiting.values()),
@@ -108,11 +117,46 @@ def make_room(session: Session, out: list[actions.Action]) -> None:
     taken = {extent.object for user in users for extent in user.objects}
     for name in taken.intersection(session.here):
         session.here.move_to_end(name)
+    needed = _needed_first(crew) if _is_stuck(crew) else taken
     for name in session.here:
-        if name not in taken and name not in session.kept:
+        if name not in needed and name not in session.kept:
+            session.pressed = False
             session.dropping.add(name)
             _report_free(session, [name], out)
+            if name in taken:
+                _miss(session, name, out)
             return
+
+
+def _is_stuck(crew: Crew) -> bool:
+    """No chunk runs, and none is ready to."""
+    return not any(
+        session.queue
+        or session.everywhere
+        or any(worker.leases for worker in session.workers.values())
+        for session in crew.sessions.values()
+    )
+
+
+def _needed_first(crew: Crew) -> set[ObjectId]:
+    """What the chunk, or the call everywhere, takes that has waited longest."""
+    for session in crew.sessions.values():
+        for queued in session.waiting.values():
+            return {extent.object for extent in queued.run.objects}
+        for message, _, _ in session.postponed:
+            return {extent.object for extent in message.objects}
+    return set()
+
+
+def _miss(session: Session, name: ObjectId, out: list[actions.Action]) -> None:
+    """Whatever waits and takes this waits for it, too."""
+    for queued in session.waiting.values():
+        if any(extent.object == name for extent in queued.run.objects):
+            queued.missing.add(name)
+    for message, _, missing in session.postponed:
+        if any(extent.object == name for extent in message.objects):
+            missing.add(name)
+    _want(session, {name}, out)
 
 
 def drop(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:

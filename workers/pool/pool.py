@@ -67,7 +67,7 @@ class Pool:
             case events.RoomWanted():
                 session = self.sessions.get(event.session)
                 if session is not None:
-                    objects.make_room(session, out)
+                    session.pressed = True
             case events.WorkerExited():
                 deaths.worker_exited(self._crew, event, now, out)
             case events.SessionOpened():
@@ -85,6 +85,9 @@ class Pool:
                 self._ticked(now, out)
             case _:
                 assert_never(event)
+        for session in self.sessions.values():
+            if session.pressed:
+                objects.make_room(self._crew, session, out)
         return out
 
     def limited(self) -> list[int]:
@@ -100,6 +103,10 @@ class Pool:
     ) -> None:
         message, body = event.message, event.body
         match message:
+            case messages.Run() if event.refused:
+                objects.lose(session, message, event.refused, out)
+            case messages.Everywhere() if event.refused:
+                rounds.failed(session, message.call, event.refused, out)
             case messages.Run() if event.missing:
                 objects.wait(session, Queued(message, body, set(event.missing)), out)
             case messages.Run():

@@ -37,6 +37,7 @@ class Session:
     ``postponed`` the calls everywhere that are.
     ``here`` came from another host, what was taken last at its end; ``wanted`` is on its way.
     ``kept`` are the workers that keep an object, ``dropping`` what the controller needs no more.
+    ``pressed`` says that room is wanted and that nothing could be dropped so far.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
     """
 
@@ -49,6 +50,7 @@ class Session:
     here: OrderedDict[ObjectId, None] = field(default_factory=OrderedDict)
     wanted: set[ObjectId] = field(default_factory=set)
     dropping: set[ObjectId] = field(default_factory=set)
+    pressed: bool = False
     code: dict[bytes, tuple[Code, bytes]] = field(default_factory=dict)
     residents: list[Resident] = field(default_factory=list)
     workers: dict[int, Worker] = field(default_factory=dict)

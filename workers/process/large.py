@@ -8,6 +8,7 @@ it is gone. Results go into slabs of this worker's own, as far as its allowance 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import weakref
 from collections import Counter, deque
@@ -42,6 +43,7 @@ class Arguments:
         self._places: dict[int, Extent] = {}
         self._unmapped: deque[ObjectId] = deque()
         self._told: set[ObjectId] = set()
+        self._collected = False
 
     def adopt(self, slab: SlabId, fd: int) -> None:
         """A slab came; ``fd`` is ours from now on."""
@@ -58,6 +60,7 @@ class Arguments:
         """The tasks of the chunk at work refer to these."""
         self._extents = {extent.object: extent for extent in extents}
         self._places.clear()
+        self._collected = False
 
     def load(self, blob: memoryview) -> Any:
         """The arguments in a blob.
@@ -66,6 +69,8 @@ class Arguments:
             LookupError: an object is not here.
             OSError: one cannot be mapped.
         """
+        # What an earlier task took may be free by the time that this one's outcome is heard.
+        self._places.clear()
         return stub.load(blob, self._view)
 
     def _view(self, name: ObjectId) -> Any:
@@ -106,6 +111,13 @@ class Arguments:
             kept = tuple(name for name in self._mapped if name not in self._told)
             self._told.update(kept)
             self._line.send(messages.Kept(objects=kept))
+
+    def rest(self) -> None:
+        """There is no work: what only a cycle keeps, such as that of an error, is kept no more."""
+        if not self._collected:
+            self._collected = True
+            gc.collect()
+        self.settle()
 
     @property
     def kept(self) -> bool:
@@ -238,6 +250,6 @@ class Large:
     def rest(self) -> None:
         """There was no work for that long."""
         if self.arguments.kept:
-            self.arguments.settle()
+            self.arguments.rest()
         else:
             self.returns.rest()
