@@ -233,6 +233,10 @@ class FrontDesk:
         self._driver.dirty = True
         self._settle()
 
+    def notice(self, sentence: str) -> None:
+        """The user should see this."""
+        self._send(messages.Notice(text=sentence), b"")
+
     def host_left(self, entry: Entry, reason: str) -> None:
         """A host that was up is lost."""
         self._roster.left(entry, reason)

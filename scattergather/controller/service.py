@@ -46,6 +46,9 @@ class _Listener:
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         self._arrivals.lost(self._entry, objects, reason)
 
+    def troubled(self, sentence: str) -> None:
+        self._desk.notice(sentence)
+
     def left(self, reason: str) -> None:
         self._arrivals.left(self._entry)
         self._desk.host_left(self._entry, reason)

@@ -9,6 +9,7 @@ nobody notices after a minute. Reactor thread only.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import endpoints
@@ -26,6 +27,8 @@ LONGEST_DELAY = 5.0
 GROWTH = 1.7
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
+TELLING = 4
+"""Attempts in a row that fail before the user is told: some seconds."""
 
 
 class Dialler:
@@ -36,6 +39,7 @@ class Dialler:
         session: the id of the session, and ``ticket`` what opens its block stream.
         courier: whom the connection is for; ``look`` is to hear whenever it ``changed``.
         name: the host's, for the log.
+        trouble: hears a sentence when large values do not get through for a while.
         chance: spreads the delays of many hosts.
     """
 
@@ -50,12 +54,15 @@ class Dialler:
         courier: Courier,
         *,
         name: str,
+        trouble: Callable[[str], None],
         chance: random.Random,
     ) -> None:
         self._reactor = reactor
         self._furl = furl
         self.courier = courier
         self._name = name
+        self._trouble = trouble
+        self._failures = 0
         self._chance = chance
         self._key = gate.Key.of(furl.name)
         self._factory = calling(reactor, furl.tub, session, ticket, courier)
@@ -72,7 +79,7 @@ class Dialler:
         if self._stopped:
             return
         if self.courier.settled != self._settled:
-            self._settled, self._delay = self.courier.settled, 0.0
+            self._settled, self._delay, self._failures = self.courier.settled, 0.0, 0
         if not self.courier.outstanding:
             if self.courier.connected and not _active(self._idle):
                 self._idle = self._reactor.callLater(IDLE_SECONDS, self.courier.hang_up)
@@ -113,6 +120,12 @@ class Dialler:
         if failure.check(CancelledError) is None:
             why = str(failure.value)
             self._log.info("{host}: no block stream: {why}", host=self._name, why=why)
+            self._failures += 1
+            if self._failures == TELLING:
+                self._trouble(
+                    f"{self._name}: large values do not get through ({why}); tasks that take or "
+                    "return them wait there, and it is tried again"
+                )
 
     def _dialed(self, _: Any) -> None:
         self._dialing = None

@@ -316,6 +316,7 @@ class RemoteHost:
             ticket,
             courier,
             name=self.spec.name,
+            trouble=self._listener.troubled,
             chance=self._links.chance,
         )
         return dialler

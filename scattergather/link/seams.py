@@ -119,6 +119,9 @@ class HostListener(Protocol):
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         """These objects of results will not arrive while this session lasts."""
 
+    def troubled(self, sentence: str) -> None:
+        """The session goes on, but the user should know something."""
+
     def left(self, reason: str) -> None:
         """The session is lost: nothing more will come of it, whatever was sent."""
 

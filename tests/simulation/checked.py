@@ -109,8 +109,13 @@ class CheckedPool(Pool):
 
     def _check_session(self, session: Session, forked: bool) -> None:
         check = self._ledger.check
-        busy, chunks = 0, len(session.queue)
-        seen = set(session.queue)
+        busy, chunks = 0, len(session.queue) + len(session.waiting)
+        seen = {*session.queue, *session.waiting}
+        for queued in session.waiting.values():
+            check(queued.missing, "a chunk waits for nothing")
+            check(queued.missing <= session.wanted, "a chunk waits for what nobody wants")
+            check(not queued.missing & session.here.keys(), "a chunk waits for what is here")
+        check(not session.wanted & session.here.keys(), "what is here is wanted")
         for number, worker in session.workers.items():
             busy += worker.busy
             chunks += len(worker.leases)

@@ -8,7 +8,7 @@ from typing import assert_never
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from tests.simulation.ledger import Ledger
-from tests.simulation.workload import Job
+from tests.simulation.workload import MOST_OBJECTS, Job
 
 
 class Client:
@@ -16,6 +16,9 @@ class Client:
 
     def __init__(self, ledger: Ledger, ask: Callable[[messages.ToController, bytes], None]) -> None:
         self._ledger = ledger
+        self._large = ledger.large
+        self._large.ask = ask
+        self._chance = ledger.world.chance
         self._ask = ask
         self.final: dict[bytes, set[int]] = {}
         self.jobs: dict[bytes, Job] = {}
@@ -45,6 +48,8 @@ class Client:
     def begin(self, job: Job) -> None:
         """Add a job, without tasks."""
         self._ledger.note("job", job.number, "tasks", job.tasks, "retries", job.retries)
+        if not job.plain and self._chance.random() < 0.5:
+            self.furnish(job, self._chance.choice((0.1, 1.0)))
         self.jobs[job.identity] = job
         self.final[job.identity] = set()
         spec = messages.AddJob(
@@ -58,11 +63,23 @@ class Client:
         )
         self._ask(spec, b"")
 
+    def furnish(self, job: Job, share: float) -> None:
+        """Large objects for this share of the tasks."""
+        count = self._chance.randrange(1, MOST_OBJECTS + 1)
+        objects = [self._large.lend() for _ in range(count)]
+        job.lets_go = self._chance.random() < 0.5
+        self._ledger.workload.furnish(job, objects, share)
+
     def add(self, job: Job, first: int, count: int) -> None:
         """Add tasks of a job; the last ones end it."""
         body = blobs.pack([job.blob(index) for index in range(first, first + count)])
-        self._ask(messages.AddTasks(job=job.identity, first=first, count=count), body)
+        taken = self._ledger.workload.taken(job.identity, first, first + count)
+        objects = tuple(extent for extent in job.objects if extent.object in taken)
+        tasks = messages.AddTasks(job=job.identity, first=first, count=count, objects=objects)
+        self._ask(tasks, body)
         if first + count == job.tasks:
+            for extent in job.objects if job.lets_go else ():
+                self._large.release([extent.object], self._chance.choice((0, 0.5, 5.0)))
             self._ask(messages.EndTasks(job=job.identity, total=job.tasks), b"")
 
     def cancel(self, job: Job) -> None:
@@ -82,7 +99,10 @@ class Client:
 
     def run_everywhere(self) -> None:
         self._ledger.note("run everywhere")
-        self._ask(messages.RunEverywhere(call=self._call(), function="f"), b"")
+        objects = (self._large.lend(),) if self._chance.random() < 0.5 else ()
+        call = messages.RunEverywhere(call=self._call(), function="f", objects=objects)
+        self._ask(call, b"")
+        self._large.release([extent.object for extent in objects], 0.0)
 
     def _call(self) -> int:
         self.calls.add(len(self.calls) + 1)
@@ -96,6 +116,10 @@ class Client:
                 self._outcomes(message, body)
             case messages.TasksCancelled():
                 self._tasks_cancelled(message)
+            case messages.Freed():
+                self._large.freed(message.objects)
+            case messages.SlabGone():
+                self._large.gone(message.slab)
             case messages.Answer():
                 self._ledger.check(message.call not in self._answered, f"twice: {message}")
                 self._ledger.check(not message.error, f"refused: {message}")
@@ -107,6 +131,8 @@ class Client:
                 | messages.TaskOutput()
                 | messages.EverywhereOutcome()
                 | messages.Notice()
+                | messages.Slab()
+                | messages.Refused()
             ):
                 pass
             case _:
@@ -114,6 +140,7 @@ class Client:
 
     def _outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
         job = self._job(message.job)
+        self._large.came(message.objects)
         if job is not None:
             parts = zip(message.kinds, blobs.each(body, len(message.kinds)), strict=True)
             for index, (kind, blob) in enumerate(parts, message.first):
@@ -142,3 +169,5 @@ class Client:
             index not in final, f"task {index} of job {job.number} was delivered twice"
         )
         final.add(index)
+        if len(final) == job.tasks and job.objects and not job.lets_go:
+            self._large.release([extent.object for extent in job.objects], 0.0)

@@ -17,13 +17,13 @@ from scattergather.link.seams import PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tub import new_certificate
 from scattergather.settings.identity import Identity
-from scattergather.store.store import Store
 from scattergather.wire import messages
 from scattergather.wire.slabs import PAGE
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.pool import events
 from tests.simulation.checked import CheckedPool
 from tests.simulation.clock import Clock, Scope
+from tests.simulation.large import CheckedStore
 from tests.simulation.ledger import Ledger
 from tests.simulation.process import Process
 from tests.simulation.workload import MOST_OBJECTS
@@ -157,7 +157,7 @@ class Service(PoolService):
         chance: random.Random,
         name: str,
         slots: int,
-        store: Store,
+        store: CheckedStore,
     ) -> None:
         machine: Any = Machine(scope, ledger, chance)
         super().__init__(
@@ -165,6 +165,7 @@ class Service(PoolService):
         )
         self._pool = self.pool = CheckedPool(slots, ledger)
         self.name, self.scope, self.ledger = name, scope, ledger
+        store.services.append(self)
         self.members: dict[int, Any] = self._members
         self.processes: dict[int, Any] = self._processes
 
@@ -184,6 +185,21 @@ class Service(PoolService):
             super().handle(event)
         except Exception as error:  # the link's server would only end the session
             self.ledger.fail(error)
+
+    def needed(self) -> set[messages.ObjectId]:
+        """The objects that are taken by tasks which can still run here."""
+        taken, found = self.ledger.workload.taken, set[messages.ObjectId]()
+        for number in self.members:
+            session = self.pool.sessions.get(number)
+            if session is None:
+                continue
+            for queued in session.queue.values():
+                run = queued.run
+                found |= taken(run.job, run.first, run.first + run.count)
+            for worker in session.workers.values():
+                for lease in worker.leases:
+                    found |= taken(lease.run.job, lease.next, lease.stop)
+        return found
 
     def _spare(self, session: int) -> None:
         """A refresh takes these workers: their tasks are not charged."""

@@ -19,6 +19,7 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import messages
 
 if TYPE_CHECKING:
+    from tests.simulation.large import Memory
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
@@ -36,6 +37,7 @@ class Ledger:
     def __init__(self, world: World) -> None:
         self.world = world
         self.workload = world.workload
+        self.large: Memory
         self.failures: list[Exception] = []
         self.notes: deque[str] = deque(maxlen=NOTES)
         self.digest = 0

@@ -7,18 +7,20 @@ a flush. What a task does is in its ``Nature``.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.workers.pool.events import Harvest
 from tests.simulation.clock import Call, Scope
+from tests.simulation.large import Slab
 from tests.simulation.ledger import Ledger
-from tests.simulation.workload import Nature
+from tests.simulation.workload import Load, Nature
 
 if TYPE_CHECKING:
     from tests.simulation.daemon import Zygote
@@ -44,6 +46,11 @@ class Process:
         self.zygote: Zygote | None = None
         self.pid = ledger.new_pid()
         self.slabs: set[bytes] = set()
+        self._slab: Slab | None = None
+        self._introduced: dict[bytes, None] = {}
+        self._coming: deque[int] = deque()
+        self._known: dict[bytes, int] = {}
+        self._kept: Counter[bytes] = Counter()
         self._machine, self._on_message = machine, on_message
         self._freed = False
         self.written: deque[tuple[messages.FromWorker, bytes]] = deque()
@@ -91,7 +98,7 @@ class Process:
             message, body = self.written.popleft()
             self._on_message(self.number, message, body)
 
-    def tell(self, message: messages.ToWorker, body: bytes) -> None:
+    def tell(self, message: messages.ToWorker, body: bytes = b"") -> None:
         """The pool writes into the pipe."""
         self.unread.append((message, body))
         if isinstance(message, messages.Run):
@@ -104,6 +111,16 @@ class Process:
         message, body = self.unread.popleft()
         if isinstance(message, messages.NestedOutcome):
             self._settled(message, body)
+        elif isinstance(message, messages.Slab):
+            self._known[message.slab] = self._coming.popleft()
+        elif isinstance(message, messages.SlabGone):
+            os.close(self._known.pop(message.slab))
+        elif isinstance(message, messages.Recycle):
+            for name in message.objects:
+                if self._slab is not None:
+                    self._slab.spoil(name)
+        elif isinstance(message, messages.Allowance):
+            pass
         elif isinstance(message, messages.Run) and self.asleep:
             self._give_back(message, message.first)
         else:
@@ -139,6 +156,25 @@ class Process:
             self.zygote.died(self, number, status)
 
     # ---- what the service does with it ----
+
+    def introduce(self, slab: bytes, fd: int, size: int) -> None:
+        """It gets this slab, before what is told next."""
+        if slab not in self._introduced:
+            self._introduced[slab] = None
+            self._coming.append(os.dup(fd))
+            self.tell(messages.Slab(slab=slab, size=size), b"")
+
+    def part_with(self, slab: bytes) -> None:
+        if slab in self._introduced:
+            del self._introduced[slab]
+            self.tell(messages.SlabGone(slab=slab), b"")
+
+    def recycle(self, objects: tuple[bytes, ...]) -> None:
+        self.tell(messages.Recycle(objects=objects), b"")
+
+    def take_descriptor(self) -> int:
+        assert self._slab is not None
+        return os.dup(self._slab.fd)
 
     def cancel(self, chunk: int) -> None:
         """In its journal, as ``warn`` and ``stop``; a signal follows."""
@@ -190,6 +226,12 @@ class Process:
     def free(self) -> None:
         """Nobody listens any more."""
         self._freed = True
+        for fd in (*self._coming, *self._known.values()):
+            os.close(fd)
+        self._coming.clear()
+        self._known.clear()
+        if self._slab is not None:
+            self._slab.close()
 
     def _outcomes(self, elapsed: float) -> messages.Outcomes:
         return messages.Outcomes(
@@ -212,6 +254,7 @@ class Process:
                 self._since = self.scope.seconds()
                 self._next = self.scope.callLater(1e-5, self._begin)
             elif isinstance(message, messages.Everywhere):
+                self._look([extent.object for extent in message.objects], message.objects)
                 done = messages.EverywhereDone(call=message.call, worker=self.pid, kind=0)
                 self.send(done, body)
 
@@ -233,6 +276,7 @@ class Process:
         assert run is not None
         self.in_task, self.began = True, self.scope.seconds()
         self.ledger.started(self, run)
+        self._look(self.ledger.workload.load(self.task).takes, run.objects)
         nature = self._nature
         seconds = nature.slow + self.ledger.workload.seconds(run.job)
         if nature.kills:
@@ -254,7 +298,17 @@ class Process:
         if self._next is not None:
             self._next.cancel()
         self.ledger.stopped(self, kind)
-        self.gathered.append((self.index, kind, self.ledger.workload.result(self.task, kind)))
+        load = self.ledger.workload.load(self.task)
+        self._look(load.takes, run.objects)
+        if load.keeps:
+            self._keep(load.takes, run.objects)
+        blob = self.ledger.workload.result(self.task, kind)
+        if load.returns and kind == Kind.RETURNED and run.beside:
+            self._send_large(run, load, blob)
+            if self.dead:
+                return
+        else:
+            self.gathered.append((self.index, kind, blob))
         self.in_task = False
         self.index += 1
         if self.index == run.first + run.count or self._last >= self.chunk:
@@ -264,6 +318,68 @@ class Process:
             self._flush()
         if not self.dead:
             self._begin()
+
+    # ---- large objects ----
+
+    def _look(self, names: Iterable[bytes], extents: Iterable[messages.Extent]) -> None:
+        """It reads what it takes; when its session is over nobody cares what."""
+        places = {extent.object: extent for extent in extents}
+        for name in names:
+            extent = places.get(name)
+            self.ledger.check(extent is not None, f"nobody told of {name!r}")
+            if extent is not None and not self._freed:
+                fd = self._known.get(extent.slab)
+                self.ledger.large.check(fd, extent, f"worker {self.pid}")
+
+    def _keep(self, names: tuple[bytes, ...], extents: tuple[messages.Extent, ...]) -> None:
+        new = tuple(name for name in names if not self._kept[name])
+        self._kept.update(names)
+        if new:
+            self.send(messages.Kept(objects=new))
+        seconds = self.chance.choice((0.0, 0.1, 4.0))
+        self.scope.callLater(seconds, self._let_go, names, extents)
+
+    def _let_go(self, names: tuple[bytes, ...], extents: tuple[messages.Extent, ...]) -> None:
+        self._look(names, extents)
+        self._kept.subtract(names)
+        gone = tuple(name for name in names if not self._kept[name])
+        if gone:
+            self.send(messages.LetGo(objects=gone))
+
+    def _send_large(self, run: messages.Run, load: Load, blob: bytes) -> None:
+        """A large result goes at once; it may die before, in the middle, or after."""
+        self._flush()
+        last, torn = self.chance.random(), self.ledger.world.torn
+        if self.dead or last < torn / 3:
+            self.die(signal.SIGKILL)
+            return
+        objects: tuple[messages.Extent, ...] = ()
+        borrowed: tuple[messages.Extent, ...] = ()
+        if load.returns == "same":
+            borrowed = tuple(each for each in run.objects if each.object == load.takes[0])
+        else:
+            if self._slab is None:
+                self._slab = self.ledger.large.slab()
+                self.send(messages.Slab(slab=self._slab.id, size=self._slab.size))
+            objects = (self._slab.put(self.ledger.large.name()),)
+        if last < torn * 2 / 3:
+            self.die(signal.SIGKILL)
+            return
+        message = messages.Outcomes(
+            chunk=self.chunk,
+            first=self.index,
+            kinds=bytes([Kind.RETURNED]),
+            elapsed=self.scope.seconds() - self._since,
+            worker=self.pid,
+            objects=objects,
+            borrowed=borrowed,
+        )
+        self.send(message, blobs.pack([blob]))
+        if self.index + 1 == run.first + run.count:
+            del self.held[run.chunk]
+        self._since = self.scope.seconds()
+        if last < torn:
+            self.die(signal.SIGKILL)
 
     def _chunk_over(self) -> None:
         run = self.run

@@ -60,6 +60,7 @@ def whatever_goes_wrong(seed: int) -> World:
         freeze_zygote=mean(0.5),
         freeze_host=mean(0.5),
         cut=mean(1),
+        cut_stream=mean(3),
         shut=mean(1),
         refresh=mean(0.5),
         run_everywhere=mean(0.5),

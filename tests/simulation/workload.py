@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from scattergather.wire import messages
+from scattergather.wire.messages import Extent, ObjectId
 
 NESTED_RETRIES = 3
 """What ``messages.AddJob`` says when nobody else does."""
@@ -40,14 +41,34 @@ class Nature:
     children: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Which large objects a task takes, if it keeps them for a while, and what large it returns.
+
+    ``returns`` is ``new``, ``same`` for an argument as it came, or nothing.
+    """
+
+    takes: tuple[ObjectId, ...] = ()
+    keeps: bool = False
+    returns: str = ""
+
+
 PLAIN = Nature()
+LIGHT = Load()
+MOST_OBJECTS = 5
+"""As many as the tasks of a job take together."""
+
 POISON = Nature(kills=signal.SIGSEGV)
 LIMITS = messages.Limits(time=0.5, memory=1000)
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A job of the client; ``natures`` holds the tasks that are not plain."""
+    """A job of the client; ``natures`` holds the tasks that are not plain.
+
+    ``loads`` are the large objects of its tasks, which the client ``lets_go`` when all tasks are
+    added, or holds until all have their outcomes.
+    """
 
     number: int
     identity: bytes
@@ -57,7 +78,11 @@ class Job:
     limits: messages.Limits
     stream: bool
     seconds: float
+    plain: bool = False
     natures: dict[int, Nature] = field(default_factory=dict)
+    objects: list[Extent] = field(default_factory=list)
+    loads: dict[int, Load] = field(default_factory=dict)
+    lets_go: bool = True
 
     def blob(self, index: int) -> bytes:
         return b"%d.%d" % (self.number, index)
@@ -85,6 +110,7 @@ class Workload:
             limits=LIMITS if limited else messages.Limits(),
             stream=chance.random() < 0.3,
             seconds=chance.choice((1e-5, 1e-3, 0.01, 0.2)),
+            plain=plain,
         )
         if not plain:
             self._give_natures(job)
@@ -117,6 +143,29 @@ class Workload:
         for index in range(job.tasks):
             if chance.random() < share:
                 job.natures[index] = chance.choice(natures)
+
+    def furnish(self, job: Job, objects: list[Extent], share: float) -> None:
+        """Let this share of the tasks take some of these objects, or return large results."""
+        chance, job.objects = self._chance, objects
+        names = [extent.object for extent in objects]
+        for index in range(job.tasks):
+            if chance.random() < share:
+                takes = tuple(chance.sample(names, chance.randrange(len(names) + 1)))
+                returns = chance.choice(("", "new", "same" if takes else ""))
+                job.loads[index] = Load(takes=takes, keeps=chance.random() < 0.2, returns=returns)
+
+    def load(self, task: bytes) -> Load:
+        """The large objects of a task."""
+        job = self.job_of(task)
+        return LIGHT if job is None else job.loads.get(int(task.partition(b".")[2]), LIGHT)
+
+    def taken(self, job: bytes, first: int, stop: int) -> set[ObjectId]:
+        """What these tasks of a job take."""
+        known = self._by_identity.get(job)
+        if known is None or not known.loads:
+            return set()
+        loads = (known.loads.get(index, LIGHT) for index in range(first, stop))
+        return {name for load in loads for name in load.takes}
 
     def job_of(self, task: bytes) -> Job | None:
         """The client's job that a task is of; None for a nested call."""

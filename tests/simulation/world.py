@@ -92,7 +92,7 @@ class World:
             for name in names
         ]
         if shape.embedded:
-            specs.append(messages.HostSpec(name="here"))
+            specs.insert(0, messages.HostSpec(name="here"))  # what it answers at once comes first
         self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
         self.store = self.large.store(None)
@@ -266,6 +266,9 @@ class World:
         check(len(pool.sessions) == 1, f"{len(pool.sessions)} sessions are left")
         check(set(pool.workers) == set(service.processes), "workers without processes, or reverse")
         check(service.store.held == 0, f"{service.store.held} bytes are left in {service.name}")
+        slabs = {slab for process in service.processes.values() for slab in process.slabs}
+        foreign = service.store._lent.keys() - slabs - self.large.lends
+        check(not foreign, f"{len(foreign)} slabs of the dead are left in {service.name}")
         arena = service.store._arena
         check(not arena.used, f"{arena.used} bytes of memory are left in {service.name}")
         for session in pool.sessions.values():

@@ -1,0 +1,332 @@
+"""Memory that processes share: the allocator under any sequence of calls, and private mappings."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from scattergather.wire import slabs
+from scattergather.wire.messages import Extent, SlabId
+from scattergather.wire.slabs import PAGE, Arena, private, punch, unchanged, whole_pages, write
+
+BOUND = 24 * PAGE
+SLAB = 8 * PAGE
+
+
+def descriptors() -> set[str]:
+    """What this process has open of slabs, or of other files without a name."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except FileNotFoundError:
+            continue
+        if target.endswith("(deleted)"):
+            found.add(f"{link.name} {target}")
+    return found
+
+
+def mapped() -> int:
+    """How many mappings of slabs this process has."""
+    return Path("/proc/self/maps").read_text().count("(deleted)")
+
+
+@pytest.fixture(params=["memfd", "file"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(slabs.KIND, request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def arena() -> Iterator[Arena]:
+    arena = Arena(None, lambda _: None)
+    yield arena
+    arena.close()
+
+
+def fd_of(arena: Arena, extent: Extent) -> int:
+    found = arena.descriptor(extent.slab)
+    assert found is not None
+    return found[0]
+
+
+def held(arena: Arena, extent: Extent) -> bytes:
+    return os.pread(fd_of(arena, extent), extent.length, extent.offset)
+
+
+class Allocator(RuleBasedStateMachine):
+    """Any sequence of calls: objects keep their bytes and their places, and totals are right."""
+
+    kind = "memfd"
+    extents = Bundle("extents")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = descriptors()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(slabs, "SLAB_BYTES", SLAB)
+        self.patch.setenv(slabs.KIND, self.kind)
+        self.gone: list[SlabId] = []
+        self.seen: set[SlabId] = set()
+        self.arena = Arena(BOUND, self.gone.append)
+        self.live: dict[bytes, tuple[Extent, bytes]] = {}
+        self.number = 0
+
+    @rule(target=extents, length=st.integers(1, 12 * PAGE), named=st.booleans())
+    def put(self, length: int, named: bool) -> Any:
+        self.number += 1
+        data = bytes([self.number % 251]) * length
+        used = self.arena.used
+        name = b"%016d" % self.number if named else None
+        extent = self.arena.reserve(length, name)
+        if extent is None:
+            assert used + whole_pages(length) > BOUND
+            return None
+        self.arena.write(extent, 0, data[: length // 2])
+        self.arena.write(extent, length // 2, data[length // 2 :])
+        assert extent.object == (name or extent.object)
+        assert extent.object not in self.live
+        self.live[extent.object] = extent, data
+        self.seen.add(extent.slab)
+        return extent
+
+    @rule(extent=consumes(extents))
+    def free(self, extent: Any) -> None:
+        if extent is not None:
+            warm = self.arena.warm
+            self.arena.free(extent.object)
+            del self.live[extent.object]
+            assert self.arena.warm <= max(BOUND // 2, warm)
+
+    @rule()
+    def free_what_is_not_there(self) -> None:
+        self.arena.free(b"nobody's")
+
+    @rule()
+    def trim(self) -> None:
+        self.arena.trim()
+        assert self.arena.warm == 0
+
+    @invariant()
+    def objects_keep_their_bytes_and_places(self) -> None:
+        places = sorted((e.slab, e.offset, e.offset + e.length) for e, _ in self.live.values())
+        for (slab, _, stop), (other, start, _) in zip(places, places[1:], strict=False):
+            assert slab != other or stop <= start
+        for extent, data in self.live.values():
+            assert extent.offset % PAGE == 0
+            assert held(self.arena, extent) == data
+
+    @invariant()
+    def totals_are_right(self) -> None:
+        used = sum(whole_pages(extent.length) for extent, _ in self.live.values())
+        assert self.arena.used == used <= BOUND
+        assert self.arena.used + self.arena.warm <= BOUND
+        assert self.arena.warm <= BOUND // 2 or self.arena.used
+
+    @invariant()
+    def a_slab_is_open_or_was_reported_gone_once(self) -> None:
+        assert len(self.gone) == len(set(self.gone))
+        open_ = {slab for slab in self.seen if self.arena.descriptor(slab) is not None}
+        assert open_ == self.seen - set(self.gone)
+        assert len(descriptors() - self.before) == len(open_)
+
+    def teardown(self) -> None:
+        self.arena.close()
+        assert descriptors() == self.before
+        assert self.arena.put(b"x") is not None  # it may be used again: nobody is told of it
+        self.arena.close()
+        self.patch.undo()
+
+
+class FileAllocator(Allocator):
+    kind = "file"
+
+
+TestAllocator = Allocator.TestCase
+TestAllocator.settings = settings(max_examples=60, stateful_step_count=40)
+TestFileAllocator = FileAllocator.TestCase
+TestFileAllocator.settings = settings(max_examples=30, stateful_step_count=40)
+
+
+def test_free_memory_is_used_again_before_fresh(arena: Arena) -> None:
+    first = arena.put(b"1" * PAGE)
+    second = arena.put(b"2" * PAGE)
+    assert first is not None
+    assert second is not None
+    arena.free(first.object)
+    again = arena.put(b"3" * PAGE)
+    assert again is not None
+    assert (again.slab, again.offset) == (first.slab, first.offset)
+    assert again.object != first.object
+
+
+def test_a_name_is_never_given_twice(arena: Arena) -> None:
+    names = set()
+    for _ in range(100):
+        extent = arena.put(b"x")
+        assert extent is not None
+        names.add(extent.object)
+        arena.free(extent.object)
+    assert len(names) == 100
+
+
+def test_pages_that_are_given_back_take_no_memory(kind: str) -> None:
+    arena = Arena(None, lambda _: None)
+    extent, other = arena.put(b"x" * 64 * PAGE), arena.put(b"y")
+    assert extent is not None
+    assert other is not None
+    fd = fd_of(arena, extent)
+    before = os.fstat(fd).st_blocks
+    arena.free(extent.object)
+    arena.trim()
+    assert (before - os.fstat(fd).st_blocks) * 512 >= 64 * PAGE
+    arena.close()
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="full"):
+            arena.put(b"x" * PAGE)
+    assert arena.used == 0
+
+
+def test_slabs_that_made_room_are_reported_though_there_is_no_descriptor_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slabs, "SLAB_BYTES", SLAB)
+    gone: list[SlabId] = []
+    arena = Arena(8 * PAGE, gone.append)
+    extent = arena.put(b"x" * 4 * PAGE)
+    assert extent is not None
+    arena.free(extent.object)
+
+    def none(_: int) -> int:
+        raise OSError(errno.EMFILE, "none left")
+
+    monkeypatch.setattr(slabs, "create", none)
+    with pytest.raises(OSError, match="none left"):
+        arena.put(b"x" * 8 * PAGE)
+    assert gone == [extent.slab]
+    assert arena.used == 0
+
+
+def test_whoever_writes_when_it_is_closed_writes_into_no_other_file(
+    arena: Arena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, other = os.pwrite, tmp_path / "other"
+    opened = []
+
+    def closes(fd: int, data: bytes, offset: int) -> int:
+        arena.close()
+        opened.append(other.open("wb"))  # gets the lowest number that is free
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", closes)
+    arena.put(b"x" * PAGE)
+    opened[0].close()
+    assert other.read_bytes() == b""
+
+
+def test_nobody_can_shrink_a_slab_under_a_mapping(arena: Arena) -> None:
+    extent = arena.put(b"x")
+    assert extent is not None
+    with pytest.raises(OSError, match="not permitted"):
+        os.ftruncate(fd_of(arena, extent), 0)
+
+
+# ---- private mappings ---------------------------------------------------------------------------
+
+
+def test_a_mapping_is_writable_its_own_and_needs_no_descriptor(kind: str) -> None:
+    before, maps = descriptors(), mapped()
+    arena = Arena(None, lambda _: None)
+    extent = arena.put(b"abc" * PAGE)
+    assert extent is not None
+    fd = os.dup(fd_of(arena, extent))
+    one, other = private(fd, extent), private(fd, extent)
+    os.close(fd)
+    memoryview(one).cast("B")[:3] = b"xyz"
+    assert bytes(one)[:6] == b"xyzabc"
+    assert bytes(other)[:6] == b"abcabc"
+    assert held(arena, extent)[:3] == b"abc"
+    arena.close()
+    assert bytes(other) == b"abc" * PAGE
+    assert descriptors() == before
+    del one, other
+    gc.collect()
+    assert mapped() == maps
+
+
+def test_a_mapping_lives_as_long_as_any_view_of_it_and_keeps_what_it_was_given(
+    arena: Arena,
+) -> None:
+    class Kept:
+        gone = False
+
+        def __del__(self) -> None:
+            type(self).gone = True
+
+    extent = arena.put(bytes(range(256)) * 16)
+    assert extent is not None
+    maps = mapped()
+    part = memoryview(private(fd_of(arena, extent), extent, Kept())).cast("B")[100:200]
+    assert mapped() == maps + 1
+    assert bytes(part[:3]) == bytes((100, 101, 102))
+    assert not Kept.gone
+    del part
+    assert mapped() == maps
+    assert Kept.gone
+
+
+def test_what_cannot_be_mapped_is_an_error(arena: Arena) -> None:
+    extent = arena.put(b"x")
+    assert extent is not None
+    with pytest.raises(OSError, match="cannot be mapped"):
+        private(-1, extent)
+
+
+@pytest.mark.parametrize("place", [0, PAGE, 3 * PAGE - 1])
+def test_a_mapping_is_unchanged_until_anything_is_written(arena: Arena, place: int) -> None:
+    extent = arena.put(b"x" * 3 * PAGE)
+    assert extent is not None
+    buffer = private(fd_of(arena, extent), extent)
+    assert unchanged(buffer, extent.length)
+    assert sum(bytes(buffer)) == ord("x") * 3 * PAGE
+    assert unchanged(buffer, extent.length)
+    memoryview(buffer).cast("B")[place] = ord("x")
+    assert not unchanged(buffer, extent.length)
+
+
+def test_what_was_punched_reads_as_zeros(arena: Arena) -> None:
+    extent = arena.put(b"x" * 4 * PAGE)
+    assert extent is not None
+    fd = fd_of(arena, extent)
+    punch(fd, extent.offset + PAGE, PAGE)
+    assert held(arena, extent) == b"x" * PAGE + bytes(PAGE) + b"x" * 2 * PAGE
+
+
+def test_what_is_written_in_several_calls_is_whole(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slabs, "WRITE_BYTES", 1000)
+    data = os.urandom(10_001)
+    extent = arena.reserve(len(data))
+    assert extent is not None
+    write(fd_of(arena, extent), extent.offset, data)
+    assert held(arena, extent) == data
+    assert bytes(slabs.read(fd_of(arena, extent), extent)) == data
