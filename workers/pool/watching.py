@@ -80,7 +80,8 @@ def _unload(session: Session, worker: Worker, index: int, out: list[actions.Acti
     if worker.stuck is None:
         if lease.stop > index + 1 or len(worker.leases) > 1:
             worker.stuck = index
-            last = worker.leases[-1].run.chunk
+            # Not that of the last one: a chunk that waited for large objects has a lower number.
+            last = max(lease.run.chunk for lease in worker.leases)
             out.append(actions.StopWorker(worker=worker.number, chunk=last))
     elif worker.stuck == index:
         free(session, lease, index + 1, out)
