@@ -182,10 +182,18 @@ def plural(count: int, noun: str) -> str:
 def hosts_table(hosts: tuple[HostView, ...]) -> str:
     """The hosts as an HTML table."""
     rows = [
-        (host.name, host.state, str(host.workers), str(host.busy), host.python, host.why)
+        (
+            host.name,
+            host.state,
+            str(host.workers),
+            str(host.busy),
+            host.python,
+            in_bytes(host.memory) if host.memory else "",
+            host.why,
+        )
         for host in hosts
     ]
-    return _table(("host", "state", "workers", "busy", "python", ""), rows)
+    return _table(("host", "state", "workers", "busy", "python", "holds", ""), rows)
 
 
 def jobs_table(jobs: tuple[JobView, ...]) -> str:

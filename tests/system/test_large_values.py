@@ -300,6 +300,48 @@ def test_what_a_worker_keeps_is_not_changed_by_the_tasks_that_follow(c) -> None:
     assert (returned.min(), returned.max()) == (5.0, 5.0)
 
 
+WITHOUT_MEMFD = """
+import os, sys
+import numpy as np
+from scattergather import spawnScatterGather
+
+c = spawnScatterGather(workers=2)
+x = np.arange(1_000_000.0)
+
+def changed(a, n):
+    a[n] = -1.0
+    return a
+
+results = c.addJob([((x, n), {}) for n in range(4)], changed).results()
+assert [int(np.argmin(r)) for r in results] == [0, 1, 2, 3]
+assert x.min() == 0.0
+assert c.submit(lambda a: a, x).result().tolist() == x.tolist()
+with c.put({"x": x}) as ref:
+    assert set(c.map(lambda d, n: float(d["x"][n]), [ref] * 3, [5, 6, 7])) == {5.0, 6.0, 7.0}
+"""
+
+
+def test_without_memfds_unlinked_files_do_the_same(tmp_path) -> None:
+    program = (
+        WITHOUT_MEMFD
+        + """
+places = [os.readlink(f"/proc/self/fd/{fd}") for fd in map(int, os.listdir("/proc/self/fd"))
+          if os.path.islink(f"/proc/self/fd/{fd}")]
+lent = [place for place in places if place.startswith(sys.argv[1])]
+assert lent, places
+assert all(place.endswith("(deleted)") for place in lent), lent
+c.command("die")
+"""
+    )
+    environment = {**os.environ, "SCATTERGATHER_SLABS": "file", "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 # ---- one copy a host ----------------------------------------------------------------------------
 
 
