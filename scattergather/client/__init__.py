@@ -16,6 +16,8 @@ Jobs
 ``naming``       which function a job runs
 ``freezing``     values and functions as bytes, through ``wire``
 ``tasks``        the shape of a task
+``large``        what is too large for messages, sent and received
+``ref``          ``put``, and the ``Ref`` that it returns
 ``plain``        tasks and results of numbers and text, which are packed faster
 ``adding``       a job begins: a list is packed and streamed down
 ``feeding``      an iterator is consumed on a thread, in a window

@@ -7,6 +7,10 @@
 ``roster``      the hosts: who is up, what each was told
 ``embedded``    the pool in this process, as a host
 ``inputs``      the blobs of tasks that have no outcome yet
+``objects``     the client's large objects: who needs them, who has them, when they are free
+``arrivals``    outcomes whose large parts are still on their way from another host
+``shelf``       shipped code, kept while anybody may need it
+``heap``        memory that is free goes back to the system
 ``nested``      calls that tasks submit
 ``watch``       notices that the client is gone
 """

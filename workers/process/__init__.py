@@ -12,6 +12,7 @@
 ``line``        the worker's socket: frames both ways, shared by threads
 ``chunk``       the hot loop over the tasks of a chunk
 ``call``        a function with a job's circumstances: name, label, limits, types to retry
+``large``       arguments and results that are too large for messages
 ``outcomes``    results and exceptions as outcomes
 ``interrupts``  signals that may end a task: the user's cancel, the time limit
 ``mending``     undoes what a task bent in its process
