@@ -14,13 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from scattergather.client.inputs import Inputs
-from scattergather.client.large import Part
 from scattergather.client.segment import VOID, Segment
 from scattergather.client.waiting import Bell
 from scattergather.errors import ScatterGatherError
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs
 
 PENDING = 255
 _TRIM = 1 << 16
@@ -108,26 +106,17 @@ class Gathering:
 
     # ---- what comes: reader thread --------------------------------------------------------------
 
-    def deliver(
-        self,
-        first: int,
-        kinds: bytes,
-        body: bytes | None,
-        host: str,
-        worker: int,
-        attempt: int,
-        large: tuple[Part, ...] = (),
-    ) -> int:
+    def deliver(self, segment: Segment) -> int:
         """Take outcomes, but of tasks that have theirs already; returns how many were new."""
-        count = len(kinds)
+        count = len(segment)
         with self._lock:
-            at = first - self._base
+            at = segment.first - self._base
             known = self._kinds[at : at + count] if at >= 0 else b""
             if known.count(PENDING) == count:
-                self._place(Segment(first, kinds, body, host, worker, attempt, large))
+                self._place(segment)
                 new = count
             else:
-                new = self._deliver_new(first, kinds, body, host, worker, attempt, large)
+                new = self._deliver_new(segment)
         if new:
             self.bell.ring()
         return new
@@ -152,29 +141,14 @@ class Gathering:
         self.cancelled += cancelled
         self.failed += len(kinds) - cancelled - kinds.count(Kind.RETURNED)
 
-    def _deliver_new(
-        self,
-        first: int,
-        kinds: bytes,
-        body: bytes | None,
-        host: str,
-        worker: int,
-        attempt: int,
-        large: tuple[Part, ...],
-    ) -> int:
+    def _deliver_new(self, segment: Segment) -> int:
         new = 0
-        ends = None if body is None else blobs.ends_of(body, len(kinds))
-        for place, kind in enumerate(kinds):
-            at = first + place - self._base
-            if not 0 <= at < len(self._kinds) or self._kinds[at] != PENDING:
-                continue
-            own = None
-            if ends is not None and body is not None:
-                data = memoryview(body)[len(kinds) * blobs.WIDTH :]
-                own = blobs.cut(ends, data, place, place + 1)
-            only = bytes((kind,))
-            self._place(Segment(first + place, only, own, host, worker, attempt, large))
-            new += 1
+        for place in range(len(segment)):
+            index = segment.first + place
+            at = index - self._base
+            if 0 <= at < len(self._kinds) and self._kinds[at] == PENDING:
+                self._place(segment.cut(place, place + 1, index))
+                new += 1
         return new
 
     # ---- what is read: any thread ---------------------------------------------------------------

@@ -104,7 +104,7 @@ Part = Loan | Held | Copied
 
 
 class _Foreign:
-    """A slab of somebody else: ``live`` are our objects in it, by offset, with their lengths."""
+    """A slab of somebody else: ``live`` are our objects in it, by offset, in whole pages."""
 
     __slots__ = ("_open", "fd", "gone", "live", "size")
 
@@ -234,8 +234,9 @@ class Large:
 
     def _hopeless(self, size: int, beside: int) -> bool:
         """Nothing is under way that could make enough room."""
-        stays = self.resting + beside
-        return stays + size > self.bound or stays + self._stuck >= self._arena.used
+        stays, used = self.resting + beside, self._arena.used
+        full = used + whole_pages(size) > self.bound
+        return stays + size > self.bound or (full and stays + self._stuck >= used)
 
     def free(self, placed: Placed) -> None:
         """See ``wire.outside.Place``: the loan ends when nobody has it."""
@@ -296,7 +297,7 @@ class Large:
         for extent in extents:
             found = self._foreign.get(extent.slab)
             if found is not None:
-                found.live[extent.offset] = extent.length
+                found.live[extent.offset] = whole_pages(extent.length)
             elif (own := self._arena.descriptor(extent.slab)) is not None:
                 parts.append(self._returned(extent, own[0]))
                 continue

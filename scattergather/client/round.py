@@ -8,9 +8,10 @@ from itertools import groupby
 from scattergather.client.echo import Channel, Echo, Printed
 from scattergather.client.gathering import Gathering
 from scattergather.client.large import Part
+from scattergather.client.segment import Segment
 from scattergather.client.session import Refusal
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
+from scattergather.wire import messages
 
 
 class Round:
@@ -56,40 +57,24 @@ class Round:
         self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
     ) -> None:
         """See ``session.Receiver``."""
-        self._deliver(
-            message.first, message.kinds, body, message.host, message.worker, message.attempt, large
-        )
+        where = message.host, message.worker, message.attempt
+        self._deliver(Segment(message.first, message.kinds, body, *where, large))
 
     def dropped(self, first: int, count: int) -> None:
         """See ``session.Receiver``."""
-        self._deliver(first, bytes((Kind.CANCELLED,)) * count, None, "", 0, 1)
+        self._deliver(Segment(first, bytes((Kind.CANCELLED,)) * count, None, "", 0, 1))
 
-    def _deliver(
-        self,
-        first: int,
-        kinds: bytes,
-        body: bytes | None,
-        host: str,
-        worker: int,
-        attempt: int,
-        large: tuple[Part, ...] = (),
-    ) -> None:
+    def _deliver(self, segment: Segment) -> None:
         deliver = self._gathering.deliver
         if self._indexes is None:
-            self._settled += deliver(first, kinds, body, host, worker, attempt, large)
+            self._settled += deliver(segment)
             return
-        count = len(kinds)
-        ends = None if body is None else blobs.ends_of(body, count)
-        data = memoryview(body or b"")[count * blobs.WIDTH :]
-        places = range(count)
+        places, first = range(len(segment)), segment.first
         # Runs of tasks that are neighbours in the job too stay together.
         for _, run in groupby(places, lambda place: self._index(first + place) - place):
             own = list(run)
             start, stop = own[0], own[-1] + 1
-            part = None if ends is None else blobs.cut(ends, data, start, stop)
-            index = self._index(first + start)
-            own_kinds = kinds[start:stop]
-            self._settled += deliver(index, own_kinds, part, host, worker, attempt, large)
+            self._settled += deliver(segment.cut(start, stop, self._index(first + start)))
 
     def placed(self, first: int, count: int) -> None:
         """See ``session.Receiver``; only futures care."""

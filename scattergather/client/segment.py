@@ -8,6 +8,7 @@ from typing import Any
 from scattergather.client.large import Part
 from scattergather.client.reading import Describe, read_outcomes
 from scattergather.model.outcome import Kind
+from scattergather.wire import blobs
 
 VOID = 254
 """In the kinds of a segment: this outcome is no longer the task's; ``retry`` took it."""
@@ -44,6 +45,15 @@ class Segment:
     def size(self) -> int:
         """Bytes that wait to be read."""
         return len(self.body or b"") + sum(held.extent.length for held in self.large)
+
+    def cut(self, start: int, stop: int, first: int) -> Segment:
+        """The outcomes of its tasks ``start`` to ``stop``, as those of tasks ``first`` ...
+
+        Before it was read.
+        """
+        body = None if self.body is None else blobs.part(self.body, len(self.kinds), start, stop)
+        kinds = self.kinds[start:stop]
+        return Segment(first, kinds, body, self.host, self.worker, self.attempt, self.large)
 
     def __len__(self) -> int:
         return len(self.kinds)

@@ -21,8 +21,8 @@ from tests.simulation.checked import CheckedScheduler
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock, Scope
 from tests.simulation.daemon import Daemon, Service
-from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.large import Memory
+from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.network import UP, Host, Path, Tubs
 from tests.simulation.workload import Workload
 
@@ -66,6 +66,9 @@ class _Listener:
         self._world.ledger.note("left", self._entry.spec.name, reason)
         self._world.arrivals.left(self._entry)
         self._world.desk.host_left(self._entry, reason)
+
+    def troubled(self, sentence: str) -> None:
+        raise AssertionError(sentence)
 
     def refused(self, reason: str) -> None:
         self._world.desk.host_refused(self._entry, reason)

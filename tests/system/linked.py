@@ -130,6 +130,9 @@ class Ear:
         self.heard.append("left")
         self.reasons.append(reason)
 
+    def troubled(self, sentence: str) -> None:
+        raise AssertionError(sentence)
+
     def refused(self, reason: str) -> None:
         self.heard.append("refused")
         self.reasons.append(reason)

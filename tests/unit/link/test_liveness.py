@@ -132,6 +132,9 @@ class Links:
 
 
 class Ear:
+    def troubled(self, sentence: str) -> None:
+        raise AssertionError(sentence)
+
     def refused(self, reason: str) -> None:
         pass
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,7 @@ class Allocator(RuleBasedStateMachine):
     @invariant()
     def objects_keep_their_bytes_and_places(self) -> None:
         places = sorted((e.slab, e.offset, e.offset + e.length) for e, _ in self.live.values())
-        for (slab, _, stop), (other, start, _) in zip(places, places[1:], strict=False):
+        for (slab, _, stop), (other, start, _) in itertools.pairwise(places):
             assert slab != other or stop <= start
         for extent, data in self.live.values():
             assert extent.offset % PAGE == 0

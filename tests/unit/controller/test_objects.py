@@ -1,0 +1,282 @@
+"""The client's large objects: who needs them, who has them, and that each is freed once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from scattergather.controller.objects import Objects
+from scattergather.controller.roster import Entry, Roster
+from scattergather.store.store import Store
+from scattergather.wire import messages
+from scattergather.wire.messages import Extent, ObjectId
+
+LENGTH = 10
+
+
+class Host:
+    """A host as its controller drives it; the embedded one answers at once."""
+
+    def __init__(self, there: There, entry: Entry) -> None:
+        self.there, self.entry = there, entry
+        self.shipped: list[ObjectId] = []
+        self.withdrawn: list[ObjectId] = []
+        self.asked: list[ObjectId] = []
+
+    def send(self, message: Any, body: bytes = b"") -> None:
+        assert isinstance(message, messages.Drop)
+        self.asked += message.objects
+        if not self.entry.spec.furl:
+            self.answer()
+
+    def answer(self) -> None:
+        names, self.asked = tuple(self.asked), []
+        self.there.objects.dropped(self.entry, names)
+
+    def ship(self, objects: tuple[ObjectId, ...]) -> None:
+        self.shipped += objects
+
+    def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
+        self.withdrawn += objects
+
+
+class There:
+    def __init__(self, *names: str) -> None:
+        specs = tuple(
+            messages.HostSpec(name=name, furl="" if name == "here" else "pb://") for name in names
+        )
+        self.store = Store()
+        self.roster = Roster(specs)
+        self.freed: Counter[ObjectId] = Counter()
+        self.objects = Objects(self.store, self.roster, self._said, lambda *_: None)
+        self.hosts = {}
+        for name, entry in self.roster.entries.items():
+            host = self.hosts[name] = Host(self, entry)
+            entry.host = host  # type: ignore[assignment]
+            entry.up = True
+
+    def _said(self, message: Any, body: bytes) -> None:
+        if isinstance(message, messages.Freed):
+            self.freed.update(message.objects)
+
+    def want(self, host: str, *extents: Extent) -> None:
+        self.objects.want(self.roster.entries[host], tuple(each.object for each in extents))
+
+    def leave(self, host: str) -> None:
+        entry = self.roster.entries[host]
+        self.roster.left(entry, "gone")
+        self.objects.left(entry)
+
+
+def extent(number: int) -> Extent:
+    return Extent(object=b"%016d" % number, length=LENGTH)
+
+
+ONE, TWO = extent(1), extent(2)
+
+
+def test_an_object_is_freed_when_it_is_released_and_no_task_takes_it_in_any_order() -> None:
+    for released_first in (True, False):
+        there = There("far")
+        assert there.objects.take([ONE, TWO]) == 2 * LENGTH
+        assert there.objects.take([ONE]) == 0
+        there.objects.done([ONE])
+        if released_first:
+            there.objects.release([ONE.object])
+            assert not there.freed
+        there.objects.done([ONE])
+        if not released_first:
+            assert not there.freed
+            there.objects.release([ONE.object])
+        assert there.freed == {ONE.object: 1}
+        assert there.store.held == LENGTH
+
+
+def test_what_no_task_ever_took_is_free_at_once() -> None:
+    there = There("far")
+    there.objects.release([ONE.object])
+    assert there.freed == {ONE.object: 1}
+
+
+def test_hosts_that_have_it_are_asked_and_it_is_free_when_all_have_answered() -> None:
+    there = There("here", "far", "farther", "idle")
+    there.objects.take([ONE])
+    there.want("far", ONE)
+    there.want("farther", ONE)
+    assert there.hosts["far"].shipped == [ONE.object]
+    there.objects.release([ONE.object])
+    there.objects.done([ONE])
+    assert there.hosts["idle"].asked == []
+    assert there.hosts["far"].withdrawn == [ONE.object]
+    there.hosts["far"].answer()
+    assert not there.freed
+    there.hosts["farther"].answer()
+    assert there.freed == {ONE.object: 1}
+    assert all(not entry.objects and not entry.held for entry in there.roster.entries.values())
+
+
+def test_a_host_counts_an_object_once_however_often_it_wants_it() -> None:
+    there = There("far")
+    there.objects.take([ONE])
+    entry = there.roster.entries["far"]
+    for _ in range(3):
+        there.want("far", ONE)
+    assert entry.held == LENGTH
+    assert there.hosts["far"].shipped == [ONE.object] * 3
+    there.objects.dropped(entry, [ONE.object])
+    assert entry.held == 0
+    assert not there.freed
+
+
+def test_nobody_is_sent_what_the_client_never_lent() -> None:
+    there = There("far")
+    there.want("far", ONE)
+    assert there.hosts["far"].shipped == []
+    assert there.roster.entries["far"].held == 0
+
+
+def test_a_host_that_leaves_before_it_answers_keeps_nothing() -> None:
+    there = There("far", "farther")
+    there.objects.take([ONE])
+    there.want("far", ONE)
+    there.want("farther", ONE)
+    there.objects.done([ONE])
+    there.objects.release([ONE.object])
+    there.leave("far")
+    assert not there.freed
+    there.hosts["farther"].answer()
+    assert there.freed == {ONE.object: 1}
+    there.hosts["farther"].answer()
+    assert there.freed == {ONE.object: 1}
+
+
+def test_what_was_returned_as_it_came_is_held_once_more() -> None:
+    there = There("far")
+    there.objects.take([ONE])
+    there.objects.release([ONE.object])
+    assert there.objects.give_back([ONE]) == (ONE,)
+    there.objects.done([ONE])
+    assert not there.freed
+    there.objects.release([ONE.object])
+    assert there.freed == {ONE.object: 1}
+
+
+class Lending(RuleBasedStateMachine):
+    """Any history: nothing is freed while it is held, taken or elsewhere; in the end all is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = There("here", "far", "farther")
+        self.held: Counter[ObjectId] = Counter()
+        self.uses: list[tuple[Extent, ...]] = []
+        self.lent: dict[ObjectId, Extent] = {}
+
+    @rule(count=st.integers(1, 3), again=st.integers(0, 2))
+    def add(self, count: int, again: int) -> None:
+        known = [each for name, each in self.lent.items() if self.held[name]]
+        new = [extent(len(self.lent) + number) for number in range(count)]
+        for each in new:
+            self.lent[each.object] = each
+            self.held[each.object] = 1
+        taken = (*new, *known[:again])
+        self.there.objects.take(taken)
+        self.uses.append(taken)
+
+    @precondition(lambda self: self.uses)
+    @rule(data=st.data())
+    def finish(self, data: Any) -> None:
+        at = data.draw(st.integers(0, len(self.uses) - 1))
+        self.there.objects.done(self.uses.pop(at))
+
+    @precondition(lambda self: self.uses)
+    @rule(data=st.data())
+    def give_back(self, data: Any) -> None:
+        each = data.draw(st.sampled_from(data.draw(st.sampled_from(self.uses))))
+        self.there.objects.give_back([each])
+        self.held[each.object] += 1
+
+    @precondition(lambda self: +self.held)
+    @rule(data=st.data())
+    def release(self, data: Any) -> None:
+        name = data.draw(st.sampled_from(sorted(+self.held)))
+        self.held[name] -= 1
+        self.there.objects.release([name])
+
+    @precondition(lambda self: self.uses)
+    @rule(data=st.data(), host=st.sampled_from(("far", "farther")))
+    def want(self, data: Any, host: str) -> None:
+        if self.there.roster.entries[host].up:
+            self.there.want(host, *data.draw(st.sampled_from(self.uses)))
+
+    @rule(host=st.sampled_from(("far", "farther")))
+    def answer(self, host: str) -> None:
+        if self.there.roster.entries[host].up:
+            self.there.hosts[host].answer()
+
+    @rule(data=st.data(), host=st.sampled_from(("far", "farther")))
+    def drop_for_want_of_room(self, data: Any, host: str) -> None:
+        entry = self.there.roster.entries[host]
+        if entry.objects:
+            self.there.objects.dropped(entry, [data.draw(st.sampled_from(sorted(entry.objects)))])
+
+    @rule(host=st.sampled_from(("far", "farther")))
+    def come_or_go(self, host: str) -> None:
+        entry = self.there.roster.entries[host]
+        if entry.up:
+            self.there.leave(host)
+            self.there.hosts[host].asked.clear()
+        else:
+            entry.up = True
+
+    @invariant()
+    def nothing_is_freed_that_is_needed_or_twice(self) -> None:
+        freed = self.there.freed
+        assert not freed or max(freed.values()) == 1
+        needed = {each.object for taken in self.uses for each in taken} | (+self.held).keys()
+        assert not needed & freed.keys()
+        for host in self.there.hosts.values():
+            assert not freed.keys() & host.entry.objects
+            assert host.entry.held == LENGTH * len(host.entry.objects)
+        assert self.there.store.held == LENGTH * (len(self.lent) - len(freed))
+
+    def teardown(self) -> None:
+        for taken in self.uses:
+            self.there.objects.done(taken)
+        for name in sorted(self.held.elements()):
+            self.there.objects.release([name])
+        for host in self.there.hosts.values():
+            host.answer()
+        assert self.there.freed == dict.fromkeys(self.lent, 1)
+        assert not self.there.objects._lent
+        assert self.there.store.held == 0
+
+
+TestLending = Lending.TestCase
+TestLending.settings = settings(max_examples=80, stateful_step_count=30)
+
+
+def test_a_slab_is_brought_to_the_client_once_before_it_is_named_and_told_gone_once() -> None:
+    store, told = Store(), list[Any]()
+    objects = Objects(
+        store,
+        Roster(()),
+        lambda message, _: told.append(message),
+        lambda slab, _fd, size: told.append((slab, size)),
+    )
+    for number in range(2):
+        store.reserve(b"%016d" % number, LENGTH)
+        store.stored(b"%016d" % number)
+    shown = objects.show((extent(0), extent(1)))
+    assert [each.offset for each in shown] != [0, 0]
+    assert len(told) == 1
+    assert objects.show((extent(1),)) == shown[1:]
+    assert len(told) == 1
+    objects.release([each.object for each in shown])
+    assert store.held == 0
+    store.rest()
+    assert told[1:] == [messages.SlabGone(slab=shown[0].slab)]
+    store.close()

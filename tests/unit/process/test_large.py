@@ -1,0 +1,171 @@
+"""Large arguments and results in a worker: what is kept, what is let go, what is sent whole."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scattergather.wire import messages, stub
+from scattergather.wire.messages import Extent
+from scattergather.wire.outside import Outside
+from scattergather.wire.payload import Packer
+from scattergather.wire.slabs import LARGE, PAGE, Arena
+from scattergather.workers.process.large import Arguments, Returns
+from scattergather.workers.process.outcomes import ResultPickler
+
+
+class There:
+    """A worker's ends, what it said, and an arena that its arguments lie in."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        line: Any = SimpleNamespace(
+            send=self.said.append,
+            send_with=lambda _fd, message: self.said.append(message),
+            catch_up=lambda: None,
+        )
+        interrupts: Any = SimpleNamespace(shielded=nullcontext)
+        self.arena = Arena(None, lambda _: None)
+        self.arguments = Arguments(line)
+        self.returns = Returns(line, interrupts, self.arguments)
+        self.returns.allow(64 * LARGE, 64 * LARGE)
+
+    def lend(self, fill: int) -> Extent:
+        extent = self.arena.put(bytes([fill]) * LARGE)
+        assert extent is not None
+        found = self.arena.descriptor(extent.slab)
+        assert found is not None
+        self.arguments.drop(extent.slab)
+        self.arguments.adopt(extent.slab, os.dup(found[0]))
+        return extent
+
+    def load(self, *extents: Extent) -> Any:
+        """The arguments of a task: an array over each extent."""
+        self.arguments.open(extents)
+        buffers = iter([each.object for each in extents])
+        packer = Packer(outside=Outside(_Named(buffers)))
+        packer.pack([np.zeros(LARGE, np.uint8) for _ in extents])
+        return self.arguments.load(memoryview(packer.take()[1]))
+
+    def take(self) -> list[Any]:
+        said, self.said[:] = list(self.said), []
+        return said
+
+
+class _Named:
+    """A place that gives names that there are already."""
+
+    def __init__(self, names: Iterator[bytes]) -> None:
+        self._names = names
+
+    def put(self, data: Any, beside: int = 0) -> Any:
+        return SimpleNamespace(extent=Extent(object=next(self._names), length=len(data)))
+
+    def borrow(self, data: memoryview) -> None:
+        return None
+
+    def has_room(self, size: int) -> bool:
+        return True
+
+    def free(self, placed: Any) -> None:
+        raise AssertionError
+
+
+@pytest.fixture
+def there() -> Iterator[There]:
+    there = There()
+    yield there
+    there.arena.close()
+
+
+def test_what_a_task_keeps_is_said_once_and_once_more_when_it_is_gone(there: There) -> None:
+    one, two = there.lend(1), there.lend(2)
+    kept = there.load(one, two)[0]
+    there.arguments.settle()
+    assert there.take() == [messages.Kept(objects=(one.object,))]
+    again = there.load(one)[0]
+    there.arguments.settle()
+    del kept
+    there.arguments.settle()
+    assert there.take() == []
+    assert there.arguments.kept
+    del again
+    there.arguments.settle()
+    assert there.take() == [messages.LetGo(objects=(one.object,))]
+    assert not there.arguments.kept
+
+
+def test_at_rest_what_only_a_cycle_keeps_is_let_go(there: There) -> None:
+    one = there.lend(1)
+    gc.disable()
+    try:
+        cycle: list[Any] = [there.load(one)]
+        cycle.append(cycle)
+        del cycle
+        there.arguments.settle()
+        assert there.arguments.kept
+        there.arguments.rest()
+    finally:
+        gc.enable()
+    assert not there.arguments.kept
+
+
+def test_an_argument_that_is_returned_as_it_came_is_borrowed_and_one_that_was_changed_is_not(
+    there: There,
+) -> None:
+    one = there.lend(1)
+    (argument,) = there.load(one)
+    borrowed = there.returns.borrow(memoryview(argument))
+    assert borrowed is not None
+    assert borrowed.borrowed
+    assert borrowed.extent == one
+    assert there.returns.borrow(memoryview(argument)[:-1]) is None
+    argument[5] = 1
+    assert there.returns.borrow(memoryview(argument)) is None
+
+
+def test_what_an_earlier_task_took_is_not_borrowed_any_more(there: There) -> None:
+    """Its own outcome may be heard by then, and its memory be another's."""
+    one, two = there.lend(1), there.lend(2)
+    (earlier,) = there.load(one)
+    there.load(two)
+    assert there.returns.borrow(memoryview(earlier)) is None
+
+
+@pytest.mark.parametrize("kind", ["awaited", "refused"])
+def test_a_large_result_that_takes_the_careful_way_is_whole_when_it_is_sent(
+    there: There, kind: str
+) -> None:
+    array = np.full(LARGE, 7, np.uint8)
+
+    async def later() -> Any:
+        return array
+
+    outside = Outside(there.returns)
+    results = ResultPickler(outside)
+    value: Any = later() if kind == "awaited" else [array, (lambda: array).__closure__]
+    blob = results.carefully(value, "f")
+    parts = outside.take()
+    assert parts
+    objects, borrowed = there.returns.announce(parts)
+    assert borrowed == ()
+    places = {extent.object: extent for extent in objects}
+
+    def view(name: bytes) -> bytearray:
+        found = there.returns._arena.descriptor(places[name].slab)
+        assert found is not None
+        return bytearray(os.pread(found[0], places[name].length, places[name].offset))
+
+    loaded = stub.load(blob, view)
+    assert np.array_equal(loaded if kind == "awaited" else loaded[0], array)
+    # Nobody writes there before it is recycled.
+    other = there.returns.put(b"x" * PAGE)
+    assert other is not None
+    assert all(other.extent.offset != extent.offset for extent in objects)
