@@ -11,7 +11,7 @@ import pickle
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from scattergather.wire.code import Code
 from scattergather.wire.messages import Extent, ObjectId
@@ -99,7 +99,7 @@ class Outside:
             if put is None:
                 return True
             placed = put
-            if self._shares and _is_whole(data, owner):
+            if self._shares:
                 self._shared[id(owner)] = (owner, placed)
                 self._fresh.append(id(owner))
         self._buffers.append(placed.extent.object)
@@ -182,12 +182,3 @@ class Outside:
 
 def _size_of(objects: Iterable[Placed]) -> int:
     return sum(whole_pages(placed.extent.length) for placed in objects)
-
-
-def _is_whole(data: memoryview, owner: object) -> bool:
-    """All of the owner, not a part of it, which another buffer may not be a part of as well."""
-    whole: Any = owner
-    try:
-        return memoryview(whole).nbytes == data.nbytes
-    except (TypeError, BufferError):
-        return False

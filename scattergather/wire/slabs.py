@@ -438,7 +438,8 @@ class Arena:
             LookupError: it was freed.
         """
         slab, _, _, warm = self._extents[extent.object]
-        address = slab.address if warm else 0
+        with self._lock:  # or two threads map it, and one of the mappings stays for ever
+            address = slab.address if warm else 0
         if address:
             copy(address + extent.offset + at, memoryview(data).cast("B"))
         else:

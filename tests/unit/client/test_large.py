@@ -499,6 +499,19 @@ def test_a_retry_that_returns_lets_go_and_one_that_fails_rests_on(there: Control
     assert inputs.task(0)[2] == ()
 
 
+def test_a_run_does_not_rest_while_one_of_its_tasks_is_retried(there: Controller) -> None:
+    inputs, names = filled(there, 2)
+    inputs.settle(0, kinds(Kind.RAISED))
+    inputs.unsettle(0)
+    inputs.settle(1, kinds(Kind.RAISED))
+    assert there.large.resting == 0
+    inputs.settle(0, kinds(Kind.RETURNED))
+    assert there.large.resting == PAGE
+    inputs.unsettle(1)
+    inputs.settle(1, kinds(Kind.RETURNED))
+    assert released(there.read()) == names
+
+
 # ---- order --------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,10 @@ class There:
     def load(self, *extents: Extent) -> Any:
         """The arguments of a task: an array over each extent."""
         self.arguments.open(extents)
+        return self.load_next(*extents)
+
+    def load_next(self, *extents: Extent) -> Any:
+        """Those of another task of the same chunk."""
         buffers = iter([each.object for each in extents])
         packer = Packer(outside=Outside(_Named(buffers)))
         packer.pack([np.zeros(LARGE, np.uint8) for _ in extents])
@@ -134,8 +138,10 @@ def test_an_argument_that_is_returned_as_it_came_is_borrowed_and_one_that_was_ch
 def test_what_an_earlier_task_took_is_not_borrowed_any_more(there: There) -> None:
     """Its own outcome may be heard by then, and its memory be another's."""
     one, two = there.lend(1), there.lend(2)
-    (earlier,) = there.load(one)
-    there.load(two)
+    there.arguments.open((one, two))
+    (earlier,) = there.load_next(one)
+    assert there.returns.borrow(memoryview(earlier)) is not None
+    there.load_next(two)
     assert there.returns.borrow(memoryview(earlier)) is None
 
 

@@ -6,6 +6,8 @@ import errno
 import gc
 import itertools
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,22 @@ class Allocator(RuleBasedStateMachine):
         assert self.arena.warm <= BOUND // 2 or self.arena.used
 
     @invariant()
+    def what_is_free_is_known_to_be(self) -> None:
+        for slab in self.arena._slabs.values():
+            free = []
+            for ranges in (slab.warm, slab.cold):
+                assert sum(ranges._sizes) == ranges.total
+                free += list(zip(ranges._starts, ranges._sizes, strict=True))
+            used = [
+                (e.offset, whole_pages(e.length))
+                for e, _ in self.live.values()
+                if e.slab == slab.id
+            ]
+            places = sorted(free + used)
+            assert [start for start, _ in places[1:]] == [a + b for a, b in places[:-1]]
+            assert sum(size for _, size in places) == slab.size
+
+    @invariant()
     def a_slab_is_open_or_was_reported_gone_once(self) -> None:
         assert len(self.gone) == len(set(self.gone))
         open_ = {slab for slab in self.seen if self.arena.descriptor(slab) is not None}
@@ -168,6 +186,30 @@ def test_free_memory_is_used_again_before_fresh(arena: Arena) -> None:
     assert again is not None
     assert (again.slab, again.offset) == (first.slab, first.offset)
     assert again.object != first.object
+
+
+def test_threads_that_write_into_one_slab_map_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = mapped()
+    arena = Arena(None, lambda _: None)
+    warmed = [arena.put(b"x" * PAGE) for _ in range(8)]
+    for each in warmed:
+        assert each is not None
+        arena.free(each.object)
+    real = slabs._mmap
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.02)
+        return real(*arguments)
+
+    monkeypatch.setattr(slabs, "_mmap", slow)
+    threads = [threading.Thread(target=arena.put, args=(b"y" * PAGE,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert mapped() == maps + 1
+    arena.close()
+    assert mapped() == maps
 
 
 def test_a_name_is_never_given_twice(arena: Arena) -> None:
