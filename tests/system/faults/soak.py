@@ -342,7 +342,10 @@ def _differences(cluster: Cluster, before: dict[str, int]) -> list[str]:
     except psutil.NoSuchProcess:
         return ["a process is just ending"]
     return [
-        f"{what}: {before[what]}, now {now[what]}" for what in before if before[what] != now[what]
+        f"{what}: {before[what]}, now {now[what]}"
+        for what in before
+        # A slab that was in store at the beginning has been given back since.
+        if now[what] > before[what] or (now[what] < before[what] and "descriptors" not in what)
     ]
 
 
