@@ -28,7 +28,7 @@ from tests.system.daemons import SEES_TESTS, free_port
 from tests.system.large import MB, NOISE, Gate, Held, array, extent, same
 from tests.system.process_driver import alive, eventually
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 ROOT = Path(__file__).parents[2]
 PROMISE = 2.0

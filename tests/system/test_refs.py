@@ -25,7 +25,7 @@ from tests.system.daemons import SEES_TESTS, free_port
 from tests.system.large import MB, NOISE, Gate, Held, array, by_hand, extent, same
 from tests.system.process_driver import as_in_a_notebook, eventually
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.pace import kept
 from tests.system.faults.ledger import LONG, Killer, Ledger, once_each
 from tests.system.process_driver import as_in_a_notebook
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 TASKS = 10_000 if LONG else 1000
 

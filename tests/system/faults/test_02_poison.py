@@ -13,7 +13,7 @@ from tests.conftest import calls
 from tests.system.faults.ledger import Ledger, once_each
 from tests.system.process_driver import as_in_a_notebook
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 TASKS = 210
 POISON = frozenset(range(10, TASKS, 20))

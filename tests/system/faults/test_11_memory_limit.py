@@ -14,7 +14,7 @@ from tests.conftest import calls
 from tests.system.faults.ledger import Ledger, once_each
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 MEGABYTE = 1 << 20
 LIMIT = 128 * MEGABYTE

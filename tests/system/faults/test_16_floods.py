@@ -14,7 +14,7 @@ from tests.pace import kept
 from tests.system.faults.ledger import LONG
 from tests.system.process_driver import as_in_a_notebook
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 MEGABYTE = 1 << 20
 FLOOD = 1024 if LONG else 100

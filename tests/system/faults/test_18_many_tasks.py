@@ -14,7 +14,7 @@ from tests.conftest import calls
 from tests.system.faults.ledger import LONG
 from tests.system.process_driver import eventually
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 TASKS = 1_000_000 if LONG else 100_000
 KILOBYTE = 1 << 10

@@ -13,7 +13,7 @@ from tests.conftest import calls
 from tests.system.faults.ledger import LONG, Ledger, once_each
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SECONDS = 0.05
 ROUNDS = 20 if LONG else 3

@@ -20,7 +20,7 @@ from tests.system.faults.ledger import LONG
 from tests.system.faults.strangers import EVERYTHING, FLOODS, HELLO, said, strangers
 from tests.system.linked import live, reactor
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SHARE = 0.8
 """Of the job's throughput that is kept."""
@@ -93,7 +93,7 @@ if LONG:
 
 
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
-@pytest.mark.parametrize("task", ["waits", "computes"])
+@pytest.mark.parametrize("task", ["waits", "computes"] if LONG else ["computes"])
 def test_a_job_goes_on_while_strangers_press(start, spawn, tmp_path, task, kinds):
     daemon = start("--workers", "2")  # as many as there are processors in the smallest machine
     furl, process = daemon.furl(), psutil.Process(daemon.process.pid)

@@ -12,7 +12,7 @@ import pytest
 from tests.system.faults.ledger import LONG
 from tests.system.faults.traces import ROOT
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.alone]
 
 SECONDS = 60 if LONG else 20
 SEED = 26

@@ -171,9 +171,9 @@ class FileAllocator(Allocator):
 
 
 TestAllocator = Allocator.TestCase
-TestAllocator.settings = settings(max_examples=60, stateful_step_count=40)
+TestAllocator.settings = settings(max_examples=25, stateful_step_count=30)
 TestFileAllocator = FileAllocator.TestCase
-TestFileAllocator.settings = settings(max_examples=30, stateful_step_count=40)
+TestFileAllocator.settings = settings(max_examples=10, stateful_step_count=30)
 
 
 def test_free_memory_is_used_again_before_fresh(arena: Arena) -> None:
