@@ -81,6 +81,8 @@ class Slab:
             os.close(self.fd)
             self.fd = -1
 
+    __del__ = close
+
 
 class Memory:
     """All memory of a world, and what of it the client has."""
@@ -200,3 +202,5 @@ class Memory:
         self._stores.clear()
         self._slabs.clear()
         self._brought.clear()
+
+    __del__ = close

@@ -233,6 +233,8 @@ class Process:
         if self._slab is not None:
             self._slab.close()
 
+    __del__ = free
+
     def _outcomes(self, elapsed: float) -> messages.Outcomes:
         return messages.Outcomes(
             chunk=self.chunk,
