@@ -68,7 +68,7 @@ def lapped(system: System, function: Callable[[Any], Any], scale: Scale) -> floa
     for mark in range(3):
         lap(system, function, array, -1.0 - mark)  # memory that is recycled is there by then
     laps: list[float] = []
-    until = time.perf_counter() + scale.patience
+    until = time.perf_counter() + scale.large_patience
     while len(laps) < 3 or (len(laps) < LAPS and time.perf_counter() < until):
         laps.append(lap(system, function, array, 1.5 + len(laps)))
     return statistics.median(laps)
@@ -98,7 +98,7 @@ def arrays_echoed(system: System, scale: Scale) -> float:
     best = 0.0
     for spread in (system.map_many, system.submit_many):
         laps: list[float] = []
-        until = time.perf_counter() + scale.patience
+        until = time.perf_counter() + scale.large_patience
         while len(laps) < 3 or (len(laps) < LAPS and time.perf_counter() < until):
             for place, array in enumerate(arrays):
                 array[0] = place + 0.5 * len(laps)
@@ -137,7 +137,7 @@ def _shared(share: Share, scale: Scale) -> float:
     array = array_of(scale.payload)
     sharing(share, array, 2, -1.0)
     laps: list[float] = []
-    until = time.perf_counter() + scale.patience
+    until = time.perf_counter() + scale.large_patience
     while not laps or (len(laps) < LAPS and time.perf_counter() < until):
         laps.append(sharing(share, array, scale.sharers, 1.5 + len(laps)))
     return statistics.median(laps)
