@@ -56,7 +56,7 @@ class Machine:
     def worker(
         self, number: int, on_message: Callable[..., None], on_broken: Callable[..., None]
     ) -> Process:
-        return Process(self.scope, self.ledger, self.chance, number, on_message)
+        return Process(self.scope, self.ledger, self.chance, number, on_message, on_broken)
 
 
 class Zygote:

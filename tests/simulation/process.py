@@ -40,6 +40,7 @@ class Process:
         chance: random.Random,
         number: int,
         on_message: Callable[[int, messages.FromWorker, bytes], None],
+        on_broken: Callable[[int, str], None],
     ) -> None:
         self.ledger, self.chance, self.number = ledger, chance, number
         self.scope = Scope(machine.clock, machine)
@@ -51,7 +52,7 @@ class Process:
         self._coming: deque[int] = deque()
         self._known: dict[bytes, int] = {}
         self._kept: Counter[bytes] = Counter()
-        self._machine, self._on_message = machine, on_message
+        self._machine, self._on_message, self._on_broken = machine, on_message, on_broken
         self._freed = False
         self.written: deque[tuple[messages.FromWorker, bytes]] = deque()
         self.unread: deque[tuple[messages.ToWorker, bytes]] = deque()
@@ -215,6 +216,10 @@ class Process:
         self.die(signal.SIGKILL)  # one that a dead zygote was to fork was never alive
         while self.written:
             self._deliver()
+        if self.unread:
+            # What the dead have not read is answered by a reset, when the rest has been read.
+            self._on_broken(self.number, "connection reset by peer")
+        assert not self._freed
         self.free()
         self.ledger.buried(self)
         return Harvest(

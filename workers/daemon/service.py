@@ -142,6 +142,7 @@ class PoolService:
         self._zygote = messages.ZygoteReady(pid=0)
         self._members: dict[int, _Member] = {}
         self._processes: dict[int, WorkerProcess] = {}
+        self._burying: set[int] = set()
         self._restarts = Restarts()
         self._count = 0
         self._stopping = False
@@ -305,9 +306,14 @@ class PoolService:
 
     def _bury(self, message: messages.Exited) -> None:
         process = self._processes.get(message.worker)
-        if process is None:
+        if process is None or message.worker in self._burying:
             return
-        harvest = process.bury()
+        self._burying.add(message.worker)
+        try:
+            # What it had written is heard, and so may be that its pipe broke.
+            harvest = process.bury()
+        finally:
+            self._burying.discard(message.worker)
         now = self._reactor.seconds()
         killed = message.signal == signal.SIGKILL
         del self._processes[message.worker]
