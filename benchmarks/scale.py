@@ -28,10 +28,12 @@ class Scale:
 
 
 FULL = Scale(
-    patience=3.0, large_patience=1.0, roundtrips=500, mapped=100_000, submitted=20_000, seeds=10_000, naps=400,
+    patience=3.0, large_patience=1.0, roundtrips=500,
+    mapped=100_000, submitted=20_000, seeds=10_000, naps=400,
     refreshes=5, payload=100_000_000, arrays=200, sharers=64,
 )  # fmt: skip
 SHORT = Scale(
-    patience=1.0, large_patience=1.0, roundtrips=200, mapped=100_000, submitted=5_000, seeds=2_000, naps=100,
+    patience=1.0, large_patience=1.0, roundtrips=200,
+    mapped=100_000, submitted=5_000, seeds=2_000, naps=100,
     refreshes=3, payload=4_000_000, arrays=8, sharers=16,
 )  # fmt: skip
