@@ -348,11 +348,6 @@ class Large:
         """Nothing has happened for a while: what is free goes back to the system."""
         self._arena.trim()
 
-    @property
-    def warm(self) -> bool:
-        """There is something to give back."""
-        return bool(self._arena.warm)
-
     def close(self) -> None:
         """The controller is gone; results that arrived stay readable. Reader thread."""
         self._closed = True

@@ -78,10 +78,6 @@ class Store:
 
     # ---- where they are -------------------------------------------------------------------------
 
-    def extent(self, name: ObjectId) -> Extent | None:
-        """Where an object lies on this host, None if it does not."""
-        return self._extents.get(name)
-
     def missing(self, extents: Iterable[Extent]) -> frozenset[ObjectId]:
         """Which of these are not here (yet)."""
         return frozenset(each.object for each in extents if each.object not in self._extents)

@@ -187,12 +187,12 @@ def _join(helpers: list[threading.Thread]) -> None:
 
 def read(fd: int, extent: Extent) -> bytearray:
     """A copy of an extent, in memory of this process."""
-    copy = bytearray(extent.length)
-    view, offset = memoryview(copy), extent.offset
+    taken = bytearray(extent.length)
+    view, offset = memoryview(taken), extent.offset
     while view:
         done = os.preadv(fd, [view[:WRITE_BYTES]], offset)
         view, offset = view[done:], offset + done
-    return copy
+    return taken
 
 
 def private(fd: int, extent: Extent, *keeps: object) -> Any:

@@ -74,6 +74,7 @@ class Allocator(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        gc.collect()  # slabs that a test before left to the collector would close meanwhile
         self.before = descriptors()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(slabs, "SLAB_BYTES", SLAB)
