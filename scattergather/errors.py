@@ -13,11 +13,13 @@ cross process borders as pickles, so each one can be rebuilt from its fields: se
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from scattergather.model.failure import Failure
@@ -32,22 +34,95 @@ class ScatterGatherError(Exception):
         self.__dict__.update(fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {name: value for name, value in self.__dict__.items() if name != "message"}
-        return _rebuild, (type(self), self.message, fields)
+        return _rebuild, (type(self), self.message, self._fields())
+
+    def brief(self) -> ScatterGatherError:
+        """The same with the first line of its message only, for all but the first of many."""
+        return _rebuild(type(self), self.message.partition("\n")[0], self._fields())
+
+    @property
+    def gist(self) -> str:
+        """The message up to its first semicolon or line's end: what happened, and no cure."""
+        return self.message.partition("\n")[0].partition(";")[0]
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "message"}
 
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: the frames of the user, in which ours would drown them, and the error."""
-        shell = sys.modules["IPython"].get_ipython()
-        trace = _without_ours(self.__traceback__)
-        lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), self, trace)
-        return lines
+        return _rendered(self)
 
 
-def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+E = TypeVar("E", bound=BaseException)
+
+
+def without_our_frames(error: E) -> E:
+    """``error``, of a class of Python's own or the user's, is shown in a notebook as ours are.
+
+    Returns it.
+    """
+    try:
+        if not hasattr(error, "_render_traceback_"):
+            error._render_traceback_ = partial(_rendered, error)  # type: ignore[attr-defined]
+    except Exception:  # the user's class may forbid it
+        pass
+    return error
+
+
+def _rendered(error: BaseException) -> list[str]:
+    shell = sys.modules["IPython"].get_ipython()
+    whole = _chain(error)
+    before = [
+        (each, each.__traceback__, each.__cause__, each.__context__, each.__suppress_context__)
+        for each, _ in whole
+    ]
+    shown = [
+        (each, is_cause)
+        for each, is_cause in whole
+        # One without a traceback is a remote one, told in its text.
+        if each is error or each.__traceback__ is None or _is_the_users(each.__traceback__)
+    ]
+    try:
+        for (each, _), (link, is_cause) in zip(shown, [*shown[1:], (None, True)], strict=True):
+            each.__traceback__ = without_ours(each.__traceback__)
+            each.__cause__, each.__context__ = (link, None) if is_cause else (None, link)
+            each.__suppress_context__ = is_cause
+        lines: list[str] = shell.InteractiveTB.structured_traceback(
+            type(error), error, error.__traceback__
+        )
+    finally:
+        for each, trace, cause, context, suppressed in before:
+            each.__traceback__ = trace
+            each.__cause__, each.__context__ = cause, context
+            each.__suppress_context__ = suppressed
+    return lines
+
+
+def _chain(error: BaseException) -> list[tuple[BaseException, bool]]:
+    """``error`` and what led to it, each with whether it is the cause of the one before."""
+    chain = [(error, True)]
+    while True:
+        last = chain[-1][0]
+        is_cause = last.__cause__ is not None or last.__suppress_context__
+        link = last.__cause__ if is_cause else last.__context__
+        if link is None or any(link is each for each, _ in chain):
+            return chain
+        chain.append((link, is_cause))
+
+
+_MACHINERY = ("scattergather", "pickle", "dill", "concurrent.futures")
+"""Modules whose frames lead from the user's code to the user's code."""
+
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+_INSTALLED = os.path.join(_STANDARD, "site-packages") + os.sep
+
+
+def without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """The same traceback without the frames that no user wrote or called by name."""
     kept = []
     while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__"))
-        if module.partition(".")[0] != __name__.partition(".")[0]:
+        module = str(trace.tb_frame.f_globals.get("__name__")) + "."
+        if not module.startswith(tuple(name + "." for name in _MACHINERY)):
             kept.append(trace)
         trace = trace.tb_next
     for each in reversed(kept):
@@ -55,8 +130,25 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def _rebuild(kind: type[ScatterGatherError], message: str, fields: dict[str, Any]) -> Exception:
-    error = kind.__new__(kind, message)
+def _is_the_users(trace: TracebackType) -> bool:
+    """Some of it is neither ours nor the standard library's."""
+    rest = without_ours(trace)
+    while rest is not None:
+        file = rest.tb_frame.f_code.co_filename
+        if not file.startswith((_STANDARD, "<frozen ")) or file.startswith(_INSTALLED):
+            return True
+        rest = rest.tb_next
+    return False
+
+
+def _rebuild(
+    kind: type[ScatterGatherError], message: str, fields: dict[str, Any]
+) -> ScatterGatherError:
+    # What Python takes for an object's layout; ``kind.__new__`` may be that of another base.
+    built_in: Any = kind
+    while built_in.__module__ != "builtins":
+        built_in = built_in.__base__
+    error: ScatterGatherError = built_in.__new__(kind, message)
     ScatterGatherError.__init__(error, message, **fields)
     return error
 

@@ -93,4 +93,4 @@ class Stock:
 
     def discard(self, name: ObjectId) -> None:
         self.log.append(("discard", name))
-        os.close(self._arriving.pop(name)[0])
+        os.close((self._arriving.pop(name, None) or self._here.pop(name))[0])

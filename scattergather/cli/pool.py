@@ -13,13 +13,14 @@ from scattergather.cli.occupant import occupant
 from scattergather.errors import BadRequest
 from scattergather.settings.hosts import is_loopback
 from scattergather.settings.memory import default_size, read_size
+from scattergather.settings.urls import MOST_WORKERS
 
 SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?")
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 @click.command("pool")
-@click.option("--workers", type=click.IntRange(1, 1024), help="How many; default: one a core.")
+@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), help="How many; default: one a core.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
 @click.option(
     "--service",

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from scattergather.client.freezing import Frozen, freeze_types, readable
+from scattergather.client.freezing import Frozen, readable
 from scattergather.client.gathering import Gathering
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Outbox, Ready, distinct
@@ -49,19 +49,20 @@ def begin(
     function: Frozen,
     options: JobOptions,
     shipment: Shipment,
+    retry_on: bytes,
     *,
     stream: bool = False,
 ) -> None:
     """The controller knows the job, and no task of it yet; what comes of it goes to ``receiver``.
 
+    ``retry_on`` is what :func:`freezing.freeze_types` made of those of ``options``.
+
     Raises:
-        CannotPickle: an exception type to be retried cannot travel.
         Closed, ControllerLost: there is no controller.
     """
     session.check()
     function.board(shipment)
     with session.shipper.holding():
-        retry_on = freeze_types(options.retry_on, shipment)
         session.shipper.send(shipment)
         session.receivers[receiver.job] = receiver
         session.outbox.send(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
+from html import escape
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -16,21 +16,26 @@ from scattergather.client.echo import Channel, Printed
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import Mapped, View, check_map
 from scattergather.client.feeding import Feeder
-from scattergather.client.freezing import Frozen, title_of
+from scattergather.client.freezing import Frozen, freeze_types, title_of
 from scattergather.client.futures import Streams, TaskFuture
 from scattergather.client.gathering import Gathering
 from scattergather.client.inputs import Inputs
+from scattergather.client.interrupting import Wait
 from scattergather.client.iterating import Results, Walk
 from scattergather.client.job import Job, finish, wait
 from scattergather.client.options import JobOptions, check_errors, check_timeout
-from scattergather.client.pipe import hang_up
 from scattergather.client.plain import are_plain
 from scattergather.client.ref import Ref, put
 from scattergather.client.round import Round
 from scattergather.client.session import CURE, Session
 from scattergather.client.tasks import check_all, iterated
-from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName
-from scattergather.model.snapshot import Go, Refreshed
+from scattergather.errors import (
+    BadRequest,
+    NothingToWaitFor,
+    UnknownName,
+    without_our_frames,
+)
+from scattergather.model.snapshot import Go, Refreshed, plural
 from scattergather.wire import messages
 
 COMMANDS = ("refresh", "die", "status")
@@ -54,9 +59,7 @@ class ScatterGather(Executor):
         self._numbers = itertools.count(1)
         self._go_read = False
         self._pushing = threading.Lock()
-        # The garbage collector may run this anywhere, under any lock: it takes none.
-        self._end = weakref.finalize(self, hang_up, session.pipe.socket)
-        self._end.atexit = False
+        session.pipe.serve(self)
 
     def __scattergather_refuse__(self) -> str:
         return "A client cannot travel; pass what the task needs as an argument"
@@ -66,15 +69,17 @@ class ScatterGather(Executor):
     def put(self, value: T) -> Ref[T]:
         """Lay a value where tasks can take it: at most one copy a host, however many take it.
 
-        It stays as it is now. Pass the ``Ref`` that this returns as an argument of tasks, at any
-        depth: the function gets the value itself, which it may change without harm to others.
+        It stays as it is now; its classes are the notebook's when a task takes it. Pass the ``Ref``
+        that this returns as an argument of tasks, at any depth: the function gets the value itself,
+        which it may change without harm to others.
 
         Raises:
             CannotPickle: it cannot travel; the message leads to the culprit.
             TooLarge: there is no room for it; ``spawnScatterGather(memory=...)``.
             Closed, ControllerLost: there is no controller.
         """
-        return put(self._session, value)
+        with Wait(self._session, lambda: "putting a value", "Nothing was put."):
+            return put(self._session, value)
 
     # ---- jobs -----------------------------------------------------------------------------------
 
@@ -138,31 +143,35 @@ class ScatterGather(Executor):
         session = self._session
         session.check()
         sized = isinstance(tasks, Sized) and window is None
-        iterator = iterated(tasks)
-        plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
-        if isinstance(tasks, (list, tuple)) and not plain:
-            check_all(tasks)
-        shipment = session.shipper.shipment()
-        frozen = naming.resolve(session, function, self._function, shipment)
+        with Wait(session, lambda: "adding a job", "Nothing of it was added."):
+            iterator = iterated(tasks)
+            plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
+            if isinstance(tasks, (list, tuple)) and not plain:
+                check_all(tasks)
+            shipment = session.shipper.shipment()
+            frozen = naming.resolve(session, function, self._function, shipment)
         label = options.name or f"job {next(self._numbers)}"
         gathering = Gathering(label, Inputs(shipment.code) if keeps else None)
         gathering.iterating = window is not None
         channel = Channel(label, current_cell()) if options.echo else None
         printed = Printed()
         round_ = Round(session.new_job(), gathering, printed, session.echo, channel)
-        try:
-            adding.begin(session, round_, label, frozen, options, shipment)
-            if sized:
-                adding.send_list(session, round_, gathering, tasks, shipment, plain)
-        except BaseException:
-            adding.take_back(session, round_)
-            raise
+        retry_on = freeze_types(options.retry_on, shipment)
+        with Wait(session, lambda: _adding(gathering), "It was taken back; add it again."):
+            try:
+                adding.begin(session, round_, label, frozen, options, shipment, retry_on)
+                if sized:
+                    adding.send_list(session, round_, gathering, tasks, shipment, plain)
+            except BaseException:
+                adding.take_back(session, round_)
+                raise
         job: Job[Any] = Job(
             self,
             gathering,
             name=label,
             function=frozen,
             options=options,
+            retry_on=retry_on,
             printed=printed,
             channel=channel,
         )
@@ -200,7 +209,7 @@ class ScatterGather(Executor):
             if not self._unread:
                 return self._wait_go(timeout)
             gathering = self._unread[0]
-            wait(gathering, timeout, progress, self._session.snapshot)
+            wait(self._session, gathering, timeout, progress, "c.waitForResult()")
             self._session.echo.flush()
             try:
                 values = finish(gathering, raises)
@@ -217,10 +226,16 @@ class ScatterGather(Executor):
     def _wait_go(self, timeout: float | None) -> Go:
         if self._go_read:
             self._session.check()
-            raise NothingToWaitFor("no job is outstanding; addJob(tasks) adds one")
-        go = self._session.wait_go(timeout)
+            receivers = list(self._session.receivers.values())
+            left = [each.left for each in receivers if isinstance(each, Round) and each.left]
+            why = "no job is outstanding; addJob(tasks) adds one"
+            raise NothingToWaitFor("\n".join(left) or why)
+        then = "They go on joining; c.waitForResult() waits again."
+        with Wait(self._session, lambda: "waiting for the hosts", then):
+            go = self._session.wait_go(timeout)
         if go is None:
-            raise TimeoutError("the hosts have not answered yet")
+            why = self._session.standstill()
+            raise without_our_frames(TimeoutError(f"the hosts have not answered yet\n{why}"))
         self._go_read = True
         return go
 
@@ -247,35 +262,50 @@ class ScatterGather(Executor):
 
         Raises:
             UnknownName: there is no such command.
-            Closed, ControllerLost: there is no controller.
+            Closed, ControllerLost: there is no controller; but ``die`` is content with that.
         """
         if word not in COMMANDS:
             raise UnknownName(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
         session = self._session
-        session.check()
         if word == "die":
-            workers = session.workers
-            session.die(f"this client was closed by command('die'); {CURE}")
-            return f"controller stopped; {workers} workers released."
-        answer = session.call(lambda call: messages.Command(call=call, word=word)).answer
+            return self._die()
+        session.check()
+        then = "The refresh goes on." if word == "refresh" else ""
+        with Wait(session, lambda: f"waiting for the answer to command({word!r})", then):
+            answer = session.call(lambda call: messages.Command(call=call, word=word)).answer
         if word == "status":
-            return self._session.snapshot()
+            return session.snapshot()
         value = answer.value if answer is not None else None
         if not isinstance(value, dict):
             return value
-        up = [host for host in session.snapshot().hosts if host.state == "up"]
+        snapshot = session.snapshot()
+        up = [host for host in snapshot.hosts if host.state == "up"]
+        problems = [*value.get("problems", ()), snapshot.absent()]
         return Refreshed(
             workers=value.get("workers", 0),
             hosts=max(len(up), int(value.get("workers", 0) > 0)),
             interrupted=value.get("interrupted", 0),
             seconds=value.get("seconds", 0.0),
-            problems=tuple(value.get("problems", ())),
+            problems=tuple(problem for problem in problems if problem),
         )
+
+    def _die(self) -> str:
+        session = self._session
+        if session.copied:
+            session.check()
+        if session.ended:
+            return "the controller had ended already."
+        workers = session.snapshot().workers
+        with Wait(session, lambda: "waiting for the controller to end", "It was told to."):
+            session.die(f"this client was closed by command('die'); {CURE}")
+        return f"controller stopped; {plural(workers, 'worker')} released."
 
     def push_code(self, source: str) -> int:
         """Source is run in every present and future worker's ``__main__``; returns its version.
 
         Jobs added from now on see it; those added before keep the code that they were added with.
+        It runs when a worker first needs it: if it raises, the tasks do, until it was pushed again,
+        mended. ``push_code("")`` withdraws all that was pushed before.
 
         Raises:
             SyntaxError: it does not compile; nothing was sent.
@@ -367,7 +397,11 @@ class ScatterGather(Executor):
                 )
 
         walk = Walk(gathering, lambda: None, ordered=True)
-        return Mapped(Results(walk, self, timeout=timeout), drop)
+        then = (
+            "Its calls go on; next() of the same iterator goes on with them, "
+            "its close() drops those that wait."
+        )
+        return Mapped(Results(session, walk, self, then=then, timeout=timeout), drop)
 
     def options(self, **options: Any) -> View:
         """An executor with these options of ``addJob``.
@@ -395,7 +429,12 @@ class ScatterGather(Executor):
                 stream.cancel_all()
             session.end_if_idle()
         if wait:
-            session.wait_through()
+            then = (
+                "Nothing new is taken; the controller ends when what is outstanding is through, "
+                "c.command('die') ends it now."
+            )
+            with Wait(session, lambda: "waiting for what is outstanding", then):
+                session.wait_through()
             session.echo.flush()
 
     def __exit__(
@@ -410,6 +449,10 @@ class ScatterGather(Executor):
 
     # ---- how it looks ---------------------------------------------------------------------------
 
+    def _end(self) -> str:
+        fate = self._session.fate
+        return "closed" + (fate and f", {fate}")
+
     def _counts(self) -> tuple[int, int, float]:
         session = self._session
         rate = sum(job.rate for job in session.snapshot().jobs)
@@ -417,10 +460,15 @@ class ScatterGather(Executor):
 
     def __repr__(self) -> str:
         if self._session.closed:
-            return "<ScatterGather: closed>"
+            return f"<ScatterGather: {self._end()}>"
         return showing.client_text(self._session.snapshot(), *self._counts())
 
     def _repr_html_(self) -> str:
         if self._session.closed:
-            return "<div><b>ScatterGather</b>: closed</div>"
+            return f"<div><b>ScatterGather</b>: {escape(self._end())}</div>"
         return showing.client_html(self._session.snapshot(), *self._counts())
+
+
+def _adding(gathering: Gathering) -> str:
+    sent, done = plural(gathering.added, "task"), gathering.settled
+    return f"adding {gathering.label}, of which {sent} had been sent and {done} were through"

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from scattergather.client.cell import Cell, Display
 from scattergather.client.waiting import Bell
+from scattergather.model.snapshot import in_bytes
 
 INTERVAL = 0.1
 IDLE = 2.0
@@ -64,12 +65,15 @@ class Channel:
         self.label = label
         self.fresh: deque[str] = deque(maxlen=LINES)
         self.skipped = 0
+        self.dropped = 0
+        """Bytes that did not even come here."""
         self._recent: deque[str] = deque(maxlen=LINES)
         self._display = Display(cell) if cell is not None else None
         self._shown = 0
 
-    def add(self, index: int, text: str) -> None:
-        """Queue lines of a task. Reader thread."""
+    def add(self, index: int, text: str, dropped: int = 0) -> None:
+        """Queue lines of a task, after ``dropped`` bytes that are missing. Reader thread."""
+        self.dropped += dropped
         for line in text.splitlines():
             if len(self.fresh) == LINES:
                 self.skipped += 1
@@ -85,13 +89,22 @@ class Channel:
         if not lines:
             return
         self._shown += len(lines) + skipped
-        left_out = f"[{skipped} lines of {self.label} are not shown; job.output(i) has them]"
+        head = []
+        if self.dropped:
+            lost = in_bytes(self.dropped)
+            head = [f"[{lost} that {self.label} printed were dropped where they were printed]"]
         if self._display is None:
-            _print([left_out, *lines] if skipped else lines)
+            self.dropped = 0
+            if skipped:
+                head.append(
+                    f"[{skipped} lines of {self.label} are not shown; job.output(i) has them]"
+                )
+            _print([*head, *lines])
             return
         self._recent.extend(lines)
         older = self._shown - len(self._recent)
-        head = [f"[{older} earlier lines of {self.label}: see job.output(i)]"] if older else []
+        if older:
+            head.append(f"[{older} earlier lines of {self.label}: see job.output(i)]")
         self._display.show("\n".join([*head, *self._recent]))
 
 
@@ -112,9 +125,9 @@ class Echo:
         self._notices.append(text)
         self._wake()
 
-    def put(self, channel: Channel, index: int, text: str) -> None:
-        """A task printed ``text``."""
-        channel.add(index, text)
+    def put(self, channel: Channel, index: int, text: str, dropped: int = 0) -> None:
+        """A task printed ``text``, after ``dropped`` bytes that are missing."""
+        channel.add(index, text, dropped)
         if channel not in self._dirty:
             self._dirty.append(channel)
         self._wake()

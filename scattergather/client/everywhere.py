@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from scattergather.client import naming
+from scattergather.client.freezing import title_of
+from scattergather.client.interrupting import Wait
 from scattergather.client.outbox import distinct
-from scattergather.client.reading import FAILURES, not_rebuilt, read_error
+from scattergather.client.reading import FAILURES, loader, not_rebuilt, read_error
 from scattergather.client.session import Session
 from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
 from scattergather.wire import messages
-from scattergather.wire.payload import loads
 
 
 def call_everywhere(
@@ -25,10 +26,19 @@ def call_everywhere(
         CannotConnect: no host is up.
     """
     session.check()
+    what = title_of(function) if callable(function) else function
+    then = "Where it has begun it goes on."
+    with Wait(session, lambda: f"waiting for {what} on every worker", then):
+        return _call(session, function, args, kwargs)
+
+
+def _call(
+    session: Session, function: naming.Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     shipment = session.shipper.shipment()
     frozen = naming.resolve(session, function, None, shipment)
     with session.shipper.holding():
-        blob, needs, objects = session.shipper.pack_call(args, kwargs)
+        blob, needs, objects = session.shipper.pack_call(args, kwargs, shipment)
         session.shipper.send(shipment)
         every = tuple(dict.fromkeys((*frozen.needs, *needs)))
         version = len(session.sources)
@@ -46,11 +56,11 @@ def call_everywhere(
         raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
     results: dict[str, Any] = {}
     failures = []
-    for place, (message, body) in enumerate(call.outcomes):
+    for place, (message, body, large) in enumerate(call.outcomes):
         key = f"{message.host}/{message.worker}"
         if message.kind == Kind.RETURNED:
             try:
-                results[key] = loads(body)
+                results[key] = loader(body, large)(0, len(body))
                 continue
             except FAILURES as error:
                 results[key] = not_rebuilt(error, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 from scattergather.client.large import Large
 from scattergather.client.outbox import Outbox
 from scattergather.errors import CannotPickle
-from scattergather.wire import messages
+from scattergather.wire import messages, stub
 from scattergather.wire.code import Code
-from scattergather.wire.codebook import BOOK
+from scattergather.wire.codebook import BOOK, resolve
 from scattergather.wire.fingerprint import Memory, fingerprint
 from scattergather.wire.outside import Outside, Placed
 from scattergather.wire.payload import Packer
@@ -104,21 +104,27 @@ class Shipper:
         return frozen
 
     def pack_call(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], shipment: Shipment | None = None
     ) -> tuple[bytes, tuple[bytes, ...], tuple[Placed, ...]]:
         """One call as a blob, the digests that it refers to, sent before, and its objects.
 
-        A packer that met no code can pack the next call too; one that did would go on with the
-        classes as they were then.
+        ``shipment`` is the one that its function went into: with another one the arguments might
+        be of other classes than those that the function knows. Without, a packer that met no code
+        can pack the next call too; one that did would go on with the classes as they were then.
 
         Raises:
             CannotPickle: the message leads to the culprit.
             TooLarge: there is no room for a large part of it.
         """
-        try:
-            shipment, packer = self._spare.pop()
-        except IndexError:
-            shipment = self.shipment()
+        spare = None
+        if shipment is None:
+            try:
+                spare = self._spare.pop()
+            except IndexError:
+                fresh = self.shipment()
+                spare = fresh, self.call_packer(fresh)
+            shipment, packer = spare
+        else:
             packer = self.call_packer(shipment)
         try:
             packer.pack((args, kwargs))
@@ -128,8 +134,8 @@ class Shipper:
         _, blob, needs = packer.take()
         if shipment.code:
             self.send(shipment)
-        else:
-            self._spare.append((shipment, packer))
+        elif spare is not None:
+            self._spare.append(spare)
         return blob, needs, objects
 
     def call_packer(self, shipment: Shipment, *, shared: bool = False) -> Packer:
@@ -190,6 +196,26 @@ def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> 
         return b""
     anything: Any = kinds
     return shipment.freeze(anything)
+
+
+def moved_classes(
+    codes: Iterable[Code], reduce_class: Callable[[type], Any]
+) -> dict[stub.Place, stub.Place]:
+    """Where the classes of blobs that were frozen before are in the shipment at work.
+
+    They may have changed in place since, or come in another group. Unmoved, a value that was packed
+    then would be of another class in the task than the one that the task's function names.
+    """
+    moved = {}
+    for code in codes:
+        for index, kind in BOOK.standing(code.digest):
+            try:
+                reduction = reduce_class(kind)
+            except CannotPickle:
+                continue  # nothing else in this shipment can be of it either
+            if reduction is not NotImplemented and reduction[0] is resolve:
+                moved[code.digest, index] = reduction[1]
+    return {old: new for old, new in moved.items() if old != new}
 
 
 def readable(error: CannotPickle, index: int | None = None) -> CannotPickle:

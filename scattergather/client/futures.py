@@ -12,29 +12,34 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures._base import PENDING, RUNNING
 from typing import Any
 
 from scattergather.client import adding
 from scattergather.client.cell import current_cell, current_name
 from scattergather.client.echo import Channel
-from scattergather.client.freezing import Frozen
+from scattergather.client.freezing import Frozen, freeze_types
+from scattergather.client.interrupting import Wait
 from scattergather.client.large import Part
 from scattergather.client.options import JobOptions
 from scattergather.client.outbox import Growing
 from scattergather.client.plain import is_plain, pack_plain
 from scattergather.client.reading import loader, not_rebuilt, read_error
 from scattergather.client.session import Refusal, Session
-from scattergather.client.waiting import readers
-from scattergather.errors import ScatterGatherError
+from scattergather.client.waiting import readers, refuse_reader
+from scattergather.errors import ScatterGatherError, without_our_frames
 from scattergather.model.outcome import Kind
+from scattergather.model.snapshot import JobView
 from scattergather.wire import blobs, messages
+from scattergather.wire.origin import importable
 from scattergather.wire.outside import Placed
 from scattergather.wire.shipping import Shipment
 from scattergather.wire.slabs import LARGE
 
 IDLE_STREAMS = 16
+OPEN = (PENDING, RUNNING)
 
 
 class TaskFuture(Future[Any]):
@@ -55,6 +60,49 @@ class TaskFuture(Future[Any]):
             self._stream.cancel(self._index, 1)
         return self.cancelled()
 
+    def result(self, timeout: float | None = None) -> Any:
+        """See ``concurrent.futures.Future``; refused where it would be waited for in vain."""
+        if self._state not in OPEN or (timeout is not None and timeout <= 0):
+            return super().result(timeout)
+        with self._waiting():
+            return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """See :meth:`result`."""
+        if self._state not in OPEN or (timeout is not None and timeout <= 0):
+            return super().exception(timeout)
+        with self._waiting():
+            return super().exception(timeout)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio  # noqa: PLC0415  (slow)
+
+        # As with a job: what is cancelled is the waiting, and not the call.
+        return asyncio.shield(asyncio.wrap_future(self)).__await__()
+
+    def _waiting(self) -> Wait:
+        self._refuse()
+        title = self._stream.title
+        then = "It goes on; result() waits again, cancel() drops it if it has not begun."
+        return Wait(self._stream.session, lambda: f"waiting for a call of {title}", then)
+
+    def _refuse(self) -> None:
+        """Nobody waits for what is not there yet on a reader thread, or in a copy made by fork."""
+        refuse_reader()
+        if self._stream.session.copied:
+            self._stream.session.check()
+
+    @property
+    def _waiters(self) -> list[Any]:
+        """Who waits by ``concurrent.futures.wait`` or ``as_completed`` is entered here first."""
+        if self._state in OPEN:
+            self._refuse()
+        return self._entered
+
+    @_waiters.setter
+    def _waiters(self, entered: list[Any]) -> None:
+        self._entered = entered
+
     def resolve(self, kind: int, value: Any) -> None:
         """The outcome came. Reader thread."""
         self.free()
@@ -64,7 +112,7 @@ class TaskFuture(Future[Any]):
             elif kind == Kind.CANCELLED:
                 self.drop()
             else:
-                self.set_exception(value)
+                self.set_exception(without_our_frames(value))
         except InvalidStateError:
             # Something outside cancelled it behind our back; the reader must go on.
             return
@@ -107,7 +155,7 @@ class Stream:
         self.job = session.new_job()
         self.title = options.name or function.title
         self.ended = False
-        self._session = session
+        self.session = session
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
@@ -132,7 +180,7 @@ class Stream:
             future._index = index = growing.next
             self._futures[index] = future
             growing.add(blob, objects)
-        self._session.outbox.count(len(blob))
+        self.session.outbox.count(len(blob))
         if not growing.queued:
             self._queue(growing)
         return True
@@ -146,7 +194,7 @@ class Stream:
 
     def _queue(self, growing: Growing) -> None:
         if not growing.queued:
-            self._session.outbox.put(growing)
+            self.session.outbox.put(growing)
             growing.queued = True
 
     def mend(self) -> None:
@@ -166,8 +214,8 @@ class Stream:
                 return self.ended
             self.ended = True
             total = 0 if self._growing is None else self._growing.next
-        self._session.outbox.send(messages.EndTasks(job=self.job, total=total))
-        self._session.forget(self.job)
+        self.session.outbox.send(messages.EndTasks(job=self.job, total=total))
+        self.session.forget(self.job)
         return True
 
     def cancel(self, first: int, count: int) -> None:
@@ -179,7 +227,7 @@ class Stream:
             return messages.CancelTasks(call=call, job=self.job, first=first, count=count)
 
         try:
-            answer = self._session.call(message).answer
+            answer = self.session.call(message).answer
         except ScatterGatherError:
             return  # it ended, and its futures were told
         for begin, length in (answer.value or ()) if answer is not None else ():
@@ -223,7 +271,7 @@ class Stream:
                         value = load(start, base + end)
                     except Exception as error:
                         kind, value = Kind.RAISED, error
-                        error.add_note(f"[scattergather] the result of {self.title} came, but")
+                        error.add_note(f"[scattergather] raised here, by the result of {self.title}")
                     except BaseException as error:  # its own: nobody interrupts this thread
                         kind, value = Kind.RAISED, not_rebuilt(error, self.title)
                 else:
@@ -259,10 +307,37 @@ class Stream:
         """See ``session.Receiver``."""
         if self._channel is not None:
             text = body.decode("utf-8", "replace")
-            self._session.echo.put(self._channel, message.index, text)
+            self.session.echo.put(self._channel, message.index, text, message.dropped)
 
     def stop(self) -> None:
         """See ``session.Receiver``; nothing here reads ahead."""
+
+    def abandon(self, error: Refusal) -> None:
+        """See ``session.Receiver``; whoever asks a future hears it."""
+        self.ended = True
+
+    def view(self, state: messages.JobState | None) -> JobView | None:
+        """See ``session.Receiver``; with nothing outstanding it is nobody's business."""
+        outstanding = len(self._futures)
+        if not outstanding or self._growing is None:
+            return None
+        running = failed = cancelled = 0
+        rate = 0.0
+        if state is not None:
+            running = min(state.running, outstanding)
+            failed, cancelled = state.failed, state.cancelled
+            rate = state.rate if running else 0.0
+        total = self._growing.next
+        return JobView(
+            name=self.title,
+            total=total,
+            queued=outstanding - running,
+            running=running,
+            done=max(0, total - outstanding - failed - cancelled),
+            failed=failed,
+            cancelled=cancelled,
+            rate=rate,
+        )
 
     def lose(self, error: Refusal) -> None:
         """See ``session.Receiver``."""
@@ -281,7 +356,7 @@ class Streams:
         self._session = session
         self._open: OrderedDict[tuple[Any, ...], Stream] = OrderedDict()
         self._lock = threading.Lock()
-        self._last: tuple[Frozen, JobOptions, int, str, Stream] | None = None
+        self._last: tuple[Frozen, JobOptions, int, str, bytes, Stream] | None = None
 
     def submit(
         self,
@@ -306,14 +381,19 @@ class Streams:
         else:
             shipment = shipper.shipment()
             frozen = shipper.freeze(function, shipment)
+        # As with the arguments: what is to be retried is what the call raises, also after an edit.
+        retry_on = b""
+        if not all(map(importable, options.retry_on)):
+            shipment = shipment or shipper.shipment()
+            retry_on = freeze_types(options.retry_on, shipment)
         session.outbox.make_room()
         plain = is_plain(args, kwargs)
         if plain and len(blob := pack_plain((args, kwargs))) < LARGE:
-            future = self._add(frozen, options, shipment, holder, blob)
+            future = self._add(frozen, options, shipment, retry_on, holder, blob)
         else:
             with shipper.holding():
-                packed = shipper.pack_call(args, kwargs)
-                future = self._add(frozen, options, shipment, holder, *packed)
+                packed = shipper.pack_call(args, kwargs, shipment)
+                future = self._add(frozen, options, shipment, retry_on, holder, *packed)
         if session.ended:
             # It ended after the look: nobody else would tell this future.
             session.check()
@@ -324,19 +404,22 @@ class Streams:
         function: Frozen,
         options: JobOptions,
         shipment: Shipment | None,
+        retry_on: bytes,
         holder: object,
         blob: bytes,
         needs: tuple[bytes, ...] = (),
         objects: tuple[Placed, ...] = (),
     ) -> TaskFuture:
         while True:
-            stream = self._stream(function, options, shipment)
+            stream = self._stream(function, options, shipment, retry_on)
             future = TaskFuture(stream, holder)
             if stream.add(future, blob, needs, objects):
                 return future
             self._session.check()
 
-    def _stream(self, function: Frozen, options: JobOptions, shipment: Shipment | None) -> Stream:
+    def _stream(
+        self, function: Frozen, options: JobOptions, shipment: Shipment | None, retry_on: bytes
+    ) -> Stream:
         version = len(self._session.sources)
         # Output belongs to the cell that submitted, so each cell has streams of its own.
         cell = current_name()
@@ -347,11 +430,12 @@ class Streams:
             and last[1] is options
             and last[2] == version
             and last[3] == cell
-            and not last[4].ended
+            and last[4] == retry_on
+            and not last[5].ended
         ):
-            return last[4]
-        stream = self._find(function, options, shipment, version, cell)
-        self._last = (function, options, version, cell, stream)
+            return last[5]
+        stream = self._find(function, options, shipment, retry_on, version, cell)
+        self._last = (function, options, version, cell, retry_on, stream)
         return stream
 
     def _find(
@@ -359,10 +443,11 @@ class Streams:
         function: Frozen,
         options: JobOptions,
         shipment: Shipment | None,
+        retry_on: bytes,
         version: int,
         cell: str,
     ) -> Stream:
-        key = (function.name, version, options, cell)
+        key = (function.name, version, options, cell, retry_on)
         stream = self._open.get(key)
         if stream is not None and not stream.ended:
             return stream
@@ -374,7 +459,10 @@ class Streams:
             session = self._session
             stream = Stream(session, function, options, self.trim)
             shipment = shipment or session.shipper.shipment()
-            adding.begin(session, stream, stream.title, function, options, shipment, stream=True)
+            retry_on = retry_on or freeze_types(options.retry_on, shipment)
+            adding.begin(
+                session, stream, stream.title, function, options, shipment, retry_on, stream=True
+            )
             self._open[key] = stream
         self.trim()
         return stream

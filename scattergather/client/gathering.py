@@ -19,6 +19,7 @@ from scattergather.client.waiting import Bell
 from scattergather.errors import ScatterGatherError
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
+from scattergather.model.snapshot import JobView
 
 PENDING = 255
 _TRIM = 1 << 16
@@ -192,10 +193,33 @@ class Gathering:
             number += 1
         return None
 
+    @property
+    def title(self) -> str:
+        """What it is called, with how far it is: ``job 3 (5/60)``."""
+        total = self.added if self.total is None else self.total
+        return f"{self.label} ({self.settled}/{total})"
+
     def counted(self) -> str:
         """How far it is, in words."""
         total = "?" if self.total is None else self.total
         return f"{self.settled} of {total} tasks are done"
+
+    def view(self, running: int, rate: float) -> JobView:
+        """The counts; the controller knows how many run, but perhaps not yet what came of them."""
+        outstanding = 0 if self.finished else self.added - self.settled
+        running = min(running, outstanding)
+        error = None if self.complete or self.lost is None else self.lost()
+        return JobView(
+            name=self.label,
+            total=self.total,
+            queued=outstanding - running,
+            running=running,
+            done=self.settled - self.failed - self.cancelled,
+            failed=self.failed,
+            cancelled=self.cancelled,
+            rate=0.0 if self.finished else rate,
+            lost="" if error is None else error.gist,
+        )
 
     def find(self, index: int) -> Segment | None:
         """The segment with the outcome of a task, None while there is none."""
@@ -248,9 +272,11 @@ class Gathering:
                     values[segment.first + place] = own[place]
                     covered += 1
         if covered < total and self.lost is not None:
+            error = self.lost()
             for index in range(total):
                 if self._kinds[index - self._base] == PENDING:
-                    values[index] = self.lost()
+                    values[index] = error
+                    error = self.lost().brief()  # what follows says no more
         return values
 
     def failures(self) -> list[Failure]:
@@ -305,7 +331,8 @@ class Gathering:
         """A task in words, for the note of its error."""
         text = f"task {index} of {self.label}"
         if segment is not None and segment.host:
-            text += f" on {segment.host}, worker {segment.worker}"
+            text += f" on {segment.host}"
+            text += f", worker {segment.worker}" if segment.worker else ""
             text += f", attempt {segment.attempt}" if segment.attempt > 1 else ""
         return text
 

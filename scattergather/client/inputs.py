@@ -61,7 +61,7 @@ class Inputs:
             elif not lent.pending:
                 for loan in lent.objects:
                     if isinstance(loan, Loan):
-                        loan.rest()
+                        loan.rests = True
 
     def unsettle(self, index: int) -> None:
         """The outcome of this task no longer counts: it is to be retried."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from scattergather.client.gathering import Gathering
+from scattergather.client.interrupting import Wait
 from scattergather.client.segment import VOID, Segment
-from scattergather.errors import BadRequest, InputFailed, RequestError
+from scattergather.errors import BadRequest, InputFailed, RequestError, without_our_frames
+
+if TYPE_CHECKING:
+    from scattergather.client.session import Session
 
 
 class Walk:
@@ -95,6 +99,7 @@ class Results(Iterator[Any]):
     """What ``for r in job`` runs on.
 
     Args:
+        then: what whoever interrupts it is told, of what goes on.
         holder: kept alive until the end: the job, and with it the client.
         raises: a failed task's error is raised; else it is handed over.
         numbered: pairs of index and result are handed over.
@@ -103,15 +108,19 @@ class Results(Iterator[Any]):
 
     def __init__(
         self,
+        session: Session,
         walk: Walk,
         holder: object,
         *,
+        then: str,
         raises: bool = True,
         numbered: bool = False,
         timeout: float | None = None,
     ) -> None:
+        self._session = session
         self._walk = walk
         self._holder = holder
+        self._then = then
         self._raises = raises
         self._numbered = numbered
         self._until = None if timeout is None else time.monotonic() + timeout
@@ -139,9 +148,10 @@ class Results(Iterator[Any]):
 
     def _wait(self) -> None:
         left = None if self._until is None else self._until - time.monotonic()
-        gathering = self._walk.gathering
-        if not gathering.bell.wait(self._walk.ready, left):
-            raise TimeoutError(f"{gathering.label} is not through in time: {gathering.counted()}")
+        session, walk, gathering = self._session, self._walk, self._walk.gathering
+        with Wait(session, lambda: f"waiting for the next result of {gathering.title}", self._then):
+            if not gathering.bell.wait(walk.ready, left):
+                raise too_late(session, f"{gathering.label} is not through in time", gathering)
 
     def _end(self) -> NoReturn:
         self._over = True
@@ -156,6 +166,8 @@ def take(walk: Walk, raises: bool, numbered: bool) -> Any:
     """Hand over what ``walk`` stands on: raise or return it. No calls between step and return."""
     value, place, index = walk.values[walk.place], walk.place, walk.index
     failed = walk.segment is not None and walk.segment.kinds[place] != 0
+    if failed and raises:
+        without_our_frames(value)
     if not walk.gathering.keeps:
         walk.values[place] = None
     walk.place = place + 1
@@ -165,6 +177,13 @@ def take(walk: Walk, raises: bool, numbered: bool) -> Any:
     if numbered:
         return index, value
     return value
+
+
+def too_late(session: Session, what: str, gathering: Gathering) -> TimeoutError:
+    """The error of a wait that was given a time, which says why nothing goes on if it does not."""
+    why = session.standstill()
+    text = f"{what}: {gathering.counted()}" + (why and f"\n{why}")
+    return without_our_frames(TimeoutError(text))
 
 
 def input_failed(gathering: Gathering, results: list[Any]) -> InputFailed:

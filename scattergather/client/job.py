@@ -9,22 +9,25 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from scattergather.client import adding, naming, showing
+from scattergather.client.freezing import freeze_types, moved_classes
 from scattergather.client.gathering import Gathering
-from scattergather.client.iterating import Results, Walk, input_failed, unread
+from scattergather.client.interrupting import Wait
+from scattergather.client.iterating import Results, Walk, input_failed, too_late, unread
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.outbox import Ready, distinct
 from scattergather.client.progress import INTERVAL, Bar, bar_of
 from scattergather.client.round import Round
 from scattergather.errors import BadRequest, JobFailed
 from scattergather.model.failure import Failure
-from scattergather.model.snapshot import JobView, Snapshot
-from scattergather.wire import blobs, messages
+from scattergather.model.snapshot import JobView
+from scattergather.wire import blobs, messages, stub
 from scattergather.wire.frame import frame
 
 if TYPE_CHECKING:
     from scattergather.client.client import ScatterGather
     from scattergather.client.echo import Channel, Printed
     from scattergather.client.freezing import Frozen
+    from scattergather.client.session import Session
 
 T = TypeVar("T")
 
@@ -44,6 +47,7 @@ class Job(Generic[T]):
         name: str,
         function: Frozen,
         options: JobOptions,
+        retry_on: bytes,
         printed: Printed,
         channel: Channel | None,
     ) -> None:
@@ -52,6 +56,7 @@ class Job(Generic[T]):
         self._gathering = gathering
         self._function = function
         self._options = options
+        self._retry_on = retry_on
         self._printed = printed
         self._channel = channel
         self._rounds: list[Round] = []
@@ -86,7 +91,7 @@ class Job(Generic[T]):
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
         unread(self._gathering)
-        wait(self._gathering, timeout, progress, self._client._session.snapshot)
+        wait(self._client._session, self._gathering, timeout, progress, "job.results()")
         self._client._session.echo.flush()
         return self._finish(raises)
 
@@ -102,7 +107,7 @@ class Job(Generic[T]):
         return values
 
     def __iter__(self) -> Iterator[T]:
-        return Results(self._walk(ordered=True), self)
+        return self._iterate(self._walk(ordered=True))
 
     def as_completed(self, *, errors: str = "raise") -> Completed[T]:
         """Pairs ``(index, result)`` as they come, for ``for`` and for ``async for``.
@@ -129,6 +134,19 @@ class Job(Generic[T]):
         await until(gathering.bell, lambda: gathering.finished)
         return self._finish(True)
 
+    def _iterate(self, walk: Walk, *, raises: bool = True, numbered: bool = False) -> Results:
+        then = "job.results() has all of it"
+        if not self._gathering.keeps:
+            then = "next() of the same iterator goes on with it"
+        return Results(
+            self._client._session,
+            walk,
+            self,
+            then=f"It goes on; {then}, job.cancel() stops it.",
+            raises=raises,
+            numbered=numbered,
+        )
+
     def _walk(self, ordered: bool) -> Walk:
         unread(self._gathering)
         client, gathering = self._client, self._gathering
@@ -147,26 +165,14 @@ class Job(Generic[T]):
     @property
     def progress(self) -> JobView:
         """Counts, from what is known here."""
-        gathering, queued, running = self._gathering, 0, 0
+        gathering, running = self._gathering, 0
         session = self._client._session
         for each in self._rounds:
             state = session.state_of(each.job)
             if state is not None and not each.done:
                 running += state.running
-        outstanding = gathering.added - gathering.settled
-        running = min(running, outstanding)
-        queued = 0 if gathering.finished else outstanding - running
         seconds = max(time.monotonic() - self._begun, 1e-3)
-        return JobView(
-            name=self.name,
-            total=gathering.total,
-            queued=queued,
-            running=running,
-            done=gathering.settled - gathering.failed - gathering.cancelled,
-            failed=gathering.failed,
-            cancelled=gathering.cancelled,
-            rate=0.0 if gathering.finished else gathering.settled / seconds,
-        )
+        return gathering.view(running, gathering.settled / seconds)
 
     @property
     def failures(self) -> list[Failure]:
@@ -213,25 +219,30 @@ class Job(Generic[T]):
         shipment = session.shipper.shipment()
         for code in inputs.code.values():
             shipment.include(code)
-        frozen = self._function
+        frozen, retry_on, moved = self._function, self._retry_on, {}
         if function is not None:
             frozen = naming.resolve(session, function, None, shipment)
+            retry_on = freeze_types(self._options.retry_on, shipment)
+            moved = moved_classes(inputs.code.values(), shipment.reduce_class)
         indexes = array("Q", gathering.reopen())
         if not indexes:
             return self
-        self._function = frozen
+        self._function, self._retry_on = frozen, retry_on
         again = Round(
             session.new_job(), gathering, self._printed, session.echo, self._channel, indexes
         )
-        adding.begin(session, again, f"{self.name} again", frozen, self._options, shipment)
+        adding.begin(
+            session, again, f"{self.name} again", frozen, self._options, shipment, retry_on
+        )
         self._rounds = [each for each in self._rounds if not each.done] + [again]
         kept = [inputs.task(index) for index in indexes]
-        needs = tuple({digest: None for _, digests, _ in kept for digest in digests})
+        old = (digest for _, digests, _ in kept for digest in digests)
+        needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
         objects = distinct(each for _, _, taken in kept for each in taken)
         head = messages.AddTasks(
             job=again.job, first=0, count=len(kept), needs=needs, objects=objects
         )
-        body = blobs.pack(blob for blob, _, _ in kept)
+        body = blobs.pack(stub.moving(blob, moved) for blob, _, _ in kept)
         session.outbox.put(Ready(frame(messages.encode(head), body)))
         session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
         client._unread_again(gathering)
@@ -258,7 +269,7 @@ class Completed(Generic[T]):
 
     def __iter__(self) -> Iterator[tuple[int, T]]:
         walk = self._job._walk(ordered=False)
-        return Results(walk, self._job, raises=self._raises, numbered=True)
+        return self._job._iterate(walk, raises=self._raises, numbered=True)
 
     def __aiter__(self) -> AsyncIterator[tuple[int, T]]:
         from scattergather.client.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
@@ -268,14 +279,11 @@ class Completed(Generic[T]):
 
 
 def wait(
-    gathering: Gathering,
-    timeout: float | None,
-    progress: bool,
-    snapshot: Callable[[], Snapshot],
+    session: Session, gathering: Gathering, timeout: float | None, progress: bool, again: str
 ) -> None:
     """Block until a job is through; its outcomes are unpickled as they come.
 
-    If it stands still, because no host is up, errors say so from the ``snapshot``.
+    If it stands still, errors say why. ``again`` is what would wait once more.
 
     Raises:
         TimeoutError: it is not, after ``timeout`` seconds.
@@ -284,28 +292,14 @@ def wait(
     gathering.iterating = False
     gathering.bell.ring()
     bar = bar_of(gathering) if progress else None
+    then = f"It goes on; {again} waits again, job.cancel() stops it."
     try:
-        if not _through(gathering, timeout, bar):
-            raise TimeoutError(
-                f"{gathering.label} is not through yet: {gathering.counted()}"
-                f"{_standstill(snapshot())}"
-            )
-    except KeyboardInterrupt:
-        total = gathering.added if gathering.total is None else gathering.total
-        stopped = KeyboardInterrupt(
-            f"stopped waiting for {gathering.label} ({gathering.settled}/{total}). It goes on; "
-            f"c.waitForResult() waits again, job.cancel() stops it.{_standstill(snapshot())}"
-        )
-        # IPython's hook: where it was waiting helps nobody.
-        stopped._render_traceback_ = lambda: [f"KeyboardInterrupt: {stopped}"]  # type: ignore[attr-defined]
-        raise stopped from None
+        with Wait(session, lambda: f"waiting for {gathering.title}", then):
+            if not _through(gathering, timeout, bar):
+                raise too_late(session, f"{gathering.label} is not through yet", gathering)
     finally:
         if bar is not None:
             bar.close()
-
-
-def _standstill(snapshot: Snapshot) -> str:
-    return "" if snapshot.workers else f"\nNo worker is there: {snapshot.absent()}"
 
 
 def _through(gathering: Gathering, timeout: float | None, bar: Bar | None) -> bool:

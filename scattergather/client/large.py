@@ -10,10 +10,11 @@ object; it lives as long as the value that is made over it, and then its memory 
 
 from __future__ import annotations
 
-import os
+import contextlib
 import threading
 import weakref
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from scattergather.client.outbox import Outbox, Ready
@@ -24,19 +25,28 @@ from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import frame
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.outside import Placed
+from scattergather.wire.owned import own
 from scattergather.wire.slabs import Arena, private, punch, read, whole_pages
 
 
 class Loan:
-    """An object that we have sent, or are about to."""
+    """An object that we have sent, or are about to. It is released when this is garbage.
 
-    __slots__ = ("__weakref__", "_large", "_rests", "extent")
+    Args:
+        large: of this client.
+        name: of the object.
+    """
 
-    def __init__(self, large: Large, extent: Extent) -> None:
-        self.extent = extent
+    __slots__ = ("__weakref__", "_large", "extent", "rests")
+
+    extent: Extent
+
+    def __init__(self, large: Large, name: ObjectId) -> None:
+        self.rests = False
+        """No task that is under way ends it: it is held until the user gives something up."""
         self._large = large
-        self._rests = False
-        large.loans[extent.object] = self
+        large.watch(self, name)
+        large.loans[name] = weakref.ref(self)
 
     def view(self) -> Any:
         """A private, writable buffer over its bytes, which keeps this alive.
@@ -47,30 +57,24 @@ class Loan:
         """
         return self._large.own_view(self)
 
-    def rest(self) -> None:
-        """No task that is under way ends this loan: it is held until the user gives something up.
-
-        So whoever waits for room must not count on it.
-        """
-        if not self._rests:
-            self._rests = True
-            self._large.resting += whole_pages(self.extent.length)
-
-    def __del__(self) -> None:
-        # Anywhere, under any lock: takes none.
-        if self._rests:
-            self._large.resting -= whole_pages(self.extent.length)
-        self._large.released(self.extent)
-
 
 class Held:
-    """An object that was sent to us."""
+    """An object that was sent to us. It is released when this is garbage.
 
-    __slots__ = ("_large", "extent")
+    Args:
+        large: of this client.
+        extent: where it lies.
+        slab: in which; None if it did not come.
+    """
 
-    def __init__(self, large: Large, extent: Extent) -> None:
+    __slots__ = ("__weakref__", "_slab", "extent")
+
+    def __init__(self, large: Large, extent: Extent, slab: _Foreign | None) -> None:
         self.extent = extent
-        self._large = large
+        self._slab = slab
+        if slab is not None:
+            slab.held[extent.offset] = weakref.ref(self)
+        large.watch(self, extent.object)
 
     def view(self) -> Any:
         """A private, writable buffer over its bytes, which keeps this alive.
@@ -79,10 +83,14 @@ class Held:
             LookupError: its slab did not come.
             OSError: it cannot be mapped.
         """
-        return self._large.view(self)
+        if self._slab is None:
+            raise LookupError("a large result did not arrive")
+        return private(self._slab.file.fileno(), self.extent, self)
 
     def __del__(self) -> None:
-        self._large.let_go(self.extent)
+        # An interrupt can prevent it: then the memory goes with the last object of its slab.
+        if self._slab is not None and self._slab.gone:
+            self._slab.punch(self.extent.offset, self.extent.length)
 
 
 class Copied:
@@ -104,48 +112,34 @@ Part = Loan | Held | Copied
 
 
 class _Foreign:
-    """A slab of somebody else: ``live`` are our objects in it, by offset, in whole pages."""
+    """A slab of somebody else, whose descriptor is ours as long as we hold anything in it."""
 
-    __slots__ = ("_open", "fd", "gone", "live", "size")
+    __slots__ = ("file", "gone", "held", "size")
 
     def __init__(self, fd: int, size: int) -> None:
-        self.fd = fd
-        self._open = [fd]
+        self.file = own(int, fd)
         self.size = size
-        self.live: dict[int, int] = {}
+        # Here and elsewhere no collection of weak references: its callbacks swallow interrupts.
+        self.held: dict[int, weakref.ref[Held]] = {}
+        """By offset; some may be gone."""
         self.gone = False
 
     def abandon(self) -> None:
-        """Its owner is gone, and what nobody holds in it is garbage for good."""
-        self.gone = True
-        self.live[self.size] = at = 0  # so that nobody closes it meanwhile
-        # A copy: a finaliser may let go of one at any time.
-        for offset, length in sorted(self.live.copy().items()):
-            self._punch(at, offset)
-            at = offset + length
-        del self.live[self.size]
-        self.close_if_done()
+        """Its owner is gone: what nobody holds in it is garbage for good."""
+        self.gone = True  # first: who lets go from now on does it himself
+        at = 0
+        live = [held.extent for each in self.held.values() if (held := each()) is not None]
+        held = None
+        for extent in sorted(live, key=attrgetter("offset")):
+            self.punch(at, extent.offset - at)
+            at = extent.offset + whole_pages(extent.length)
+        self.punch(at, self.size - at)
 
-    def let_go(self, offset: int) -> None:
-        if self.gone:  # first: as long as something lives nobody closes the descriptor
-            self._punch(offset, offset + self.live.get(offset, 0))
-        self.live.pop(offset, None)
-        self.close_if_done()
-
-    def close_if_done(self) -> None:
-        if self.gone and not self.live:
-            self.fd = -1
-            # Two threads may be here at once.
-            for fd in self._open[:]:
-                try:
-                    self._open.remove(fd)
-                except ValueError:
-                    return
-                os.close(fd)
-
-    def _punch(self, start: int, stop: int) -> None:
-        if stop > start and self.fd >= 0:
-            punch(self.fd, start, stop - start)
+    def punch(self, offset: int, length: int) -> None:
+        """Nobody reads these bytes any more."""
+        if length > 0:
+            with contextlib.suppress(OSError):
+                punch(self.file.fileno(), offset, whole_pages(length))
 
 
 class Large:
@@ -164,17 +158,23 @@ class Large:
         self._foreign: dict[SlabId, _Foreign] = {}
         self._room = Bell()
         self._closed = False
-        self.loans: weakref.WeakValueDictionary[ObjectId, Loan] = weakref.WeakValueDictionary()
+        self.loans: dict[ObjectId, weakref.ref[Loan]] = {}
+        """Those that were not freed; some may be gone."""
+        self.watch = outbox.watch
         self._announcing = threading.Lock()
         self._stuck = 0
         """Bytes of loans that belong to values which wait for more room."""
-        self.resting = 0
-        """Bytes of loans that only the user can end."""
 
     @property
     def lent(self) -> int:
         """Bytes of what we have sent and others may still read, in whole pages."""
         return self._arena.used
+
+    @property
+    def resting(self) -> int:
+        """Bytes of loans that only the user can end, in whole pages."""
+        loans = [loan for each in tuple(self.loans.values()) if (loan := each()) is not None]
+        return sum(whole_pages(loan.extent.length) for loan in loans if loan.rests)
 
     # ---- what we send ---------------------------------------------------------------------------
 
@@ -189,14 +189,18 @@ class Large:
         size = whole_pages(memoryview(data).nbytes)
         if size + beside > self.bound:
             raise TooLarge.of("the value", size + beside, self.bound)
+        # Before its room is taken: however this is interrupted, the loan is garbage and released.
+        name = self._arena.new_name()
+        loan = Loan(self, name)
         while not self._closed:
             try:
-                extent = self._arena.put(data)
+                extent = self._arena.put(data, name)
             except OSError:
                 return None  # no memory, no descriptors: a message may still do
             if extent is not None:
                 self._announce(extent.slab)
-                return Loan(self, extent)
+                loan.extent = extent
+                return loan
             if self._hopeless(size, beside):
                 raise TooLarge(
                     f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
@@ -241,15 +245,11 @@ class Large:
     def free(self, placed: Placed) -> None:
         """See ``wire.outside.Place``: the loan ends when nobody has it."""
 
-    def released(self, extent: Extent) -> None:
-        """A loan has ended. Any thread, any moment."""
-        if not self._closed:
-            self._outbox.release(extent.object)
-
     def freed(self, names: Iterable[ObjectId]) -> None:
         """The controller says that nobody reads these any more. Reader thread."""
         for name in names:
             self._arena.free(name)
+            self.loans.pop(name, None)
         self._room.ring()
 
     def own_view(self, loan: Loan) -> Any:
@@ -267,15 +267,16 @@ class Large:
         with self._announcing:  # nobody goes on before it is in the outbox
             found = None if slab in self._announced else self._arena.descriptor(slab)
             if found is not None:
-                self._announced.add(slab)
                 fd, size = found
                 head = messages.encode(messages.Slab(slab=slab, size=size))
                 self._outbox.put(Ready([Escorted(b"".join(frame(head)), fd)]))
+                # Only now: to announce it twice does no harm.
+                self._announced.add(slab)
 
     def _slab_gone(self, slab: SlabId) -> None:
         if slab in self._announced:
-            self._announced.discard(slab)
             self._outbox.send(messages.SlabGone(slab=slab))
+            self._announced.discard(slab)
 
     # ---- what we receive ------------------------------------------------------------------------
 
@@ -285,23 +286,20 @@ class Large:
 
     def abandon(self, slab: SlabId) -> None:
         """Its owner is gone. Reader thread."""
-        found = self._foreign.get(slab)
+        found = self._foreign.pop(slab, None)
         if found is not None:
             found.abandon()
-            if found.fd < 0:
-                del self._foreign[slab]
 
     def hold(self, extents: Iterable[Extent]) -> tuple[Part, ...]:
         """Objects came. Reader thread."""
         parts: list[Part] = []
         for extent in extents:
-            found = self._foreign.get(extent.slab)
-            if found is not None:
-                found.live[extent.offset] = whole_pages(extent.length)
-            elif (own := self._arena.descriptor(extent.slab)) is not None:
-                parts.append(self._returned(extent, own[0]))
-                continue
-            parts.append(Held(self, extent))
+            foreign = self._foreign.get(extent.slab)
+            ours = None if foreign else self._arena.descriptor(extent.slab)
+            if ours is not None:
+                parts.append(self._returned(extent, ours[0]))
+            else:
+                parts.append(Held(self, extent, foreign))
         return tuple(parts)
 
     def _returned(self, extent: Extent, fd: int) -> Part:
@@ -310,37 +308,17 @@ class Large:
         Who holds a result for long must not keep others from sending, so only half of the room is
         given away like that.
         """
-        loan = self.loans.get(extent.object)
+        known = self.loans.get(extent.object)
+        loan = None if known is None else known()
         if loan is None:
-            loan = Loan(self, extent)
+            loan = Loan(self, extent.object)
+            loan.extent = extent
         else:  # one is enough
-            self._outbox.release(extent.object)
+            self._outbox.send(messages.Release(objects=(extent.object,)))
         if self._arena.used > self.bound // 2:
             return Copied(loan.extent, fd)
-        loan.rest()
+        loan.rests = True
         return loan
-
-    def let_go(self, extent: Extent) -> None:
-        """Nobody needs this object any more. Any thread, any moment."""
-        found = self._foreign.get(extent.slab)
-        if found is not None:
-            found.let_go(extent.offset)
-            if found.fd < 0:
-                self._foreign.pop(extent.slab, None)
-        if not self._closed:
-            self._outbox.release(extent.object)
-
-    def view(self, held: Held) -> Any:
-        """A private, writable buffer over an object that was sent to us.
-
-        Raises:
-            LookupError: its slab did not come.
-            OSError: it cannot be mapped.
-        """
-        found = self._foreign.get(held.extent.slab)
-        if found is None or found.fd < 0:
-            raise LookupError("a large result did not arrive")
-        return private(found.fd, held.extent, held)
 
     # ---- time -----------------------------------------------------------------------------------
 

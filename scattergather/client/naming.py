@@ -9,6 +9,7 @@ from typing import Any
 from scattergather.client.freezing import Frozen
 from scattergather.client.session import Session
 from scattergather.errors import BadRequest, UnknownName
+from scattergather.wire.pushed import is_empty
 from scattergather.wire.shipping import Shipment
 
 Function = Callable[..., Any] | str
@@ -71,6 +72,8 @@ def _named(session: Session, wanted: str) -> Frozen:
     pushed: set[str] = set()
     sure = True
     for source in session.sources:
+        if is_empty(source):
+            pushed, sure = set(), True
         names, complete = defined(source)
         pushed |= names
         sure = sure and complete

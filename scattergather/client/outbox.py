@@ -1,17 +1,20 @@
 """What waits to be written to the controller.
 
-Frames are put here whole, by one atomic append: an interrupt of the putting thread leaves a frame
-out or in, never half. Nothing here takes a lock when it puts, so that a finaliser, which the
-garbage collector runs anywhere, may put too. A *growing* frame is put open and collects tasks until
-the writer takes it: twenty thousand single submits become few frames, and none waits for company.
+Frames are put here whole, by one call of C: an interrupt of the putting thread leaves a frame in or
+out, never half. The same call is the callback of the weak references that say what has become
+garbage, which no interrupt can keep from being told. A *growing* frame is put open and collects
+tasks until the writer takes it: twenty thousand single submits become few frames, and none waits
+for company.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
 
 from scattergather.client.waiting import Bell, readers
 from scattergather.wire import blobs, messages
@@ -96,7 +99,7 @@ class Growing:
             first=self._first,
             count=len(ends),
             needs=self.needs,
-            objects=distinct(self._objects),
+            objects=distinct(self._objects) if self._objects else (),
         )
         body = ends.tobytes() + b"".join(self._blobs)
         # From here on they are the controller's: it hears of their end behind this frame.
@@ -109,18 +112,21 @@ def distinct(objects: Iterable[Placed]) -> tuple[messages.Extent, ...]:
     return tuple({each.extent.object: each.extent for each in objects}.values())
 
 
+_Gone = weakref.KeyedRef[Any, Any]
+"""Something that is garbage; its key says what is to be done."""
+
+
 class Outbox:
     """The queue between all threads that send and the one that writes."""
 
     def __init__(self, bound: int = BOUND) -> None:
-        self._entries: deque[Entry] = deque()
+        self._entries: SimpleQueue[Entry | _Gone | None] = SimpleQueue()
         self._bound = bound
-        self._released: deque[messages.ObjectId] = deque()
+        self._watched: dict[int, _Gone] = {}
         self._waiting = 0
         self.closed = False
         self.closing = Bell()
         """Rung once, when nothing more will be written."""
-        self._filled = Bell()
         self._emptied = Bell()
 
     @property
@@ -132,20 +138,23 @@ class Outbox:
         """Queue a frame, whatever waits already. Any thread, finalisers too."""
         self.put(Ready(frame(messages.encode(message), *body)))
 
-    def release(self, name: messages.ObjectId) -> None:
-        """An object is not needed here any more. Any thread, finalisers too.
+    def watch(self, thing: object, then: messages.ObjectId | Callable[[], object]) -> None:
+        """Say what is to be done when ``thing`` is garbage, wherever that happens.
 
-        Said once, and behind every frame that was put before.
+        Args:
+            thing: is not kept.
+            then: an object that is released then, behind every frame that was put before; or is
+                called, on the writer thread.
         """
-        self._released.append(name)
-        self._filled.ring()
+        gone = weakref.KeyedRef(thing, self._entries.put, then)
+        if not self.closed:
+            self._watched[id(gone)] = gone
 
     def put(self, entry: Ready | Growing) -> None:
         """Queue an entry. Any thread, finalisers too."""
         if isinstance(entry, Ready):
             self._waiting += entry.size
-        self._entries.append(entry)
-        self._filled.ring()
+        self._entries.put(entry)
 
     def count(self, size: int) -> None:
         """A growing frame took ``size`` bytes more."""
@@ -158,30 +167,44 @@ class Outbox:
 
     def take(self) -> list[Piece] | None:
         """The pieces of all that waits, blocking for the first; None after :meth:`close`."""
-        self._filled.wait(lambda: self._entries or self._released or self.closed)
+        pieces: list[Piece] = []
+        released: list[messages.ObjectId] = []
+        taken = 0
+        entry = self._entries.get()
+        while not self.closed:
+            if isinstance(entry, weakref.KeyedRef):
+                self._watched.pop(id(entry), None)
+                if isinstance(entry.key, bytes):
+                    released.append(entry.key)
+                else:
+                    entry.key()
+            elif entry is not None:
+                own, size = entry.close()
+                pieces += own
+                taken += size
+                self._waiting -= size
+            if taken >= self._bound:
+                break
+            try:
+                entry = self._entries.get_nowait()
+            except Empty:
+                self._waiting = 0
+                break
         if self.closed:
             return None
-        released = len(self._released)  # before the frames are taken that they stand behind
-        pieces: list[Piece] = []
-        taken = 0
-        while self._entries and taken < self._bound:
-            own, size = self._entries.popleft().close()
-            pieces += own
-            taken += size
-            self._waiting -= size
-        if not self._entries:
-            self._waiting = 0
-            if released:
-                names = tuple(self._released.popleft() for _ in range(released))
-                pieces += frame(messages.encode(messages.Release(objects=names)))
+        if released:
+            pieces += frame(messages.encode(messages.Release(objects=tuple(released))))
         self._emptied.ring()
         return pieces
 
     def close(self) -> None:
         """Nothing more is written; who waits for room goes on."""
         self.closed = True
-        self._entries.clear()
-        self._filled.ring()
+        self._watched.clear()
+        with contextlib.suppress(Empty):
+            while True:
+                self._entries.get_nowait()
+        self._entries.put(None)
         self._emptied.ring()
         self.closing.ring()
 

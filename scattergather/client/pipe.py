@@ -1,9 +1,9 @@
 """The two threads beside the user's: one writes to the controller, one reads and watches it.
 
 Only they touch the socket, because an interrupt reaches the main thread only: in the middle of a
-send there it would leave half a frame. Neither keeps the session alive. The reader also starts the
-controller, so that an interrupt of ``spawnScatterGather`` cannot lose a child half started, and it
-waits for its end, so that no zombie makes a kernel's restart slow.
+send there it would leave half a frame. Neither keeps the session alive. The reader also makes the
+socket and starts the controller, so that an interrupt of ``spawnScatterGather`` cannot lose either
+half made, and it waits for its end, so that no zombie makes a kernel's restart slow.
 
 States of the reader, each with one way out::
 
@@ -20,7 +20,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from scattergather.client import waiting
 from scattergather.client.outbox import Outbox, Piece
@@ -46,6 +46,9 @@ REAP_SECONDS = 0.2
 and is killed at once."""
 
 
+Start = Callable[[], tuple[socket.socket, "subprocess.Popen[bytes] | None"]]
+
+
 class Listener(Protocol):
     """Who hears the pipe. Reader thread."""
 
@@ -62,8 +65,11 @@ class Listener(Protocol):
     def rest(self) -> None:
         """Nothing has come for a while, and perhaps nothing will for long."""
 
-    def stopped(self, pid: int) -> None:
-        """While something is outstanding, the process has been stopped by a signal for a while."""
+    def stopped(self, pid: int, again: bool) -> None:
+        """While something is outstanding, the process has been stopped by a signal for a while.
+
+        Called at the next looks too, with ``again``.
+        """
 
     def gone(self, status: int | None) -> None:
         """The process is gone and nothing more will come."""
@@ -73,60 +79,55 @@ class Pipe:
     """The connection to one controller.
 
     Args:
-        ours: our end of the socket pair; owned from now on.
         outbox: what the writer writes.
-        start: starts the controller, None if someone else did.
+        start: starts the controller; returns our end of the connection, and the process, unless
+            someone else started it. Reader thread.
         listener: held weakly.
     """
 
-    def __init__(
-        self,
-        ours: socket.socket,
-        outbox: Outbox,
-        start: Callable[[], subprocess.Popen[bytes]] | None,
-        listener: Listener,
-    ) -> None:
-        self.socket = ours
+    def __init__(self, outbox: Outbox, start: Start, listener: Listener) -> None:
+        self._socket: socket.socket | None = None
+        self._hung_up = False
         self.descriptors = Received()
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._outbox = outbox
         self._start = start
-        # A second time, when the session goes: an interrupt can end the client's own finaliser.
-        self._listener = weakref.ref(listener, lambda _: hang_up(ours))
+        self._listener = weakref.ref(listener)
+        self._users: list[weakref.ref[Any]] = [self._listener]
+        outbox.watch(listener, self.hang_up)
         self.process: subprocess.Popen[bytes] | None = None
         self.reader = threading.Thread(target=self._read, name="scattergather-reader", daemon=True)
-        self._writer = threading.Thread(
-            target=self._write, name="scattergather-writer", daemon=True
-        )
 
     def open(self) -> None:
         """The reader runs, and starts the writer: an interrupt finds both or none."""
         self.reader.start()
 
-    def hang_up(self) -> None:
-        """The controller sees the end of the pipe and ends. Any thread, finalisers too."""
-        hang_up(self.socket)
+    def serve(self, user: object) -> None:
+        """When this is garbage, wherever that happens, the controller ends."""
+        self._users.append(weakref.ref(user))
+        self._outbox.watch(user, self.hang_up)
 
-    def abort(self) -> None:
-        """Opening was interrupted: nothing is left, however far it came."""
-        self.hang_up()
-        if self.reader.ident is None:
-            self.socket.close()
+    def hang_up(self) -> None:
+        """The controller sees the end of the pipe and ends; one that is being started, too."""
+        self._hung_up = True
+        if self._socket is not None:
+            _hang_up(self._socket)
 
     def abandon(self) -> None:
         """In a copy of this process made by fork: leave the pipe to the original."""
-        self.socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
     # ---- the writer thread ----------------------------------------------------------------------
 
-    def _write(self) -> None:
+    def _write(self, ours: socket.socket) -> None:
         try:
             while (pieces := self._outbox.take()) is not None:
                 for chunk in _joined(pieces):
                     if isinstance(chunk, Escorted):
-                        self.socket.sendall(chunk.send(self.socket))
+                        ours.sendall(chunk.send(ours))
                     else:
-                        self.socket.sendall(chunk)
+                        ours.sendall(chunk)
         except OSError:
             # The reader sees the same end and tells it.
             self._outbox.close()
@@ -135,40 +136,49 @@ class Pipe:
 
     def _read(self) -> None:
         waiting.readers.add(threading.get_ident())
-        self._writer.start()
         status = None
         try:
-            if self._begin():
-                self._receive()
-                status = self._reap()
+            ours = self._begin()
+            if ours is not None:
+                status = self._serve(ours)
         finally:
             self._outbox.close()
-            self.hang_up()
-            # A descriptor closed under a writer could be another file's by the time it writes.
-            self._writer.join(GRACE)
-            self.socket.close()
             self.descriptors.close()
             waiting.readers.discard(threading.get_ident())
             if (listener := self._listener()) is not None:
                 listener.gone(status)
 
-    def _begin(self) -> bool:
+    def _begin(self) -> socket.socket | None:
         error = None
-        if self._start is not None:
-            try:
-                self.process = self._start()
-            except Exception as failed:
-                error = failed
-            # It holds the controller's end, whose close we want to see.
-            self._start = None
+        try:
+            self._socket, self.process = self._start()
+        except Exception as failed:
+            error = failed
+        if self._hung_up:
+            self.hang_up()
         if (listener := self._listener()) is not None:
             listener.started(self.process, error)
-        return error is None
+        return self._socket
 
-    def _receive(self) -> None:
+    def _serve(self, ours: socket.socket) -> int | None:
+        writer = threading.Thread(
+            target=self._write, args=(ours,), name="scattergather-writer", daemon=True
+        )
+        writer.start()
+        try:
+            self._receive(ours)
+            return self._reap()
+        finally:
+            self._outbox.close()
+            self.hang_up()
+            # A descriptor closed under a writer could be another file's by the time it writes.
+            writer.join(GRACE)
+            ours.close()
+
+    def _receive(self, ours: socket.socket) -> None:
         """Until the pipe ends, or the process has ended and the pipe is empty."""
         frames = FrameReader()
-        own = self.socket.fileno()
+        own = ours.fileno()
         poll = select.poll()
         if own < 0:
             return
@@ -182,13 +192,16 @@ class Pipe:
                 found = poll.poll(LOOK_SECONDS * 1000)
                 if not found:
                     quiet += 1
-                    if (listener := self._listener()) is not None:
-                        if quiet == REST_LOOKS:
-                            listener.rest()
-                        looking = listener.waiting and self._is_stopped()
-                        stopped = stopped + 1 if looking else 0
-                        if stopped == STOPPED_LOOKS and self.process is not None:
-                            listener.stopped(self.process.pid)
+                    listener = self._listener()
+                    # The writer hears it at once, unless it is in the middle of a send.
+                    if listener is None or any(user() is None for user in self._users):
+                        return
+                    if quiet == REST_LOOKS:
+                        listener.rest()
+                    looking = listener.waiting and self.is_stopped()
+                    stopped = stopped + 1 if looking else 0
+                    if stopped >= STOPPED_LOOKS and self.process is not None:
+                        listener.stopped(self.process.pid, stopped > STOPPED_LOOKS)
                     del listener
                     continue
                 ready = {descriptor for descriptor, _ in found}
@@ -197,7 +210,7 @@ class Pipe:
                     if watch in ready and not _readable(own):
                         return
                     continue
-                data = self.descriptors.receive(self.socket, RECEIVE)
+                data = self.descriptors.receive(ours, RECEIVE)
                 if not data:
                     return
                 listener = self._listener()
@@ -213,7 +226,8 @@ class Pipe:
             if watch >= 0:
                 os.close(watch)
 
-    def _is_stopped(self) -> bool:
+    def is_stopped(self) -> bool:
+        """A signal has stopped the process. Any thread."""
         return self.process is not None and is_stopped(self.process.pid)
 
     def _reap(self) -> int | None:
@@ -221,7 +235,7 @@ class Pipe:
         if self.process is None:
             return None
         until = time.monotonic() + GRACE
-        while time.monotonic() < until and not self._is_stopped():
+        while time.monotonic() < until and not self.is_stopped():
             try:
                 return self.process.wait(REAP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -230,8 +244,8 @@ class Pipe:
         return self.process.wait()
 
 
-def hang_up(ours: socket.socket) -> None:
-    """Both directions end, whoever else holds the socket. Takes no lock."""
+def _hang_up(ours: socket.socket) -> None:
+    """Both directions end, whoever else holds the socket."""
     try:
         ours.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scattergather.errors import BadRequest
+from scattergather.wire.owned import Descriptor, own
 
 _SECRET = re.compile(
     "TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|KEY|CREDENTIAL|AUTH|COOKIE|FURL|^JPY_", re.IGNORECASE
@@ -59,14 +60,14 @@ class Log:
 
     def __init__(self, logFile: Any = None) -> None:
         self.path: str | None = None
-        self._descriptor = -1
+        self._file: Descriptor | None = None
         if logFile is None:
             return
         if isinstance(logFile, (str, os.PathLike)):
             self.path = os.path.abspath(os.fspath(logFile))
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             try:
-                self._descriptor = os.open(self.path, flags, 0o600)
+                self._file = own(os.open, self.path, flags, 0o600)
             except OSError as error:
                 raise BadRequest(
                     f"logFile {self.path!r} cannot be written: {error.strerror}"
@@ -78,7 +79,7 @@ class Log:
             descriptor = logFile.fileno()
             if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
                 raise io.UnsupportedOperation("not writable")
-            self._descriptor = os.dup(descriptor)
+            self._file = own(os.dup, descriptor)
         except (AttributeError, OSError, ValueError, TypeError) as error:
             raise BadRequest(
                 f"logFile must be a path, or a file that is open for writing, not {logFile!r}"
@@ -87,52 +88,56 @@ class Log:
         self.path = os.path.abspath(name) if isinstance(name, str) and name else None
 
     def fileno(self) -> int:
-        """Its descriptor. The thread that starts the controller: memory is taken there.
-
-        On the main thread an interrupt may come between the system call and the assignment.
-        """
-        if self._descriptor < 0:
-            self._descriptor = os.memfd_create("scattergather-log", os.MFD_CLOEXEC)
-        return self._descriptor
+        """Its descriptor."""
+        if self._file is None:
+            self._file = own(os.memfd_create, "scattergather-log", os.MFD_CLOEXEC)
+        return self._file.fileno()
 
     def tail(self) -> list[str]:
         """The last lines, as far as it can be read."""
+        if self._file is None:
+            return []
         try:
             # A new opening, because the user's own may be for writing only.
-            with open(f"/proc/self/fd/{self._descriptor}", "rb") as stream:
+            with open(f"/proc/self/fd/{self._file.fileno()}", "rb") as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, size - _TAIL_BYTES))
                 text = stream.read().decode("utf-8", "replace")
-        except OSError:
+        except (OSError, ValueError):  # closed
             return []
         return text.splitlines()[-_TAIL_LINES:]
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Our descriptor is closed; the controller has its own."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._file is not None:
+            self._file.close()
 
 
-def start(theirs: socket.socket, log: Log) -> subprocess.Popen[bytes]:
-    """The controller runs, with ``theirs`` as its end of the pipe.
+def start(log: Log) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """The controller runs; returns our end of the pipe to it, and the process.
 
     It has a session of its own, so that an interrupt of the cell does not hit it.
+
+    Raises:
+        OSError: it cannot be started.
     """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     arguments = [str(theirs.fileno()), str(os.getpid())]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "scattergather.controller", *arguments],
-        pass_fds=(theirs.fileno(),),
-        stdin=subprocess.DEVNULL,
-        stdout=log.fileno(),
-        stderr=log.fileno(),
-        start_new_session=True,
-        env=_environment_of_controller(),
-        cwd="/" if not _directory() else None,
-    )
+    with theirs:
+        try:
+            return ours, subprocess.Popen(
+                [sys.executable, "-P", "-m", "scattergather.controller", *arguments],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
+                start_new_session=True,
+                env=_environment_of_controller(),
+                cwd="/" if not _directory() else None,
+            )
+        except BaseException:
+            ours.close()
+            raise
 
 
 def _directory() -> str:

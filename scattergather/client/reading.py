@@ -16,12 +16,14 @@ from scattergather.errors import (
     ScatterGatherError,
     TaskError,
     TaskLost,
+    TooLarge,
     VersionMismatch,
 )
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages, stub
 from scattergather.wire.codebook import BOOK
 from scattergather.wire.payload import Unpacker
+from scattergather.wire.pushed import PUSHED
 from scattergather.wire.raised import RemoteTraceback, unpack_exception
 
 _LOSSES: dict[str, type[TaskLost]] = {
@@ -43,6 +45,7 @@ An interrupt is the user's own."""
 LINES_SHOWN = 20
 """Of what a lost task printed."""
 
+_OUR_NOTE = "[scattergather] "
 _WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
 
 Describe = Callable[[int], str]
@@ -125,15 +128,20 @@ def read_loss(blob: bytes, index: int, label: str) -> ScatterGatherError:
         return VersionMismatch(f"task {index} of {label} cannot run: {loss.reason}")
     where = f" on {loss.host}" if loss.host else ""
     where += f", worker {loss.worker}" if loss.worker else ""
+    if loss.kind == TooLarge.__name__:
+        message = f"task {index} of {label} ended{where}, and {loss.reason}"
+        return TooLarge(message, size=loss.size, bound=int(loss.limit))
     message = f"task {index} of {label} was lost{where}: {loss.reason}"
     if loss.attempts > 1:
         message += f" (attempt {loss.attempt} of {loss.attempts})"
-    if loss.arguments:
+    if loss.arguments.startswith(PUSHED):
+        message += f"\nIt was in {loss.arguments.removeprefix(PUSHED)}"
+    elif loss.arguments:
         message += f"\nIts arguments: {loss.arguments}"
     if loss.peak:
         message += f"\nIts worker held at most {loss.peak:,} bytes"
     if loss.where:
-        message += f"\nIt was at {loss.where}"
+        message += f"\n{_last_words(loss.where)}"
     if loss.output:
         message += "\nThe last that it printed:\n" + "\n".join(
             "    " + line for line in loss.output.splitlines()[-LINES_SHOWN:]
@@ -164,6 +172,14 @@ def read_loss(blob: bytes, index: int, label: str) -> ScatterGatherError:
     return _LOSSES.get(loss.kind, TaskLost)(message, **facts)
 
 
+def _last_words(where: str) -> str:
+    """What the faulthandler wrote: what happened, if it says so, and the frames of each thread."""
+    first, _, rest = where.partition("\n")
+    if not rest or first.startswith((" ", "Thread ", "Current thread ")):
+        return f"It was at:\n{where}"
+    return f"{first}, at:\n{rest}"
+
+
 def _address(error: BaseException, description: str) -> None:
     """One note says which task it was, in the client's words.
 
@@ -178,7 +194,7 @@ def _address(error: BaseException, description: str) -> None:
         last = cause.text.rstrip("\n").rpartition("\n")[2]
         if not own and _WORKERS_NOTE.match(last):
             own = [last]  # the error is a stand-in; the note is in the traceback of the original
-        for note in own:
+        for note in (*own, *(note for note in notes if note.startswith(_OUR_NOTE))):
             cause.text = cause.text.replace(note + "\n", "")
     arguments = own[-1].partition(", args ")[2] if own else ""
     error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))

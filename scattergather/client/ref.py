@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from scattergather.client.freezing import moved_classes
 from scattergather.client.large import Loan
 from scattergather.client.session import Session
 from scattergather.errors import BadRequest, Closed
@@ -40,7 +41,7 @@ class Ref(Generic[T]):
         self._size = sum(placed.extent.length for placed in objects)
         for placed in objects:
             if isinstance(placed, Loan):
-                placed.rest()
+                placed.rests = True
 
     @property
     def size(self) -> int:
@@ -127,7 +128,8 @@ def _reduce(writing: Any, ref: Ref[Any]) -> Any:
     if why := ref._unfit(outside.place):
         raise Refused(why, ref)
     outside.refer(ref._objects, ref._code)
-    return stub.resolve, (ref._name,)
+    moved = moved_classes(ref._code, writing.reducer_override)
+    return stub.resolve, (ref._name, moved) if moved else (ref._name,)
 
 
 RECIPES[Ref] = _reduce

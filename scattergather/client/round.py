@@ -11,6 +11,7 @@ from scattergather.client.large import Part
 from scattergather.client.segment import Segment
 from scattergather.client.session import Refusal
 from scattergather.model.outcome import Kind
+from scattergather.model.snapshot import JobView
 from scattergather.wire import messages
 
 
@@ -85,7 +86,7 @@ class Round:
         index = self._index(message.index)
         self._printed.add(index, text, message.dropped)
         if self._channel is not None:
-            self._echo.put(self._channel, index, text)
+            self._echo.put(self._channel, index, text, message.dropped)
 
     def stop(self) -> None:
         """See ``session.Receiver``."""
@@ -95,6 +96,27 @@ class Round:
         """See ``session.Receiver``."""
         self._lost = True
         self._gathering.lose(error)
+
+    def abandon(self, error: Refusal) -> None:
+        """See ``session.Receiver``."""
+        self.lose(error)
+
+    def view(self, state: messages.JobState | None) -> JobView | None:
+        """See ``session.Receiver``."""
+        running = 0 if state is None else state.running
+        # While nothing runs, what it was before is no rate.
+        return self._gathering.view(running, state.rate if state is not None and running else 0.0)
+
+    @property
+    def left(self) -> str:
+        """The job in words, if its results were taken one by one and more will come; else empty."""
+        gathering = self._gathering
+        if not gathering.read or self.done:
+            return ""
+        how = "its iterator has the rest"
+        if gathering.keeps:
+            how = "job.results() has them all"
+        return f"{gathering.label} was iterated and goes on ({gathering.counted()}): {how}"
 
     def _index(self, task: int) -> int:
         return task if self._indexes is None else self._indexes[task]

@@ -22,6 +22,7 @@ from typing import Protocol, assert_never
 import scattergather
 from scattergather.client.echo import Echo
 from scattergather.client.freezing import Shipper
+from scattergather.client.interrupting import Wait
 from scattergather.client.large import Large, Part
 from scattergather.client.outbox import Outbox
 from scattergather.client.pipe import Pipe
@@ -77,6 +78,15 @@ class Receiver(Protocol):
     def lose(self, error: Refusal) -> None:
         """Nothing more will come, because of this."""
 
+    def abandon(self, error: Refusal) -> None:
+        """The same in a copy of this process made by fork: takes no lock and calls nobody back."""
+
+    def view(self, state: messages.JobState | None) -> JobView | None:
+        """How far it is, as far as is known here; None when there is nothing to tell.
+
+        ``state`` is what the controller said of it last. Any thread.
+        """
+
 
 class Call:
     """A numbered call; whoever made it waits for the answer."""
@@ -85,7 +95,7 @@ class Call:
         self.number = number
         self.bell = Bell()
         self.answer: messages.Answer | None = None
-        self.outcomes: list[tuple[messages.EverywhereOutcome, bytes]] = []
+        self.outcomes: list[tuple[messages.EverywhereOutcome, bytes, tuple[Part, ...]]] = []
 
 
 class Session:
@@ -113,6 +123,8 @@ class Session:
         self.echo = Echo()
         self.bell = Bell()
         self.receivers: dict[messages.JobId, Receiver] = {}
+        self.waits: dict[int, Wait] = {}
+        """What threads of the user's wait for, by thread."""
         self.go: Go | None = None
         self.status: messages.Status | None = None
         self.sources: list[str] = []
@@ -120,9 +132,12 @@ class Session:
         self.failed_tasks = 0
         self.ended = False
         self.draining = False
+        self.copied = False
+        """True in a copy of this process made by fork."""
         self._refusal: Refusal | None = None
         self._dying = False
         self._lost = False
+        self._unasked = False
         self._running = False
         self._start_error: Exception | None = None
         self._calls: dict[int, Call] = {}
@@ -145,7 +160,7 @@ class Session:
             self.bell.wait(lambda: self._running or self.ended)
         except BaseException:
             # The reader may be starting the process right now: it sees the end of the pipe.
-            self.pipe.abort()
+            self.pipe.hang_up()
             raise
         if self._start_error is not None:
             raise self._start_error
@@ -173,7 +188,11 @@ class Session:
             "this client was copied by fork and works only in the process that made it "
             f"(pid {self._process}); start another here with spawnScatterGather()"
         )
-        self.ended = True
+        self.ended = self.copied = self._unasked = True
+        for receiver in list(self.receivers.values()):
+            receiver.abandon(self._refusal)
+        # What waits there is shown by the original, one of whose threads may hold its lock.
+        self.echo = Echo()
         self.pipe.abandon()
 
     def drain(self, why: str) -> None:
@@ -317,13 +336,14 @@ class Session:
             case messages.Status():
                 self.status = message
             case messages.GoReady():
-                hosts = tuple(map(_view, message.hosts))
+                hosts = tuple(_view(host, host.busy + host.queued) for host in message.hosts)
                 up = sum(host.workers for host in hosts if host.state == "up")
                 self.go = Go(hosts=hosts, workers=up)
                 self.bell.ring()
             case messages.EverywhereOutcome():
+                parts = self.large.hold(message.objects)
                 if (call := self._calls.get(message.call)) is not None:
-                    call.outcomes.append((message, body))
+                    call.outcomes.append((message, body, parts))
             case messages.Answer():
                 if (call := self._calls.get(message.call)) is not None:
                     call.answer = message
@@ -338,7 +358,7 @@ class Session:
                 self.large.abandon(message.slab)
             case messages.Refused():
                 self._refusal = _mismatch(message)
-                self._dying = True
+                self._dying = self._unasked = True
             case _:
                 assert_never(message)
 
@@ -373,17 +393,20 @@ class Session:
         """See ``pipe.Listener``."""
         return self.go is None or bool(self._calls) or self.busy
 
-    def stopped(self, pid: int) -> None:
+    def stopped(self, pid: int, again: bool) -> None:
         """See ``pipe.Listener``."""
-        self.echo.notice(
-            f"the controller (process {pid}) was stopped by a signal and does nothing. "
-            f"Let it go on with: kill -CONT {pid}"
-        )
+        waits = list(self.waits.values())
+        due = [wait for wait in waits if wait.due()]
+        if again and not due:
+            return
+        for wait in waits:
+            wait.told = True
+        self.echo.notice(_stopped(pid))
 
     def gone(self, status: int | None) -> None:
         """See ``pipe.Listener``: whatever is outstanding hears it."""
         if self._refusal is None or not self._dying:
-            self._lost = True
+            self._lost = self._unasked = True
             self._refusal = self._loss(status)
         self.ended = True
         for receiver in list(self.receivers.values()):
@@ -422,27 +445,36 @@ class Session:
         hosts = [*self.go.hosts, *self.snapshot().hosts]
         return {name for host in hosts if host.state == "up" for name in host.services}
 
+    def is_stopped(self) -> bool:
+        """A signal has stopped the controller."""
+        return not self.ended and self.pipe.is_stopped()
+
+    def standstill(self) -> str:
+        """Why nothing goes on, with the cure; empty when all that is known is well."""
+        process = self.pipe.process
+        if process is not None and self.is_stopped():
+            return _stopped(process.pid)
+        snapshot = self.snapshot()
+        return "" if snapshot.workers else f"No worker is there: {snapshot.absent()}"
+
+    @property
+    def fate(self) -> str:
+        """Why it ended, if the user did not end it; else empty."""
+        return self._refusal().gist if self._unasked and self._refusal is not None else ""
+
     def snapshot(self) -> Snapshot:
-        """What the controller pushed last."""
+        """What the controller pushed last, and of jobs what has come here since."""
         status = self.status
+        states = {} if status is None else {state.job: state for state in status.jobs}
+        views = [each.view(states.get(job)) for job, each in list(self.receivers.items())]
+        jobs = tuple(view for view in views if view is not None)
         if status is None:
             hosts = self.go.hosts if self.go is not None else tuple(map(_expected, self.hosts))
-            return Snapshot(hosts=hosts)
+            return Snapshot(hosts=hosts, jobs=jobs)
+        outstanding = sum(view.running + view.queued for view in jobs)
         return Snapshot(
-            hosts=tuple(map(_view, status.hosts)),
-            jobs=tuple(
-                JobView(
-                    name=job.name,
-                    total=job.total,
-                    queued=job.queued,
-                    running=job.running,
-                    done=job.done,
-                    failed=job.failed,
-                    cancelled=job.cancelled,
-                    rate=job.rate,
-                )
-                for job in status.jobs
-            ),
+            hosts=tuple(_view(host, outstanding) for host in status.hosts),
+            jobs=jobs,
             controller_pid=status.controller_pid,
             uptime=status.uptime,
             rerun=status.rerun,
@@ -457,13 +489,21 @@ class Session:
         return None
 
 
-def _view(host: messages.HostState) -> HostView:
+def _stopped(pid: int) -> str:
+    return (
+        f"the controller (process {pid}) was stopped by a signal and does nothing. "
+        f"Let it go on with: kill -CONT {pid}"
+    )
+
+
+def _view(host: messages.HostState, outstanding: int) -> HostView:
+    """``outstanding`` tasks are known to be; no more can keep its workers busy."""
     return HostView(
         name=host.name,
         state=host.state,
         workers=host.workers,
-        busy=host.busy,
-        queued=host.queued,
+        busy=min(host.busy, outstanding),
+        queued=min(host.queued, outstanding),
         done=host.done,
         python=host.python,
         version=host.version,

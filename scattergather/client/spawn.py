@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import socket
-import subprocess
 import sys
 import weakref
 from typing import Any
@@ -15,14 +13,15 @@ from scattergather.client import process
 from scattergather.client.client import ScatterGather
 from scattergather.client.naming import Function
 from scattergather.client.outbox import Outbox
-from scattergather.client.pipe import Pipe, hang_up
+from scattergather.client.pipe import Pipe
 from scattergather.client.session import Session
 from scattergather.errors import BadRequest
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
 from scattergather.wire import messages
 
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_sessions: list[weakref.ref[Session]] = []
+"""All that may be alive. Not a set of weak references: its callbacks could swallow an interrupt."""
 
 
 def spawnScatterGather(
@@ -44,7 +43,8 @@ def spawnScatterGather(
             memory for the message of ``ControllerLost``.
         workers: how many workers on this machine; only without urls.
         memory: how many bytes large values may take on this machine, half of it arguments, half
-            results: a number, or text like ``"8G"``. None is a quarter of what there is.
+            results; those of other hosts take as much as that half again, and beyond it temporary
+            files. A number, or text like ``"8G"``. None is a quarter of what there is.
 
     Raises:
         BadRequest, UnknownName: urls that cannot be meant; nothing was started.
@@ -54,23 +54,15 @@ def spawnScatterGather(
     hosts = resolve(urls, workers=workers)
     room = default_size() if memory is None else read_size(memory)
     log = process.Log(logFile)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-
-    def start() -> subprocess.Popen[bytes]:
-        with theirs:
-            return process.start(theirs, log)
 
     def pipe(outbox: Outbox, session: Session) -> Pipe:
-        return Pipe(ours, outbox, start, session)
+        return Pipe(outbox, lambda: process.start(log), session)
 
-    try:
-        session = Session(hosts, pipe, log, room // 2)
-        _sessions.add(session)
-        session.open(first_message(hosts, room))
-        return ScatterGather(session, function)
-    except BaseException:
-        hang_up(ours)
-        raise
+    session = Session(hosts, pipe, log, room // 2)
+    _sessions[:] = [each for each in _sessions if each() is not None]
+    _sessions.append(weakref.ref(session))
+    session.open(first_message(hosts, room))
+    return ScatterGather(session, function)
 
 
 def first_message(hosts: tuple[messages.HostSpec, ...], memory: int = 0) -> messages.Spawn:
@@ -92,14 +84,18 @@ def first_message(hosts: tuple[messages.HostSpec, ...], memory: int = 0) -> mess
     )
 
 
+def _alive() -> list[Session]:
+    return [session for each in _sessions if (session := each()) is not None]
+
+
 @atexit.register
 def _exit() -> None:
-    for session in list(_sessions):
+    for session in _alive():
         session.exit()
 
 
 def _copied() -> None:
-    for session in list(_sessions):
+    for session in _alive():
         session.abandon()
 
 

@@ -7,6 +7,7 @@ an interrupt can leave behind is one entry that nobody waits for.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -16,6 +17,21 @@ _allocate = threading.Lock
 
 readers: set[int] = set()
 """Reader threads: if one waited for what only it can deliver, it would wait for ever."""
+
+# A copy of this process has none, and gives their ids to other threads.
+os.register_at_fork(after_in_child=readers.clear)
+
+
+def refuse_reader() -> None:
+    """Nobody waits on a reader thread for what comes to it.
+
+    Raises:
+        RuntimeError: this is one, in a callback of a future.
+    """
+    if threading.get_ident() in readers:
+        raise RuntimeError(
+            "a callback must not wait for results: it runs on the thread that brings them"
+        )
 
 
 class Bell:
@@ -57,10 +73,7 @@ class Bell:
             return True
         if timeout is not None and timeout <= 0:
             return False
-        if threading.get_ident() in readers:
-            raise RuntimeError(
-                "a callback must not wait for results: it runs on the thread that brings them"
-            )
+        refuse_reader()
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             lock = _allocate()

@@ -9,6 +9,7 @@
 ``inputs``      the blobs of tasks that have no outcome yet
 ``objects``     the client's large objects: who needs them, who has them, when they are free
 ``arrivals``    outcomes whose large parts are still on their way from another host
+``landing``     when there is room for those parts
 ``shelf``       shipped code, kept while anybody may need it
 ``heap``        memory that is free goes back to the system
 ``nested``      calls that tasks submit

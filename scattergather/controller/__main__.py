@@ -25,7 +25,7 @@ from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.wire import messages
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.workers.daemon.launch import launch
-from scattergather.workers.process.kernel import dump_no_core
+from scattergather.workers.process.kernel import die_with_parent, dump_no_core
 
 
 def _read_exactly(connection: socket.socket, client: int, size: int) -> bytes:
@@ -66,6 +66,8 @@ def _read_spawn(connection: socket.socket, client: int) -> messages.Spawn:
 def main() -> None:
     """Serve one client until it leaves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If we are stopped when the client dies, this lets us go on and see it; else it does nothing.
+    die_with_parent(os.getppid(), signal.SIGCONT)
     dump_no_core()
     descriptor, client = map(int, sys.argv[1:])
     connection = socket.socket(fileno=descriptor)

@@ -1,7 +1,9 @@
 """Outcomes whose large parts are still on their way from another host.
 
-Block stream and messages are not ordered with each other. What a host says of a chunk must be heard
-in order, so all of it waits behind an outcome that is not complete; other chunks go on.
+Block stream and messages are not ordered with each other. What a host says of a chunk, or of a call
+everywhere, must be heard in order, so all of it waits behind an outcome that is not complete; other
+chunks go on. A result that can never be here, being larger than all the room for results, ends its
+task and no other of the batch.
 """
 
 from __future__ import annotations
@@ -12,85 +14,140 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from scattergather import errors
 from scattergather.controller.roster import Entry
 from scattergather.model.outcome import Kind
 from scattergather.store.store import Store
-from scattergather.wire import blobs, messages
+from scattergather.wire import blobs, messages, stub
 from scattergather.wire.messages import ObjectId
 
-_OF_A_CHUNK = (messages.Outcomes, messages.Output, messages.GaveBack, messages.CancelDone)
+_Outcome = messages.Outcomes | messages.EverywhereDone
+_OfAChunk = messages.Outcomes | messages.Output | messages.GaveBack | messages.CancelDone
 
-Hear = Callable[[Entry, messages.FromPool, bytes], None]
+_Line = tuple[type[messages.Message], int]
+"""A chunk or a call everywhere: what is said of one is heard in order."""
+
+Hear = Callable[[Entry, messages.FromPool, bytes, bool], None]
+"""The last says that tasks are lost by our word: nothing died, and their worker goes on."""
+
+_Said = tuple[messages.FromPool, bytes, bool]
 
 
 @dataclass(slots=True)
 class _Host:
-    """What waits of one host, by chunk.
+    """What waits of one host, by chunk or call.
 
     ``early`` came before the outcome that names it was passed on, ``lost`` will never come, and
     why; ``unwanted`` is still to come, of outcomes that were lost with another part.
     """
 
-    parked: dict[int, deque[tuple[messages.FromPool, bytes]]] = field(default_factory=dict)
+    parked: dict[_Line, deque[_Said]] = field(default_factory=dict)
     early: set[ObjectId] = field(default_factory=set)
     lost: dict[ObjectId, str] = field(default_factory=dict)
     unwanted: set[ObjectId] = field(default_factory=set)
 
 
 class Arrivals:
-    """Stands between the hosts and the front desk. Reactor thread only."""
+    """Stands between the hosts and the front desk. Reactor thread only.
 
-    def __init__(self, store: Store, hear: Hear) -> None:
+    Args:
+        store: where everything large lies.
+        fetched: takes those of what came, or never will, that are no results; returns the others.
+        hear: takes what a host says, complete.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fetched: Callable[[Iterable[ObjectId]], Iterable[ObjectId]],
+        hear: Hear,
+    ) -> None:
         self._store = store
+        self._fetched = fetched
         self._hear = hear
         self._hosts: dict[str, _Host] = {}
 
     def said(self, entry: Entry, message: messages.FromPool, body: bytes) -> None:
         """A host said something."""
         host = self._hosts.get(entry.spec.name)
-        large = isinstance(message, messages.Outcomes) and message.objects
+        large = isinstance(message, _Outcome) and message.objects
         if host is None and not large:
-            self._hear(entry, message, body)
+            self._hear(entry, message, body, False)
             return
         if host is None:
             host = self._hosts[entry.spec.name] = _Host()
-        if isinstance(message, messages.Outcomes) and host.lost:
+        ours = False
+        if isinstance(message, _Outcome):
+            theirs = message
+            message, body = self._fitting(host, message, body)
             message, body = self._judged(host, message, body)
-        if isinstance(message, _OF_A_CHUNK):
-            queue = host.parked.get(message.chunk)
+            ours = message is not theirs
+        line = _line_of(message)
+        if line is not None:
+            queue = host.parked.get(line)
             if queue is None and self._incomplete(message):
-                queue = host.parked[message.chunk] = deque()
+                queue = host.parked[line] = deque()
             if queue is not None:
-                queue.append((message, body))
+                queue.append((message, body, ours))
                 return
-        self._pass_on(host, entry, message, body)
+        self._pass_on(host, entry, message, body, ours)
 
     def arrived(self, entry: Entry, names: Iterable[ObjectId]) -> None:
-        """These results are here, complete."""
+        """These are here, complete."""
         host = self._hosts.setdefault(entry.spec.name, _Host())
-        host.early.update(names)
+        host.early.update(self._fetched(names))
         self._drop_unwanted(host)
-        for chunk in list(host.parked):
-            queue = host.parked[chunk]
+        for line in list(host.parked):
+            queue = host.parked[line]
             while queue and not self._incomplete(queue[0][0]):
                 self._pass_on(host, entry, *queue.popleft())
             if not queue:
-                del host.parked[chunk]
+                del host.parked[line]
 
     def lost(self, entry: Entry, names: Iterable[ObjectId], reason: str) -> None:
-        """These results will not come: their tasks count as lost, also those not heard of yet."""
+        """These will not come: the tasks of results count as lost, also those not heard of yet."""
         host = self._hosts.setdefault(entry.spec.name, _Host())
+        names = tuple(self._fetched(names))
         host.lost |= {name: reason for name in names if name not in host.unwanted}
         host.unwanted.difference_update(names)
         for queue in host.parked.values():
-            for place, (message, body) in enumerate(queue):
-                if isinstance(message, messages.Outcomes):
-                    queue[place] = self._judged(host, message, body)
+            for place, (message, body, ours) in enumerate(queue):
+                if isinstance(message, _Outcome):
+                    judged, body = self._judged(host, message, body)
+                    queue[place] = judged, body, ours or judged is not message
         self.arrived(entry, ())
 
-    def _judged(
-        self, host: _Host, message: messages.Outcomes, body: bytes
-    ) -> tuple[messages.Outcomes, bytes]:
+    def _fitting(self, host: _Host, message: _Outcome, body: bytes) -> tuple[_Outcome, bytes]:
+        """The same, but ``TooLarge`` for tasks of which a part can never be here."""
+        bound = self._store.bound
+        large = {it.object: it.length for it in message.objects if self._store.refusal(it.length)}
+        if bound is None or not large:
+            return message, body
+        if isinstance(message, messages.EverywhereDone):
+            ended, kinds, results = Kind.LOST, bytearray([message.kind]), [body]
+        else:
+            ended, kinds = Kind.EXCEEDED, bytearray(message.kinds)
+            results = blobs.each(body, len(kinds))
+        needed: set[ObjectId] = set()
+        unwanted: set[ObjectId] = set()
+        for place, blob in enumerate(results):
+            parts = stub.parts(blob) if kinds[place] == Kind.RETURNED else []
+            size = next((large[name] for name in parts if name in large), None)
+            if size is None:
+                needed.update(parts)
+                continue
+            unwanted.update(parts)
+            kinds[place], results[place] = ended, _too_large(message, size, bound)
+        unwanted = (unwanted - needed) & {extent.object for extent in message.objects}
+        host.unwanted |= {name for name in unwanted if host.lost.pop(name, None) is None}
+        self._drop_unwanted(host)
+        objects = tuple(each for each in message.objects if each.object not in unwanted)
+        if isinstance(message, messages.EverywhereDone):
+            return msgspec.structs.replace(message, kind=kinds[0], objects=objects), results[0]
+        made = msgspec.structs.replace(message, kinds=bytes(kinds), objects=objects)
+        return made, blobs.pack(results)
+
+    def _judged(self, host: _Host, message: _Outcome, body: bytes) -> tuple[_Outcome, bytes]:
         """The same, or that it is lost because a part of it is."""
         parts = {extent.object for extent in message.objects}
         reasons = {name: host.lost.pop(name) for name in parts & host.lost.keys()}
@@ -114,20 +171,41 @@ class Arrivals:
             self._store.drop(host.early)
 
     def _incomplete(self, message: messages.FromPool) -> bool:
-        return isinstance(message, messages.Outcomes) and bool(
+        return isinstance(message, _Outcome) and bool(
             message.objects and self._store.missing(message.objects)
         )
 
-    def _pass_on(self, host: _Host, entry: Entry, message: messages.FromPool, body: bytes) -> None:
-        if isinstance(message, messages.Outcomes):
+    def _pass_on(
+        self, host: _Host, entry: Entry, message: messages.FromPool, body: bytes, ours: bool
+    ) -> None:
+        if isinstance(message, _Outcome):
             host.early.difference_update(extent.object for extent in message.objects)
-        self._hear(entry, message, body)
+        self._hear(entry, message, body, ours)
 
 
-def _as_lost(message: messages.Outcomes, reason: str) -> tuple[messages.Outcomes, bytes]:
-    loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
-    count = len(message.kinds)
-    lost = msgspec.structs.replace(
-        message, kinds=bytes([Kind.LOST]) * count, objects=(), borrowed=()
+def _line_of(message: messages.FromPool) -> _Line | None:
+    if isinstance(message, _OfAChunk):
+        return messages.Run, message.chunk
+    if isinstance(message, messages.EverywhereDone):
+        return messages.Everywhere, message.call
+    return None
+
+
+def _too_large(message: _Outcome, size: int, bound: int) -> bytes:
+    reason = str(errors.TooLarge.of("the result", size, bound))
+    return messages.encode(
+        messages.Loss(
+            kind="TooLarge", reason=reason, worker=message.worker, size=size, limit=float(bound)
+        )
     )
-    return lost, blobs.pack([loss] * count)
+
+
+def _as_lost(message: _Outcome, reason: str) -> tuple[_Outcome, bytes]:
+    loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
+    if isinstance(message, messages.EverywhereDone):
+        lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=(), borrowed=())
+        return lost, loss
+    count = len(message.kinds)
+    kinds = bytes([Kind.LOST]) * count
+    replaced = msgspec.structs.replace(message, kinds=kinds, objects=(), borrowed=())
+    return replaced, blobs.pack([loss] * count)

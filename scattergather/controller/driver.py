@@ -129,9 +129,21 @@ class Driver:
 
     def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:
         """A task submitted a call: a job of one task that goes before its parent's siblings."""
-        parent = self.scheduler.job_of(message.chunk)
+        parent, entry = self.scheduler.job_of(message.chunk), self._roster.entries[host]
         if parent is None:
+            self._objects.discard(entry, (), message.lent)
             return
+        if not self._objects.knows(message.borrowed):
+            # A thread has outlived the task that was given it.
+            self._objects.discard(entry, (), message.lent)
+            reason = "a large argument of it was of a task that is over"
+            loss = messages.Loss(kind="TaskLost", reason=reason, host=host)
+            lost = messages.NestedOutcome(
+                worker=message.worker, ticket=message.ticket, kind=Kind.LOST, host=host
+            )
+            self._roster.send(entry, lost, messages.encode(loss))
+            return
+        self._objects.lend(entry, message.lent)
         origin = Origin(
             host=host,
             worker=message.worker,
@@ -151,13 +163,21 @@ class Driver:
             code_version=record.spec.code_version,
         )
         self.add_job(spec, origin)
-        tasks = messages.AddTasks(job=job, first=0, count=1, needs=message.needs)
+        tasks = messages.AddTasks(
+            job=job,
+            first=0,
+            count=1,
+            needs=message.needs,
+            objects=(*message.lent, *message.borrowed),
+        )
         self.add_tasks(tasks, blobs.pack([body]))
         self.handle(events.TasksEnded(job=job, total=1))
 
-    def outcomes(self, host: str, message: messages.Outcomes, body: bytes) -> None:
-        """A pool reports outcomes."""
-        if message.kinds.strip(_GOES_ON):
+    def outcomes(
+        self, host: str, message: messages.Outcomes, body: bytes, *, worker_goes_on: bool = False
+    ) -> None:
+        """A pool reports outcomes; the worker goes on anyway if it is not the one that failed."""
+        if not worker_goes_on and message.kinds.strip(_GOES_ON):
             self._cancel_nested(message.chunk)
         self.handle(
             events.OutcomesArrived(
@@ -213,7 +233,7 @@ class Driver:
         self.dirty = True
         wanted = self.scheduler.handle(event, time.monotonic())
         self._queue.extend((action, batch) for action in wanted)
-        if batch is not None and batch.message.objects:
+        if batch is not None and (batch.message.objects or batch.message.lent):
             self._queue.append((None, batch))
         if self._performing:
             return wanted
@@ -229,7 +249,8 @@ class Driver:
         match action:
             case None:  # the batch is through
                 if batch is not None and not batch.delivered:
-                    self._objects.store.drop(each.object for each in batch.message.objects)
+                    entry = self._roster.entries[batch.host]
+                    self._objects.discard(entry, batch.message.objects, batch.message.lent)
             case actions.SendChunk():
                 self._send_chunk(action)
             case actions.Deliver():
@@ -277,6 +298,7 @@ class Driver:
         if record is None:
             return
         spec, entry = record.spec, self._roster.entries[action.host]
+        origin = self._nested.origin(action.job)
         body, needs, objects = record.inputs.cut(action.first, action.count)
         if spec.needs:
             needs = tuple(dict.fromkeys((*needs, *spec.needs)))
@@ -297,7 +319,7 @@ class Driver:
                 limits=spec.limits,
                 label=spec.name,
                 objects=objects,
-                beside=self._nested.origin(action.job) is None,
+                lend=origin is not None and origin.host == action.host,
             ),
             body,
         )
@@ -315,7 +337,7 @@ class Driver:
         record = self.jobs.get(action.job)
         if record is None:
             return
-        objects = self._large_parts(batch)
+        objects = self._large_parts(action.job, batch)
         self._release(record, action.first, action.count)
         record.finished += action.count
         kinds, body = batch.message.kinds, batch.body
@@ -339,15 +361,18 @@ class Driver:
             body,
         )
 
-    def _large_parts(self, batch: Batch) -> tuple[Extent, ...]:
-        """The objects of an outcome that is about to be delivered, as the client knows them."""
-        objects = batch.message.objects
-        if objects:
-            objects = self._objects.show(objects)
-            batch.delivered = True
-        if batch.message.borrowed:
-            objects += self._objects.give_back(batch.message.borrowed)
-        return objects
+    def _large_parts(self, job: JobId, batch: Batch) -> tuple[Extent, ...]:
+        """The objects of an outcome that is about to be delivered, as its receiver knows them."""
+        message, entries = batch.message, self._roster.entries
+        if not (message.objects or message.lent or message.borrowed):
+            return ()
+        if self._nested.abandoned(job):
+            return ()
+        batch.delivered = True
+        origin = self._nested.origin(job)
+        if origin is not None:
+            return self._objects.give(entries[origin.host], entries[batch.host], message)
+        return self._objects.deliver(message.objects, message.borrowed)
 
     def _release(self, record: Record, first: int, count: int) -> None:
         """These tasks have their outcomes."""
@@ -408,6 +433,7 @@ class Driver:
             kind=message.kinds[0],
             host=message.host,
             pid=message.worker,
+            objects=message.objects,
         )
         self._roster.send(entry, outcome, blobs.each(body, 1)[0])
 

@@ -52,6 +52,11 @@ class EmbeddedHost:
 
     def ship(self, objects: tuple[ObjectId, ...]) -> None:
         """Memory is shared: what lies here lies there."""
+        if self._session is not None:
+            here = tuple(name for name in objects if self._pool.store.length(name) is not None)
+            self._session.arrived(here)
+            gone = tuple(name for name in objects if name not in here)
+            self._session.lost(gone, "it is not there any more")
 
     def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
         """See :meth:`ship`."""

@@ -249,12 +249,12 @@ class FrontDesk:
         self._driver.host_left(entry.spec.name, reason)
         self._close_calls()
 
-    def host_said(self, entry: Entry, message: messages.FromPool, body: bytes) -> None:
-        """A message of a host."""
+    def host_said(self, entry: Entry, message: messages.FromPool, body: bytes, ours: bool) -> None:
+        """A message of a host; with ``ours``, its worker goes on whatever it says of tasks."""
         name = entry.spec.name
         match message:
             case messages.Outcomes():
-                self._driver.outcomes(name, message, body)
+                self._driver.outcomes(name, message, body, worker_goes_on=ours)
             case messages.Output():
                 self._driver.output(name, message, body)
             case messages.GaveBack():
@@ -277,6 +277,8 @@ class FrontDesk:
                 self._objects.want(entry, message.objects)
             case messages.Dropped():
                 self._objects.dropped(entry, message.objects)
+            case messages.Release():
+                self._objects.given_back(entry, message.objects)
             case messages.Code():
                 entry.known.add(message.digest)
                 if self._roster.shelf.keep_passing(message, body):
@@ -304,11 +306,17 @@ class FrontDesk:
 
     def _everywhere_done(self, host: str, message: messages.EverywhereDone, body: bytes) -> None:
         call = self._calls.get(message.call)
-        if call is not None:
+        if call is None:
+            self._objects.store.drop(extent.object for extent in message.objects)
+        else:
             call.workers += 1
             self._send(
                 messages.EverywhereOutcome(
-                    call=message.call, host=host, worker=message.worker, kind=message.kind
+                    call=message.call,
+                    host=host,
+                    worker=message.worker,
+                    kind=message.kind,
+                    objects=self._objects.deliver(message.objects, message.borrowed),
                 ),
                 body,
             )

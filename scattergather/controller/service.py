@@ -14,6 +14,7 @@ from scattergather.controller.arrivals import Arrivals
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.front_desk import FrontDesk
+from scattergather.controller.landing import Landing
 from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.watch import ParentWatch
@@ -79,7 +80,8 @@ class Controller:
         self._pools: list[PoolService] = []
         self._pipe = FramePipe(reactor, connection, self._client_said, self._client_left)
         self._roster = Roster(spawn.hosts)
-        self._store = Store()
+        self._store = Store(spawn.memory // 2 or None)
+        self._landing = Landing(reactor, self._store)
         objects = Objects(self._store, self._roster, self._to_client, self._bring)
         self._driver = Driver(self._roster, objects, self._to_client, reactor.callLater)
         self._desk = FrontDesk(
@@ -91,7 +93,7 @@ class Controller:
             self._to_client,
             self.stop,
         )
-        self._arrivals = Arrivals(self._store, self._desk.host_said)
+        self._arrivals = Arrivals(self._store, objects.fetched, self._desk.host_said)
         ParentWatch(reactor, spawn.client_pid, lambda: self._client_left("the client died"))
         for entry in self._roster.entries.values():
             entry.host = self._build(entry, root)
@@ -124,9 +126,9 @@ class Controller:
             self._links = Links(
                 self._reactor,
                 controller=f"pid {self._spawn.client_pid}",
-                objects=self._store,
+                objects=self._landing,
             )
-            self._store.room.append(self._links.room)
+            self._landing.room.append(self._links.room)
         host: Host = self._links.host(entry.spec, listener)
         return host
 

@@ -1,7 +1,8 @@
 """Notices that the client's process is gone, whoever else holds the pipe's other end.
 
 The end of the pipe is not enough: a process that the notebook forked holds a copy of it. The
-parent-death signal is too much: it fires when the thread ends that started us.
+parent-death signal is too much, since it fires when the thread ends that started us; so ours is
+SIGCONT, which harms nobody, and lets a controller that is stopped see that its client is gone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The frames of a block stream, and how they are cut out of what arrives. Pure.
 
-A frame is a head of 25 bytes and what belongs to it, little-endian::
+A frame is a head of 29 bytes and what belongs to it, little-endian::
 
-    0      1          9         17       21       25
-    | kind | number   | value   | size   | crc32  | size bytes ...
-      char   uint64     uint64    uint32   uint32
+    0      1          9         17       21       29
+    | kind | number   | value   | size   | xxh3   | size bytes ...
+      char   uint64     uint64    uint32   uint64
 
     sender  -> receiver    OFFER       value: the object's length; its 16 bytes of name follow
                            BLOCK       value: the offset of the bytes that follow
@@ -15,7 +15,8 @@ A frame is a head of 25 bytes and what belongs to it, little-endian::
                            REFUSED     there never will be room; a sentence follows
 
 ``number`` counts the objects that were offered in one direction of a session. Each end is sender of
-one direction and receiver of the other. The check sum is that of the bytes that follow.
+one direction and receiver of the other. The check sum is that of the bytes that follow, by a method
+that takes a hundredth of what TLS does: zlib's CRC took a fifth of the stream.
 
 Nothing is stored of a block before all of it has arrived and its check sum fits. One buffer takes
 every block of a connection, so what arrives never makes a connection hold more than that.
@@ -24,9 +25,10 @@ every block of a connection, so what arrives never makes a connection hold more 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from xxhash import xxh3_64_intdigest as check_sum
 
 BLOCK_BYTES = 1 << 18
 """Of an object, at most, in one frame: some 0.5 ms of a processor at either end."""
@@ -42,7 +44,7 @@ WANT = b"W"
 STORED = b"S"
 REFUSED = b"R"
 
-_HEAD = struct.Struct("<cQQII")
+_HEAD = struct.Struct("<cQQIQ")
 HEAD_BYTES = _HEAD.size
 
 _SIZES = {
@@ -77,7 +79,7 @@ def pack(kind: bytes, number: int, value: int = 0, payload: bytes = b"") -> byte
 
 def head(kind: bytes, number: int, value: int, payload: bytes) -> bytes:
     """What stands before ``payload``, which may be large: nobody copies it for that."""
-    return _HEAD.pack(kind, number, value, len(payload), zlib.crc32(payload))
+    return _HEAD.pack(kind, number, value, len(payload), check_sum(payload))
 
 
 class Cutter:
@@ -128,8 +130,8 @@ class Cutter:
         self._needed = HEAD_BYTES + size
 
     def _frame(self) -> Frame:
-        kind, number, value, _, crc = self._head
+        kind, number, value, _, expected = self._head
         payload = self._room[HEAD_BYTES : self._filled]
-        if zlib.crc32(payload) != crc:
+        if check_sum(payload) != expected:
             raise Violation(f"a frame {kind!r} whose check sum does not fit")
         return Frame(kind, number, value, payload)

@@ -64,6 +64,7 @@ class Courier:
         self._changed = changed
         self._exchange = Exchange(objects)
         self._expected: set[ObjectId] = set()
+        self._missed: set[ObjectId] = set()  # lost before they were expected
         self._road: Road | None = None
         self._due: deque[Action] = deque()
         self._performing = False
@@ -87,9 +88,13 @@ class Courier:
         """Those of them that are not there yet need not arrive."""
         self._do(self._exchange.withdraw(names))
 
-    def expect(self, names: Iterable[ObjectId]) -> None:
-        """The other end is about to ship these objects, if they are not here already."""
-        self._expected.update(name for name in names if self._objects.length(name) is None)
+    def expect(self, names: Iterable[ObjectId], *, asked: bool = False) -> None:
+        """The other end ships these objects, or has done so; when ``asked`` for, it will."""
+        for name in names:
+            missed = name in self._missed
+            self._missed.discard(name)
+            if (asked or not missed) and self._objects.length(name) is None:
+                self._expected.add(name)
         self._do([])
 
     def room(self) -> None:
@@ -101,8 +106,12 @@ class Courier:
         if self._closed:
             return
         self._closed = True
-        self._due.clear()
+        due, self._due = self._due, deque()
+        for action in due:
+            if isinstance(action, Arrived) and not action.known:  # nobody would drop it
+                self._objects.discard(action.object)
         self._expected.clear()
+        self._missed.clear()
         self._exchange.disconnected()
         self._exchange = Exchange(self._objects)
         self._leave("the session ended")
@@ -165,13 +174,16 @@ class Courier:
             case Send(frames):
                 if self._road is not None:
                     self._road.write(frames)
-            case Arrived(name):
+            case Arrived(name, _):
                 self.settled += 1
                 self._expected.discard(name)
                 self._arrived(name)
             case Lost(name, reason):
                 self.settled += 1
-                self._expected.discard(name)
+                if name in self._expected:
+                    self._expected.discard(name)
+                else:
+                    self._missed.add(name)
                 self._lost(name, reason)
             case Shipped(name, refused):
                 self.settled += 1

@@ -40,9 +40,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """This object is here."""
+    """This object is here; ``known``: it was before, and somebody has heard of it."""
 
     object: ObjectId
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Deliveries:
         if answer := self._heard(number, name):
             return [Send(answer)]
         if self._objects.length(name) is not None:
-            return self._arrived(number, name)
+            return self._arrived(number, name, known=True)
         self._open[number] = _Delivery(name, length)
         self._names.add(name)
         self._queue[number] = None
@@ -121,7 +122,7 @@ class Deliveries:
         elif answer := self._heard(number, name):
             return [Send(answer)]
         elif self._objects.length(name) is not None:
-            return self._arrived(number, name)
+            return self._arrived(number, name, known=True)
         why = "the other side does not have it any more"
         return [self._settle(number, pack(STORED, number)), Lost(name, why), *self.room()]
 
@@ -198,10 +199,10 @@ class Deliveries:
         del self._open[number]
         self._names.discard(name)
         self._objects.stored(name)
-        return self._arrived(number, name)
+        return self._arrived(number, name, known=False)
 
-    def _arrived(self, number: int, name: ObjectId) -> list[Outcome]:
-        return [self._settle(number, pack(STORED, number)), Arrived(name)]
+    def _arrived(self, number: int, name: ObjectId, *, known: bool) -> list[Outcome]:
+        return [self._settle(number, pack(STORED, number)), Arrived(name, known)]
 
     def _refuse(self, number: int, name: ObjectId, why: str) -> list[Outcome]:
         self._drop(number)

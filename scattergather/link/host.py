@@ -82,6 +82,7 @@ class Links:
         """There may be room again for objects of results."""
         for host in self.hosts:
             host.room()
+        self.hosts = [*self.hosts[1:], *self.hosts[:1]]  # else the first would get all of it
 
     async def call(self, furl: Furl) -> Any:
         """A reference to the pool of this FURL; fails within ten seconds."""
@@ -192,6 +193,8 @@ class RemoteHost:
     def send(self, message: messages.ToPool, body: bytes = b"") -> None:
         """Pass a message to the pool; only between ``joined`` and ``left``."""
         if self._line is not None:
+            if isinstance(message, messages.Want) and self._dialler is not None:
+                self._dialler.courier.expect(message.objects, asked=True)
             self._line.offer(messages.encode(message), body)
 
     def ship(self, objects: tuple[messages.ObjectId, ...]) -> None:
@@ -328,7 +331,8 @@ class RemoteHost:
 
     def _received(self, head: bytes, body: bytes) -> None:
         message = messages.read_from_pool(head)
-        if isinstance(message, messages.Outcomes) and message.objects and self._dialler is not None:
+        large = isinstance(message, messages.Outcomes | messages.EverywhereDone)
+        if large and message.objects and self._dialler is not None:
             self._dialler.courier.expect(extent.object for extent in message.objects)
         self._listener.received(message, body)
 

@@ -31,7 +31,7 @@ class Objects(Protocol):
     """The large objects of a process, as the block stream reads and fills them.
 
     One that arrives is ``reserve``, some ``write`` in sequence, ``stored``; ``discard`` may come
-    at any time between the first and the last, and then it begins anew or never.
+    at any time after the first, and then it begins anew or never.
     """
 
     def length(self, name: ObjectId) -> int | None:
@@ -58,7 +58,7 @@ class Objects(Protocol):
         """All its bytes have been written and checked: from now on it is here."""
 
     def discard(self, name: ObjectId) -> None:
-        """What arrived of it so far is worth nothing: its room is free again."""
+        """What arrived of it, if anything, is worth nothing: its room is free again."""
 
 
 class Session(Protocol):

@@ -255,7 +255,7 @@ class _Guest:
     def send(self, message: messages.FromPool, body: bytes = b"") -> None:
         """Pass a message up to the controller."""
         self.line.offer(messages.encode(message), body)
-        if isinstance(message, messages.Outcomes) and message.objects:
+        if isinstance(message, messages.Outcomes | messages.EverywhereDone) and message.objects:
             self.courier.ship(extent.object for extent in message.objects)
 
     @property
@@ -293,7 +293,10 @@ class _Guest:
         if self._session is None:
             return
         try:
-            self._session.receive(messages.read_to_pool(head), body)
+            message = messages.read_to_pool(head)
+            if isinstance(message, messages.Want):
+                self.courier.ship(message.objects)
+            self._session.receive(message, body)
         except msgspec.MsgspecError as error:
             self.dismiss(f"the pool did not understand a message: {error}")
         except Exception:

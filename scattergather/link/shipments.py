@@ -10,6 +10,10 @@ beginning::
                    |  STORED: it is there already                             ^
                    +-------------  REFUSED at any time  ----------------------+
                    |  it is not here any more: GONE ---------------STORED-----+
+
+The other end may want an object again that it had and has dropped, and say so elsewhere before its
+answer is heard here. So one that is shipped while it is under way is offered once more afterwards;
+whoever has it still says so.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ class _Shipment:
     length: int = 0
     offset: int = 0
     state: _State = _State.OFFERED
+    again: bool = False
 
 
 class Shipments:
@@ -68,8 +73,13 @@ class Shipments:
         return len(self._waiting) + len(self._under_way)
 
     def ship(self, names: Iterable[ObjectId]) -> bytes:
-        """These objects are to leave; those that are about to anyway change nothing."""
-        self._waiting |= {name: None for name in names if name not in self._numbers}
+        """These objects are to leave, also those that are about to."""
+        for name in names:
+            number = self._numbers.get(name)
+            if number is None:
+                self._waiting[name] = None
+            else:
+                self._under_way[number].again = True
         return self._offer()
 
     def withdraw(self, names: Iterable[ObjectId]) -> bytes:
@@ -79,6 +89,7 @@ class Shipments:
             self._waiting.pop(name, None)
             number = self._numbers.get(name)
             if number is not None:
+                self._under_way[number].again = False
                 self._settle(number)
                 frames.append(pack(WITHDRAWN, number))
         return b"".join([*frames, self._offer()]) if self._connected else b""
@@ -158,7 +169,10 @@ class Shipments:
         return self._under_way.get(number)
 
     def _settle(self, number: int) -> None:
-        self._numbers.pop(self._under_way.pop(number).object)
+        shipment = self._under_way.pop(number)
+        del self._numbers[shipment.object]
+        if shipment.again:
+            self._waiting[shipment.object] = None
 
     def _offer(self) -> bytes:
         """Give numbers to what waits, as far as the window goes."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
+from scattergather.errors import without_ours
+
 LINE = 500
 LINES = 60
 """Of one failure in a report: a cell that shows megabytes freezes the notebook."""
@@ -35,15 +37,19 @@ class Failure:
         """
         place = f"task {self.index}"
         if self.host:
-            place += f" on {self.host}, worker {self.worker}"
+            place += f" on {self.host}" + (f", worker {self.worker}" if self.worker else "")
         if self.attempt > 1:
             place += f", attempt {self.attempt}"
         return [f"--- {place} ---", *_shortened(self._lines())]
 
     def _lines(self) -> list[str]:
         lines: list[str] = []
-        if self.error.__cause__ is not None:
-            lines += str(self.error.__cause__).strip('\n"').splitlines()
+        cause = self.error.__cause__
+        if cause is not None and cause.__traceback__ is None:  # a remote one, told in its text
+            lines += str(cause).strip('\n"').splitlines()
+        elif cause is not None:
+            trace = without_ours(cause.__traceback__)
+            lines += "".join(traceback.format_exception(type(cause), cause, trace)).splitlines()
         summary = "".join(traceback.format_exception_only(self.error)).splitlines()
         if summary[0] in lines:  # a remote traceback ends with it; the notes are new
             notes = getattr(self.error, "__notes__", ())

@@ -52,7 +52,10 @@ class HostView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """Counts of one job, in tasks; ``rate`` in tasks per second; ``total`` None: not known yet."""
+    """Counts of one job, in tasks; ``rate`` in tasks per second; ``total`` None: not known yet.
+
+    ``lost`` says why nothing more will come of a job that is not through.
+    """
 
     name: str
     total: int | None
@@ -62,6 +65,7 @@ class JobView:
     failed: int = 0
     cancelled: int = 0
     rate: float = 0.0
+    lost: str = ""
 
     @property
     def settled(self) -> int:
@@ -85,7 +89,7 @@ class JobView:
             text += f" · {count} {word}" if count else ""
         if self.rate and self.settled != self.total:
             text += f" · {self.rate:.0f}/s"
-        return text
+        return text + (f" · {self.lost}" if self.lost else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +209,7 @@ def jobs_table(jobs: tuple[JobView, ...]) -> str:
             str(job.running),
             str(job.queued),
             str(job.failed),
-            f"{job.rate:.0f}/s",
+            f"{job.rate:.0f}/s" if job.rate else "",
         )
         for job in jobs
     ]

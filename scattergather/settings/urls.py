@@ -24,6 +24,9 @@ from scattergather.settings.hosts import Hosts, is_loopback, own_pool
 from scattergather.wire.messages import HostSpec
 
 LOCAL = "local"
+MOST_WORKERS = 1024
+"""Of one pool. Beyond it is a slip: that many processes would take a machine down."""
+
 SEED_HOST = re.compile(r"(pbu?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):?")
 SEED = '("pb://host:", 12345, "/all_series", 8)'
 FORMS = f"a FURL, 'local', the path of a FURL file, the name of a stored host, or a tuple {SEED}"
@@ -43,8 +46,7 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
     if workers is not None:
         if urls is not None:
             raise BadRequest("workers= is for the embedded pool: with urls, say 'local:N' there")
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise BadRequest(f"workers= must be a whole number of at least 1, not {workers!r}")
+        workers = _workers(workers, "workers=")
     if urls is None:
         return (HostSpec(name=LOCAL, workers=workers or 0),)
     specs: list[HostSpec] = []
@@ -111,10 +113,19 @@ def _resolve_one(url: Any, place: str) -> HostSpec:
 
 
 def _local(url: str, place: str) -> HostSpec:
+    if url == LOCAL:
+        return HostSpec(name=LOCAL)
     count = url[len(LOCAL) + 1 :]
-    if url != LOCAL and not (re.fullmatch("[0-9]{1,4}", count) and int(count)):
-        raise BadRequest(f"{place}: {url!r} must be 'local' or 'local:N', N a number of workers")
-    return HostSpec(name=LOCAL, workers=int(count or 0))
+    number = int(count) if re.fullmatch("[0-9]{1,9}", count) else count
+    return HostSpec(name=LOCAL, workers=_workers(number, f"{place}: N of {url!r}"))
+
+
+def _workers(count: Any, place: str) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_WORKERS:
+        raise BadRequest(
+            f"{place} is {count!r}; it must be a number of workers, from 1 to {MOST_WORKERS}"
+        )
+    return count
 
 
 def _furl_file(path: Path, place: str) -> HostSpec:
@@ -147,8 +158,7 @@ def _seed_tuple(url: tuple[Any, ...], place: str) -> HostSpec:
         raise BadRequest(f"{place}[1] is {port!r}; it must be a port, from 1 to 65535")
     if not isinstance(service, str):
         raise BadRequest(f"{place}[2] is {service!r}; it must be a service, such as '/all_series'")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise BadRequest(f"{place}[3] is {workers!r}; it must be a number of workers, from 1 on")
+    workers = _workers(workers, f"{place}[3]")
     name, furl = _key_of(match[2].strip("[]"), port, place)
     return HostSpec(name=name, furl=furl.text, workers=workers, service=service.strip("/"))
 

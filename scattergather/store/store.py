@@ -2,7 +2,7 @@
 
 Two kinds lie here. What others of this host have written (the client its arguments, workers their
 results) lies in their slabs, of which the store holds descriptors. What came from another host
-lies in the store's own arena. Nobody here maps anything, and what is passed on to a neighbour is a
+lies in the store's own arenas. Nobody here maps anything, and what is passed on to a neighbour is a
 descriptor, never bytes. Reactor thread only.
 """
 
@@ -40,9 +40,12 @@ class Store:
 
     def __init__(self, bound: int | None = None) -> None:
         self._arena = Arena(bound, self._slab_gone)
+        self._disk = Arena(None, self._slab_gone, on_disk=True)
+        self._beyond = Arena(None, self._slab_gone)
+        self._arenas = (self._arena, self._disk, self._beyond)
         self._lent: dict[SlabId, _Lent] = {}
         self._extents: dict[ObjectId, Extent] = {}
-        self._arriving: dict[ObjectId, Extent] = {}
+        self._arriving: dict[ObjectId, tuple[Arena, Extent]] = {}
         self.slab_gone: list[Callable[[SlabId], None]] = []
         """Who hears that a slab is closed: whoever was given its descriptor closes it too."""
         self.room: list[Callable[[], None]] = []
@@ -51,11 +54,17 @@ class Store:
         """Who hears that there was none: whoever has what nobody needs just now drops it."""
         self.held = 0
         """Bytes of the objects that lie here or are known here."""
+        self.spills = False
+        """What finds no room in memory goes elsewhere."""
+        self._overdraws = False
 
     # ---- what others of this host have written --------------------------------------------------
 
     def adopt(self, slab: SlabId, size: int, fd: int, recycle: Recycle | None = None) -> None:
         """A slab came; ``fd`` is ours. ``recycle`` hears of its objects that were dropped."""
+        if slab in self._lent:  # whoever sent it was interrupted, and sent it again
+            os.close(fd)
+            return
         self._lent[slab] = _Lent(fd, size, recycle)
 
     def abandon(self, slab: SlabId) -> None:
@@ -89,7 +98,9 @@ class Store:
     def descriptor(self, slab: SlabId) -> tuple[int, int] | None:
         """Descriptor and size of a slab."""
         lent = self._lent.get(slab)
-        return self._arena.descriptor(slab) if lent is None else (lent.fd, lent.size)
+        if lent is not None:
+            return lent.fd, lent.size
+        return next(filter(None, (arena.descriptor(slab) for arena in self._arenas)), None)
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -113,7 +124,8 @@ class Store:
 
     def _free(self, names: Iterable[ObjectId]) -> None:
         for name in names:
-            self._arena.free(name)
+            for arena in self._arenas:
+                arena.free(name)
         for told in self.room:
             told()
 
@@ -128,11 +140,13 @@ class Store:
 
     def rest(self) -> None:
         """Nothing has happened for a while: what is free goes back to the system."""
-        self._arena.trim()
+        for arena in self._arenas:
+            arena.trim()
 
     def close(self) -> None:
         """Close every descriptor."""
-        self._arena.close()
+        for arena in self._arenas:
+            arena.close()
         for lent in self._lent.values():
             os.close(lent.fd)
         self._lent.clear()
@@ -153,6 +167,20 @@ class Store:
             raise LookupError("its slab is gone")
         return os.pread(found[0], min(count, extent.length - offset), extent.offset + offset)
 
+    @property
+    def bound(self) -> int | None:
+        """Bytes that what comes from other hosts may take in memory."""
+        return self._arena.bound
+
+    def unfit(self, extents: Iterable[Extent]) -> str:
+        """Why a task can never take all of these here; empty if it can."""
+        # What a neighbour has written takes no room of ours.
+        found = (self._extents.get(each.object, each) for each in extents)
+        lengths = [each.length for each in found if each.slab not in self._lent]
+        if self.spills:
+            return next(filter(None, map(self.refusal, lengths)), "")
+        return self.refusal(*lengths)
+
     def refusal(self, *lengths: int) -> str:
         """Why objects of these lengths can never be here at a time; empty if they can."""
         bound, size = self._arena.bound, sum(map(whole_pages, lengths))
@@ -167,23 +195,62 @@ class Store:
 
     def reserve(self, name: ObjectId, length: int) -> bool:
         """See ``seams.Objects``."""
+        if self.land(name, length):
+            return True
+        for told in self.pressed:
+            told()
+        return False
+
+    def land(self, name: ObjectId, length: int, *, spill: bool = False) -> bool:
+        """Make room for one that is about to arrive; False: there is none in memory now.
+
+        With ``spill`` it goes to a file without a name then, and if the disk takes no more, to
+        memory beyond the bound.
+
+        Raises:
+            ValueError: there never will be room.
+            OSError: the system has no memory, or no descriptors, left.
+        """
         if why := self.refusal(length):
             raise ValueError(why)
-        extent = self._arena.reserve(length, name)
+        arena = self._arena
+        extent = arena.reserve(length, name)
+        if extent is None and self._overdraws:
+            self._overdraws, arena = False, self._beyond
+            extent = arena.reserve(length, name)
+        if extent is None and spill:
+            arena, extent = self._spill(name, length)
         if extent is None:
-            for told in self.pressed:
-                told()
             return False
-        self._arriving[name] = extent
+        self._arriving[name] = arena, extent
         return True
+
+    def _spill(self, name: ObjectId, length: int) -> tuple[Arena, Extent | None]:
+        try:
+            extent = self._disk.reserve(length, name)
+            found = None if extent is None else self._disk.descriptor(extent.slab)
+            if extent is not None and found is not None and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(found[0], extent.offset, whole_pages(length))
+        except OSError:
+            self._disk.free(name)
+            return self._beyond, self._beyond.reserve(length, name)
+        return self._disk, extent
+
+    def overdraw(self) -> None:
+        """One that waits for room gets it, whatever the bound: nothing else will end its wait."""
+        self._overdraws = True
+        for told in self.room:
+            told()
+        self._overdraws = False
 
     def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
         """See ``seams.Objects``."""
-        self._arena.write(self._arriving[name], offset, data)
+        arena, extent = self._arriving[name]
+        arena.write(extent, offset, data)
 
     def stored(self, name: ObjectId) -> None:
         """See ``seams.Objects``."""
-        extent = self._arriving.pop(name)
+        _, extent = self._arriving.pop(name)
         self._extents[name] = extent
         self.held += extent.length
 
@@ -191,3 +258,5 @@ class Store:
         """See ``seams.Objects``."""
         if self._arriving.pop(name, None) is not None:
             self._free([name])
+        else:
+            self.drop([name])

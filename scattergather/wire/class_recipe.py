@@ -17,6 +17,11 @@ from scattergather.wire import rebuild
 from scattergather.wire.origin import importable
 
 _MADE_BY_TYPE = frozenset({"__dict__", "__weakref__", "__slots__", "__module__", "_abc_impl"})
+_MADE_BY_A_LOOK = frozenset({"__slotnames__"})
+"""What others leave on a class by a look: ``copyreg``, when an instance is pickled or copied.
+
+It would give the same class another digest, and so a worker two of it.
+"""
 _MADE_BY_ENUM = frozenset(
     {
         "_member_names_", "_member_map_", "_value2member_map_", "_unhashable_values_",
@@ -54,7 +59,7 @@ def skeleton(kind: type) -> tuple[Any, ...]:
 def state(kind: type) -> tuple[Any, ...]:
     """The arguments of :func:`rebuild.fill_class` after the class."""
     members: dict[str, dict[str, Any]] = {}
-    skipped = _MADE_BY_TYPE
+    skipped = _MADE_BY_TYPE | _MADE_BY_A_LOOK
     if isinstance(kind, enum.EnumMeta) and kind.__members__:
         skipped = skipped | _MADE_BY_ENUM | kind.__members__.keys()
         shown: Mapping[str, Any] = kind.__members__
@@ -68,6 +73,8 @@ def state(kind: type) -> tuple[Any, ...]:
         if name not in skipped
         and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
     }
+    if attributes.get("__annotations__") == {}:
+        del attributes["__annotations__"]  # asking for those of a class that has none makes them
     attributes["__qualname__"] = kind.__qualname__
     virtual: tuple[type, ...] = ()
     if isinstance(kind, abc.ABCMeta):

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.errors import CannotImport
+from scattergather.wire import stub
 from scattergather.wire.code import Code
 from scattergather.wire.origin import at_home, present
 from scattergather.wire.picklers import ValueUnpickler
@@ -50,7 +51,7 @@ def resolve(digest: bytes, index: int) -> type:
     Pickles name this function; our own unpickler puts the method of its book in its place, a plain
     one gets the book of the process.
     """
-    return BOOK.resolve(digest, index)
+    return BOOK.resolve(*stub.present(digest, index))
 
 
 def adopt(digest: bytes, index: int, blob: bytes, home: str) -> type:
@@ -125,16 +126,7 @@ class CodeBook:
 
     def resolve(self, digest: bytes, index: int) -> type:
         """The class with this reference."""
-        sent = self._sent.get(digest)
-        if sent is not None:
-            if sent.homes[index]:
-                kind = present(sent.homes[index])
-                if kind is not None:
-                    return kind
-            kind = sent.classes[index]()
-            if kind is not None:
-                return kind
-        return self._loaded(digest)[index]
+        return self._standing(digest, index) or self._loaded(digest)[index]
 
     def adopt(self, digest: bytes, index: int, blob: bytes, home: str) -> type:
         """The class with this reference, whose blob came inside the payload."""
@@ -144,6 +136,22 @@ class CodeBook:
                 return kind
             self.add(Code(digest=digest, blob=blob))
         return self.resolve(digest, index)
+
+    def standing(self, digest: bytes) -> list[tuple[int, type]]:
+        """The classes that objects of a blob sent from here come home as, without those gone."""
+        sent = self._sent.get(digest)
+        found = (
+            (index, self._standing(digest, index))
+            for index in range(len(sent.homes if sent else ()))
+        )
+        return [(index, kind) for index, kind in found if kind is not None]
+
+    def _standing(self, digest: bytes, index: int) -> type | None:
+        sent = self._sent.get(digest)
+        if sent is None:
+            return None
+        kind = present(sent.homes[index]) if sent.homes[index] else None
+        return kind or sent.classes[index]()
 
     def place(self, kind: type) -> tuple[bytes, int] | None:
         """The reference of a class that was loaded here."""

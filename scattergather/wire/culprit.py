@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import time
 import types
 from collections.abc import Iterator
 from typing import Any
 
-from scattergather.errors import CannotPickle
+from scattergather.errors import CannotPickle, ScatterGatherError
 from scattergather.wire.class_recipe import state
 from scattergather.wire.names import global_names
 from scattergather.wire.origin import importable, written_in_c
@@ -21,7 +22,17 @@ from scattergather.wire.recipe import RECIPES, Refused, refusal
 
 MOST_THINGS = 20_000
 MOST_SECONDS = 0.5
+STEPS_SHOWN = 20
+"""Of the way to what is nested too deeply."""
 CURE = "Pass what it needs as an argument, or make it inside the task."
+ARGUMENT_CURE = (
+    "Make it inside the task, of something that can travel, such as a path or plain data."
+)
+"""For what stands in the arguments themselves; the other one is for what code brings along."""
+MEND = "Mend how it is pickled, or make it inside the task."
+"""For what raises while it is taken apart."""
+_CODE = ("function ", "class ", "task object ")
+_BROUGHT = re.compile(r" -> (global|closure|default|getter|setter|class|base) ")
 RESULT = "result of "
 """Begins the name of a value on its way home, which has a cure of its own."""
 RESULT_CURE = "Return what is needed of it as plain data, such as a list."
@@ -60,11 +71,54 @@ def explain(
     path, culprit, why = found or (name, value, error)
     kind = type(culprit)
     said = refusal(culprit) or (str(why) if isinstance(why, Refused) else None)
-    reason = said or f"{_type_name(kind)}: {str(why)[:500]}"
+    reason = said or f"{_type_name(kind)}: {_told(why)[:500]}"
     full = path if path.endswith(")") else f"{path} (a {_type_name(kind)})"
-    cure = RESULT_CURE if name.startswith(RESULT) else CURE
+    cure = CURE if name.startswith(_CODE) or _BROUGHT.search(path) else ARGUMENT_CURE
+    if said is None and not _is_refusal(why):
+        cure = MEND
+    if name.startswith(RESULT):
+        cure = RESULT_CURE
     tail = "" if refusal(culprit) or getattr(why, "thing", None) is culprit else f" {cure}"
     return CannotPickle(f"Cannot send {full}: {reason.rstrip('.')}.{tail}", path=full)
+
+
+def _told(why: BaseException) -> str:
+    """In the words of who refused; with its type where that was code of the user."""
+    said = str(why)
+    if _is_refusal(why):
+        return said
+    return f"{type(why).__name__}: {said}" if said else type(why).__name__
+
+
+def _is_refusal(why: BaseException) -> bool:
+    """As pickle and most things say that they cannot be pickled."""
+    return isinstance(why, TypeError | pickle.PicklingError | ScatterGatherError)
+
+
+def too_deep(value: Any, name: str, outside: Outside | None = None) -> CannotPickle:
+    """The error to raise for ``value``, called ``name``, which has more levels than pickle goes."""
+    path, last = name, ""
+    for _ in range(STEPS_SHOWN):
+        deep = (each for each in _parts(value) if _is_too_deep(each[1], outside))
+        step, part = next(deep, ("", None))
+        if step in ("", last):  # from here on it goes down by the same step
+            path = path.removesuffix(step)
+            break
+        path, value, last = path + step, part, step
+    if outside is not None:
+        outside.abandon()
+    message = f"Cannot send {path}: it is nested too deeply. Send it flatter, or as bytes."
+    return CannotPickle(message, path=path)
+
+
+def _is_too_deep(thing: Any, outside: Outside | None) -> bool:
+    try:
+        _Probe(outside).dump(thing)
+    except RecursionError:
+        return True
+    except Exception:
+        return False
+    return False
 
 
 def retold(

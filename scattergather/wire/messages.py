@@ -131,7 +131,8 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Why a task has no outcome of its own: the wire form of a ``TaskLost``.
 
     ``kind`` is the name of the error class. ``attempt`` of ``attempts`` is filled in by the
-    scheduler, ``host`` by the controller; the pool knows the rest.
+    scheduler, ``host`` by the controller; the pool knows the rest. ``size`` is that of a result for
+    which the controller never has room.
     """
 
     kind: str
@@ -147,6 +148,7 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     limit: float = 0.0
     peak: int = 0
     arguments: str = ""
+    size: int = 0
 
 
 # ---- client -> controller -------------------------------------------------------------------
@@ -272,7 +274,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
 
 
 class Release(Message, frozen=True, kw_only=True):
-    """The client needs these objects no more: its own, or results. Once for each time it got one.
+    """The client, or a worker, needs these objects no more. Once for each time that it got one.
 
     Unfinished tasks that take one keep it. What is the client's own comes back by ``Freed``.
     """
@@ -406,12 +408,16 @@ class TaskOutput(Message, frozen=True, kw_only=True):
 
 
 class EverywhereOutcome(Message, frozen=True, kw_only=True):
-    """What one worker made of a ``RunEverywhere``; the body is the one blob."""
+    """What one worker made of a ``RunEverywhere``; the body is the one blob.
+
+    ``objects`` as in ``TaskOutcomes``.
+    """
 
     call: int
     host: str
     worker: int
     kind: int
+    objects: tuple[Extent, ...] = ()
 
 
 class Answer(Message, frozen=True, kw_only=True):
@@ -460,8 +466,8 @@ class Run(Message, frozen=True, kw_only=True):
 
     ``chunk`` is unique within the controller and names this lease: whatever comes back names it.
     ``brief`` says that its tasks are short, so that a worker may be handed the next chunk early.
-    ``attempt`` counts from 1 and holds for the whole chunk. ``beside`` allows results to travel
-    outside of their messages.
+    ``attempt`` counts from 1 and holds for the whole chunk. ``lend`` says that the results are for
+    a task on the same host: their large parts stay there (``Outcomes.lent``).
     """
 
     chunk: int
@@ -477,7 +483,7 @@ class Run(Message, frozen=True, kw_only=True):
     limits: Limits = Limits()
     label: str = ""
     objects: tuple[Extent, ...] = ()
-    beside: bool = True
+    lend: bool = False
 
 
 class TakeBack(Message, frozen=True, kw_only=True):
@@ -509,13 +515,17 @@ class Everywhere(Message, frozen=True, kw_only=True):
 
 
 class NestedOutcome(Message, frozen=True, kw_only=True):
-    """What came of a call that task-side code submitted; the body is one blob."""
+    """What came of a call that task-side code submitted; the body is one blob.
+
+    ``objects`` are large parts of it, which the worker holds until it says ``Release``.
+    """
 
     worker: int
     ticket: int
     kind: int
     host: str = ""
     pid: int = 0
+    objects: tuple[Extent, ...] = ()
 
 
 class Drop(Message, frozen=True, kw_only=True):
@@ -540,8 +550,28 @@ class Recycle(Message, frozen=True, kw_only=True):
     objects: tuple[ObjectId, ...]
 
 
+class Want(Message, frozen=True, kw_only=True):
+    """These objects lie at the other end, and are needed here.
+
+    Of a pool: a chunk takes them, or a task that waits for a nested result. Of a controller: a pool
+    wants them that does not lie on the same host.
+    """
+
+    objects: tuple[ObjectId, ...]
+
+
 ToPool = (
-    Code | Forget | Resident | Run | TakeBack | Cancel | Refresh | Everywhere | NestedOutcome | Drop
+    Code
+    | Forget
+    | Resident
+    | Run
+    | TakeBack
+    | Cancel
+    | Refresh
+    | Everywhere
+    | NestedOutcome
+    | Drop
+    | Want
 )
 ToWorker = (
     Code
@@ -564,8 +594,9 @@ class Outcomes(Message, frozen=True, kw_only=True):
     """Outcomes of tasks ``first`` ... of a chunk, in the order they ran; the body is their blobs.
 
     ``elapsed`` is the time in seconds that running them took (unpickling, call, pickling); 0 says
-    nothing, as where the function was new to the worker. ``objects`` are large parts of them, and
-    ``borrowed`` large arguments that were returned as they came.
+    nothing, as where the function was new to the worker. ``objects`` are large parts of them,
+    ``lent`` such as stay on this host until somebody wants them, and ``borrowed`` large arguments
+    that were returned as they came.
     """
 
     chunk: int
@@ -575,6 +606,7 @@ class Outcomes(Message, frozen=True, kw_only=True):
     worker: int = 0
     objects: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
+    lent: tuple[Extent, ...] = ()
 
 
 class Output(Message, frozen=True, kw_only=True):
@@ -618,18 +650,25 @@ class Refreshed(Message, frozen=True, kw_only=True):
 
 
 class EverywhereDone(Message, frozen=True, kw_only=True):
-    """What one worker made of an ``Everywhere``; the body is one blob. ``last`` closes the call."""
+    """What one worker made of an ``Everywhere``; the body is one blob. ``last`` closes the call.
+
+    ``objects`` and ``borrowed`` as in ``Outcomes``.
+    """
 
     call: int
     worker: int
     kind: int
     last: bool = False
+    objects: tuple[Extent, ...] = ()
+    borrowed: tuple[Extent, ...] = ()
 
 
 class NestedSubmit(Message, frozen=True, kw_only=True):
     """Task-side code submits one call; the body is one blob ``(args, kwargs)``.
 
-    ``worker`` is filled in by the pool, ``ticket`` numbers the calls of a worker.
+    ``worker`` is filled in by the pool, ``ticket`` numbers the calls of a worker. ``lent`` are
+    large parts of the arguments, which stay on this host until somebody wants them, and
+    ``borrowed`` such as the task was given itself.
     """
 
     ticket: int
@@ -637,6 +676,8 @@ class NestedSubmit(Message, frozen=True, kw_only=True):
     needs: tuple[Digest, ...] = ()
     worker: int = 0
     chunk: int = 0
+    lent: tuple[Extent, ...] = ()
+    borrowed: tuple[Extent, ...] = ()
 
 
 class Waiting(Message, frozen=True, kw_only=True):
@@ -665,12 +706,6 @@ class LetGo(Message, frozen=True, kw_only=True):
     objects: tuple[ObjectId, ...]
 
 
-class Want(Message, frozen=True, kw_only=True):
-    """A chunk takes these objects, and they are not on this host."""
-
-    objects: tuple[ObjectId, ...]
-
-
 class Dropped(Message, frozen=True, kw_only=True):
     """Nobody in this pool reads these objects any more, and they are not here any more.
 
@@ -694,6 +729,7 @@ FromWorker = (
     | SlabGone
     | Kept
     | LetGo
+    | Release
 )
 FromPool = (
     Outcomes
@@ -707,6 +743,7 @@ FromPool = (
     | Code
     | Want
     | Dropped
+    | Release
 )
 
 
@@ -750,7 +787,7 @@ class ZygoteReady(Message, frozen=True, kw_only=True):
 
 
 class Forked(Message, frozen=True, kw_only=True):
-    """A worker lives."""
+    """A worker lives; from a root zygote: the zygote of the session that was opened as this one."""
 
     worker: int
     pid: int

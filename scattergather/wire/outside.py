@@ -64,8 +64,6 @@ class Outside:
 
     def __init__(self, place: Place, *, shared: bool = False) -> None:
         self.place = place
-        self.closed = False
-        """True: everything stays inside for now."""
         self.placed: dict[ObjectId, Placed] = {}
         """The objects that the values since the last :meth:`take` refer to."""
         self.code: list[Code] = []
@@ -87,7 +85,7 @@ class Outside:
             data = pickled.raw()
         except BufferError:  # not contiguous
             return True
-        if data.nbytes < LARGE or self.closed:
+        if data.nbytes < LARGE:
             return True
         owner = memoryview(pickled).obj
         found = self._shared.get(id(owner))
@@ -126,7 +124,7 @@ class Outside:
     def seal(self, file: io.BytesIO, start: int) -> None:
         """The value is written from ``start`` on: make a stub of it if parts of it are outside."""
         outer = None
-        if file.tell() - start >= LARGE and not self.closed:
+        if file.tell() - start >= LARGE:
             with file.getbuffer() as whole, whole[start:] as pickled:
                 outer = self._put(pickled)
         if outer is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from scattergather.errors import CannotImport, CannotPickle, TooLarge
 from scattergather.wire import rebuild
 from scattergather.wire.arrays import ARRAY, reduce_array
-from scattergather.wire.culprit import explain, retold
+from scattergather.wire.culprit import explain, retold, too_deep
 from scattergather.wire.outside import Outside
 from scattergather.wire.recipe import RECIPES, Refused, refusal
 
@@ -143,8 +143,7 @@ def write(
             if isinstance(error, Refused):
                 raise explain(value, name, error, outside) from None  # its sentence says it all
             return _write_by_dill(value, reduce_class, buffer, name, error, outside)
-        message = f"Cannot send {name}: it is nested too deeply. Send it flatter, or as bytes."
-        raise CannotPickle(message, path=name) from error
+        raise too_deep(value, name, outside) from error
     finally:
         pickler.forget()
     return pickler.holds_code
@@ -169,7 +168,7 @@ def _write_by_dill(
         _cut(buffer, start, outside)
         if isinstance(error, CannotPickle | TooLarge) or not isinstance(error, Exception):
             raise
-        raise explain(value, name, first, outside) from error
+        raise explain(value, name, first, outside) from first  # dill's says no more
     return pickler.holds_code
 
 

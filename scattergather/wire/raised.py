@@ -12,9 +12,11 @@ text: they arrive whole, as large as the task made them.
 from __future__ import annotations
 
 import linecache
+import os
 import pickle
 import re
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -30,6 +32,8 @@ _BARE_FRAME = re.compile(
     r'^(?P<indent> +)File "(?P<file>[^"\n]+)", line (?P<line>[0-9]+), in .*\n(?!(?P=indent)  )',
     re.MULTILINE,
 )
+_HERE = Path(__file__).parents[1]
+_OURS = (f"{_HERE / 'wire'}{os.sep}", f"{_HERE / 'workers' / 'process'}{os.sep}")
 _MACHINERY = frozenset({"scattergather", "importlib", "pickle", "dill"})
 _ONLY_EXCEPTIONS = "only what is derived from Exception is raised here"
 
@@ -154,9 +158,23 @@ def traceback_text(error: BaseException, skip: int = 0) -> str:
     try:
         if isinstance(error, RequestError) and not _passes_through_a_task(error, trace):
             return _fit("".join(traceback.format_exception_only(error)))
-        return _fit("".join(traceback.format_exception(type(error), error, trace)))
+        told = traceback.TracebackException(type(error), error, trace, compact=True)
+        _drop_our_frames(told)
+        return _fit("".join(told.format()))
     except Exception as failed:
         return f"{_type_name(type(error))} (its traceback cannot be shown: {failed!r})\n"
+
+
+def _drop_our_frames(told: traceback.TracebackException | None) -> None:
+    """Those of the worker and the wire: how a limit ends a task, or how a value is pickled."""
+    while told is not None:
+        if told.stack:
+            told.stack[:] = [each for each in told.stack if not each.filename.startswith(_OURS)]
+            if not told.stack:
+                told.stack = None  # type: ignore[assignment]  # else a heading without frames
+        for each in told.exceptions or ():
+            _drop_our_frames(each)
+        told = told.__cause__ or told.__context__
 
 
 def _passes_through_a_task(error: BaseException, trace: TracebackType | None) -> bool:

@@ -17,16 +17,19 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import itertools
 import mmap
 import os
 import tempfile
 import threading
-import weakref
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.wire.owned import Descriptor, Mapping, address_of, own
 
 LARGE = 1 << 16
 """Bytes from which on a buffer or a blob travels beside its message."""
@@ -56,45 +59,11 @@ _SEALS = ("F_ADD_SEALS", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
 _libc: Any = ctypes.CDLL(None, use_errno=True)
-_mmap = _libc.mmap
-_mmap.restype = ctypes.c_void_p
-_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_longlong]
-_munmap = _libc.munmap
-_munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _memmove = ctypes.PyDLL(None).memmove
 """Keeps the interpreter: to get it back from another thread may take longer than a short copy."""
 
 _memmove.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _memmove.restype = ctypes.c_void_p
-_madvise = _libc.madvise
-_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-_DONTFORK = 10
-_FAILED = (None, ctypes.c_void_p(-1).value)
-
-
-class _PyBuffer(ctypes.Structure):
-    """``Py_buffer`` of CPython's stable interface."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.py_object),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_char_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
-_get_buffer = ctypes.pythonapi.PyObject_GetBuffer
-_get_buffer.argtypes = [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
-_release_buffer = ctypes.pythonapi.PyBuffer_Release
-_release_buffer.argtypes = [ctypes.c_void_p]
-_release_buffer.restype = None
 _fallocate = getattr(_libc, "fallocate", None)
 if _fallocate is not None:
     _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
@@ -110,25 +79,22 @@ def in_memory() -> bool:
     return hasattr(os, "memfd_create") and os.environ.get(KIND) != "file"
 
 
-def create(size: int) -> int:
-    """The descriptor of a new slab, which nobody can shrink under a mapping.
+def create(size: int, *, on_disk: bool = False) -> Descriptor:
+    """A new slab, which nobody can shrink under a mapping.
 
     Raises:
         OSError: no descriptors, or no room, are left.
     """
-    if in_memory():
-        fd = os.memfd_create("scattergather-slab", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(fd, size)
-            add, *seals = (getattr(fcntl, name) for name in _SEALS)
-            fcntl.fcntl(fd, add, sum(seals))
-        except OSError:
-            os.close(fd)
-            raise
-        return fd
+    if in_memory() and not on_disk:
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        slab = own(os.memfd_create, "scattergather-slab", flags)
+        slab.truncate(size)
+        add, *seals = (getattr(fcntl, name) for name in _SEALS)
+        fcntl.fcntl(slab, add, sum(seals))
+        return slab
     with tempfile.TemporaryFile(prefix="scattergather-slab-") as file:
         file.truncate(size)
-        return os.dup(file.fileno())
+        return own(os.dup, file.fileno())
 
 
 def punch(fd: int, offset: int, length: int) -> None:
@@ -206,25 +172,9 @@ def private(fd: int, extent: Extent, *keeps: object) -> Any:
     Raises:
         OSError: it cannot be mapped.
     """
-    length = extent.length
-    flags, access = mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE
-    address = _mmap(None, length, access, flags, fd, extent.offset)
-    if address in _FAILED:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{length} bytes cannot be mapped: {os.strerror(number)}")
-    # Not an mmap object: each of those holds a descriptor of its own.
-    buffer = (ctypes.c_ubyte * length).from_address(address)
-    weakref.finalize(buffer, _unmap, address, length, keeps).atexit = False
-    return buffer
-
-
-def address_of(data: memoryview) -> int:
-    """Where the bytes of a buffer lie in this process, writable or not."""
-    view = _PyBuffer()
-    _get_buffer(data, ctypes.byref(view), 0)
-    address: int = view.buf
-    _release_buffer(ctypes.byref(view))
-    return address
+    mapping = Mapping(fd, extent.offset, extent.length, mmap.MAP_PRIVATE)
+    mapping.keeps = keeps
+    return mapping
 
 
 def unchanged(buffer: Any, length: int) -> bool:
@@ -232,7 +182,7 @@ def unchanged(buffer: Any, length: int) -> bool:
 
     The kernel says of each page whether it is still the file's. Where it says nothing: False.
     """
-    address = ctypes.addressof(buffer)
+    address = address_of(buffer)
     pages = -(-length // mmap.PAGESIZE)
     try:
         fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -245,10 +195,6 @@ def unchanged(buffer: Any, length: int) -> bool:
     finally:
         os.close(fd)
     return len(said) == 8 * pages and not said[7::8].translate(None, _FILE_PAGES)
-
-
-def _unmap(address: int, length: int, _keeps: object) -> None:
-    _munmap(address, length)
 
 
 class _Ranges:
@@ -299,22 +245,17 @@ class _Ranges:
 class _Slab:
     """One slab of an arena: its free ranges with pages, and those without."""
 
-    def __init__(self, size: int) -> None:
-        self.fd = -1
-        self._address = 0
+    def __init__(self, size: int, on_disk: bool) -> None:
         self.id: SlabId = os.urandom(16)
         self.size = size
-        self.fd = create(size)
+        self._on_disk = on_disk or not in_memory()
+        # Nobody closes it: the number might be another file's by the time that a writer writes.
+        self._file = create(size, on_disk=on_disk)
+        self.fd = self._file.fileno()
+        self._mapping: Mapping | None = None
         self.warm = _Ranges()
         self.cold = _Ranges()
         self.cold.give(0, size)
-
-    def __del__(self) -> None:
-        # Not before whoever writes into it has done so: the number might be another file's by then.
-        if self._address:
-            _munmap(self._address, self.size)
-        if self.fd >= 0:
-            os.close(self.fd)
 
     @property
     def empty(self) -> bool:
@@ -326,13 +267,24 @@ class _Slab:
 
         A store to a page for which a disk has no room would end this process.
         """
-        if not self._address and in_memory():
-            access = mmap.PROT_READ | mmap.PROT_WRITE
-            address = _mmap(None, self.size, access, mmap.MAP_SHARED, self.fd, 0)
-            if address not in _FAILED:
-                _madvise(address, self.size, _DONTFORK)
-                self._address = address
-        return self._address
+        if self._mapping is None and not self._on_disk:
+            try:
+                mapping = Mapping(self.fd, 0, self.size, mmap.MAP_SHARED)
+            except OSError:
+                return 0
+            mapping.madvise(mmap.MADV_DONTFORK)
+            self._mapping = mapping
+        return 0 if self._mapping is None else self._mapping.address
+
+    def mend(self, used: Iterable[tuple[int, int]]) -> None:
+        """All is free but these ranges, which are in order."""
+        self.warm, self.cold = _Ranges(), _Ranges()
+        at = 0
+        for start, size in (*used, (self.size, 0)):
+            if start > at:
+                self.warm.give(at, start - at)
+            at = start + size
+        self.chill()
 
     def chill(self) -> None:
         """The pages of the free ranges go back to the system."""
@@ -347,18 +299,46 @@ class Arena:
     Args:
         bound: bytes that may be held; None is without bound.
         gone: hears of every slab that was closed; called without the lock.
+        on_disk: its slabs are temporary files, where memfds could be had, too.
     """
 
-    def __init__(self, bound: int | None, gone: Callable[[SlabId], None]) -> None:
+    def __init__(
+        self, bound: int | None, gone: Callable[[SlabId], None], *, on_disk: bool = False
+    ) -> None:
         self.bound = bound
+        self._on_disk = on_disk
         self.used = 0
         """Bytes of live objects, in whole pages."""
         self._gone = gone
         self._slabs: dict[SlabId, _Slab] = {}
         self._extents: dict[ObjectId, tuple[_Slab, int, int, bool]] = {}
         self._prefix = os.urandom(8)
-        self._count = 0
+        self._counter = itertools.count(1)
         self._lock = threading.Lock()
+        self._torn = False
+        self._closed: list[SlabId] = []
+
+    def _begin(self) -> None:
+        """Something is about to change; what an interrupt leaves half done is mended by the next.
+
+        With the lock, which a context manager written in Python could keep when it is interrupted.
+        """
+        if self._torn:
+            self._mend()
+        self._torn = True
+
+    def _mend(self) -> None:
+        """The extents are right; all else follows from them."""
+        used: dict[SlabId, list[tuple[int, int]]] = {slab: [] for slab in self._slabs}
+        for slab, offset, size, _ in sorted(self._extents.values(), key=itemgetter(1)):
+            used[slab.id].append((offset, size))
+        for name, ranges in used.items():
+            self._slabs[name].mend(ranges)
+        self.used = sum(size for ranges in used.values() for _, size in ranges)
+
+    def new_name(self) -> ObjectId:
+        """A name for an object, never given before."""
+        return self._prefix + next(self._counter).to_bytes(8, "big")
 
     @property
     def warm(self) -> int:
@@ -369,13 +349,13 @@ class Arena:
     def _warm_bound(self) -> int:
         return WARM_BYTES if self.bound is None else min(WARM_BYTES, self.bound // 2)
 
-    def put(self, data: bytes | memoryview) -> Extent | None:
+    def put(self, data: bytes | memoryview, name: ObjectId | None = None) -> Extent | None:
         """A copy of ``data`` as an object; None when there is no room now.
 
         Raises:
             OSError: the system has no memory, or no descriptors, left.
         """
-        extent = self.reserve(memoryview(data).nbytes)
+        extent = self.reserve(memoryview(data).nbytes, name)
         if extent is not None:
             try:
                 self.write(extent, 0, data)
@@ -391,22 +371,21 @@ class Arena:
             OSError: see :meth:`put`.
         """
         size = whole_pages(length)
-        gone: list[SlabId] = []
+        name = self.new_name() if name is None else name
         try:
             with self._lock:
+                self._begin()
                 if self.bound is not None and self.used + size > self.bound:
+                    self._torn = False
                     return None
                 if self.bound is not None and self.used + self.warm + size > self.bound:
-                    gone = self._trim()
+                    self._trim()
                 slab, offset, warm = self._find(size)
                 self.used += size
-                if name is None:
-                    self._count += 1
-                    name = self._prefix + self._count.to_bytes(8, "big")
                 self._extents[name] = (slab, offset, size, warm)
+                self._torn = False
         finally:
-            for each in gone:
-                self._gone(each)
+            self._tell()
         return Extent(object=name, length=length, slab=slab.id, offset=offset)
 
     def _find(self, size: int) -> tuple[_Slab, int, bool]:
@@ -424,7 +403,7 @@ class Arena:
                 slab.chill()
                 if (offset := slab.cold.take(size)) is not None:
                     return slab, offset, False
-        slab = _Slab(size if size > SLAB_BYTES // 2 else SLAB_BYTES)
+        slab = _Slab(size if size > SLAB_BYTES // 2 else SLAB_BYTES, self._on_disk)
         self._slabs[slab.id] = slab
         offset = slab.cold.take(size)
         assert offset is not None
@@ -447,41 +426,49 @@ class Arena:
 
     def free(self, name: ObjectId) -> None:
         """Nobody reads this object any more. One that is not ours is ignored."""
-        gone = None
         with self._lock:
+            self._begin()
             found = self._extents.pop(name, None)
             if found is None:
+                self._torn = False
                 return
             slab, offset, size, _ = found
             self.used -= size
             slab.warm.give(offset, size)
             if self.warm > self._warm_bound:
                 if slab.empty:
-                    gone = self._close(slab)
+                    self._close(slab)
                 else:
                     slab.chill()
-        if gone is not None:
-            self._gone(gone)
+            self._torn = False
+        self._tell()
 
     def trim(self) -> None:
         """Give back what is free: nothing has happened for a while."""
         with self._lock:
-            gone = self._trim()
-        for each in gone:
-            self._gone(each)
+            self._begin()
+            self._trim()
+            self._torn = False
+        self._tell()
 
-    def _trim(self) -> list[SlabId]:
-        gone = []
+    def _trim(self) -> None:
         for slab in list(self._slabs.values()):
             if slab.empty:
-                gone.append(self._close(slab))
+                self._close(slab)
             else:
                 slab.chill()
-        return gone
 
-    def _close(self, slab: _Slab) -> SlabId:
+    def _close(self, slab: _Slab) -> None:
+        self._closed.append(slab.id)  # first: once too often does no harm
         del self._slabs[slab.id]
-        return slab.id
+
+    def _tell(self) -> None:
+        """Without the lock: who hears of it may come back."""
+        for slab in tuple(self._closed):
+            if slab not in self._slabs:
+                self._gone(slab)
+            with suppress(ValueError):  # another thread has told it, too
+                self._closed.remove(slab)
 
     def descriptor(self, slab: SlabId) -> tuple[int, int] | None:
         """Descriptor and size of a slab of ours."""

@@ -9,7 +9,8 @@ A pickle ends with ``.``, a trailer never does, so one byte tells which it is. W
 protocol 5), in order. With ``OUTSIDE`` the pickle is an object too, the first of the ids.
 
 What was put (``client.ref``) is an object that holds such a blob; a value that takes it calls
-:func:`resolve` when it is loaded.
+:func:`resolve` when it is loaded. Classes of the notebook may have got other references since it
+was put: the value that takes it says which, so that all it holds is of the same classes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import pickle
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scattergather.wire.messages import ObjectId
@@ -31,8 +32,12 @@ View = Callable[[ObjectId], Any]
 """The bytes of an object, as a buffer that the value may keep."""
 
 
+Place = tuple[bytes, int]
+"""The reference of a class: a digest and an index (``wire.codebook``)."""
+
 _here = threading.local()
-"""``view`` is that of the load at work in this thread."""
+"""``view`` is that of the load at work in this thread; ``moved`` are the classes that have other
+references by now, the innermost value last."""
 
 
 def trailer(buffers: Sequence[ObjectId], pickled: ObjectId | None = None) -> bytes:
@@ -53,16 +58,18 @@ def load(blob: bytes | memoryview, view: View) -> Any:
         LookupError: by ``view``, for an object that is not here.
         ValueError: the trailer makes no sense.
     """
-    outer = getattr(_here, "view", None)
-    _here.view = view
+    outer = getattr(_here, "view", None), getattr(_here, "moved", ())
+    _here.view, _here.moved = view, ()
     try:
         return _load(blob, view)
     finally:
-        _here.view = outer
+        _here.view, _here.moved = outer
 
 
-def resolve(name: ObjectId) -> Any:
+def resolve(name: ObjectId, moved: Mapping[Place, Place] | None = None) -> Any:
     """The value that was put as this object; a fresh one, whose buffers are its own.
+
+    ``moved`` are the present references of classes that have others in it.
 
     Raises:
         LookupError: nothing is being loaded here, or the object is not here.
@@ -70,12 +77,68 @@ def resolve(name: ObjectId) -> Any:
     view: View | None = getattr(_here, "view", None)
     if view is None:
         raise LookupError("a Ref can be resolved only where it was sent to")
-    return _load(memoryview(view(name)).cast("B"), view)
+    return load_moved(memoryview(view(name)).cast("B"), moved or {})
 
 
-def _load(blob: bytes | memoryview, view: View) -> Any:
+def moving(blob: bytes, moved: Mapping[Place, Place]) -> bytes:
+    """A blob with the same value and parts, but for the classes that have other references now."""
+    if not moved:
+        return blob
+    pickled = pickle.dumps(_Moving(blob, moved), 5)
+    return pickled + trailer(parts(blob)) if is_stub(blob) else pickled
+
+
+class _Moving:
+    """Pickled in the place of the value of ``blob``."""
+
+    def __init__(self, blob: bytes, moved: Mapping[Place, Place]) -> None:
+        self._blob = blob
+        self._moved = moved
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_moved, (self._blob, self._moved)
+
+
+def load_moved(blob: bytes | memoryview, moved: Mapping[Place, Place]) -> Any:
+    """See :func:`moving`."""
+    outer = getattr(_here, "moved", ())
+    _here.moved = (*outer, moved)
+    try:
+        return _load(blob, getattr(_here, "view", None))
+    finally:
+        _here.moved = outer
+
+
+def present(digest: bytes, index: int) -> Place:
+    """The reference that stands for this one in the load at work in this thread."""
+    place = digest, index
+    for moved in reversed(getattr(_here, "moved", ())):
+        place = moved.get(place, place)
+    return place
+
+
+def parts(blob: bytes | memoryview) -> list[ObjectId]:
+    """The objects in which parts of a value lie.
+
+    Raises:
+        ValueError: the trailer makes no sense.
+    """
+    return _cut(blob)[1] if is_stub(blob) else []
+
+
+def _load(blob: bytes | memoryview, view: View | None) -> Any:
     if not is_stub(blob):
         return pickle.loads(blob)
+    if view is None:
+        raise LookupError("parts of a value are not here")
+    at, ids, flag = _cut(blob)
+    if flag == INSIDE:
+        return pickle.loads(memoryview(blob)[:at], buffers=map(view, ids))
+    return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+
+
+def _cut(blob: bytes | memoryview) -> tuple[int, list[ObjectId], int]:
+    """Where a stub's trailer begins, its ids and its flag."""
     end = len(blob) - _END.size
     count, flag = _END.unpack_from(blob, end) if end >= 0 else (0, INSIDE)
     at = end - ID_BYTES * count
@@ -83,7 +146,4 @@ def _load(blob: bytes | memoryview, view: View) -> Any:
     fits = count and at == 0 if flag == OUTSIDE else at > 0 and blob[at - 1] == STOP
     if flag not in (INSIDE, OUTSIDE) or not fits:
         raise ValueError(f"a stub of {len(blob)} bytes cannot have {count} objects")
-    ids = [bytes(blob[at + ID_BYTES * n : at + ID_BYTES * (n + 1)]) for n in range(count)]
-    if flag == INSIDE:
-        return pickle.loads(memoryview(blob)[:at], buffers=map(view, ids))
-    return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+    return at, [bytes(blob[n : n + ID_BYTES]) for n in range(at, end, ID_BYTES)], flag

@@ -51,8 +51,9 @@ class CheckedStore(Store):
     def _free(self, names: Iterable[ObjectId]) -> None:
         names = list(names)
         for name in names:
-            slab, offset, *_ = self._arena._extents[name]
-            os.pwrite(slab.fd, POISON, offset)
+            for arena in self._arenas:
+                if found := arena._extents.get(name):
+                    os.pwrite(found[0].fd, POISON, found[1])
         super()._free(names)
 
 
@@ -62,7 +63,8 @@ class Slab:
     def __init__(self, number: int) -> None:
         self.id: SlabId = b"%016d" % number
         self.size = PAGES * PAGE
-        self.fd = create(self.size)
+        slab = create(self.size)
+        self.fd = os.dup(slab.fileno())
         self._next = 0
         self._offsets: dict[ObjectId, int] = {}
 

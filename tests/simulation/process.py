@@ -107,7 +107,7 @@ class Process:
         self.scope.callLater(PIPE_SECONDS, self._read)
 
     def _read(self) -> None:
-        if not self.born:
+        if not self.born or self._freed:
             return
         message, body = self.unread.popleft()
         if isinstance(message, messages.NestedOutcome):
@@ -310,7 +310,7 @@ class Process:
         if load.keeps:
             self._keep(load.takes, run.objects)
         blob = self.ledger.workload.result(self.task, kind)
-        if load.returns and kind == Kind.RETURNED and run.beside:
+        if load.returns and kind == Kind.RETURNED and not self._freed:
             self._send_large(run, load, blob)
             if self.dead:
                 return
@@ -365,10 +365,7 @@ class Process:
         if load.returns == "same":
             borrowed = tuple(each for each in run.objects if each.object == load.takes[0])
         else:
-            if self._slab is None:
-                self._slab = self.ledger.large.slab()
-                self.send(messages.Slab(slab=self._slab.id, size=self._slab.size))
-            objects = (self._slab.put(self.ledger.large.name()),)
+            objects = (self._make(),)
         if last < torn * 2 / 3:
             self.die(signal.SIGKILL)
             return
@@ -378,8 +375,9 @@ class Process:
             kinds=bytes([Kind.RETURNED]),
             elapsed=self.scope.seconds() - self._since,
             worker=self.pid,
-            objects=objects,
+            objects=() if run.lend else objects,
             borrowed=borrowed,
+            lent=objects if run.lend else (),
         )
         self.send(message, blobs.pack([blob]))
         if self.index + 1 == run.first + run.count:
@@ -387,6 +385,18 @@ class Process:
         self._since = self.scope.seconds()
         if last < torn:
             self.die(signal.SIGKILL)
+
+    def _make(self) -> messages.Extent:
+        """A new object of its own, in memory that its pool has."""
+        if self._slab is None:
+            self._slab = self.ledger.large.slab()
+            self.send(messages.Slab(slab=self._slab.id, size=self._slab.size))
+        return self._slab.put(self.ledger.large.name())
+
+    def _give_objects_back(self, extents: tuple[messages.Extent, ...]) -> None:
+        names = tuple(extent.object for extent in extents)
+        self._look(names, extents)
+        self.send(messages.Release(objects=names))
 
     def _chunk_over(self) -> None:
         run = self.run
@@ -427,7 +437,16 @@ class Process:
         for child in self.ledger.workload.children(self.task, self.run.attempt, self.pid):
             self._tickets += 1
             self.waits_for[self._tickets] = child
-            submit = messages.NestedSubmit(ticket=self._tickets, function="child", chunk=self.chunk)
+            lent = tuple(self._make() for _ in range(self.chance.choice((0, 0, 1, 2))))
+            borrowed = self.run.objects[: self.chance.choice((0, 1, 2))]
+            self.ledger.workload.furnish_nested(child, (*lent, *borrowed))
+            submit = messages.NestedSubmit(
+                ticket=self._tickets,
+                function="child",
+                chunk=self.chunk,
+                lent=lent,
+                borrowed=borrowed,
+            )
             self.send(submit, child)
         self._flush()
         if self.dead:
@@ -442,6 +461,10 @@ class Process:
 
     def _settled(self, message: messages.NestedOutcome, body: bytes) -> None:
         child = self.waits_for.pop(message.ticket, None)
+        if message.objects:
+            seconds = 0.0 if child is None else self.chance.choice((0.0, 0.1, 4.0))
+            self._look([extent.object for extent in message.objects], message.objects)
+            self.scope.callLater(seconds, self._give_objects_back, message.objects)
         if child is None:
             return
         self.ledger.nested_outcome(child, message.kind, body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import signal
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scattergather.wire import messages
@@ -95,6 +96,7 @@ class Workload:
         self._chance = chance
         self.jobs: list[Job] = []
         self._by_identity: dict[bytes, Job] = {}
+        self._nested: dict[bytes, Load] = {}
         self.nested_seconds = chance.choice((2e-3, 0.3))
 
     def new_job(self, tasks: int, *, plain: bool = False, retries: int | None = None) -> Job:
@@ -157,7 +159,15 @@ class Workload:
     def load(self, task: bytes) -> Load:
         """The large objects of a task."""
         job = self.job_of(task)
-        return LIGHT if job is None else job.loads.get(int(task.partition(b".")[2]), LIGHT)
+        if job is None:
+            return self._nested.get(task, LIGHT)
+        return job.loads.get(int(task.partition(b".")[2]), LIGHT)
+
+    def furnish_nested(self, task: bytes, objects: Iterable[Extent]) -> None:
+        """A nested call takes these, and may return something large."""
+        takes = tuple(extent.object for extent in objects)
+        returns = self._chance.choice(("", "new", "same" if takes else ""))
+        self._nested[task] = Load(takes=takes, keeps=self._chance.random() < 0.2, returns=returns)
 
     def taken(self, job: bytes, first: int, stop: int) -> set[ObjectId]:
         """What these tasks of a job take."""

@@ -13,10 +13,12 @@ from scattergather.controller.arrivals import Arrivals
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.front_desk import FrontDesk
+from scattergather.controller.landing import Landing
 from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
 from scattergather.link.seams import PoolFacts
 from scattergather.wire import blobs, messages
+from scattergather.wire.slabs import PAGE
 from tests.simulation.checked import CheckedScheduler
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock, Scope
@@ -98,7 +100,9 @@ class World:
             specs.insert(0, messages.HostSpec(name="here"))  # what it answers at once comes first
         self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
-        self.store = self.large.store(None)
+        room = random.Random(f"room {seed}").choice((None, 1, 2, 8))
+        self.store = self.large.store(None if room is None else room * PAGE)
+        landing = Landing(self.clock, self.store)
         self.objects = objects = Objects(
             self.store, self.roster, self.client.receive, self.large.bring
         )
@@ -113,9 +117,9 @@ class World:
             self.client.receive,
             self._die,
         )
-        self.arrivals = Arrivals(self.store, self.desk.host_said)
-        self.tubs = Tubs(self.clock, self.chance, self.store)
-        self.store.room.append(self.tubs.room)
+        self.arrivals = Arrivals(self.store, objects.fetched, self.desk.host_said)
+        self.tubs = Tubs(self.clock, self.chance, landing)
+        landing.room.append(self.tubs.room)
         self.paths: dict[str, Path] = {}
         self.lost_hosts: list[str] = []
         self.embedded: Service | None = None
@@ -255,7 +259,10 @@ class World:
         left = self.clock.planned() - 1 - len(self.services())
         check(left == 0, f"{left} timers are left")
         check(not self.objects._lent, f"the controller holds {len(self.objects._lent)} objects")
+        check(not self.objects._fetching, "objects are fetched that nobody wants")
         check(self.store.held == 0, f"{self.store.held} bytes are left in the controller")
+        used = sum(arena.used for arena in self.store._arenas)
+        check(not used, f"{used} bytes of memory are left in the controller")
         for host in self.arrivals._hosts.values():
             check(host == type(host)(), f"outcomes wait for what never comes: {host}")
         for entry in self.roster.entries.values():
@@ -281,6 +288,8 @@ class World:
                 check(not what, f"objects are left in a session: {what}")
             check(not session.everywhere and session.refresh is None, "a round is left")
             check(session.blocked == 0, "a worker waits for a nested call that is over")
+            given = [worker for worker in session.workers.values() if worker.given]
+            check(not given, f"{len(given)} workers hold results of nested calls")
             check(
                 len(session.workers) == len(session.idle) == self.shape.workers,
                 f"{len(session.workers)} workers, {len(session.idle)} idle",

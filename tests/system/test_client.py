@@ -260,6 +260,40 @@ def test_a_fork_of_this_process_neither_uses_nor_ends_the_controller(spawn):
     assert c.submit(pow, 2, 4).result(5) == 16
 
 
+def test_a_fork_of_this_process_can_start_a_client_of_its_own_and_wait_for_no_other():
+    out, err = run_script(
+        """
+        import os, signal, time
+        from concurrent.futures import wait
+        from scattergather import spawnScatterGather
+        from scattergather.errors import Closed
+        c = spawnScatterGather(workers=2)
+        assert c.submit(pow, 2, 3).result() == 8
+        job = c.addJob([((60,), {})] * 2, time.sleep)
+        future = c.submit(time.sleep, 60)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            for wait_for in (c.waitForResult, job.results, lambda: next(iter(job)), future.result,
+                             lambda: wait([future])):
+                try:
+                    wait_for()
+                except Closed as error:
+                    assert "copied by fork" in str(error)
+                    print("told", flush=True)
+            # As many as it takes to get the thread of a reader of old for a writer.
+            for _ in range(2):
+                own = spawnScatterGather(workers=1)
+                assert own.addJob([((n,), {}) for n in range(5)], abs).results() == [*range(5)]
+                own.command("die")
+            print("done", flush=True)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """
+    )
+    assert (out, err) == ("told\n" * 5 + "done\n0\n", "")
+
+
 def test_a_forked_sibling_that_holds_the_pipe_does_not_hide_the_controllers_death(spawn):
     c = spawn()
     c.submit(pow, 2, 3).result()

@@ -303,7 +303,7 @@ def test_what_a_worker_keeps_is_not_changed_by_the_tasks_that_follow(c) -> None:
 WITHOUT_MEMFD = """
 import os, sys
 import numpy as np
-from scattergather import spawnScatterGather
+from scattergather import inside, spawnScatterGather
 
 c = spawnScatterGather(workers=2)
 x = np.arange(1_000_000.0)
@@ -318,6 +318,13 @@ assert x.min() == 0.0
 assert c.submit(lambda a: a, x).result().tolist() == x.tolist()
 with c.put({"x": x}) as ref:
     assert set(c.map(lambda d, n: float(d["x"][n]), [ref] * 3, [5, 6, 7])) == {5.0, 6.0, 7.0}
+
+def nested(a):
+    back = inside.submit(changed, a + 1, 3).result()
+    return float(back[3]), float(back[4]), inside.submit(lambda b: float(b[5]), back).result()
+
+assert c.submit(nested, x).result() == (-1.0, 5.0, 6.0)
+assert {float(y[-1]) for y in c.run_everywhere(lambda a: a * 2, x).values()} == {2 * x[-1]}
 """
 
 

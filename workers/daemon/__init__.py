@@ -4,6 +4,7 @@
 ``pipe``      frames over a local socket, in the reactor
 ``process``   one worker process: its pipe, its journal, its output
 ``zygotes``   one zygote: datagrams with descriptors to and from it, in the reactor
+``large``     what sessions hold of large objects, and which slabs workers see
 ``machine``   where both come from: the seam under which the simulation puts its own
 ``service``   the pool of this host: wires all of it
 ``listen``    a pool behind a link: what ``scattergather pool`` runs

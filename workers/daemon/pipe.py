@@ -7,6 +7,8 @@ what did not fit.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import select
 import socket
 import time
@@ -16,7 +18,7 @@ from typing import Any
 
 from twisted.python import failure, log
 
-from scattergather.wire.descriptors import Escorted, Received
+from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, Received
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
@@ -51,6 +53,7 @@ class FramePipe:
         self.waiting = 0
         """Bytes that wait to be written."""
         self.open = True
+        self._resting = False
         reactor.addReader(self)
 
     def send(self, head: bytes, *body: Bytes) -> None:
@@ -82,17 +85,34 @@ class FramePipe:
         except BlockingIOError:
             return pieces
         except OSError:
+            self._break()
             return []
         return behind(pieces, sent)
 
     def _write_escorted(self, piece: Escorted) -> list[Bytes | Escorted]:
         try:
             rest = piece.send(self._socket)
-        except BlockingIOError:
+        except BlockingIOError as full:
+            if full.errno == errno.ETOOMANYREFS and not self._resting:
+                # There is room, so the reactor would have us write without end.
+                self._resting = True
+                self._reactor.removeWriter(self)
+                self._reactor.callLater(RETRY_SECONDS, self._write_again)
             return [piece]
         except OSError:
+            self._break()
             return []
         return [rest] if rest else []
+
+    def _write_again(self) -> None:
+        self._resting = False
+        if self._backlog:
+            self._reactor.addWriter(self)
+
+    def _break(self) -> None:
+        """A frame is lost: both ends see the end of the socket, behind what has arrived."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def drain(self) -> None:
         """Read what has arrived: everything that a dead peer had written."""

@@ -11,11 +11,10 @@ import platform
 import signal
 import socket
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -23,6 +22,7 @@ import scattergather
 from scattergather.link.seams import Objects, Peer, PoolFacts, Session
 from scattergather.store.store import Store
 from scattergather.wire import messages
+from scattergather.workers.daemon.large import Holdings, Slabs, Taking
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.machine import Machine
 from scattergather.workers.daemon.process import WorkerProcess
@@ -55,7 +55,7 @@ RELAUNCH_SECONDS = 0.2
 class _Member:
     """A session: who it reports to, the place its workers see, and its zygote.
 
-    ``objects`` are its large ones that lie here: what came for its tasks, and their results.
+    ``large`` are its large objects that lie here: what came for its tasks, and their results.
     ``restarts`` counts the zygotes that died before they said that they were ready.
     """
 
@@ -63,16 +63,14 @@ class _Member:
     peer: Peer
     place: messages.OpenSession
     service: PoolService
+    large: Holdings
     zygote: Zygote | None = None
     restarts: Restarts = field(default_factory=Restarts)
-    objects: set[messages.ObjectId] = field(default_factory=set)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         missing, refused = frozenset[messages.ObjectId](), ""
-        if isinstance(message, messages.Run | messages.Everywhere) and message.objects:
-            missing = self.service.store.missing(message.objects)
-            if missing:
-                refused = self.service.store.refusal(*(each.length for each in message.objects))
+        if isinstance(message, Taking) and message.objects:
+            missing, refused = self.large.lacks(message.objects)
         self.service.handle(
             events.Received(
                 session=self.number, message=message, body=body, missing=missing, refused=refused
@@ -80,20 +78,14 @@ class _Member:
         )
 
     def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
-        self.objects.update(objects)
+        self.large.came(objects)
         self.service.handle(events.ObjectsArrived(session=self.number, objects=objects))
 
     def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
         self.service.handle(events.ObjectsLost(session=self.number, objects=objects, reason=reason))
 
     def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
-        self.drop(objects)
-
-    def drop(self, objects: Iterable[messages.ObjectId]) -> None:
-        """Nobody reads these any more."""
-        names = tuple(objects)
-        self.objects.difference_update(names)
-        self.service.store.drop(names)
+        self.large.shipped(objects)
 
     def close(self, reason: str) -> None:
         self.service.close_session(self, reason)
@@ -131,9 +123,7 @@ class PoolService:
         self._services = tuple(services)
         self._name = name or socket.gethostname()
         self._pool = Pool(workers)
-        self._memory = memory
         self.store = store or Store()
-        self.store.slab_gone.append(self._slab_gone)
         self.store.pressed.append(self._pressed)
         self._pressing = False
         self._machine = machine or Machine(reactor, root)
@@ -142,6 +132,7 @@ class PoolService:
         self._zygote = messages.ZygoteReady(pid=0)
         self._members: dict[int, _Member] = {}
         self._processes: dict[int, WorkerProcess] = {}
+        self._slabs = Slabs(self.store, self._processes, memory, workers)
         self._burying: set[int] = set()
         self._restarts = Restarts()
         self._count = 0
@@ -224,7 +215,8 @@ class PoolService:
     ) -> Session:
         """Begin a session; see ``link.seams.Pool``. ``place`` is what its workers see."""
         self._count += 1
-        member = _Member(self._count, peer, place or messages.OpenSession(), self)
+        place = place or messages.OpenSession()
+        member = _Member(self._count, peer, place, self, Holdings(self.store))
         self._members[member.number] = member
         self.log.info("session {n} of {c} opened", n=member.number, c=controller)
         self._open_zygote(member)
@@ -245,8 +237,8 @@ class PoolService:
             process = self._processes.pop(number, None)
             if process is not None:
                 process.free()
-                self._forget_slabs(process)
-        member.drop(list(member.objects))
+                self._slabs.died(process)
+        member.large.close()
 
     # ---- zygotes ----
 
@@ -329,7 +321,7 @@ class PoolService:
                 harvest=harvest,
             )
         )
-        self._forget_slabs(process)
+        self._slabs.died(process)
 
     def _zygote_ended(self, member: _Member) -> None:
         """A session zygote died, its workers with it: open another and fork anew."""
@@ -390,24 +382,23 @@ class PoolService:
                 member = self._members.get(action.session)
                 if member is not None:
                     if isinstance(action.message, messages.Dropped):
-                        member.drop(action.message.objects)
+                        member.large.drop(action.message.objects)
                     member.peer.send(action.message, action.body)
             case actions.Tell():
                 process = self._processes.get(action.worker)
                 if process is not None:
                     message = action.message
-                    if isinstance(message, messages.Run | messages.Everywhere):
-                        if message.objects:
-                            self._introduce(process, message.objects)
-                            objects = self.store.here(message.objects)
-                            message = msgspec.structs.replace(message, objects=objects)
+                    if isinstance(message, Taking):
+                        message = self._slabs.show(process, message)
                         if self._watch is None:
                             self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)
                     process.tell(message, action.body)
+            case actions.Overdraw():
+                self.store.overdraw()
             case actions.DropResults():
                 member = self._members.get(action.session)
                 if member is not None:
-                    member.drop(action.objects)
+                    member.large.drop(action.objects)
             case actions.ForkWorker():
                 self._fork(action)
             case actions.KillWorker():
@@ -456,17 +447,6 @@ class PoolService:
         if member.zygote is not None:
             member.zygote.fork(process)
 
-    def _introduce(self, process: WorkerProcess, objects: Iterable[messages.Extent]) -> None:
-        """The worker has the slabs of these objects."""
-        for slab in dict.fromkeys(extent.slab for extent in self.store.here(objects)):
-            found = self.store.descriptor(slab)
-            if found is not None:
-                process.introduce(slab, *found)
-
-    def _slab_gone(self, slab: messages.SlabId) -> None:
-        for process in self._processes.values():
-            process.part_with(slab)
-
     def _pressed(self) -> None:
         """In a turn of its own: whoever found no room is in the middle of something."""
         if not self._pressing and not self._stopping:
@@ -478,33 +458,12 @@ class PoolService:
         for number in list(self._members):
             self.handle(events.RoomWanted(session=number))
 
-    def _forget_slabs(self, process: WorkerProcess) -> None:
-        """A worker is dead: nobody writes into its slabs any more."""
-        for slab in process.slabs:
-            self.store.abandon(slab)
-
     def _worker_said(self, number: int, message: messages.FromWorker, body: bytes) -> None:
         process = self._processes.get(number)
         if process is not None:
-            match message:
-                case messages.Outcomes() if message.objects:
-                    self.store.learn(message.objects)
-                    worker = self._pool.workers.get(number)
-                    member = self._members.get(worker.session) if worker is not None else None
-                    if member is not None:
-                        member.objects.update(each.object for each in message.objects)
-                case messages.Born() if self._memory:
-                    size = self._memory // self._pool.slots
-                    process.tell(messages.Allowance(size=size, most=self._memory))
-                case messages.Slab():
-                    process.slabs.add(message.slab)
-                    fd = process.take_descriptor()
-                    self.store.adopt(message.slab, message.size, fd, process.recycle)
-                case messages.SlabGone():
-                    process.slabs.discard(message.slab)
-                    self.store.abandon(message.slab)
-                case _:
-                    pass
+            worker = self._pool.workers.get(number)
+            member = self._members.get(worker.session) if worker is not None else None
+            self._slabs.said(process, message, member.large if member is not None else None)
         self.handle(events.WorkerSaid(worker=number, message=message, body=body))
 
     def _pipe_broke(self, number: int, reason: str) -> None:

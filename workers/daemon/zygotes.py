@@ -12,13 +12,15 @@ from typing import Any
 from twisted.python import failure
 
 from scattergather.wire import messages
+from scattergather.wire.descriptors import send_with
 from scattergather.workers.daemon.process import WorkerProcess
 from scattergather.workers.process import proc
 
 MAX_DATAGRAM = 1 << 18
 
 SEND_SECONDS = 2.0
-"""Longest that a write blocks: hundreds of messages wait unread then, so nobody serves them."""
+"""Longest that a write blocks: hundreds of messages wait unread then, so nobody serves them; or
+too many descriptors are under way."""
 
 OnMessage = Callable[[messages.FromZygote], None]
 
@@ -27,8 +29,8 @@ class Zygote:
     """Our end of a zygote's socket, and its process. Reactor thread only.
 
     Writes block for the moment that they take: they are few, small, and the zygote does nothing
-    but serve them. ``pid`` is 0 until a session's zygote has said that it is ready; ``looks`` is
-    how often it was found stopped since it last was not.
+    but serve them. ``pid`` is 0 until the root zygote has said that it forked a session's;
+    ``looks`` is how often it was found stopped since it last was not.
 
     Args:
         on_end: called once when it is gone, unless ``close`` was called.
@@ -48,6 +50,8 @@ class Zygote:
         self._on_message = on_message
         self._on_end = on_end
         self._process = process
+        self._count = 0
+        self._unborn: dict[int, Zygote] = {}
         self.pid = process.pid if process is not None else 0
         self.looks = 0
         self.open = True
@@ -64,7 +68,9 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._send(place, [theirs.fileno()])
-        return Zygote(self._reactor, ours, on_message, on_end)
+        self._count += 1
+        zygote = self._unborn[self._count] = Zygote(self._reactor, ours, on_message, on_end)
+        return zygote
 
     def fork(self, worker: WorkerProcess) -> None:
         """Let a session's zygote fork a worker."""
@@ -80,7 +86,7 @@ class Zygote:
         if not self.open:
             return
         try:
-            socket.send_fds(self._channel, [messages.encode(message)], list(descriptors))
+            send_with(self._channel, messages.encode(message), descriptors)
         except TimeoutError:
             self.kill()
             self._end()
@@ -135,9 +141,10 @@ class Zygote:
             self._end()
             return
         message = messages.read_from_zygote(data)
-        if isinstance(message, messages.ZygoteReady):
-            self.pid = message.pid
-        self._on_message(message)
+        if isinstance(message, messages.Forked) and message.worker in self._unborn:
+            self._unborn.pop(message.worker).pid = message.pid
+        else:
+            self._on_message(message)
 
     def connectionLost(self, reason: failure.Failure) -> None:
         """For the reactor: the descriptor is broken, or the reactor ends."""

@@ -37,6 +37,10 @@ class DropResults(Struct, frozen=True, kw_only=True, gc=False):
     objects: tuple[ObjectId, ...]
 
 
+class Overdraw(Struct, frozen=True, kw_only=True, gc=False):
+    """One object that has no room gets it all the same, beyond the bound."""
+
+
 class KillWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Signal a worker; with ``group``, everything it started too."""
 
@@ -82,5 +86,6 @@ Action = (
     | WarnWorker
     | StopWorker
     | DropResults
+    | Overdraw
     | RetireWorker
 )

@@ -33,8 +33,8 @@ def arrived(
     lease = worker.leases[0] if worker.leases else None
     known = lease.next - message.first if lease is not None else -1
     if lease is None or lease.run.chunk != message.chunk or not 0 <= known < len(message.kinds):
-        if message.objects:
-            names = tuple(extent.object for extent in message.objects)
+        if message.objects or message.lent:
+            names = tuple(extent.object for extent in (*message.objects, *message.lent))
             out.append(actions.DropResults(session=session.number, objects=names))
         return
     if known:

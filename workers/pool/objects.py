@@ -5,11 +5,17 @@
 - Room is made for what is wanted by dropping what no chunk takes: the controller has it still.
 - A task may keep an argument after its end. Its memory is free when the controller has dropped the
   object and no worker keeps it any more.
+- What a nested call has returned waits like a chunk. A worker that was given it says when it has it
+  no more, and of a dead one we say so.
+- When only workers run that wait for nested calls themselves, and nothing can be dropped, there is
+  room beyond the bound: they would wait for each other for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+import msgspec
 
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
@@ -29,12 +35,12 @@ def wait(session: Session, queued: Queued, out: list[actions.Action]) -> None:
 
 def postpone(
     session: Session,
-    message: messages.Everywhere,
+    message: messages.Everywhere | messages.NestedOutcome,
     body: bytes,
     missing: Iterable[ObjectId],
     out: list[actions.Action],
 ) -> None:
-    """Nor is a call everywhere."""
+    """Nor is a call everywhere, or what a nested call returned."""
     lacking = set(missing)
     session.postponed.append((message, body, lacking))
     _want(session, lacking, out)
@@ -72,7 +78,10 @@ def arrived(
         missing.difference_update(names)
         if not missing:
             session.postponed.remove(each)
-            rounds.everywhere(crew, session, message, body, now, out)
+            if isinstance(message, messages.NestedOutcome):
+                give(session, message, body, out)
+            else:
+                rounds.everywhere(crew, session, message, body, now, out)
     feed(crew, now, out)
 
 
@@ -87,9 +96,13 @@ def lost(
             del session.waiting[chunk]
             lose(session, queued.run, reason, out)
     for each in list(session.postponed):
-        if each[2] & gone:
+        message, _, missing = each
+        if missing & gone:
             session.postponed.remove(each)
-            rounds.failed(session, each[0].call, reason, out)
+            if isinstance(message, messages.NestedOutcome):
+                withhold(session, message, reason, out)
+            else:
+                rounds.failed(session, message.call, reason, out)
 
 
 def lose(session: Session, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
@@ -101,23 +114,66 @@ def lose(session: Session, run: messages.Run, reason: str, out: list[actions.Act
     report(session, outcomes, out, blobs.pack([loss] * run.count))
 
 
+def give(
+    session: Session, message: messages.NestedOutcome, body: bytes, out: list[actions.Action]
+) -> None:
+    """A worker gets what came of a nested call."""
+    worker = session.workers.get(message.worker)
+    names = tuple(extent.object for extent in message.objects)
+    if worker is not None:
+        worker.given.update(names)
+        out.append(actions.Tell(worker=worker.number, message=message, body=body))
+    elif names:
+        report(session, messages.Release(objects=names), out)
+
+
+def withhold(
+    session: Session, message: messages.NestedOutcome, reason: str, out: list[actions.Action]
+) -> None:
+    """What a nested call returned cannot be brought here: it counts as lost."""
+    loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
+    lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=())
+    names = tuple(extent.object for extent in message.objects)
+    report(session, messages.Release(objects=names), out)
+    give(session, lost, loss, out)
+
+
+def given_back(
+    session: Session, worker: Worker, names: Iterable[ObjectId], out: list[actions.Action]
+) -> None:
+    """A worker needs these no more, once for each time that it was given one."""
+    worker.given.subtract(names)
+    worker.given = +worker.given
+    report(session, messages.Release(objects=tuple(names)), out)
+
+
 def make_room(crew: Crew, session: Session, out: list[actions.Action]) -> None:
     """Drop one that no chunk here takes, or try again later; the controller has it still.
 
     The one that has been here longest without being taken. When nothing runs that could make room,
     the chunk that has waited longest goes first: others wait for what they take once more.
     """
-    users: list[messages.Run | messages.Everywhere] = [
+    workers = session.workers.values()
+    running = {
+        *(
+            each.object
+            for worker in workers
+            for lease in worker.leases
+            for each in lease.run.objects
+        ),
+        *(each.object for call, _, _ in session.everywhere.values() for each in call.objects),
+        *(name for worker in workers for name in worker.given),
+    }
+    users: list[messages.Run | messages.Everywhere | messages.NestedOutcome] = [
         *(queued.run for queued in session.waiting.values()),
         *(queued.run for queued in session.queue.values()),
-        *(lease.run for worker in session.workers.values() for lease in worker.leases),
         *(message for message, _, _ in session.postponed),
-        *(message for message, _, _ in session.everywhere.values()),
     ]
-    taken = {extent.object for user in users for extent in user.objects}
-    for name in taken.intersection(session.here):
+    taken = running.union(extent.object for user in users for extent in user.objects)
+    for name in sorted(taken.intersection(session.here)):
         session.here.move_to_end(name)
-    needed = _needed_first(crew) if _is_stuck(crew) else taken
+    stuck = _is_stuck(crew)
+    needed = running | _needed_first(crew) if stuck else taken
     for name in session.here:
         if name not in needed and name not in session.kept:
             session.pressed = False
@@ -126,20 +182,27 @@ def make_room(crew: Crew, session: Session, out: list[actions.Action]) -> None:
             if name in taken:
                 _miss(session, name, out)
             return
+    if stuck and any(worker.blocked for worker in crew.workers.values()):
+        session.pressed = False
+        out.append(actions.Overdraw())
 
 
 def _is_stuck(crew: Crew) -> bool:
-    """No chunk runs, and none is ready to."""
+    """Nothing runs, but for chunks that wait for nested calls, and nothing is ready to."""
     return not any(
         session.queue
-        or session.everywhere
-        or any(worker.leases for worker in session.workers.values())
+        or any(worker.busy for worker in session.workers.values())
+        or any(
+            number in session.workers and not session.workers[number].blocked
+            for _, _, round_ in session.everywhere.values()
+            for number in round_.waiting
+        )
         for session in crew.sessions.values()
     )
 
 
 def _needed_first(crew: Crew) -> set[ObjectId]:
-    """What the chunk, or the call everywhere, takes that has waited longest."""
+    """What the chunk, or whatever else was postponed, takes that has waited longest."""
     for session in crew.sessions.values():
         for queued in session.waiting.values():
             return {extent.object for extent in queued.run.objects}
@@ -189,6 +252,8 @@ def died(session: Session, worker: Worker, out: list[actions.Action]) -> None:
     """A worker is dead, and has let go of everything."""
     if session.kept:
         let_go(session, worker, list(session.kept), out)
+    if worker.given:
+        given_back(session, worker, tuple(worker.given.elements()), out)
 
 
 def _report_free(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:

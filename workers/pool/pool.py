@@ -136,9 +136,14 @@ class Pool:
                 objects.postpone(session, message, body, event.missing, out)
             case messages.Everywhere():
                 rounds.everywhere(self._crew, session, message, body, now, out)
+            case messages.NestedOutcome() if event.refused:
+                objects.withhold(session, message, event.refused, out)
+            case messages.NestedOutcome() if event.missing:
+                objects.postpone(session, message, body, event.missing, out)
             case messages.NestedOutcome():
-                if message.worker in session.workers:
-                    out.append(actions.Tell(worker=message.worker, message=message, body=body))
+                objects.give(session, message, body, out)
+            case messages.Want():
+                pass  # the link sees to it
             case _:
                 assert_never(message)
 
@@ -174,6 +179,8 @@ class Pool:
                 objects.keep(session, worker, message.objects)
             case messages.LetGo():
                 objects.let_go(session, worker, message.objects, out)
+            case messages.Release():
+                objects.given_back(session, worker, message.objects, out)
             case messages.Slab() | messages.SlabGone():
                 pass  # the service has taken what they bring
             case messages.Waiting():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from scattergather.model.outcome import Kind
 from scattergather.wire import messages
 from scattergather.workers.pool import actions, events
@@ -102,14 +104,14 @@ def answered(
     """A worker has called it, or died."""
     entry = session.everywhere.get(message.call)
     if entry is None:
+        names = tuple(extent.object for extent in message.objects)
+        out.append(actions.DropResults(session=session.number, objects=names))
         return
     waiting = entry[2].waiting
     waiting.discard(worker.number)
     if not waiting:
         del session.everywhere[message.call]
-    done = messages.EverywhereDone(
-        call=message.call, worker=worker.pid, kind=message.kind, last=not waiting
-    )
+    done = msgspec.structs.replace(message, worker=worker.pid, last=not waiting)
     report(session, done, out, body)
 
 

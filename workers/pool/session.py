@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from scattergather.wire.messages import Code, Everywhere, ObjectId, Resident, Run
+from scattergather.wire.messages import Code, Everywhere, NestedOutcome, ObjectId, Resident, Run
 from scattergather.workers.pool.restarts import Restarts
 from scattergather.workers.pool.worker import Worker
 
@@ -34,7 +34,7 @@ class Session:
     """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy.
 
     ``queue`` holds the chunks that are ready, ``waiting`` those that large objects are missing for,
-    ``postponed`` the calls everywhere that are.
+    ``postponed`` the calls everywhere and the results of nested calls that are.
     ``here`` came from another host, what was taken last at its end; ``wanted`` is on its way.
     ``kept`` are the workers that keep an object, ``dropping`` what the controller needs no more.
     ``pressed`` says that room is wanted and that nothing could be dropped so far.
@@ -46,7 +46,9 @@ class Session:
     queue: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     waiting: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     kept: dict[ObjectId, set[int]] = field(default_factory=dict)
-    postponed: list[tuple[Everywhere, bytes, set[ObjectId]]] = field(default_factory=list)
+    postponed: list[tuple[Everywhere | NestedOutcome, bytes, set[ObjectId]]] = field(
+        default_factory=list
+    )
     here: OrderedDict[ObjectId, None] = field(default_factory=OrderedDict)
     wanted: set[ObjectId] = field(default_factory=set)
     dropping: set[ObjectId] = field(default_factory=set)

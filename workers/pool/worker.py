@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scattergather.wire.messages import Run
+from scattergather.wire.messages import ObjectId, Run
 
 
 class Doom(Enum):
@@ -39,6 +39,7 @@ class Worker:
     is the task that takes long while others wait behind it: none of those will begin here.
     ``over_since`` is when its task was told that it takes too much memory: the worker is replaced
     when that task is over. ``stopped_since`` is when it was first found stopped (state T).
+    ``given`` are the large results of nested calls that it has, and how often it got each.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Worker:
     peak: int = 0
     stuck: int | None = None
     over_since: float | None = None
+    given: Counter[ObjectId] = field(default_factory=Counter)
     stopped_since: float | None = None
     since: float = 0.0
 

@@ -71,6 +71,7 @@ class Chunks:
         self._output = capture.output
         self._interrupts = interrupts
         self._calls = calls
+        calls.residents.note = journal.note
         self._circumstances = circumstances
         self._mending = Mending(capture, interrupts)
         self._results = ResultPickler(self._outside)
@@ -142,7 +143,6 @@ class Chunks:
         self._run = run
         self._interrupts.memory_limit = run.limits.memory or 0
         self._large.arguments.open(run.objects)
-        self._outside.closed = not run.beside
         self._since = time.monotonic()
         # The first task here pays for imports: its time would mislead about the others.
         self._cold = not self._calls.knows(run.function, run.code_version)
@@ -358,7 +358,7 @@ class Chunks:
         """
         assert self._run is not None
         self.flush()
-        objects, borrowed = self._large.returns.announce(parts)
+        new, borrowed = self._large.returns.announce(parts)
         if self._output.size():
             self._send_output(index)
         now = time.monotonic()
@@ -368,8 +368,9 @@ class Chunks:
             kinds=bytes([kind]),
             elapsed=self._elapsed(now),
             worker=self._circumstances.pid,
-            objects=objects,
+            objects=() if self._run.lend else new,
             borrowed=borrowed,
+            lent=new if self._run.lend else (),
         )
         self._line.send(message, len(blob).to_bytes(blobs.WIDTH, "little"), blob)
         self._journal.sent(1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -30,7 +31,7 @@ _AGAIN = 0.05
 
 
 class Interrupts:
-    """The signal handlers of a worker. Main thread only."""
+    """The signal handlers of a worker. Main thread only, but for :meth:`shielded`."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -67,8 +68,8 @@ class Interrupts:
     @contextmanager
     def shielded(self) -> Iterator[None]:
         """Nothing is raised inside; what was asked for meanwhile is raised at the end."""
-        if not self.armed:  # not in a task, or in another shield
-            yield
+        if not self.armed or threading.current_thread() is not threading.main_thread():
+            yield  # not in a task, or in another shield; or in a thread, where nothing is raised
             return
         self.armed = False
         try:

@@ -2,16 +2,17 @@
 
 Arguments lie in slabs of others, which are mapped privately, anew for every task that takes them.
 A task may keep such an argument: then the worker says so, before the outcome, and says again when
-it is gone. Results go into slabs of this worker's own, as far as its allowance goes.
+it is gone. Results go into slabs of this worker's own, as far as its allowance goes, and so does
+what nested calls take; what those return is in ``answers``.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
+import threading
 import weakref
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,13 @@ from scattergather.errors import TooLarge
 from scattergather.wire import messages, stub
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.outside import Placed
-from scattergather.wire.slabs import Arena, address_of, private, unchanged
+from scattergather.wire.owned import Mapping, address_of
+from scattergather.wire.slabs import Arena, private, unchanged
+from scattergather.workers.process.answers import Answers
 from scattergather.workers.process.interrupts import Interrupts
 from scattergather.workers.process.line import Line, raised_descriptor
+
+_Gone = weakref.KeyedRef[ObjectId, Mapping]
 
 IDLE_SECONDS = 5.0
 """After so long without work free memory goes back to the system."""
@@ -38,10 +43,10 @@ class Arguments:
         self._line = line
         self._slabs: dict[SlabId, int] = {}
         self._extents: dict[ObjectId, Extent] = {}
-        self._mapped: Counter[ObjectId] = Counter()
-        self._buffers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self._mapped: dict[int, _Gone] = {}
+        self._buffers: weakref.WeakValueDictionary[int, Mapping] = weakref.WeakValueDictionary()
         self._places: dict[int, Extent] = {}
-        self._unmapped: deque[ObjectId] = deque()
+        self._unmapped: deque[_Gone] = deque()
         self._told: set[ObjectId] = set()
         self._collected = False
 
@@ -55,6 +60,10 @@ class Arguments:
         fd = self._slabs.pop(slab, None)
         if fd is not None:
             os.close(fd)
+
+    def descriptor(self, slab: SlabId) -> int | None:
+        """That of a slab which is here."""
+        return self._slabs.get(slab)
 
     def open(self, extents: Iterable[Extent]) -> None:
         """The tasks of the chunk at work refer to these."""
@@ -79,9 +88,10 @@ class Arguments:
         if extent is None or fd is None:
             raise LookupError("a large argument did not arrive here; add the task again")
         buffer = private(fd, extent)
-        self._mapped[name] += 1
-        weakref.finalize(buffer, self._unmapped.append, name).atexit = False
-        address = ctypes.addressof(buffer)
+        # The callback is a call of C: no interrupt of a task can prevent it.
+        gone = weakref.KeyedRef(buffer, self._unmapped.append, name)
+        self._mapped[id(gone)] = gone
+        address = buffer.address
         self._buffers[address], self._places[address] = buffer, extent
         return buffer
 
@@ -98,19 +108,15 @@ class Arguments:
     def settle(self) -> None:
         """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
         while self._unmapped:
-            name = self._unmapped.popleft()
-            self._mapped[name] -= 1
-            if not self._mapped[name]:
-                del self._mapped[name]
-        if self._told:
-            gone = tuple(name for name in self._told if name not in self._mapped)
-            if gone:
-                self._told.difference_update(gone)
-                self._line.send(messages.LetGo(objects=gone))
-        if len(self._mapped) > len(self._told):
-            kept = tuple(name for name in self._mapped if name not in self._told)
-            self._told.update(kept)
-            self._line.send(messages.Kept(objects=kept))
+            del self._mapped[id(self._unmapped.popleft())]
+        if not (self._mapped or self._told):
+            return
+        mapped = {each.key for each in self._mapped.values()}
+        if gone := self._told - mapped:
+            self._line.send(messages.LetGo(objects=tuple(gone)))
+        if kept := mapped - self._told:
+            self._line.send(messages.Kept(objects=tuple(kept)))
+        self._told = mapped
 
     def rest(self) -> None:
         """There is no work: what only a cycle keeps, such as that of an error, is kept no more."""
@@ -134,7 +140,7 @@ class Result:
 
 
 class Returns:
-    """Puts results into slabs; implements ``wire.outside.Place``. Main thread of a worker."""
+    """Puts results into slabs; implements ``wire.outside.Place``. Any thread of a task."""
 
     def __init__(self, line: Line, interrupts: Interrupts, arguments: Arguments) -> None:
         self._line = line
@@ -143,6 +149,7 @@ class Returns:
         self._arena = Arena(0, self._gone)
         self._most = 0
         self._announced: set[SlabId] = set()
+        self._announcing = threading.Lock()
         self._dirty = False
 
     def allow(self, size: int, most: int) -> None:
@@ -159,15 +166,17 @@ class Returns:
         """See ``outside.Place``; nobody waits here."""
         return True
 
-    def put(self, data: bytes | memoryview, beside: int = 0) -> Result | None:
-        """See ``outside.Place``.
+    def put(
+        self, data: bytes | memoryview, beside: int = 0, what: str = "the result"
+    ) -> Result | None:
+        """See ``outside.Place``; ``what`` it is.
 
         Raises:
             TooLarge: it could be sent in no way.
         """
         size = memoryview(data).nbytes
         if self._most and size > self._most:
-            raise TooLarge.of("the result", size, self._most)
+            raise TooLarge.of(what, size, self._most)
         if not self._arena.bound:
             return None
         with self._interrupts.shielded():
@@ -181,10 +190,13 @@ class Returns:
 
     def free(self, placed: Placed) -> None:
         """See ``outside.Place``."""
-        self._arena.free(placed.extent.object)
+        # What was borrowed may be ours: a nested call has returned what it took from us.
+        if not (isinstance(placed, Result) and placed.borrowed):
+            self._arena.free(placed.extent.object)
 
     def recycle(self, names: Iterable[ObjectId]) -> None:
         """Their readers have done with these."""
+        self._dirty = True
         for name in names:
             self._arena.free(name)
 
@@ -193,12 +205,13 @@ class Returns:
         new = [part.extent for part in parts if not (isinstance(part, Result) and part.borrowed)]
         ours = {extent.object for extent in new}
         borrowed = tuple(part.extent for part in parts if part.extent.object not in ours)
-        for slab in dict.fromkeys(extent.slab for extent in new):
-            found = self._arena.descriptor(slab)
-            if found is not None and slab not in self._announced:
-                self._announced.add(slab)
-                fd, size = found
-                self._line.send_with(fd, messages.Slab(slab=slab, size=size))
+        with self._announcing:  # nobody goes on before it is sent
+            for slab in dict.fromkeys(extent.slab for extent in new):
+                found = self._arena.descriptor(slab)
+                if found is not None and slab not in self._announced:
+                    self._announced.add(slab)
+                    fd, size = found
+                    self._line.send_with(fd, messages.Slab(slab=slab, size=size))
         return tuple(new), borrowed
 
     def _gone(self, slab: SlabId) -> None:
@@ -217,13 +230,42 @@ class Returns:
         self._arena.trim()
 
 
+class Passed:
+    """Puts what nested calls take beside the results; implements ``wire.outside.Place``.
+
+    What the task was given itself is there already. Any thread of a task.
+    """
+
+    def __init__(self, arguments: Arguments, answers: Answers, returns: Returns) -> None:
+        self._arguments = arguments
+        self._answers = answers
+        self._returns = returns
+        self.has_room = returns.has_room
+        self.free = returns.free
+
+    def borrow(self, data: memoryview) -> Result | None:
+        """See ``outside.Place``."""
+        extent = self._arguments.unchanged(data) or self._answers.unchanged(data)
+        return None if extent is None else Result(extent, borrowed=True)
+
+    def put(self, data: bytes | memoryview, beside: int = 0) -> Result | None:
+        """See ``outside.Place``.
+
+        Raises:
+            TooLarge: it could be sent in no way.
+        """
+        return self._returns.put(data, beside, "the argument of a nested call")
+
+
 class Large:
     """Both ends, and what the pool says of them."""
 
     def __init__(self, line: Line, interrupts: Interrupts) -> None:
         self._line = line
         self.arguments = Arguments(line)
+        self.answers = Answers(line, self.arguments.descriptor)
         self.returns = Returns(line, interrupts, self.arguments)
+        self.passed = Passed(self.arguments, self.answers, self.returns)
 
     def sort(self, message: messages.ToWorker) -> bool:
         """Take a message that is for us. Any thread that reads the line."""
@@ -243,13 +285,14 @@ class Large:
     @property
     def patience(self) -> float | None:
         """How long to wait for work before :meth:`rest`; None: for ever."""
-        if self.arguments.kept:
+        if self.arguments.kept or self.answers.held:
             return KEPT_SECONDS
         return IDLE_SECONDS if self.returns.dirty else None
 
     def rest(self) -> None:
         """There was no work for that long."""
-        if self.arguments.kept:
+        if self.arguments.kept or self.answers.held:
             self.arguments.rest()
+            self.answers.settle()
         else:
             self.returns.rest()

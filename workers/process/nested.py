@@ -18,26 +18,32 @@ from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import messages
 from scattergather.wire.codebook import BOOK
+from scattergather.wire.outside import Outside
 from scattergather.wire.payload import Packer, loads
 from scattergather.wire.raised import unpack_exception
 from scattergather.wire.shipping import Shipment
+from scattergather.workers.process.answers import Holds
 from scattergather.workers.process.call import Calls
 from scattergather.workers.process.chunk import Chunks
 from scattergather.workers.process.interrupts import Interrupts
+from scattergather.workers.process.large import Large
 from scattergather.workers.process.line import Line, poll
 
 
 class Nested:
     """Implements ``inside.Hook``. Any thread of a task."""
 
-    def __init__(self, line: Line, chunks: Chunks, calls: Calls, interrupts: Interrupts) -> None:
+    def __init__(
+        self, line: Line, chunks: Chunks, calls: Calls, interrupts: Interrupts, large: Large
+    ) -> None:
         self._line = line
+        self._large = large
         self._chunks = chunks
         self._calls = calls
         self._interrupts = interrupts
         self._tickets = itertools.count(1)
         self._open: set[int] = set()
-        self._settled: dict[int, tuple[messages.NestedOutcome, bytes]] = {}
+        self._settled: dict[int, tuple[messages.NestedOutcome, bytes, Holds]] = {}
         self._submitting = threading.Lock()
         self._waiting = False
 
@@ -60,25 +66,34 @@ class Nested:
             name = function
         else:
             name = messages.shipped(shipment.freeze(function))
-        packer = Packer(shipment, name="argument of a nested call")
-        packer.pack((args, kwargs))
-        _, body, needs = packer.take()
-        with self._submitting, self._shielded():
-            # Each time: the controller keeps what tasks have sent for a while only.
-            for code in shipment.code.values():
-                message = messages.Code(digest=code.digest, needs=code.needs, python=code.python)
-                self._line.send(message, code.blob)
-            ticket = next(self._tickets)
-            self._open.add(ticket)
-            self._line.send(
-                messages.NestedSubmit(
-                    ticket=ticket,
-                    function=name,
-                    needs=needs,
-                    chunk=run.chunk if run is not None else 0,
-                ),
-                body,
-            )
+        outside = Outside(self._large.passed)
+        packer = Packer(shipment, name="argument of a nested call", outside=outside)
+        try:
+            packer.pack((args, kwargs))
+            _, body, needs = packer.take()
+            with self._submitting, self._interrupts.shielded():
+                # Each time: the controller keeps what tasks have sent for a while only.
+                for code in shipment.code.values():
+                    sent = messages.Code(digest=code.digest, needs=code.needs, python=code.python)
+                    self._line.send(sent, code.blob)
+                lent, borrowed = self._large.returns.announce(packer.take_objects())
+                ticket = next(self._tickets)
+                self._open.add(ticket)
+                self._line.send(
+                    messages.NestedSubmit(
+                        ticket=ticket,
+                        function=name,
+                        needs=needs,
+                        chunk=run.chunk if run is not None else 0,
+                        lent=lent,
+                        borrowed=borrowed,
+                    ),
+                    body,
+                )
+                self._large.answers.settle()
+        except BaseException:  # an interrupt, too
+            outside.discard()
+            raise
         return ticket
 
     def settled(self, ticket: int, timeout: float | None) -> bool:
@@ -90,11 +105,12 @@ class Nested:
         if arrived():
             return True
         if threading.current_thread() is not threading.main_thread():
+            self._large.answers.settle()
             return self._line.read_until(arrived, timeout, poll)
-        if timeout == 0.0:
-            with self._interrupts.shielded():
-                return self._line.read_until(arrived, 0.0, poll)
         with self._interrupts.shielded():
+            self._large.answers.settle()
+            if timeout == 0.0:
+                return self._line.read_until(arrived, 0.0, poll)
             self._lend_slot()
             try:
                 return self._line.read_until(arrived, timeout, self._interrupts.exposed(poll))
@@ -107,8 +123,10 @@ class Nested:
         found = self._settled.pop(ticket, None)
         if found is None:
             raise RequestError("The task that submitted this call is over.")
-        message, body = found
+        message, body, holds = found
         match message.kind:
+            case Kind.RETURNED if holds:
+                return self._large.answers.load(body, holds), None
             case Kind.RETURNED:
                 return loads(body), None
             case Kind.RAISED | Kind.RETRYABLE:
@@ -122,14 +140,19 @@ class Nested:
         """A chunk is over: what its tasks submitted and did not wait for interests nobody."""
         self._open.clear()
         self._settled.clear()
+        self._large.answers.settle()
 
     def sort(self, message: messages.ToWorker, body: bytes) -> bool:
         """Take what the line has read, if it is not for the main loop. Under no lock."""
         match message:
             case messages.NestedOutcome():
+                holds = self._large.answers.hold(message.objects)
                 if message.ticket in self._open:
-                    self._settled[message.ticket] = message, body
+                    self._settled[message.ticket] = message, body, holds
                     self._open.discard(message.ticket)
+                else:
+                    holds.clear()
+                    self._large.answers.settle()
                 return True
             case messages.Code():
                 self._calls.learn(message, body)
@@ -154,21 +177,6 @@ class Nested:
             self._line.send(messages.GaveBack(chunk=run.chunk, first=run.first))
         self._waiting = True
         self._line.send(messages.Waiting())
-
-    def _shielded(self) -> Any:
-        """Only the main thread is ever interrupted."""
-        if threading.current_thread() is threading.main_thread():
-            return self._interrupts.shielded()
-        return _NO_SHIELD
-
-
-class _NoShield:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_exception: object) -> None: ...
-
-
-_NO_SHIELD = _NoShield()
 
 
 def _lost(loss: messages.Loss, host: str) -> TaskLost:

@@ -1,7 +1,11 @@
 """Versions of ``__main__``, made of pushed source.
 
-Version *n* is a module of its own in which the sources 1 to *n* ran in order. A job pins the
-version it was added with, so several may be in use; each is made when it is first needed.
+Version *n* is a module of its own in which the sources up to *n* ran in order, from the last empty
+one on: that withdraws what was pushed before. A job pins the version it was added with, so several
+may be in use; each is made when it is first needed.
+
+As in a notebook, a source that raises keeps what it had defined, and the next one runs after it. So
+pushing it again, mended, is a cure; until then whatever needs the version raises what it raised.
 """
 
 from __future__ import annotations
@@ -9,9 +13,11 @@ from __future__ import annotations
 import builtins
 import linecache
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from scattergather.wire.pushed import PUSHED, is_empty, told
 from scattergather.workers.process.interrupts import LIMITS
 
 MAIN = "__main__"
@@ -24,6 +30,8 @@ class Residents:
         self._sources: dict[int, str] = {}
         self._modules: dict[int, ModuleType] = {}
         self._failures: dict[int, tuple[BaseException, tuple[str, ...], Any]] = {}
+        self.note: Callable[[str], None] = lambda _text: None
+        """Is told which source runs, in case that ends the worker; empty when it is through."""
 
     def __len__(self) -> int:
         """How many versions were made."""
@@ -51,6 +59,7 @@ class Residents:
                 del self._modules[version]  # interrupted from outside: not the source's fault
                 raise
             except BaseException as error:
+                _add_note(error, version)
                 notes = tuple(getattr(error, "__notes__", ()))
                 self._failures[version] = error, notes, _within_source(error)
         sys.modules[MAIN] = module
@@ -62,10 +71,29 @@ class Residents:
         return vars(module)
 
     def _fill(self, version: int, module: ModuleType) -> None:
-        for number in sorted(self._sources):
-            if number <= version:
-                code = compile(self._sources[number], _file_name(number), "exec", dont_inherit=True)
+        numbers = [number for number in sorted(self._sources) if number <= version]
+        withdrawn = max((each for each in numbers if is_empty(self._sources[each])), default=0)
+        for number in numbers:
+            if number <= withdrawn:
+                continue
+            code = compile(self._sources[number], _file_name(number), "exec", dont_inherit=True)
+            self.note(PUSHED + told(number))
+            try:
                 exec(code, vars(module))
+            except (KeyboardInterrupt, *LIMITS):
+                raise
+            except BaseException:
+                if number == version:
+                    raise
+            finally:
+                self.note("")
+
+
+def _add_note(error: BaseException, version: int) -> None:
+    try:
+        error.add_note(f"[scattergather] this came of {told(version)}")
+    except Exception:  # __notes__ is the user's to spoil
+        pass
 
 
 def _file_name(version: int) -> str:

@@ -18,6 +18,7 @@ from typing import Never, assert_never
 from scattergather import inside
 from scattergather.model.outcome import Kind
 from scattergather.wire import messages
+from scattergather.wire.outside import Outside
 from scattergather.workers.process import kernel
 from scattergather.workers.process.call import Call, Calls
 from scattergather.workers.process.capture import Capture, OutputFile
@@ -95,9 +96,10 @@ class Worker:
         self._line = line
         self._calls = Calls(services)
         self._circumstances = Circumstances(host)
-        self._results = ResultPickler()
         interrupts = Interrupts(journal)
         self._large = Large(line, interrupts)
+        self._outside = Outside(self._large.returns)
+        self._results = ResultPickler(self._outside)
         self._chunks = Chunks(
             line=line,
             journal=journal,
@@ -107,7 +109,7 @@ class Worker:
             circumstances=self._circumstances,
             large=self._large,
         )
-        self._nested = Nested(line, self._chunks, self._calls, interrupts)
+        self._nested = Nested(line, self._chunks, self._calls, interrupts, self._large)
         inside.join(self._nested)
         line.sort = lambda message, body: (
             self._large.sort(message) or self._nested.sort(message, body)
@@ -149,7 +151,7 @@ class Worker:
 
     def _everywhere(self, message: messages.Everywhere, body: bytes) -> None:
         call: Call | None = None
-        arguments = None
+        arguments = value = None
         try:
             call = self._calls.prepare(message.function, message.code_version)
             self._large.arguments.open(message.objects)
@@ -157,6 +159,7 @@ class Worker:
             value = call.function(*arguments[0], **arguments[1])
             kind, blob = int(Kind.RETURNED), self._results.carefully(value, call.name)
         except BaseException as error:
+            self._results.clear()
             kind, blob = self._circumstances.raised(
                 error,
                 call=call,
@@ -165,10 +168,18 @@ class Worker:
                 attempt=1,
                 arguments=arguments,
             )
-        arguments = None
+        arguments = value = None
         self._large.arguments.open(())
         self._large.arguments.settle()
         self._chunks.accept_surroundings()
+        objects, borrowed = self._large.returns.announce(self._outside.take())
         self._line.send(
-            messages.EverywhereDone(call=message.call, worker=os.getpid(), kind=kind), blob
+            messages.EverywhereDone(
+                call=message.call,
+                worker=os.getpid(),
+                kind=kind,
+                objects=objects,
+                borrowed=borrowed,
+            ),
+            blob,
         )

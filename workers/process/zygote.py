@@ -130,6 +130,8 @@ class RootZygote(Zygote):
         pid = os.fork()
         if pid:
             self.children.add(self._sessions, pid)
+            # It may be stopped before it can say who it is.
+            self.channel.send(messages.Forked(worker=self._sessions, pid=pid))
             return
         try:
             self.leave()
@@ -197,6 +199,8 @@ def main(arguments: Sequence[str]) -> Never:
     parser.add_argument("--service", action="append", default=[], metavar="NAME[=MODULE:FUNCTION]")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If we are stopped when the daemon dies, this lets us go on and end; else it does nothing.
+    kernel.die_with_parent(os.getppid(), signal.SIGCONT)
     place.one_thread_each()
     # Tasks must not find the zygote under this name.
     sys.modules["__main__"] = ModuleType("__main__")

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.pace import kept
@@ -62,11 +63,54 @@ def test_the_user_is_told_and_the_job_ends_when_the_controller_goes_on():
     assert script.returncode == 0
 
 
+def test_every_wait_is_told_and_an_interrupt_says_the_cure():
+    script = run(
+        "signal.alarm(120)",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
+        "def attempt(wait):",
+        "    try: print(wait())",
+        "    except (KeyboardInterrupt, TimeoutError) as error: print(str(error).replace('\\n', ' '))",
+        "    sys.stdout.flush()",
+        "attempt(lambda: c.waitForResult(timeout=0.1))",
+        "attempt(lambda: next(iter(job)))",
+        "attempt(c.waitForResult)",
+        "attempt(lambda: c.command('refresh').workers)",
+    )
+    assert script.stdout is not None
+    assert script.stderr is not None
+    pid = int(script.stdout.readline())
+    cure = f"the controller (process {pid}) was stopped by a signal and does nothing. "
+    cure += f"Let it go on with: kill -CONT {pid}"
+    told = f"[scattergather] {cure}\n"
+    assert script.stdout.readline() == f"job 1 is not through yet: 0 of 100 tasks are done {cure}\n"
+    assert script.stderr.readline() == told
+    script.send_signal(signal.SIGINT)
+    stopped = "stopped waiting for the next result of job 1 (0/100)"
+    assert script.stdout.readline() == f"{stopped}. {cure}\n"
+    assert script.stderr.readline() == told, "the next wait was told nothing"
+    script.send_signal(signal.SIGINT)
+    assert "is outstanding" not in script.stdout.readline()
+    assert script.stderr.readline() == told, "nor the one after it"
+    os.kill(pid, signal.SIGCONT)
+    out, _ = script.communicate()
+    assert out == "1\n"
+
+
 def test_a_client_that_exits_takes_its_stopped_controller_along(scene):
     script = run("sys.exit()")
     _, error = script.communicate()
     assert (script.returncode, error) == (0, "")
     scene.clears()
+
+
+def test_a_client_that_is_killed_takes_its_stopped_controller_along(scene):
+    script = run("time.sleep(600)")
+    assert script.stdout is not None
+    pid = int(script.stdout.readline())
+    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    script.kill()
+    scene.clears()
+    script.communicate()
 
 
 def test_one_that_is_killed_while_it_is_stopped_is_lost():

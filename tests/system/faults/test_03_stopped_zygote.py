@@ -18,7 +18,7 @@ from scattergather.workers.daemon.zygotes import SEND_SECONDS, Zygote
 from tests.conftest import calls
 from tests.pace import kept
 from tests.system.faults.ledger import Ledger, once_each
-from tests.system.process_driver import alive, as_in_a_notebook, eventually
+from tests.system.process_driver import PATIENCE, alive, as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system
 
@@ -64,6 +64,45 @@ def test_a_stopped_zygote_is_replaced_as_if_it_were_killed(spawn, tmp_path):
     victims[1].kill_a_worker()
     for victim in victims:
         victim.check()
+
+
+def test_when_all_zygotes_are_stopped_nothing_outlives_their_controller(spawn):
+    c = spawn(workers=2)
+    (session,) = set(c.run_everywhere(os.getppid).values())
+    root = psutil.Process(session).parent()
+    below = [root, *root.children(recursive=True)]
+    for zygote in (session, root.pid):
+        os.kill(zygote, signal.SIGSTOP)
+    root.parent().kill()
+    assert not psutil.wait_procs(below, timeout=PATIENCE)[1]
+
+
+STOPS_ITS_CHILD = """
+import os, signal
+
+def stop_once():
+    if os.path.exists({flag!r}):
+        os.unlink({flag!r})
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+os.register_at_fork(after_in_child=stop_once)
+
+def ping():
+    return "pong"
+"""
+
+
+def test_a_zygote_that_is_stopped_before_it_is_ready_is_replaced(start, spawn, tmp_path):
+    flag = tmp_path / "flag"
+    flag.touch()
+    (tmp_path / "stops_its_child.py").write_text(STOPS_ITS_CHILD.format(flag=str(flag)))
+    shim = f"import os; os.environ['PYTHONPATH'] = {str(tmp_path)!r}"
+    pool = start("--port", "0", "--service", "ping=stops_its_child:ping", shim=shim)
+    c = spawn(pool.furl().text)
+    began = time.monotonic()
+    assert c.addJob([([], {})], "ping").results(timeout=60) == ["pong"]
+    assert not flag.exists(), "no zygote was stopped"
+    assert kept(time.monotonic() - began, REPLACED + 1)
 
 
 class NoReactor:

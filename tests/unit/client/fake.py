@@ -384,7 +384,7 @@ def connect(
     hosts = specs or (messages.HostSpec(name=HOST),)
 
     def pipe(outbox: Outbox, session: Session) -> Pipe:
-        return Pipe(ours, outbox, None, session)
+        return Pipe(outbox, lambda: (ours, None), session)
 
     session = Session(hosts, pipe, Log(), memory=0)
     session.open(first_message(hosts))

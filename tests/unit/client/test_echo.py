@@ -10,6 +10,7 @@ import pytest
 from scattergather.client import cell, echo
 from scattergather.client.echo import Channel, Echo, Printed
 from scattergather.wire import messages
+from tests.unit.client import work
 from tests.unit.client.fake import say, until
 
 
@@ -56,6 +57,20 @@ def test_a_flood_shows_its_last_lines_and_says_so(capsys):
     assert lines[0] == "[800 lines of job 1 are not shown; job.output(i) has them]"
     assert lines[-1] == "[task 0 of job 1] line 999"
     assert len(lines) == 201
+
+
+def test_what_was_dropped_where_it_was_printed_is_counted_too(c, fake, capsys):
+    gate = work.gate("flood")
+    job = c.addJob([(("flood",), {})], work.pass_gate)
+    until(lambda: fake.jobs)
+    (name,) = fake.jobs
+    fake.send(messages.TaskOutput(job=name, index=0, dropped=5_600_000), b"the end\n")
+    gate.set()
+    job.results()
+    assert capsys.readouterr().out == (
+        "[5.6 MB that job 1 printed were dropped where they were printed]\n"
+        "[task 0 of job 1] the end\n"
+    )
 
 
 def test_a_broken_stdout_ends_nothing(monkeypatch):

@@ -88,7 +88,7 @@ def test_exit_ends_the_controller(c, fake):
 
 
 def test_a_copy_made_by_fork_refuses_and_leaves_the_original_alone(c):
-    _sessions.add(c._session)
+    _sessions.append(weakref.ref(c._session))
     child = os.fork()
     if child == 0:
         status = 1

@@ -192,6 +192,61 @@ def test_a_callback_that_would_wait_for_ever_is_told(c):
     assert "must not wait" in told[0]
 
 
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda future: future.result(),
+        lambda future: future.exception(),
+        lambda future: cf.wait([future]),
+        lambda future: next(cf.as_completed([future])),
+    ],
+)
+def test_a_callback_that_would_wait_for_a_future_is_told(c, wait):
+    told = []
+
+    def ask(done):
+        cf.wait([done])  # this one is there
+        assert list(cf.as_completed([done])) == [done]
+        assert done.result() == 1
+        try:
+            wait(c.submit(work.noop, 2))
+        except RuntimeError as error:
+            told.append(str(error))
+
+    c.submit(work.noop, 1).add_done_callback(ask)
+    until(lambda: told)
+    assert "must not wait" in told[0]
+    assert c.submit(work.noop, 3).result(5) == 3
+
+
+# ---- await ----
+
+
+def test_a_future_can_be_awaited(c):
+    async def main():
+        assert await c.submit(work.add, 1, b=2) == 3
+        with pytest.raises(ZeroDivisionError):
+            await c.submit(work.inverse, 0)
+        return await asyncio.gather(*(c.submit(work.noop, n) for n in range(3)))
+
+    assert asyncio.run(main()) == [0, 1, 2]
+
+
+def test_an_abandoned_await_leaves_the_call(c, fake):
+    fake.pause()
+    future = c.submit(work.noop, 1)
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await future
+
+    asyncio.run(main())
+    assert not future.done()
+    fake.resume()
+    assert future.result(5) == 1
+
+
 # ---- map ----
 
 

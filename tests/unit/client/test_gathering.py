@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from types import SimpleNamespace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from scattergather.client.gathering import Gathering
 from scattergather.client.inputs import Inputs
 from scattergather.client.iterating import Results, Walk
 from scattergather.client.round import Round
+from scattergather.errors import ControllerLost
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.payload import dumps
@@ -43,6 +46,11 @@ def gathering(total: int, keeps: bool = True) -> tuple[Gathering, Round]:
     return made, round_
 
 
+def results(made: Gathering, ordered: bool = True, numbered: bool = False) -> Results:
+    session: Any = SimpleNamespace(waits={})
+    return Results(session, Walk(made, lambda: None, ordered), None, then="", numbered=numbered)
+
+
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
     """A number of tasks, and runs of them in any order, some twice and overlapping."""
@@ -66,8 +74,8 @@ def test_every_task_has_one_outcome_in_its_place_whatever_comes_in_which_order(p
     assert round_.done
     assert made.settled == total
     assert made.collect() == [(n, 1) for n in range(total)]
-    assert list(Results(Walk(made, lambda: None, True), None)) == made.collect()
-    numbered = Results(Walk(made, lambda: None, False), None, numbered=True)
+    assert list(results(made)) == made.collect()
+    numbered = results(made, False, numbered=True)
     assert dict(numbered) == dict(enumerate(made.collect()))
 
 
@@ -77,7 +85,7 @@ def test_a_job_that_forgets_hands_each_outcome_over_once(plan):
     made, round_ = gathering(total, keeps=False)
     for a, b in runs:
         deliver(round_, a, [False] * (b - a))
-    assert list(Results(Walk(made, lambda: None, True), None)) == [(n, 1) for n in range(total)]
+    assert list(results(made)) == [(n, 1) for n in range(total)]
     assert not made.segments
     assert not made._starts
     assert made.handed == total
@@ -104,16 +112,22 @@ def test_reopened_tasks_take_their_new_outcome(plan, data):
     assert again.done
     assert made.failures() == []
     assert made.collect() == [(n, 2 if bad[n] else 1) for n in range(total)]
-    assert list(Results(Walk(made, lambda: None, True), None)) == made.collect()
+    assert list(results(made)) == made.collect()
 
 
 def test_what_the_controller_does_not_deliver_is_lost():
     made, round_ = gathering(3)
     deliver(round_, 1, [False])
-    round_.lose(lambda: ValueError("gone"))
-    first, second, _ = made.collect()
-    assert isinstance(first, ValueError)
+    round_.lose(lambda: ControllerLost("gone; start another\nlast lines of its log", status=9))
+    first, second, third = made.collect()
     assert second == (1, 1)
+    assert (type(first), str(first)) == (
+        ControllerLost,
+        "gone; start another\nlast lines of its log",
+    )
+    # The log's end is long, and there may be thousands.
+    assert (type(third), str(third), third.status) == (ControllerLost, "gone; start another", 9)
+    assert made.view(0, 0.0).line() == "job 1  1/3 · gone"
     assert made.finished
     assert not made.complete
 

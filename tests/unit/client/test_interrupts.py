@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from IPython.core.ultratb import AutoFormattedTB
 
 from scattergather.client.waiting import Bell
 from scattergather.errors import JobFailed
 from tests.pace import kept
 from tests.unit.client import work
+from tests.unit.client.fake import until
 from tests.waits import interrupted
 
 
@@ -46,6 +52,134 @@ def test_every_wait_can_be_interrupted(c, fake, wait):
     assert kept(interrupt.ago(), 1)
     fake.resume()
     assert job.results() == [1]
+
+
+AGAIN = "job.results() has all of it, job.cancel() stops it."
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        (
+            lambda c, job: job.results(),
+            "stopped waiting for job 1 (0/1). It goes on; job.results() waits again, "
+            "job.cancel() stops it.",
+        ),
+        (
+            lambda c, job: next(iter(job)),
+            f"stopped waiting for the next result of job 1 (0/1). It goes on; {AGAIN}",
+        ),
+        (
+            lambda c, job: next(iter(job.as_completed())),
+            f"stopped waiting for the next result of job 1 (0/1). It goes on; {AGAIN}",
+        ),
+        (
+            lambda c, job: next(iter(c.addJob(iter([((1,), {})]), work.noop))),
+            "It goes on; next() of the same iterator goes on with it, job.cancel() stops it.",
+        ),
+        (
+            lambda c, job: next(c.map(work.noop, [1])),
+            "stopped waiting for the next result of map(noop) (0/1). Its calls go on; next() of "
+            "the same iterator goes on with them, its close() drops those that wait.",
+        ),
+        (
+            lambda c, job: c.shutdown(),
+            "stopped waiting for what is outstanding. Nothing new is taken; the controller ends "
+            "when what is outstanding is through, c.command('die') ends it now.",
+        ),
+        (
+            lambda c, job: c.command("refresh"),
+            "stopped waiting for the answer to command('refresh'). The refresh goes on.",
+        ),
+        (
+            lambda c, job: c.command("status"),
+            "stopped waiting for the answer to command('status').",
+        ),
+        (
+            lambda c, job: c.run_everywhere(work.noop),
+            "stopped waiting for noop on every worker. Where it has begun it goes on.",
+        ),
+        (
+            lambda c, job: c.command("die"),
+            "stopped waiting for the controller to end. It was told to.",
+        ),
+    ],
+)
+def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, wait, said):
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    until(lambda: fake.jobs)
+    fake.deaf = True
+    with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
+        wait(c, job)
+    assert str(caught.value).endswith(said)
+    assert shows_the_cell_only(caught.value)
+    assert not c._session.waits
+
+
+def test_an_interrupted_wait_for_the_hosts_says_that_they_go_on(made):
+    c, _ = made(go=False)
+    with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
+        c.waitForResult()
+    assert str(caught.value) == (
+        "stopped waiting for the hosts. They go on joining; c.waitForResult() waits again.\n"
+        "No worker is there: fake is not up: connecting"
+    )
+    assert shows_the_cell_only(caught.value)
+
+
+class Interrupting:
+    """The user interrupts just when it is packed."""
+
+    def __reduce__(self):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_adding_says_how_many_were_sent_and_run(c):
+    class Tasks:
+        def __len__(self):
+            return 5001
+
+        def __iter__(self):
+            yield from (((n,), {}) for n in range(5000))
+            until(lambda: c._session.returned_tasks)
+            yield (Interrupting(),), {}
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        c.addJob(Tasks(), work.noop)
+    (sent, through) = re.fullmatch(
+        r"stopped adding job 1, of which ([0-9]+) tasks had been sent and ([0-9]+) were through\. "
+        r"It was taken back; add it again\.",
+        str(caught.value),
+    ).groups()
+    assert 0 < int(through) <= int(sent) < 5001
+    assert shows_the_cell_only(caught.value)
+    assert c.addJob([((1,), {})], work.noop).results() == [1]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda c, job: c.waitForResult(0.01),
+        lambda c, job: job.results(timeout=0.01),
+        lambda c, job: next(c.map(work.noop, [1], timeout=0.01)),
+    ],
+)
+def test_a_time_that_is_over_shows_the_cell_only(c, fake, wait):
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    with pytest.raises(TimeoutError, match="0 of 1 tasks are done") as caught:
+        wait(c, job)
+    assert shows_the_cell_only(caught.value)
+
+
+def shows_the_cell_only(error):
+    """As a notebook shows it: this file's frames and the sentence."""
+    shell = SimpleNamespace(InteractiveTB=AutoFormattedTB(mode="Context"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+        text = "\n".join(error._render_traceback_())
+    return Path(__file__).name in text and "client/" not in text.replace("unit/client/", "")
 
 
 def test_waiting_does_not_spin(c, fake):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import concurrent.futures as cf
 import gc
 import threading
 import weakref
@@ -12,12 +13,14 @@ from scattergather.errors import (
     CannotPickle,
     Closed,
     ControllerLost,
+    HostLost,
     JobFailed,
     NothingToWaitFor,
     TaskKilledWorker,
     TimeLimitExceeded,
     UnknownName,
 )
+from scattergather.model.failure import Failure
 from scattergather.wire import messages
 from tests.conftest import calls
 from tests.unit.client import work
@@ -646,3 +649,100 @@ def test_a_function_edited_after_adding_does_not_change_the_job(c, fake):
     fake.resume()
     assert job.results() == [2]
     assert again.results() == [3]
+
+
+# ---- how it stands ----
+
+
+def test_the_reprs_are_not_behind_what_is_known_here(c, fake):
+    gate = work.gate("behind")
+    job = c.addJob([(("behind", n), {}) for n in range(2)], work.pass_gate)
+    until(lambda: all(each.running for each in fake.jobs.values()) and fake.jobs)
+    fake.push_status()
+    until(lambda: c._session.status is not None)
+    assert "job 1  0/2 · 2 running" in repr(c)
+    gate.set()
+    job.results()
+    assert repr(c).splitlines()[0] == (
+        "ScatterGather  2 workers on 1 host · 0 running · 0 queued · 2 done · 0 failed"
+    )
+    assert "job 1" not in repr(c)
+    fake.pause()
+    c.addJob(calls(1, 2), work.noop)
+    assert "job 2  0/2 · 2 queued" in repr(c)
+
+
+def test_calls_that_are_through_are_nobodys_business(c, fake):
+    gate = work.gate("calls")
+    futures = [c.submit(work.pass_gate, "calls", n) for n in range(3)]
+    until(lambda: any(job.running for job in fake.jobs.values()))
+    fake.push_status()
+    until(lambda: c._session.status is not None)
+    assert "pass_gate  0/3 · 2 running · 1 queued · 10/s" in repr(c)
+    gate.set()
+    assert [future.result(5) for future in futures] == [0, 1, 2]
+    assert "pass_gate" not in repr(c)
+    assert "pass_gate" not in c._repr_html_()
+    assert "/s" not in repr(c)
+
+
+def test_a_job_that_was_iterated_and_goes_on_is_named(c, fake):
+    gate = work.gate("left")
+    job = c.addJob([((), {}), ((True,), {})], lambda wait=False: wait and wait_gate("left"))
+    results = iter(job)
+    assert next(results) is False
+    with pytest.raises(NothingToWaitFor) as caught:
+        c.waitForResult()
+    assert str(caught.value) == (
+        "job 1 was iterated and goes on (1 of 2 tasks are done): job.results() has them all"
+    )
+    gate.set()
+    assert len(job.results()) == 2
+    with pytest.raises(NothingToWaitFor, match="no job is outstanding"):
+        c.waitForResult()
+
+
+def test_the_loss_of_the_controller_is_seen(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1, 2, 3), work.noop)
+    fake.die()
+    until(lambda: c._session.ended)
+    lost = c._session.fate
+    assert lost.startswith("the controller died")
+    assert repr(c) == f"<ScatterGather: closed, {lost}>"
+    assert f"0/3 · {lost}" in repr(job)
+    assert lost in job._repr_html_()
+    assert c.command("die") == "the controller had ended already."
+
+
+def test_nobody_is_released_when_nobody_was_there(made):
+    c, _ = made(go=False)
+    assert c.command("die") == "controller stopped; 0 workers released."
+
+
+def test_a_task_that_never_had_a_worker_names_none():
+    failure = Failure(index=3, error=HostLost("gone"), host="alpha")
+    assert failure.report()[0] == "--- task 3 on alpha ---"
+
+
+def test_a_copied_client_refuses_every_wait(c, fake):
+    fake.pause()
+    job = c.addJob(calls(1), work.noop)
+    generated = c.addJob(iter(calls(1)), work.noop)
+    future = c.submit(work.noop, 1)
+    c._session.abandon()
+    for wait in (
+        job.results,
+        c.waitForResult,
+        lambda: next(iter(job)),
+        lambda: next(iter(generated.as_completed())),
+        future.result,
+        future.exception,
+        lambda: cf.wait([future]),
+        lambda: c.command("status"),
+        lambda: c.command("die"),
+    ):
+        with pytest.raises(Closed, match="copied by fork"):
+            wait()
+    assert not future.done()
+    assert "copied by fork" in repr(c)

@@ -26,6 +26,7 @@ from scattergather.wire.messages import Extent
 from scattergather.wire.outside import Outside
 from scattergather.wire.payload import Packer
 from scattergather.wire.slabs import PAGE, create
+from tests.struck import struck_everywhere
 from tests.unit.client.fake import until
 
 ROOM = 10 * PAGE
@@ -41,7 +42,7 @@ class Controller:
 
     def read(self) -> list[Any]:
         """What was said since the last time; descriptors are closed."""
-        if not (self.outbox._entries or self.outbox._released):
+        if self.outbox._entries.empty():
             return []
         frames, said = FrameReader(), []
         for piece in self.outbox.take() or ():
@@ -133,7 +134,7 @@ def test_when_refs_hold_everything_the_next_is_refused_and_does_not_wait(
     for _ in range(ROOM // max(PAGE, -(-length // PAGE) * PAGE)):
         loan = there.large.put(b"x" * length)
         assert loan is not None
-        loan.rest()
+        loan.rests = True
         held.append(loan)
     with pytest.raises(TooLarge, match="Refs"):
         there.large.put(b"x" * length)
@@ -168,7 +169,7 @@ def test_parts_that_fit_only_without_what_others_hold_for_good_are_refused_at_on
     there: Controller,
 ) -> None:
     ref = put(there.large, 3)
-    ref.rest()
+    ref.rests = True
     first = put(there.large, 4)
     with pytest.raises(TooLarge):
         there.large.put(b"x" * 4 * PAGE, 4 * PAGE)
@@ -194,7 +195,7 @@ def test_of_two_half_packed_values_that_wait_for_each_other_one_is_refused(
 def test_who_waits_is_refused_when_what_was_under_way_turns_out_to_rest(there: Controller) -> None:
     under_way, other = put(there.large, 6), put(there.large, 1)
     waiting = Waiting(there.large, 5)
-    under_way.rest()
+    under_way.rests = True
     del other
     there.free()
     until(lambda: waiting.over)
@@ -205,8 +206,8 @@ def test_room_that_comes_between_two_looks_is_no_refusal(there: Controller) -> N
     loan = put(there.large, 10)
     real, looks = there.large._arena.put, []
 
-    def late(data: Any) -> Any:
-        extent = real(data)
+    def late(data: Any, name: Any) -> Any:
+        extent = real(data, name)
         if not looks:
             looks.append(extent)
             nonlocal loan
@@ -300,7 +301,8 @@ class Theirs:
     def __init__(self, large: Large) -> None:
         self.id = os.urandom(16)
         self.size = 10 * PAGE
-        self.fd = create(self.size)
+        slab = create(self.size)
+        self.fd = os.dup(slab.fileno())
         os.pwrite(self.fd, b"." * self.size, 0)
         large.adopt(self.id, self.size, os.dup(self.fd))
 
@@ -368,6 +370,7 @@ def test_results_are_readable_after_the_end_and_nobody_is_told_of_them_then(
     theirs, empty = Theirs(there.large), Theirs(there.large)
     (held,) = there.large.hold([theirs.extent(4)])
     there.read()
+    there.outbox.close()
     there.large.close()
     assert empty.holders() == 1
     assert theirs.pages == 1
@@ -405,6 +408,59 @@ def test_a_result_whose_slab_did_not_come_is_an_error(there: Controller) -> None
         held.view()
 
 
+# ---- interrupts ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen() -> Iterator[None]:
+    """To collect garbage is quick."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_an_interrupt_at_any_moment_of_a_put_leaves_no_room_taken(there: Controller) -> None:
+    def use() -> None:
+        for pages in (2, 6):
+            loan = there.large.put(b"x" * pages * PAGE)
+            assert loan is not None
+            loan.rests = True
+
+    rounds = 0
+    for _ in struck_everywhere(use):
+        rounds += 1
+        there.free()
+        assert there.large.lent == there.large.resting == 0
+    assert rounds > 100
+    there.free()
+    loan = there.large.put(b"x" * ROOM)
+    assert loan is not None
+    there.read()
+    slabs = [each.slab for each in there.said if isinstance(each, messages.Slab)]
+    assert loan.extent.slab in slabs  # whoever hears of it has its slab
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.filterwarnings("ignore:.*Held.__del__")
+def test_an_interrupt_at_any_moment_keeps_no_slab_of_others_open(there: Controller) -> None:
+    theirs = Theirs(there.large)
+
+    def use() -> None:
+        view = there.large.hold([theirs.extent(3)])[0].view()
+        there.large.abandon(theirs.id)
+        view[0] = 1
+
+    for _ in struck_everywhere(use):
+        gc.collect()
+        there.large.abandon(theirs.id)
+        assert theirs.holders() == 1
+        os.close(theirs.fd)
+        theirs = Theirs(there.large)
+    os.close(theirs.fd)
+
+
 # ---- arguments that come back -------------------------------------------------------------------
 
 
@@ -412,7 +468,7 @@ def test_an_argument_that_comes_back_is_the_loan_that_there_is_and_counts_once(
     there: Controller,
 ) -> None:
     loan = put(there.large, 2, b"a")
-    loan.rest()
+    loan.rests = True
     parts = [there.large.hold([loan.extent])[0] for _ in range(5)]
     assert all(part is loan for part in parts)
     assert there.large.resting == 2 * PAGE

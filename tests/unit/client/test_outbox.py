@@ -41,7 +41,7 @@ def test_taking_waits_for_the_first_frame_and_ends_when_closed():
     thread = threading.Thread(target=lambda: got.extend([outbox.take(), outbox.take()]))
     thread.start()
     outbox.send(messages.EndTasks(job=JOB, total=1))
-    until(lambda: got or not thread.is_alive() or outbox._filled._waiters)
+    until(outbox._entries.empty)
     outbox.close()
     thread.join(5)
     assert got[-1] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ class There:
 
     def __init__(self, bound: int = 1 << 22) -> None:
         self.outbox = Outbox()
+        self._released: list[ObjectId] = []
         self.large = Large(self.outbox, bound)
         self.shipper = Shipper(self.outbox, self.large)
         self.session: Any = SimpleNamespace(
@@ -41,7 +43,12 @@ class There:
 
     def released(self) -> list[ObjectId]:
         gc.collect()
-        return list(self.outbox._released)
+        entries = self.outbox._entries
+        while not entries.empty():
+            entry = entries.get()
+            if isinstance(entry, weakref.KeyedRef):
+                self._released.append(entry.key)
+        return list(self._released)
 
 
 @pytest.fixture

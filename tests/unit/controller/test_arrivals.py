@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import defaultdict
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scattergather.controller.arrivals import Arrivals
 from scattergather.controller.roster import Entry
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
+from scattergather.wire import blobs, messages, stub
 from scattergather.wire.messages import Extent, ObjectId
 
 
 class Stock:
     """A store that knows only names."""
 
+    bound = 100
+
     def __init__(self) -> None:
         self.here: set[ObjectId] = set()
+
+    def refusal(self, length: int) -> str:
+        return "too large" if length > self.bound else ""
 
     def missing(self, extents: Any) -> frozenset[ObjectId]:
         return frozenset(each.object for each in extents if each.object not in self.here)
@@ -33,11 +41,13 @@ class There:
         self.stock = Stock()
         self.heard: list[tuple[Entry, Any]] = []
         store: Any = self.stock
-        self.arrivals = Arrivals(store, lambda entry, said, _: self.heard.append((entry, said)))
+        self.arrivals = Arrivals(
+            store, tuple, lambda entry, said, _body, _ours: self.heard.append((entry, said))
+        )
         self.entry = host("one")
 
-    def say(self, message: Any) -> None:
-        self.arrivals.said(self.entry, message, b"")
+    def say(self, message: Any, body: bytes = b"") -> None:
+        self.arrivals.said(self.entry, message, body)
 
     def arrive(self, *names: ObjectId) -> None:
         self.stock.here.update(names)
@@ -63,7 +73,7 @@ def outcome(chunk: int, first: int, *names: ObjectId) -> messages.Outcomes:
     )
 
 
-A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
+A, B, C, D = b"a" * 16, b"b" * 16, b"c" * 16, b"d" * 16
 
 
 def test_what_is_complete_passes_and_what_is_not_waits_with_all_of_its_chunk() -> None:
@@ -135,12 +145,89 @@ def test_of_a_host_that_left_nothing_stays_and_nothing_is_heard() -> None:
     assert there.take() == [outcome(1, 0)]
 
 
+def test_what_every_worker_returned_waits_too_and_the_last_of_a_call_stays_the_last() -> None:
+    there = There()
+    extent = Extent(object=A, length=1)
+    large = messages.EverywhereDone(call=1, worker=5, kind=Kind.RETURNED, objects=(extent,))
+    last = messages.EverywhereDone(call=1, worker=6, kind=Kind.RETURNED, last=True)
+    other = messages.EverywhereDone(call=2, worker=6, kind=Kind.RETURNED, last=True)
+    for each in (large, last, other, outcome(1, 0)):
+        there.say(each)
+    assert there.take() == [other, outcome(1, 0)]
+    there.arrive(A)
+    assert there.take() == [large, last]
+    there.say(large)
+    there.stock.here.discard(A)
+    there.say(messages.EverywhereDone(call=3, worker=5, kind=Kind.RETURNED, objects=(extent,)))
+    there.lose(A)
+    lost = there.take()[-1]
+    assert (lost.call, lost.kind, lost.objects) == (3, Kind.LOST, ())
+
+
 def test_hosts_do_not_wait_for_each_other() -> None:
     there = There()
     there.say(outcome(1, 0, A))
     there.entry = host("other")
     there.say(outcome(1, 0))
     assert there.take() == [outcome(1, 0)]
+
+
+def result(*names: ObjectId) -> bytes:
+    """A value with parts outside."""
+    return pickle.dumps("") + stub.trailer(names) if names else pickle.dumps("")
+
+
+@pytest.mark.parametrize("refused_first", [False, True])
+def test_a_result_too_large_for_all_the_room_ends_its_task_and_no_other(
+    refused_first: bool,
+) -> None:
+    there = There()
+    bodies: list[bytes] = []
+    there.arrivals = Arrivals(
+        there.stock,  # type: ignore[arg-type]
+        tuple,
+        lambda entry, said, body, _: (there.heard.append((entry, said)), bodies.append(body))[0],
+    )
+    there.say(outcome(7, 0, b"z" * 16))  # it knows the host already
+    if refused_first:
+        there.lose(B)
+    message = msgspec.structs.replace(
+        outcome(1, 0, A, C),
+        kinds=bytes([Kind.RETURNED] * 4),
+        objects=_lengths({A: 1, B: 101, C: 1}),
+    )
+    sent = [result(A), result(A, B, C, D), result(), result(A)]  # D is an argument of it
+    there.say(message, blobs.pack(sent))
+    if not refused_first:
+        there.lose(B)
+    there.arrive(C)
+    assert there.stock.here == set(), "nobody needs it"
+    there.arrive(A)
+    (heard,) = there.take()
+    assert list(heard.kinds) == [Kind.RETURNED, Kind.EXCEEDED, Kind.RETURNED, Kind.RETURNED]
+    assert [extent.object for extent in heard.objects] == [A]
+    assert there.stock.here == {A}
+    (host_,) = there.arrivals._hosts.values()
+    assert not host_.unwanted | host_.early | host_.lost.keys()
+    first, refused, *rest = blobs.each(bodies[0], 4)
+    assert [first, *rest] == [sent[0], *sent[2:]]
+    loss = messages.read_loss(refused)
+    assert (loss.kind, loss.size, loss.limit) == ("TooLarge", 101, 100)
+    assert "memory=" in loss.reason
+
+
+def test_a_call_everywhere_whose_result_is_too_large_is_told_so() -> None:
+    there = There()
+    said = messages.EverywhereDone(
+        call=1, worker=9, kind=Kind.RETURNED, last=True, objects=_lengths({B: 101})
+    )
+    there.say(said, result(B))
+    (heard,) = there.take()
+    assert (heard.kind, heard.last, heard.objects) == (Kind.LOST, True, ())
+
+
+def _lengths(lengths: dict[ObjectId, int]) -> tuple[Extent, ...]:
+    return tuple(Extent(object=name, length=length) for name, length in lengths.items())
 
 
 @settings(max_examples=200)

@@ -26,8 +26,12 @@ class Host:
         self.shipped: list[ObjectId] = []
         self.withdrawn: list[ObjectId] = []
         self.asked: list[ObjectId] = []
+        self.fetched: list[ObjectId] = []
 
     def send(self, message: Any, body: bytes = b"") -> None:
+        if isinstance(message, messages.Want):
+            self.fetched += message.objects
+            return
         assert isinstance(message, messages.Drop)
         self.asked += message.objects
         if not self.entry.spec.furl:
@@ -163,6 +167,76 @@ def test_what_was_returned_as_it_came_is_held_once_more() -> None:
     assert not there.freed
     there.objects.release([ONE.object])
     assert there.freed == {ONE.object: 1}
+
+
+def test_what_a_worker_lends_is_fetched_when_another_host_wants_it_and_dropped_everywhere() -> None:
+    there = There("far", "farther")
+    far, farther = there.roster.entries.values()
+    there.objects.lend(far, [ONE])
+    there.objects.take([ONE])
+    there.want("farther", ONE)
+    there.want("farther", ONE)
+    assert there.hosts["far"].fetched == [ONE.object]
+    assert there.hosts["farther"].shipped == []
+    there.store.reserve(ONE.object, LENGTH)
+    there.store.stored(ONE.object)
+    assert there.objects.fetched([ONE.object, TWO.object]) == (TWO.object,)
+    assert there.hosts["farther"].shipped == [ONE.object]
+    there.objects.done([ONE])
+    for host in there.hosts.values():
+        assert host.asked == [ONE.object]
+        host.answer()
+    assert not there.freed, "it was never the client's"
+    assert not there.objects._lent
+    assert there.store.held == far.held == farther.held == 0
+
+
+def test_what_comes_when_nobody_needs_it_any_more_is_dropped() -> None:
+    there = There("far", "farther")
+    there.objects.lend(there.roster.entries["far"], [ONE])
+    there.objects.take([ONE])
+    there.want("farther", ONE)
+    there.objects.done([ONE])
+    for host in there.hosts.values():
+        host.answer()
+    there.store.reserve(ONE.object, LENGTH)
+    there.store.stored(ONE.object)
+    assert there.objects.fetched([ONE.object]) == ()
+    assert there.store.held == 0
+    assert there.hosts["farther"].shipped == []
+
+
+def test_what_a_worker_was_given_is_needed_until_it_has_given_it_back_as_often() -> None:
+    there = There("far", "farther")
+    far, farther = there.roster.entries.values()
+    outcome = messages.Outcomes(chunk=1, first=0, kinds=b"\0", lent=(ONE,))
+    assert there.objects.give(far, far, outcome) == (ONE,)
+    borrowed = messages.Outcomes(chunk=2, first=0, kinds=b"\0", borrowed=(ONE,))
+    there.objects.give(far, farther, borrowed)
+    assert there.objects.knows([ONE])
+    there.objects.given_back(far, [ONE.object])
+    assert there.objects.knows([ONE])
+    there.objects.given_back(far, [ONE.object])
+    assert not there.objects.knows([ONE])
+    assert there.hosts["far"].asked == [ONE.object]
+    there.hosts["far"].answer()
+    assert not there.objects._lent
+
+
+def test_what_only_workers_of_a_lost_host_had_is_dropped_by_those_that_have_a_copy() -> None:
+    there = There("far", "farther")
+    far = there.roster.entries["far"]
+    there.objects.take([ONE])
+    there.want("farther", ONE)
+    there.objects.give(far, far, messages.Outcomes(chunk=1, first=0, kinds=b"\0", borrowed=(ONE,)))
+    there.objects.release([ONE.object])
+    there.objects.done([ONE])
+    there.leave("far")
+    assert there.hosts["farther"].asked == [ONE.object]
+    assert not there.freed
+    there.hosts["farther"].answer()
+    assert there.freed == {ONE.object: 1}
+    assert there.roster.entries["farther"].held == 0
 
 
 class Lending(RuleBasedStateMachine):

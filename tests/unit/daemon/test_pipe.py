@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from scattergather.wire import messages
-from scattergather.wire.frame import FrameReader
+from scattergather.wire.frame import FrameReader, frame
 from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.process.line import Line, LineLost
 
 
 class Reactor:
-    """Knows who wants to read and write, and does nothing by itself."""
+    """Knows who wants to read and write, and when, and does nothing by itself."""
 
     def __init__(self) -> None:
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
+        self.later: list[Callable[[], None]] = []
         self.addReader, self.removeReader = self.readers.add, self.readers.discard
         self.addWriter, self.removeWriter = self.writers.add, self.writers.discard
+
+    def callLater(self, _seconds: float, function: Callable[[], None]) -> None:
+        self.later.append(function)
+
+
+class Refusing(socket.socket):
+    """Refuses to send, with this error, as long as it is told to."""
+
+    refuses = 0
+
+    def sendmsg(self, *arguments: Any) -> int:
+        if self.refuses:
+            raise OSError(self.refuses, os.strerror(self.refuses))
+        return super().sendmsg(*arguments)
 
 
 def memory(content: bytes) -> int:
@@ -41,11 +57,12 @@ class There:
 
     def __init__(self) -> None:
         self.reactor = Reactor()
-        ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.ours, self.theirs = Refusing(fileno=pair[0].detach()), pair[1]
         self.heard: list[tuple[bytes, bytes]] = []
         self.ends: list[str] = []
         self.brought: list[bytes] = []
-        self.pipe = FramePipe(self.reactor, ours, self._frame, self.ends.append)
+        self.pipe = FramePipe(self.reactor, self.ours, self._frame, self.ends.append)
 
     def _frame(self, head: bytes, body: bytes) -> None:
         self.heard.append((head, body))
@@ -75,14 +92,20 @@ def there() -> Iterator[There]:
     assert descriptors() == before
 
 
-def test_frames_with_descriptors_keep_their_place_among_others_through_a_backlog(
-    there: There,
-) -> None:
+def reader_of(there: There) -> There:
+    """A pipe at its other end."""
     other = There()
     other.pipe.close()
     other.theirs.close()
-    reader = FramePipe(other.reactor, there.theirs.dup(), other._frame, other.ends.append)
-    other.pipe = reader
+    other.pipe = FramePipe(other.reactor, there.theirs.dup(), other._frame, other.ends.append)
+    return other
+
+
+def test_frames_with_descriptors_keep_their_place_among_others_through_a_backlog(
+    there: There,
+) -> None:
+    other = reader_of(there)
+    reader = other.pipe
     sent = []
     for number in range(30):
         body = b"." * (number * 5000)
@@ -136,6 +159,45 @@ def test_a_descriptor_for_which_the_other_end_is_gone_is_not_kept(there: There) 
     assert descriptors() == before
     there.pipe.drain()
     assert len(there.ends) == 1
+
+
+def test_a_frame_waits_while_too_many_descriptors_are_under_way(there: There) -> None:
+    other = reader_of(there)
+    there.ours.refuses = errno.ETOOMANYREFS
+    there.send_with(1)
+    there.pipe.send(b"plain")
+    there.send_with(2)
+    assert there.pipe.waiting > 0
+    assert not there.reactor.writers  # there is room: the reactor would ask without end
+    assert len(there.reactor.later) == 1
+    there.reactor.later.pop()()
+    there.pipe.doWrite()
+    assert not there.reactor.writers
+    there.ours.refuses = 0
+    there.reactor.later.pop()()
+    there.write()
+    other.pipe.drain()
+    assert [head for head, _ in other.heard] == [b"with 1", b"plain", b"with 2"]
+    assert other.brought == [b"1", b"2"]
+    assert there.pipe.waiting == 0
+    assert not there.reactor.later
+    other.pipe.close()
+
+
+@pytest.mark.parametrize("escorted", [False, True])
+def test_a_frame_that_cannot_be_sent_is_the_end_of_the_pipe_behind_what_arrived(
+    there: There, escorted: bool
+) -> None:
+    there.theirs.sendall(b"".join(frame(b"said before")))
+    there.ours.refuses = errno.ENOBUFS
+    if escorted:
+        there.send_with(1)
+    else:
+        there.pipe.send(b"plain")
+    there.pipe.drain()
+    assert there.heard == [(b"said before", b"")]
+    assert there.ends == ["the other end closed the pipe"]
+    assert there.theirs.recv(100) == b""
 
 
 def test_a_frame_that_comes_without_its_descriptor_ends_the_pipe(there: There) -> None:

@@ -6,6 +6,7 @@ import random
 import struct
 
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from scattergather.link.deliveries import Arrived, Lost, Send
 from scattergather.link.exchange import Drop, Exchange, Shipped
 from tests.stock import Stock
 
+NOTHING = xxhash.xxh3_64_intdigest(b"")
 FIRST, SECOND = b"1" * 16, b"2" * 16
 
 
@@ -124,8 +126,8 @@ def test_frames_come_out_as_they_went_in_wherever_the_stream_is_cut(cuts):
     assert heard == said
 
 
-def head(kind, size, crc=0, number=1, value=0):
-    return struct.pack("<cQQII", kind, number, value, size, crc)
+def head(kind, size, check=NOTHING, number=1, value=0):
+    return struct.pack("<cQQIQ", kind, number, value, size, check)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def head(kind, size, crc=0, number=1, value=0):
         head(block.GONE, 0),
         head(block.WANT, 1),
         head(block.REFUSED, block.MOST_REASON + 1),
-        head(block.STORED, 0, crc=1),
+        head(block.STORED, 0, check=1),
         pack(block.BLOCK, 1, 0, b"data")[:-1] + b"x",
     ],
 )
@@ -417,6 +419,28 @@ def test_an_object_whose_arrival_was_not_acknowledged_does_not_arrive_again_once
     pump(one, other)
     assert (other.arrived, one.shipped) == ([FIRST], [FIRST])
     assert not there.held
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["dropped", "still there"])
+def test_what_is_shipped_again_before_it_is_known_to_have_arrived_is_offered_again(stock, again):
+    """Whoever has dropped it says so elsewhere, and that may overtake the answer to the first."""
+    here, there = stock(), stock()
+    here.put(FIRST, b"x" * 1000)
+    one, other = joined(here, there)
+    one.ship(FIRST)
+    one.give(other)
+    other.give(one)
+    one.fill()
+    one.give(other)
+    assert other.arrived == [FIRST]
+    if again:
+        there.forget(FIRST)
+    one.ship(FIRST)
+    pump(one, other)
+    assert there.get(FIRST) == b"x" * 1000
+    assert other.arrived == [FIRST, FIRST]
+    assert there.log.count(("stored", FIRST)) == 1 + again
+    assert not one.exchange.outstanding
 
 
 LENGTHS = [0, 1, 70_000, BLOCK_BYTES, BLOCK_BYTES + 1, 700_000]

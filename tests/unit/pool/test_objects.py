@@ -15,7 +15,7 @@ from scattergather.wire.messages import Extent, ObjectId
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
 
-A, B, C = (letter * 16 for letter in (b"a", b"b", b"c"))
+A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
 
 
 class There:
@@ -29,10 +29,17 @@ class There:
         self.dropped: list[ObjectId] = []
         self.wanted: list[ObjectId] = []
         self.recycled: list[ObjectId] = []
+        self.released: list[ObjectId] = []
+        self.overdrawn = 0
         self(events.SessionOpened(session=1))
         self.session = self.pool.sessions[1]
-        for number in list(self.pool.workers):
-            self.from_worker(number, messages.Born(pid=100 + number))
+        self.bear()
+
+    def bear(self) -> None:
+        """Workers that were forked are ready."""
+        for number, worker in list(self.pool.workers.items()):
+            if not worker.born:
+                self.from_worker(number, messages.Born(pid=100 + number))
 
     def __call__(self, event: events.Event, now: float = 0.0) -> None:
         for action in self.pool.handle(event, now):
@@ -42,6 +49,10 @@ class There:
                     self.here.difference_update(names)
                 case actions.Report(message=messages.Want(objects=names)):
                     self.wanted += names
+                case actions.Report(message=messages.Release(objects=names)):
+                    self.released += names
+                case actions.Overdraw():
+                    self.overdrawn += 1
                 case actions.Report():
                     self.said.append(action.message)
                 case actions.Tell():
@@ -53,7 +64,7 @@ class There:
 
     def receive(self, message: Any, refused: str = "") -> None:
         missing = frozenset[ObjectId]()
-        if isinstance(message, messages.Run | messages.Everywhere):
+        if isinstance(message, messages.Run | messages.Everywhere | messages.NestedOutcome):
             missing = frozenset(each.object for each in message.objects) - self.here
         self(events.Received(session=1, message=message, missing=missing, refused=refused))
 
@@ -63,6 +74,16 @@ class There:
             chunk=chunk, job=b"j", function="f", first=0, count=count, objects=objects
         )
         self.receive(run, refused)
+
+    def answer(self, number: int, *names: ObjectId, refused: str = "") -> None:
+        """What a nested call of a worker has returned."""
+        objects = tuple(Extent(object=name, length=1) for name in names)
+        outcome = messages.NestedOutcome(worker=number, ticket=1, kind=0, objects=objects)
+        self.receive(outcome, refused)
+
+    def answered(self) -> list[tuple[int, int]]:
+        """To whom results of nested calls went, and their kinds."""
+        return [(n, said.kind) for n, said in self.told if isinstance(said, messages.NestedOutcome)]
 
     def arrive(self, *names: ObjectId) -> None:
         self.here.update(names)
@@ -124,6 +145,92 @@ def test_a_waiting_chunk_is_cancelled_and_taken_back_like_any_other() -> None:
     ]
     there.arrive(A)
     assert there.working() == {}
+
+
+def test_the_result_of_a_nested_call_waits_for_its_parts_and_is_given_back_once() -> None:
+    there = There()
+    there.run(1)
+    (number,) = there.working().values()
+    there.answer(number, A, B)
+    there.arrive(A)
+    assert there.answered() == []
+    there.arrive(B)
+    assert there.answered() == [(number, Kind.RETURNED)]
+    there.answer(number, A)
+    assert there.released == []
+    there.from_worker(number, messages.Release(objects=(A, B)))
+    assert there.released == [A, B]
+    # It was given one of them once more.
+    there.released.clear()
+    there(events.WorkerExited(worker=number))
+    assert there.released == [A]
+    there.answer(number, A, B)
+    assert there.released == [A, A, B]
+
+
+def test_a_nested_call_whose_result_cannot_come_is_lost_and_nothing_of_it_is_held() -> None:
+    there = There()
+    there.run(1)
+    (number,) = there.working().values()
+    there.answer(number, A, B)
+    there.lose(B)
+    there.answer(number, C, refused="it is too large")
+    assert there.answered() == [(number, Kind.LOST)] * 2
+    assert there.released == [A, B, C]
+    assert not there.pool.workers[number].given
+    assert not there.session.postponed
+
+
+def test_what_a_worker_was_given_is_not_dropped_to_make_room() -> None:
+    there = There()
+    there.run(1)
+    (number,) = there.working().values()
+    there.answer(number, A)
+    there.arrive(A)
+    there.finish(number)  # and has kept it
+    there.run(2, B)
+    there.press()
+    assert there.dropped == []
+    there.from_worker(number, messages.Release(objects=(A,)))
+    assert there.dropped == [A]
+
+
+def test_when_only_waiting_tasks_run_what_they_wait_for_has_room_beyond_the_bound() -> None:
+    there = There()
+    there.here.update((A, B))
+    there.run(1, A)
+    there.run(2, B)
+    first, second = there.working().values()
+    there.from_worker(first, messages.Waiting())
+    there.run(3, C)
+    there.press()
+    assert (there.overdrawn, there.dropped) == (0, []), "the other task will end"
+    there.from_worker(second, messages.Waiting())
+    there.bear()
+    assert (there.overdrawn, there.dropped) == (1, []), "both have mapped what they take"
+    there.arrive(C)
+    assert 3 in there.working()
+    there.answer(first, D)
+    there.press()
+    assert there.overdrawn == 1, "a task runs"
+    there.finish(there.working()[3])
+    assert there.dropped == [C]
+    there.press()
+    assert there.overdrawn == 2
+
+
+def test_a_call_everywhere_that_only_waiting_workers_owe_is_nothing_that_makes_room() -> None:
+    there = There(slots=1)
+    there.run(1)
+    (number,) = there.working().values()
+    there.here.add(A)
+    extent = Extent(object=A, length=1)
+    there.receive(messages.Everywhere(call=1, function="f", objects=(extent,)))
+    there.from_worker(number, messages.Waiting())
+    there.run(2, B)
+    there.press()
+    assert there.overdrawn == 1
+    assert there.dropped == [], "the worker has been told to read it"
 
 
 def test_what_waits_is_taken_back_before_what_is_ready() -> None:

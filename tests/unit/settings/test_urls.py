@@ -80,6 +80,8 @@ def test_loopback_has_many_names():
         ([furl("h", 1).text, furl("127.0.0.1", 1, "r" * 32).text], "same pool as 'h:1'"),
         ("local:0", "'local:0'"),
         ("local:many", "'local:many'"),
+        ("local:1025", "N of 'local:1025' is 1025; it must be .* from 1 to 1024"),
+        (["local:100000"], "from 1 to 1024"),
         ("pb://nonsense", "no @"),
         ("pbu://alpha:12345/x", "hosts add"),
         ("no/such/file", "no file no/such/file"),
@@ -92,6 +94,7 @@ def test_loopback_has_many_names():
         ([("pb://h:", 1, None, 2)], r"\[2\] is None"),
         ([("pb://h:", 1, "/s", 0)], r"\[3\] is 0"),
         ([("pb://h:", 1, "/s", True)], r"\[3\] is True"),
+        ([("pb://h:", 1, "/s", 100_000)], r"\[3\] is 100000; .* from 1 to 1024"),
         ([("pb://h:", 1, "/s", 2)], "no key is stored for h:1.*hosts add"),
         ([("pb://localhost:", 9, "/s", 2)], "scattergather pool --port 9"),
     ],
@@ -114,8 +117,9 @@ def test_no_name_known_at_all_says_how_to_add_one():
 def test_workers_are_for_the_embedded_pool():
     with pytest.raises(BadRequest, match="'local:N'"):
         resolve("local", workers=2)
-    with pytest.raises(BadRequest, match="not 0"):
-        resolve(workers=0)
+    for workers in (0, 1025):
+        with pytest.raises(BadRequest, match=f"workers= is {workers}; .* from 1 to 1024"):
+            resolve(workers=workers)
 
 
 def test_a_furl_file_that_others_can_read_is_refused(tmp_path):

@@ -41,7 +41,8 @@ class Owner:
 
     def __init__(self, store: Store) -> None:
         self.recycled: list[ObjectId] = []
-        fd = create(4 * PAGE)
+        slab = create(4 * PAGE)
+        fd = os.dup(slab.fileno())
         os.pwrite(fd, b"theirs" * PAGE, 0)
         store.adopt(SLAB, 4 * PAGE, fd, self.recycled.extend)
 
@@ -163,6 +164,16 @@ def test_an_object_without_bytes_is_one(store: Store) -> None:
     store.drop([A, B])
     assert store.held == 0
     store_one(store, C, b"z" * 4 * PAGE)
+
+
+def test_what_was_stored_can_be_discarded_as_well(store: Store) -> None:
+    told: list[str] = []
+    store.room.append(lambda: told.append("room"))
+    store_one(store, A, b"x" * PAGE)
+    store.discard(A)
+    assert store.length(A) is None
+    assert store.held == 0
+    assert told == ["room"]
 
 
 def test_at_rest_free_memory_goes_back_and_who_was_given_it_is_told(store: Store) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from scattergather.wire.descriptors import Escorted, Received
 
 Pair = tuple[socket.socket, socket.socket]
+
+
+class Refusing(socket.socket):
+    """The kernel finds so many times that too many descriptors are under way."""
+
+    times = 0
+
+    def sendmsg(self, *arguments: Any) -> int:
+        self.times -= 1
+        if self.times >= 0:
+            raise OSError(errno.ETOOMANYREFS, "too many references")
+        return super().sendmsg(*arguments)
 
 
 @pytest.fixture
@@ -116,6 +130,27 @@ def test_a_full_socket_takes_nothing_and_the_descriptor_stays_for_the_next_try(p
     data = b""
     while not data.endswith(b"<frame>"):
         data += received.receive(theirs, 1 << 20)
+    fd = received.take()
+    assert content(fd) == b"here"
+    os.close(fd)
+
+
+@pytest.mark.parametrize(("patience", "error"), [(0.0, BlockingIOError), (0.05, TimeoutError)])
+def test_too_many_descriptors_under_way_are_as_a_full_socket(
+    pair: Pair, patience: float, error: type[OSError]
+) -> None:
+    refusing = Refusing(fileno=pair[0].dup().detach())
+    refusing.times = 1000
+    refusing.settimeout(patience)
+    escorted = escort(b"<frame>", b"here")
+    with pytest.raises(error):
+        escorted.send(refusing)
+    refusing.times = 2
+    refusing.settimeout(None)
+    assert escorted.send(refusing) == b""
+    refusing.close()
+    received = Received()
+    assert received.receive(pair[1], 100) == b"<frame>"
     fd = received.take()
     assert content(fd) == b"here"
     os.close(fd)

@@ -101,18 +101,6 @@ def test_what_is_not_contiguous_is_sent_whole_and_what_is_read_only_comes_writab
     assert np.array_equal(load(shelf, pack(packer, turned)[0]), turned)
 
 
-def test_while_it_is_closed_everything_stays_inside() -> None:
-    shelf = Shelf()
-    outside = Outside(shelf)
-    packer = Packer(outside=outside)
-    outside.closed = True
-    blob, objects = pack(packer, [array(1.0), "x" * LARGE])
-    assert objects == []
-    assert np.array_equal(pickle.loads(blob)[0], array(1.0))
-    outside.closed = False
-    assert len(pack(packer, array(1.0))[1]) == 1
-
-
 # ---- sharing ------------------------------------------------------------------------------------
 
 

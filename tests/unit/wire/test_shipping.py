@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import subprocess
@@ -67,6 +68,16 @@ def test_the_same_code_has_the_same_digest_in_every_shipment(notebook: Any) -> N
         digests.add((shipment.freeze(main["f"]), tuple(sorted(shipment.code))))
         kept = [main["f"].__code__.co_consts, main["A"]]  # changes reference counts
     assert len(digests) == 1, kept
+
+
+def test_who_only_looks_at_a_class_does_not_change_its_digest(notebook: Any) -> None:
+    main = notebook("class A: pass")
+    first, second = Shipment(CodeBook()), Shipment(CodeBook())
+    first.reduce_class(main["A"])
+    copy.copy(main["A"]())  # leaves __slotnames__
+    assert main["A"].__annotations__ == {}  # and this leaves them
+    second.reduce_class(main["A"])
+    assert list(first.code) == list(second.code)
 
 
 def test_needs_name_the_bundles_and_missing_lists_those_not_delivered(notebook: Any) -> None:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from scattergather.wire import slabs
-from scattergather.wire.messages import Extent, SlabId
+from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.slabs import PAGE, Arena, private, punch, unchanged, whole_pages, write
+from tests.struck import struck_everywhere
 
 BOUND = 24 * PAGE
 SLAB = 8 * PAGE
@@ -196,13 +197,13 @@ def test_threads_that_write_into_one_slab_map_it_once(monkeypatch: pytest.Monkey
     for each in warmed:
         assert each is not None
         arena.free(each.object)
-    real = slabs._mmap
+    real = slabs.Mapping
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.02)
         return real(*arguments)
 
-    monkeypatch.setattr(slabs, "_mmap", slow)
+    monkeypatch.setattr(slabs, "Mapping", slow)
     threads = [threading.Thread(target=arena.put, args=(b"y" * PAGE,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -259,7 +260,7 @@ def test_slabs_that_made_room_are_reported_though_there_is_no_descriptor_for_ano
     assert extent is not None
     arena.free(extent.object)
 
-    def none(_: int) -> int:
+    def none(_: int, **_options: bool) -> int:
         raise OSError(errno.EMFILE, "none left")
 
     monkeypatch.setattr(slabs, "create", none)
@@ -374,3 +375,46 @@ def test_what_is_written_in_several_calls_is_whole(
     write(fd_of(arena, extent), extent.offset, data)
     assert held(arena, extent) == data
     assert bytes(slabs.read(fd_of(arena, extent), extent)) == data
+
+
+# ---- interrupts ---------------------------------------------------------------------------------
+
+
+def test_an_interrupt_at_any_moment_leaves_an_arena_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slabs, "SLAB_BYTES", SLAB)
+    before, told = descriptors(), set[SlabId]()
+    arena = Arena(12 * PAGE, told.add)
+    stays = arena.put(b"s" * PAGE)
+    assert stays is not None
+    names: list[ObjectId] = []
+    seen: set[SlabId] = set()
+
+    def use() -> None:
+        names[:] = (arena.new_name() for _ in range(3))
+        for name, size in zip(names, (2, 6, 3), strict=True):
+            extent = arena.put(b"x" * size * PAGE, name)
+            assert extent is not None
+        arena.free(names[0])
+        arena.trim()
+
+    for _ in struck_everywhere(use):
+        seen |= arena._slabs.keys()
+        for name in names:
+            arena.free(name)
+        assert arena.used == PAGE
+        assert held(arena, stays) == b"s" * PAGE
+        # All of it can be had again, and every slab that is gone was told of.
+        whole = arena.put(b"y" * 11 * PAGE)
+        assert whole is not None
+        arena.free(whole.object)
+        seen |= arena._slabs.keys()
+        arena.trim()
+        alive = arena._slabs.keys()
+        assert told & alive == set()
+        assert seen <= told | alive
+        assert len(descriptors() - before) == 1
+    assert len(told) > 100
+    arena.close()
+    assert descriptors() == before

@@ -52,6 +52,14 @@ def outside() -> tuple[bytes, dict[ObjectId, bytes]]:
     return stub.trailer(list(objects), THREE), objects | {THREE: blob}
 
 
+def test_the_objects_of_a_value_are_known_without_loading_it() -> None:
+    assert stub.parts(inside()[0]) == [ONE, TWO]
+    assert stub.parts(outside()[0]) == [THREE, ONE, TWO]
+    assert stub.parts(pickle.dumps("whole")) == []
+    with pytest.raises(ValueError, match="cannot have"):
+        stub.parts(b"garbage")
+
+
 @pytest.mark.parametrize("made", [inside, outside])
 def test_a_value_comes_out_as_it_went_in(made: Any) -> None:
     blob, objects = made()

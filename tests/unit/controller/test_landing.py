@@ -1,0 +1,109 @@
+"""Results of other hosts: within the bound in memory, and never waited for without end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+
+from scattergather.controller.landing import PATIENCE, Landing
+from scattergather.store.store import Store
+from scattergather.wire.messages import Extent, ObjectId
+from scattergather.wire.slabs import PAGE
+
+A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
+BOUND = 2 * PAGE
+
+
+class Here:
+    """A landing with room for two pages, and the hosts' offers that wait."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.store = Store(BOUND)
+        self.landing = Landing(self.clock, self.store)
+        self.landing.room.append(self.ask)
+        self.waiting: list[ObjectId] = []
+
+    def offer(self, *names: ObjectId) -> None:
+        self.waiting += names
+        self.ask()
+
+    def ask(self) -> None:
+        while self.waiting and self.landing.reserve(self.waiting[0], PAGE):
+            name = self.waiting.pop(0)
+            self.landing.write(name, 0, name)
+            self.landing.stored(name)
+
+    def lies(self, name: ObjectId) -> str:
+        """In what."""
+        (extent,) = self.store.here([Extent(object=name, length=PAGE)])
+        found = self.store.descriptor(extent.slab)
+        assert found is not None
+        assert self.store.read(name, 0, 16) == name
+        link = os.readlink(f"/proc/self/fd/{found[0]}")
+        return "memory" if link.startswith("/memfd:") else "file"
+
+    @property
+    def used(self) -> int:
+        return self.store._arena.used
+
+
+@pytest.fixture
+def here() -> Iterator[Here]:
+    here = Here()
+    yield here
+    here.store.close()
+
+
+def test_who_reads_is_waited_for_and_makes_room(here: Here) -> None:
+    here.offer(A, B)
+    here.store.drop([A])
+    here.offer(C, D)
+    assert here.waiting == [D]
+    here.clock.advance(PATIENCE / 2)
+    here.store.drop([B])
+    assert here.waiting == []
+    assert [here.lies(name) for name in (C, D)] == ["memory", "memory"]
+    assert here.used == BOUND
+
+
+def test_who_reads_no_more_is_waited_for_no_longer_than_a_moment(here: Here) -> None:
+    here.offer(A, B)
+    here.store.drop([A])
+    here.offer(C, D)
+    here.clock.advance(PATIENCE - 0.1)
+    assert here.waiting == [D]
+    here.clock.advance(0.2)
+    assert here.waiting == []
+    assert here.lies(D) == "file"
+    assert here.used == BOUND
+    assert not here.clock.getDelayedCalls()
+
+
+def test_who_has_read_nothing_is_not_waited_for(here: Here) -> None:
+    here.offer(A, B, C, D)
+    assert here.waiting == []
+    assert [here.lies(name) for name in (A, B, C, D)] == ["memory", "memory", "file", "file"]
+    here.store.drop([C, D])
+    assert here.store._disk.used == 0
+
+
+def test_where_no_file_can_be_had_it_is_memory_after_all(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    here.offer(A, B, C)
+    assert here.waiting == []
+    assert here.lies(C) == "memory"
+    here.store.drop([A, B, C])
+    assert here.store._beyond.used == 0
+
+
+def test_what_is_larger_than_all_the_room_is_refused(here: Here) -> None:
+    with pytest.raises(ValueError, match=f"more than the {BOUND:,}"):
+        here.landing.reserve(A, BOUND + 1)

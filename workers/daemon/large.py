@@ -1,0 +1,126 @@
+"""Large objects of a pool: what its sessions hold here, and which slabs its workers see.
+
+The store knows where they lie, the pool decides what may go; nobody here looks at a byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from scattergather.store.store import Store
+from scattergather.wire import messages
+from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.workers.daemon.process import WorkerProcess
+
+Taking = messages.Run | messages.Everywhere | messages.NestedOutcome
+"""What takes large objects, to a worker."""
+
+
+class Holdings:
+    """The objects of one session that lie here. Reactor thread only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._here: set[ObjectId] = set()
+        self._lent: set[ObjectId] = set()
+        """Those of them that workers take from each other."""
+
+    def lacks(self, extents: tuple[Extent, ...]) -> tuple[frozenset[ObjectId], str]:
+        """Which of these are not here, and why they never can be, if so."""
+        missing = self._store.missing(extents)
+        return missing, self._store.unfit(extents) if missing else ""
+
+    def came(self, names: Iterable[ObjectId]) -> None:
+        """The controller has sent these."""
+        self._here.update(names)
+
+    def made(self, extents: tuple[Extent, ...], lent: tuple[Extent, ...]) -> None:
+        """A worker has made these, and those that it lends to others."""
+        self._here.update(each.object for each in (*extents, *lent))
+        self._lent.update(each.object for each in lent)
+
+    def shipped(self, names: Iterable[ObjectId]) -> None:
+        """The controller has these now."""
+        self.drop(name for name in names if name not in self._lent)
+
+    def drop(self, names: Iterable[ObjectId]) -> None:
+        """Nobody reads these any more."""
+        names = tuple(names)
+        self._here.difference_update(names)
+        self._lent.difference_update(names)
+        self._store.drop(names)
+
+    def close(self) -> None:
+        """The session is over."""
+        self.drop(tuple(self._here))
+
+
+class Slabs:
+    """What the workers of a pool are told of slabs, and tell. Reactor thread only.
+
+    Args:
+        store: where the objects are.
+        processes: the workers of the pool, by number.
+        memory: bytes that large results may take in all; 0 keeps them in messages.
+        workers: among how many it is divided.
+    """
+
+    def __init__(
+        self, store: Store, processes: Mapping[int, WorkerProcess], memory: int, workers: int
+    ) -> None:
+        self._store = store
+        self._processes = processes
+        self._allowance = messages.Allowance(size=memory // workers, most=memory)
+        store.slab_gone.append(self._gone)
+
+    def show(self, process: WorkerProcess, message: Taking) -> Taking:
+        """The worker has the slabs of what it is about to take; the message says where it lies."""
+        if not message.objects:
+            return message
+        here = self._store.here(message.objects)
+        for slab in dict.fromkeys(extent.slab for extent in here):
+            found = self._store.descriptor(slab)
+            if found is not None:
+                process.introduce(slab, *found)
+        return msgspec.structs.replace(message, objects=here)
+
+    def said(
+        self, process: WorkerProcess, message: messages.FromWorker, holdings: Holdings | None
+    ) -> None:
+        """Take what a message brings; ``holdings`` are those of the worker's session."""
+        match message:
+            case messages.Outcomes() if message.objects or message.lent:
+                self._learn(message.objects, message.lent, holdings)
+            case messages.EverywhereDone() if message.objects:
+                self._learn(message.objects, (), holdings)
+            case messages.NestedSubmit() if message.lent:
+                self._learn((), message.lent, holdings)
+            case messages.Born() if self._allowance.most:
+                process.tell(self._allowance)
+            case messages.Slab():
+                process.slabs.add(message.slab)
+                fd = process.take_descriptor()
+                self._store.adopt(message.slab, message.size, fd, process.recycle)
+            case messages.SlabGone():
+                process.slabs.discard(message.slab)
+                self._store.abandon(message.slab)
+            case _:
+                pass
+
+    def _learn(
+        self, made: tuple[Extent, ...], lent: tuple[Extent, ...], holdings: Holdings | None
+    ) -> None:
+        self._store.learn((*made, *lent))
+        if holdings is not None:
+            holdings.made(made, lent)
+
+    def died(self, process: WorkerProcess) -> None:
+        """Nobody writes into its slabs any more."""
+        for slab in process.slabs:
+            self._store.abandon(slab)
+
+    def _gone(self, slab: SlabId) -> None:
+        for process in self._processes.values():
+            process.part_with(slab)
