@@ -20,7 +20,9 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 @click.command("pool")
-@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), help="How many; default: one a core.")
+@click.option(
+    "--workers", type=click.IntRange(1, MOST_WORKERS), help="How many; default: one a core."
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
 @click.option(
     "--service",

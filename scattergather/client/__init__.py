@@ -10,6 +10,7 @@ The pipe
 ``outbox``       what waits to be written, and frames that still grow
 ``pipe``         the writer thread and the reader thread
 ``waiting``      how any thread waits, so that an interrupt leaves no harm
+``interrupting`` what the user is told of a wait: interrupted, or in vain
 
 Jobs
 ``options``      what may be asked of a job, checked

@@ -304,8 +304,8 @@ class ScatterGather(Executor):
         """Source is run in every present and future worker's ``__main__``; returns its version.
 
         Jobs added from now on see it; those added before keep the code that they were added with.
-        It runs when a worker first needs it: if it raises, the tasks do, until it was pushed again,
-        mended. ``push_code("")`` withdraws all that was pushed before.
+        It runs when a worker first needs it; if it raises, so do all tasks from then on, until
+        ``push_code("")`` withdraws all that was pushed.
 
         Raises:
             SyntaxError: it does not compile; nothing was sent.

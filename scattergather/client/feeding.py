@@ -27,7 +27,7 @@ from scattergather.client.plain import is_plain, pack_plain
 from scattergather.client.round import Round
 from scattergather.client.session import Session
 from scattergather.client.tasks import checked
-from scattergather.errors import CannotPickle, without_ours
+from scattergather.errors import CannotPickle, without_our_frames
 from scattergather.wire.outside import Placed
 from scattergather.wire.shipping import Shipment
 from scattergather.wire.slabs import LARGE
@@ -89,7 +89,7 @@ class Feeder:
         try:
             self._feed()
         except BaseException as raised:  # the user's iterator may raise anything
-            error = raised.with_traceback(without_ours(raised.__traceback__))
+            error = without_our_frames(raised)
         self._outbox.closing.withdraw(wake)
         # A generator's clean-up must not wait until this thread's frame goes.
         self._tasks, self._growing = iter(()), None

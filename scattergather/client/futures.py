@@ -271,7 +271,7 @@ class Stream:
                         value = load(start, base + end)
                     except Exception as error:
                         kind, value = Kind.RAISED, error
-                        error.add_note(f"[scattergather] raised here, by the result of {self.title}")
+                        error.add_note(f"[scattergather] raised here by the result of {self.title}")
                     except BaseException as error:  # its own: nobody interrupts this thread
                         kind, value = Kind.RAISED, not_rebuilt(error, self.title)
                 else:

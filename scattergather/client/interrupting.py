@@ -28,22 +28,19 @@ class Wait:
         then: what goes on, and the ways on.
     """
 
-    __slots__ = ("_before", "_looks", "_session", "_then", "_what", "told")
+    __slots__ = ("_looks", "_session", "_then", "_what", "told")
 
     def __init__(self, session: Session, what: Callable[[], str], then: str) -> None:
         self._session = session
         self._what = what
         self._then = then
-        self._before: Wait | None = None
         self._looks = 0
         self.told = False
         """True once he heard that the controller stands still."""
 
     def __enter__(self) -> None:
         # By thread: what an interrupt leaves behind here is replaced by the thread's next wait.
-        waits, thread = self._session.waits, threading.get_ident()
-        self._before = waits.get(thread)
-        waits[thread] = self
+        self._session.waits[threading.get_ident()] = self
 
     def __exit__(
         self,
@@ -51,11 +48,7 @@ class Wait:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        waits, thread = self._session.waits, threading.get_ident()
-        if self._before is None:
-            waits.pop(thread, None)
-        else:
-            waits[thread] = self._before
+        self._session.waits.pop(threading.get_ident(), None)
         if kind is KeyboardInterrupt and not hasattr(error, "_render_traceback_"):
             raise without_our_frames(KeyboardInterrupt(self._said())) from None
 

@@ -10,7 +10,7 @@ def told(version: int) -> str:
     """Which code it is, and what to do about it."""
     return (
         f"code that was pushed (push_code, version {version}) and runs in each worker before its "
-        "tasks. Push it again, mended; or push_code('') withdraws all that was pushed."
+        "tasks. push_code('') withdraws all that was pushed; then push it again, mended."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -71,8 +72,19 @@ def test_the_stop_button_ends_the_waiting_only(kernel, tmp_path):
     waiting = start_waiting(kernel, "c.waitForResult()", tmp_path / "told")
     kernel.manager.interrupt_kernel()
     kernel.listen(1, lambda: "It goes on" in kernel.text(waiting))
-    gate.touch()
+    iterating = start_waiting(kernel, "for r in job: print(r)", tmp_path / "iterating")
+    kernel.manager.interrupt_kernel()
+    kernel.listen(1, lambda: "job.results() has all of it" in kernel.text(iterating))
+    for cell, code in (waiting, "c.waitForResult()"), (iterating, "for r in job"):
+        (error,) = kernel.outputs[cell]
+        assert error["ename"] == "KeyboardInterrupt"
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
+        assert code in shown
+        assert "scattergather/client" not in shown
     cell = kernel.run("c.waitForResult()")
+    assert "job 1 was iterated and goes on" in kernel.text(cell)
+    gate.touch()
+    cell = kernel.run("job.results()")
     assert "[None, None]" in kernel.text(cell)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from scattergather.errors import (
     TaskKilledWorker,
     TaskLost,
     TimeLimitExceeded,
+    UnknownName,
 )
 from tests.conftest import calls
 from tests.pace import kept
@@ -182,6 +185,7 @@ def test_a_loss_says_everything_that_is_known(c) -> None:
     assert isinstance(error, TaskKilledWorker)
     for known in ("SIGSEGV", "attempt 2 of 2", "last words"):
         assert known in str(error), str(error)
+    assert "\nSegmentation fault, at:\nCurrent thread" in str(error)
     assert (error.attempt, error.attempts, error.signal) == (2, 2, signal.SIGSEGV)
 
 
@@ -258,6 +262,9 @@ def test_a_time_limit_ends_the_task_and_only_that(c) -> None:
     first, second = job.results(errors="return")
     assert first == 0.0
     assert isinstance(second, TimeLimitExceeded)
+    told = str(second.__cause__)
+    assert "in sleeps" in told
+    assert "interrupts.py" not in told, told
 
 
 def test_cancel_ends_what_runs_and_keeps_what_is_done(c) -> None:
@@ -332,6 +339,49 @@ def test_pushed_code_is_resident_until_it_is_replaced(c) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
     exec("def uses_it():\n    return resident(2)", namespace)
     assert one(c, namespace["uses_it"]) == 102
+
+
+@pytest.mark.parametrize("source", ["1 / 0", "import os; os._exit(7)"])
+def test_pushed_code_that_fails_is_named_with_its_cure_and_can_be_withdrawn(c, source) -> None:
+    version = c.push_code(source)
+    named = f"push_code, version {version}) and runs in each worker before its tasks"
+    for failed in (
+        one(c, abs, -1, retries=0),
+        c.options(retries=0).submit(abs, -1).exception(20),
+        next(iter(failures_everywhere(c))),
+    ):
+        said = "".join(traceback.format_exception(failed))
+        assert said.count(named) == 1, said
+        assert "push_code('') withdraws" in said
+        assert "workers/process" not in said
+    c.push_code("below = 1")
+    assert isinstance(one(c, abs, -1, retries=0), Exception)
+    c.push_code("")
+    assert one(c, abs, -1) == 1
+    c.push_code("def resident_again(): return 'mended'")
+    assert one(c, "resident_again") == "mended"
+    with pytest.raises(UnknownName):
+        c.submit("resident_again" if c.push_code(" \n") else "")
+
+
+def failures_everywhere(c) -> list[Exception]:
+    with pytest.raises(JobFailed) as caught:
+        c.run_everywhere(abs, -1)
+    return [failure.error for failure in caught.value.failures]
+
+
+def test_an_edited_module_is_seen_after_a_refresh(tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "edited_module.py").write_text("def answer(): return 1\n")
+    module = importlib.import_module("edited_module")
+    with spawnScatterGather(workers=2) as c:
+        assert c.run_everywhere(module.answer).popitem()[1] == 1
+        (tmp_path / "edited_module.py").write_text("def answer(): return 22\n")
+        importlib.reload(module)
+        c.command("refresh")
+        assert set(c.run_everywhere(module.answer).values()) == {module.answer()} == {22}
+    del sys.modules["edited_module"]
 
 
 def test_a_call_everywhere_runs_in_every_worker(c) -> None:

@@ -4,8 +4,8 @@ Version *n* is a module of its own in which the sources up to *n* ran in order, 
 one on: that withdraws what was pushed before. A job pins the version it was added with, so several
 may be in use; each is made when it is first needed.
 
-As in a notebook, a source that raises keeps what it had defined, and the next one runs after it. So
-pushing it again, mended, is a cure; until then whatever needs the version raises what it raised.
+Where a source raises, so does whatever needs a version with it: passing it over would leave tasks
+with half of what they were meant to find. To withdraw it is the cure.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ class Residents:
                 del self._modules[version]  # interrupted from outside: not the source's fault
                 raise
             except BaseException as error:
-                _add_note(error, version)
                 notes = tuple(getattr(error, "__notes__", ()))
                 self._failures[version] = error, notes, _within_source(error)
         sys.modules[MAIN] = module
@@ -76,22 +75,20 @@ class Residents:
         for number in numbers:
             if number <= withdrawn:
                 continue
-            code = compile(self._sources[number], _file_name(number), "exec", dont_inherit=True)
+            source, name = self._sources[number], _file_name(number)
             self.note(PUSHED + told(number))
             try:
-                exec(code, vars(module))
-            except (KeyboardInterrupt, *LIMITS):
+                exec(compile(source, name, "exec", dont_inherit=True), vars(module))
+            except BaseException as error:
+                _add_note(error, number)
                 raise
-            except BaseException:
-                if number == version:
-                    raise
             finally:
                 self.note("")
 
 
-def _add_note(error: BaseException, version: int) -> None:
+def _add_note(error: BaseException, number: int) -> None:
     try:
-        error.add_note(f"[scattergather] this came of {told(version)}")
+        error.add_note(f"[scattergather] this came of {told(number)}")
     except Exception:  # __notes__ is the user's to spoil
         pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.ultratb import AutoFormattedTB
 
+from scattergather.client import waiting
 from scattergather.client.waiting import Bell
 from scattergather.errors import JobFailed
 from tests.pace import kept
@@ -217,6 +219,15 @@ def test_a_bell_wakes_all_who_wait_and_keeps_nobody():
         thread.join()
     assert woken == [True] * 5
     assert not bell._waiters
+
+
+def test_a_copy_of_this_process_has_none_of_its_readers(c):
+    until(lambda: waiting.readers)
+    child = os.fork()
+    if child == 0:  # where the next threads will have their ids
+        os._exit(len(waiting.readers))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert waiting.readers
 
 
 def test_a_bell_that_is_not_rung_times_out_and_forgets_who_waited():

@@ -199,6 +199,9 @@ def test_a_result_that_cannot_be_rebuilt_here_fails_its_own_task_only(c):
     job = c.addJob(calls(1, 2), lambda x: Unwilling() if x == 1 else x)
     bad, good = job.results(errors="return")
     assert "cannot be rebuilt here: ValueError: not here" in str(bad)
+    report = "\n".join(job.failures[0].report())
+    assert "Traceback (most recent call last):" in report
+    assert "scattergather/wire" not in report, report
     assert good == 2
     assert job.progress.failed == 1
 

@@ -112,13 +112,38 @@ def test_source_that_fails_shows_its_line_each_time(residents: Residents) -> Non
         assert 'File "<pushed code 1>", line 2' in text
         assert "y = x / 0  # here" in text
         caught.value.add_note("from one task")
-    assert caught.value.__notes__ == ["from one task"]
+    ours, theirs = caught.value.__notes__
+    assert "push_code, version 1" in ours
+    assert theirs == "from one task"
 
 
 def test_source_that_does_not_compile_says_where(residents: Residents) -> None:
     residents.push(1, "def f(:\n")
-    with pytest.raises(SyntaxError, match="pushed code 1"):
+    with pytest.raises(SyntaxError, match="pushed code 1") as caught:
         residents.enter(1)
+    assert "push_code('') withdraws" in caught.value.__notes__[0]
+
+
+def test_an_empty_source_withdraws_what_was_pushed_before(residents: Residents) -> None:
+    for version, source in enumerate(("a = 1", "1 / 0", " \n", "b = 2"), 1):
+        residents.push(version, source)
+    with pytest.raises(ZeroDivisionError):
+        residents.enter(2)
+    assert "a" not in residents.enter(3)
+    assert residents.enter(4)["b"] == 2
+    assert residents.enter(1)["a"] == 1
+
+
+def test_it_is_noted_which_source_runs_and_nothing_when_it_is_through(residents: Residents) -> None:
+    residents.note = (noted := []).append
+    residents.push(1, "")
+    residents.push(2, "a = 1")
+    residents.push(3, "1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        residents.enter(3)
+    assert [text.partition("(")[2][:21] for text in noted] == [
+        "push_code, version 2)", "", "push_code, version 3)", "",
+    ]  # fmt: skip
 
 
 def test_inside_says_that_it_needs_a_task() -> None:

@@ -27,6 +27,11 @@ class Slotted:
         self.inner = inner
 
 
+class Unstable:
+    def __getstate__(self) -> Any:
+        raise KeyError("state")
+
+
 class Refusing:
     __scattergather_refuse__ = "A client stays at home. Call it outside the task."
 
@@ -64,9 +69,27 @@ def test_the_message_says_what_where_which_type_and_the_cure() -> None:
     assert caught.value.path == "task argument['log'] -> .lock (a _thread.lock)"
     assert re.fullmatch(
         r"Cannot send task argument\['log'\] -> \.lock \(a _thread\.lock\): .*\. "
-        r"Pass what it needs as an argument, or make it inside the task\.",
+        r"Make it inside the task, of something that can travel, such as a path or plain data\.",
         str(caught.value),
     )
+
+
+def test_the_cure_fits_what_code_brings_along_and_what_raises_when_it_is_taken_apart() -> None:
+    lock = threading.Lock()
+    with pytest.raises(CannotPickle, match=r"Pass what it needs as an argument, or make it"):
+        dumps([lambda: lock], name="task argument")
+    with pytest.raises(CannotPickle, match=r"Unstable: KeyError: 'state'\. Mend how it is"):
+        dumps([Unstable()], name="task argument")
+
+
+def test_what_is_nested_too_deeply_is_named_as_far_as_it_is_not_the_same_step() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(CannotPickle) as caught:
+        dumps((1, {"a": [value, 2]}), name="task argument")
+    assert "Cannot send task argument[1]['a']: it is nested too deeply" in str(caught.value)
+    assert caught.value.path == "task argument[1]['a']"
 
 
 @pytest.mark.parametrize("thing", [Refusing(), RefusingByMethod()])
