@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from scattergather import spawnScatterGather
 from scattergather.client.client import ScatterGather
 from tests.system.daemons import Daemon, daemons
+from tests.system.large import Gate
 
 
 @pytest.fixture
@@ -17,6 +19,22 @@ def start() -> Iterator[Callable[..., Daemon]]:
     """Starts daemons."""
     with daemons() as begin:
         yield begin
+
+
+@pytest.fixture(scope="module")
+def c() -> Iterator[ScatterGather]:
+    """A client that all tests of a module use, with two workers."""
+    with spawnScatterGather(workers=2) as client:
+        client.waitForResult()
+        yield client
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Holds tasks up until the test opens it."""
+    made = Gate(tmp_path)
+    yield made
+    made.open()  # tasks of a test that failed hold nobody up
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.memory import over_loopback
-from scattergather import errors, inside, spawnScatterGather
+from scattergather import errors, inside
 from scattergather.client.client import ScatterGather
 from tests.conftest import calls
 from tests.system.daemons import SEES_TESTS
@@ -24,13 +24,6 @@ from tests.system.process_driver import alive, as_in_a_notebook, eventually
 pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 TEN = 10 * MB
-
-
-@pytest.fixture(scope="module")
-def c() -> Iterator[ScatterGather]:
-    with spawnScatterGather(workers=2) as client:
-        client.waitForResult()
-        yield client
 
 
 @pytest.fixture

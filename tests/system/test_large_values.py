@@ -25,7 +25,7 @@ from scattergather import errors, inside, spawnScatterGather
 from scattergather.client.client import ScatterGather
 from tests.conftest import calls
 from tests.system.daemons import SEES_TESTS, free_port
-from tests.system.large import MB, NOISE, Gate, Held, array, extent, same
+from tests.system.large import MB, NOISE, Held, array, extent, same
 from tests.system.process_driver import alive, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.alone]
@@ -33,20 +33,6 @@ pytestmark = [pytest.mark.system, pytest.mark.alone]
 ROOT = Path(__file__).parents[2]
 PROMISE = 2.0
 """Seconds after which nothing may be left of who was killed."""
-
-
-@pytest.fixture(scope="module")
-def c() -> Iterator[ScatterGather]:
-    with spawnScatterGather(workers=2) as client:
-        client.waitForResult()
-        yield client
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
-    yield made
-    made.open()  # tasks of a test that failed hold nobody up
 
 
 def controller_of(c: ScatterGather) -> int:

@@ -8,38 +8,22 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.memory import over_loopback
-from scattergather import inside, spawnScatterGather
+from scattergather import inside
 from scattergather.client.client import ScatterGather
 from scattergather.errors import BadRequest, CannotPickle, RequestError
 from tests.conftest import calls
 from tests.system.daemons import SEES_TESTS, free_port
-from tests.system.large import MB, NOISE, Gate, Held, array, by_hand, extent, same
+from tests.system.large import MB, NOISE, Held, array, by_hand, extent, same
 from tests.system.process_driver import as_in_a_notebook, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.alone]
-
-
-@pytest.fixture(scope="module")
-def c() -> Iterator[ScatterGather]:
-    with spawnScatterGather(workers=2) as client:
-        client.waitForResult()
-        yield client
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
-    yield made
-    made.open()  # tasks of a test that failed hold nobody up
 
 
 @dataclass

@@ -9,12 +9,11 @@ import sys
 
 import pytest
 
-from tests.system.faults.ledger import LONG
 from tests.system.faults.traces import ROOT
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.alone]
 
-SECONDS = 60 if LONG else 20
+SECONDS = 60
 SEED = 26
 LONGEST = 120
 """Seconds that a soak may take beyond those that it is asked for: it ends by itself long before."""
