@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
-from concurrent.futures._base import PENDING, RUNNING
+from concurrent.futures._base import LOGGER, PENDING, RUNNING
 from typing import Any
 
 from scattergather.client import adding
@@ -113,9 +113,19 @@ class TaskFuture(Future[Any]):
                 self.drop()
             else:
                 self.set_exception(without_our_frames(value))
-        except InvalidStateError:
+        except (InvalidStateError, RuntimeError):
             # Something outside cancelled it behind our back; the reader must go on.
             return
+
+    def _invoke_callbacks(self) -> None:
+        """As the base does; and one that exits does not end the reader, and with it the session."""
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException as error:
+                if not isinstance(error, Exception) and threading.get_ident() not in readers:
+                    raise
+                LOGGER.exception("exception calling callback for %r", self)
 
     def begin(self) -> None:
         """A pool has the call. Reader thread."""

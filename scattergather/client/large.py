@@ -11,6 +11,7 @@ object; it lives as long as the value that is made over it, and then its memory 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import Iterable
@@ -114,7 +115,7 @@ Part = Loan | Held | Copied
 class _Foreign:
     """A slab of somebody else, whose descriptor is ours as long as we hold anything in it."""
 
-    __slots__ = ("file", "gone", "held", "size")
+    __slots__ = ("_process", "file", "gone", "held", "size")
 
     def __init__(self, fd: int, size: int) -> None:
         self.file = own(int, fd)
@@ -123,6 +124,7 @@ class _Foreign:
         self.held: dict[int, weakref.ref[Held]] = {}
         """By offset; some may be gone."""
         self.gone = False
+        self._process = os.getpid()
 
     def abandon(self) -> None:
         """Its owner is gone: what nobody holds in it is garbage for good."""
@@ -136,8 +138,8 @@ class _Foreign:
         self.punch(at, self.size - at)
 
     def punch(self, offset: int, length: int) -> None:
-        """Nobody reads these bytes any more."""
-        if length > 0:
+        """Nobody reads these bytes any more; a copy made by fork cannot say so of the original."""
+        if length > 0 and os.getpid() == self._process:
             with contextlib.suppress(OSError):
                 punch(self.file.fileno(), offset, whole_pages(length))
 

@@ -96,6 +96,8 @@ class Pipe:
         self._users: list[weakref.ref[Any]] = [self._listener]
         outbox.watch(listener, self.hang_up)
         self.process: subprocess.Popen[bytes] | None = None
+        self.failure: BaseException | None = None
+        """What ended the connection here, if that was neither the pipe nor the process."""
         self.reader = threading.Thread(target=self._read, name="scattergather-reader", daemon=True)
 
     def open(self) -> None:
@@ -129,8 +131,13 @@ class Pipe:
                     else:
                         ours.sendall(chunk)
         except OSError:
-            # The reader sees the same end and tells it.
+            # The reader sees the same end, behind what still came, and tells it.
             self._outbox.close()
+        except BaseException as error:
+            self.failure = error
+            self._outbox.close()
+            self.hang_up()
+            raise
 
     # ---- the reader thread ----------------------------------------------------------------------
 
@@ -166,8 +173,14 @@ class Pipe:
         )
         writer.start()
         try:
-            self._receive(ours)
-            return self._reap()
+            try:
+                self._receive(ours)
+            finally:
+                status = self._reap()
+            return status
+        except BaseException as error:
+            self.failure = error
+            raise
         finally:
             self._outbox.close()
             self.hang_up()
@@ -218,7 +231,8 @@ class Pipe:
                     return
                 for head, body in frames.feed(data):
                     listener.received(head, body)
-                del listener
+                    del head, body  # or the last frame stays here until the next
+                del listener, data
                 quiet = stopped = 0
         except (OSError, FrameError):
             return

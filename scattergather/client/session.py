@@ -421,8 +421,10 @@ class Session:
 
     def _loss(self, status: int | None) -> Refusal:
         lines = self.log.tail()
-        message = f"the controller died ({describe_end(status)}); what had arrived stays readable; "
-        message += CURE
+        why = f"the controller died ({describe_end(status)})"
+        if (failure := self.pipe.failure) is not None:
+            why = f"the connection to the controller failed here ({type(failure).__name__}: {failure})"
+        message = f"{why}; what had arrived stays readable; {CURE}"
         if lines:
             message += "\nThe last lines of its log:\n" + "\n".join("    " + each for each in lines)
         elif self.log.path:

@@ -51,10 +51,13 @@ _release_buffer.restype = None
 def address_of(data: Any) -> int:
     """Where the bytes of a buffer lie in this process, writable or not."""
     view = _PyBuffer()
-    _get_buffer(data, ctypes.byref(view), 0)
-    address: int = view.buf
-    _release_buffer(ctypes.byref(view))
-    return address
+    at = ctypes.byref(view)
+    try:
+        _get_buffer(data, at, 0)
+        address: int = view.buf
+        return address
+    finally:
+        _release_buffer(at)  # nothing, where it was not filled
 
 
 class Descriptor(io.FileIO):

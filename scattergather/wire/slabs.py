@@ -268,12 +268,12 @@ class _Slab:
         A store to a page for which a disk has no room would end this process.
         """
         if self._mapping is None and not self._on_disk:
+            # A copy made by fork keeps it: in a hole there would soon be memory of its own, which
+            # went with this object.
             try:
-                mapping = Mapping(self.fd, 0, self.size, mmap.MAP_SHARED)
+                self._mapping = Mapping(self.fd, 0, self.size, mmap.MAP_SHARED)
             except OSError:
                 return 0
-            mapping.madvise(mmap.MADV_DONTFORK)
-            self._mapping = mapping
         return 0 if self._mapping is None else self._mapping.address
 
     def mend(self, used: Iterable[tuple[int, int]]) -> None:

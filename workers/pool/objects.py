@@ -9,6 +9,8 @@
   no more, and of a dead one we say so.
 - When only workers run that wait for nested calls themselves, and nothing can be dropped, there is
   room beyond the bound: they would wait for each other for ever.
+- When none runs at all, and what idle ones keep leaves no room, one of these is replaced after the
+  other: nothing else would end the wait.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import blobs, messages
 from scattergather.wire.messages import ObjectId
 from scattergather.workers.pool import actions, rounds
-from scattergather.workers.pool.crew import Crew, report
+from scattergather.workers.pool.crew import Crew, report, retire
 from scattergather.workers.pool.feeding import feed
 from scattergather.workers.pool.session import Queued, Session
 from scattergather.workers.pool.worker import Worker
+
+KEEPING_SECONDS = 2.0
+"""How long an idle worker may keep what is in the way: until it has looked what it keeps no more
+(``process.large.KEPT_SECONDS``)."""
 
 
 def wait(session: Session, queued: Queued, out: list[actions.Action]) -> None:
@@ -147,7 +153,7 @@ def given_back(
     report(session, messages.Release(objects=tuple(names)), out)
 
 
-def make_room(crew: Crew, session: Session, out: list[actions.Action]) -> None:
+def make_room(crew: Crew, session: Session, now: float, out: list[actions.Action]) -> None:
     """Drop one that no chunk here takes, or try again later; the controller has it still.
 
     The one that has been here longest without being taken. When nothing runs that could make room,
@@ -173,7 +179,8 @@ def make_room(crew: Crew, session: Session, out: list[actions.Action]) -> None:
     for name in sorted(taken.intersection(session.here)):
         session.here.move_to_end(name)
     stuck = _is_stuck(crew)
-    needed = running | _needed_first(crew) if stuck else taken
+    first = _needed_first(crew)
+    needed = running | first if stuck else taken
     for name in session.here:
         if name not in needed and name not in session.kept:
             session.pressed = False
@@ -185,6 +192,31 @@ def make_room(crew: Crew, session: Session, out: list[actions.Action]) -> None:
     if stuck and any(worker.blocked for worker in crew.workers.values()):
         session.pressed = False
         out.append(actions.Overdraw())
+    elif stuck and first:
+        _replace_keeper(crew, session, first, now, out)
+
+
+def _replace_keeper(
+    crew: Crew, session: Session, first: set[ObjectId], now: float, out: list[actions.Action]
+) -> None:
+    """End the one that has been idle longest of those that keep what is not needed ``first``.
+
+    What it kept may be enough, so no other until it is gone.
+    """
+    names = session.here.keys() - first
+    keepers = [
+        worker
+        for worker in session.workers.values()
+        if any(name in worker.given or worker.number in session.kept.get(name, ()) for name in names)
+    ]
+    if not keepers or any(worker.doom is not None for worker in keepers):
+        return
+    worker = min(keepers, key=lambda each: each.since)
+    if now < worker.since + KEEPING_SECONDS:
+        crew.wake(worker.since + KEEPING_SECONDS)
+    elif session.idle.pop(worker.number, None) is not None:
+        retire(worker, out)
+        crew.fork(session, now, out)
 
 
 def _is_stuck(crew: Crew) -> bool:

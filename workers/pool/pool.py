@@ -87,7 +87,7 @@ class Pool:
                 assert_never(event)
         for session in self.sessions.values():
             if session.pressed:
-                objects.make_room(self._crew, session, out)
+                objects.make_room(self._crew, session, now, out)
         return out
 
     def limited(self) -> list[int]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import weakref
 
@@ -9,7 +10,8 @@ import pytest
 
 from scattergather.client.process import Log, environment_of_tasks
 from scattergather.client.spawn import _sessions
-from scattergather.errors import BadRequest, Closed
+from scattergather.errors import BadRequest, Closed, ControllerLost
+from scattergather.wire import messages
 from tests.unit.client import work
 from tests.unit.client.fake import connect, until
 
@@ -76,6 +78,46 @@ def test_an_iteration_holds_its_client():
     assert list(results) == [0, 1, 2]
     gc.collect()
     until(lambda: fake._ended)
+
+
+class Unwritable:
+    """An entry of the outbox that cannot be written, and not for want of a pipe."""
+
+    def close(self):
+        raise MemoryError("no room for a frame")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whatever_ends_the_writer_ends_the_session_and_is_named(c, fake):
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    c._session.outbox.put(Unwritable())
+    with pytest.raises(ControllerLost, match="MemoryError: no room for a frame"):
+        job.results(timeout=10)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whatever_ends_the_reader_reaps_the_controller_and_is_named(c, fake, monkeypatch):
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    reaped = []
+    monkeypatch.setattr(c._session.pipe, "_reap", lambda: reaped.append(1))
+    monkeypatch.setattr(c._session.echo, "notice", lambda text: sys.exit(text))
+    fake.send(messages.Notice(text="broken"))
+    with pytest.raises(ControllerLost, match="SystemExit: broken"):
+        job.results(timeout=10)
+    assert reaped
+
+
+def test_a_callback_that_exits_ends_nothing_and_the_next_one_is_called(c, fake, caplog):
+    fake.pause()
+    future, called = c.submit(work.noop, 1), []
+    future.add_done_callback(lambda _: sys.exit(3))
+    future.add_done_callback(called.append)
+    fake.resume()
+    until(lambda: called)
+    assert "exception calling callback" in caplog.text
+    assert c.submit(work.noop, 2).result(10) == 2
 
 
 def test_exit_ends_the_controller(c, fake):

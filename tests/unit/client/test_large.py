@@ -364,6 +364,21 @@ def test_of_a_slab_whose_owner_is_gone_only_what_is_held_takes_memory(there: Con
     os.close(theirs.fd)
 
 
+def test_a_copy_made_by_fork_that_lets_go_leaves_the_result_of_the_original(
+    there: Controller,
+) -> None:
+    theirs = Theirs(there.large)
+    held = list(there.large.hold([theirs.extent(4)]))
+    there.large.abandon(theirs.id)
+    child = os.fork()
+    if child == 0:
+        held.clear()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert bytes(held[0].view()) == bytes([4]) * PAGE
+    os.close(theirs.fd)
+
+
 def test_results_are_readable_after_the_end_and_nobody_is_told_of_them_then(
     there: Controller,
 ) -> None:

@@ -13,6 +13,7 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import messages
 from scattergather.wire.messages import Extent, ObjectId
 from scattergather.workers.pool import actions, events
+from scattergather.workers.pool.objects import KEEPING_SECONDS
 from scattergather.workers.pool.pool import Pool
 
 A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
@@ -30,6 +31,7 @@ class There:
         self.wanted: list[ObjectId] = []
         self.recycled: list[ObjectId] = []
         self.released: list[ObjectId] = []
+        self.retired: list[int] = []
         self.overdrawn = 0
         self(events.SessionOpened(session=1))
         self.session = self.pool.sessions[1]
@@ -59,6 +61,8 @@ class There:
                     self.told.append((action.worker, action.message))
                 case actions.DropResults():
                     self.recycled += action.objects
+                case actions.RetireWorker():
+                    self.retired.append(action.worker)
                 case _:
                     pass
 
@@ -357,6 +361,34 @@ def test_what_is_kept_is_no_room() -> None:
     assert there.session.dropping == set()
     there.from_worker(1, messages.LetGo(objects=(A,)))
     assert there.dropped == [A]
+
+
+def test_idle_workers_that_keep_all_the_room_are_replaced_one_by_one_after_a_moment() -> None:
+    there = There()
+    for chunk, name in ((1, A), (2, B)):
+        there.run(chunk, name)
+        there.arrive(name)
+    for number in (1, 2):
+        (kept,) = (each.object for each in there.pool.workers[number].leases[0].run.objects)
+        there.from_worker(number, messages.Kept(objects=(kept,)))
+        there.finish(number)
+    there.press()
+    there(events.Ticked(), KEEPING_SECONDS)
+    assert there.retired == [], "nothing waits for room"
+    there.run(3, A, C)
+    assert there.pool.wake_at == KEEPING_SECONDS
+    assert there.retired == [], "they look soon what they keep no more"
+    keeper = next(iter(there.session.kept[B]))
+    there(events.Ticked(), KEEPING_SECONDS)
+    there(events.Ticked(), KEEPING_SECONDS + 1)
+    assert there.retired == [keeper], "the other keeps what the chunk takes"
+    assert there.dropped == []
+    there(events.WorkerExited(worker=keeper))
+    assert there.dropped == [B]
+    there.bear()
+    there.arrive(C)
+    assert set(there.working()) == {3}
+    assert there.session.alive == 2
 
 
 def test_chunks_that_wait_for_each_others_room_go_one_after_the_other() -> None:

@@ -71,6 +71,15 @@ def test_an_interrupt_at_any_moment_leaves_no_mapping(file: Descriptor) -> None:
     assert rounds > 10
 
 
+def test_an_interrupt_at_any_moment_leaves_no_buffer_exported() -> None:
+    data = bytearray(b"x")
+    rounds = 0
+    for _ in struck_everywhere(lambda: address_of(data)):
+        rounds += 1
+        data.append(0)  # BufferError while anybody has it
+    assert rounds > 3
+
+
 def test_a_mapping_shows_its_part_of_the_file_and_holds_no_descriptor(file: Descriptor) -> None:
     os.pwrite(file.fileno(), b"abc", mmap.PAGESIZE)
     before = descriptors()

@@ -214,6 +214,22 @@ def test_threads_that_write_into_one_slab_map_it_once(monkeypatch: pytest.Monkey
     assert mapped() == maps
 
 
+def test_a_copy_made_by_fork_has_no_hole_where_the_original_has_mapped_a_slab(
+    arena: Arena,
+) -> None:
+    """What it allocated there itself would be gone when it drops the arena."""
+    for _ in range(2):
+        extent = arena.put(b"x" * PAGE)
+        assert extent is not None
+        arena.free(extent.object)
+    maps = mapped()
+    assert maps
+    child = os.fork()
+    if child == 0:
+        os._exit(mapped() != maps)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_a_name_is_never_given_twice(arena: Arena) -> None:
     names = set()
     for _ in range(100):
