@@ -113,13 +113,13 @@ class TaskFuture(Future[Any]):
                 self.drop()
             else:
                 self.set_exception(without_our_frames(value))
-        except (InvalidStateError, RuntimeError):
+        except InvalidStateError:
             # Something outside cancelled it behind our back; the reader must go on.
             return
 
     def _invoke_callbacks(self) -> None:
         """As the base does; and one that exits does not end the reader, and with it the session."""
-        for callback in self._done_callbacks:
+        for callback in self._done_callbacks:  # type: ignore[attr-defined]
             try:
                 callback(self)
             except BaseException as error:
@@ -139,12 +139,16 @@ class TaskFuture(Future[Any]):
     def drop(self) -> None:
         """The call will not run; whoever waits is told. Any thread."""
         self.free()
-        if self.running():
-            # It was told to be running and cannot become cancelled any more, by the rules of
-            # concurrent.futures; so it ends with the error that says so.
-            self.set_exception(read_error(Kind.CANCELLED, b"", self._index, "", "the executor"))
-        elif super().cancel():
-            self.set_running_or_notify_cancel()
+        try:
+            if self.running():
+                # It was told to be running and cannot become cancelled any more, by the rules of
+                # concurrent.futures; so it ends with the error that says so.
+                self.set_exception(read_error(Kind.CANCELLED, b"", self._index, "", "the executor"))
+            elif super().cancel():
+                self.set_running_or_notify_cancel()
+        except (InvalidStateError, RuntimeError):
+            # Something outside ended it behind our back; the reader must go on.
+            return
 
     def free(self) -> None:
         """The client is not held any more."""

@@ -423,7 +423,8 @@ class Session:
         lines = self.log.tail()
         why = f"the controller died ({describe_end(status)})"
         if (failure := self.pipe.failure) is not None:
-            why = f"the connection to the controller failed here ({type(failure).__name__}: {failure})"
+            what = f"{type(failure).__name__}: {failure}"
+            why = f"the connection to the controller failed in this process ({what})"
         message = f"{why}; what had arrived stays readable; {CURE}"
         if lines:
             message += "\nThe last lines of its log:\n" + "\n".join("    " + each for each in lines)

@@ -276,8 +276,8 @@ class Objects:
         for slab in dict.fromkeys(extent.slab for extent in here):
             found = self.store.descriptor(slab)
             if found is not None and slab not in self._brought:
-                self._brought.add(slab)
                 self._bring(slab, *found)
+                self._brought.add(slab)
         return here
 
     def _slab_gone(self, slab: SlabId) -> None:

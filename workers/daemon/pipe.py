@@ -18,12 +18,15 @@ from typing import Any
 
 from twisted.python import failure, log
 
-from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, Received
+from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, Received, send_with
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
 PIECES = 64
 """How many pieces one ``sendmsg`` takes; the kernel's own limit is 1024."""
+
+UNCOPIED_SECONDS = 1.0
+"""How long everything stands still, at most, for a descriptor that cannot wait."""
 
 
 class FramePipe:
@@ -68,9 +71,32 @@ class FramePipe:
 
     def send_with(self, fd: int, head: bytes) -> None:
         """Send a frame that brings a copy of a descriptor. Silent when closed."""
-        if self.open:
-            self._queue([Escorted(b"".join(frame(head)), fd)])
+        if not self.open:
+            return
+        data = b"".join(frame(head))
+        try:
+            self._queue([Escorted(data, fd)])
+        except OSError:
+            self._send_uncopied(fd, data)
+        else:
             self.doWrite()
+
+    def _send_uncopied(self, fd: int, data: bytes) -> None:
+        """We can have no more descriptors, so it cannot wait: it goes behind what waits, now.
+
+        To leave it out would be to let the other end wait for ever.
+        """
+        self.flush(time.monotonic() + UNCOPIED_SECONDS)
+        if self._backlog:
+            self._break()
+            return
+        try:
+            rest = data[send_with(self._socket, data, [fd]) :]
+        except OSError:
+            self._break()
+            return
+        if rest:
+            self._queue([rest])
 
     def _queue(self, pieces: Sequence[Bytes | Escorted]) -> None:
         if not self._backlog:
@@ -122,7 +148,9 @@ class FramePipe:
     def flush(self, deadline: float) -> None:
         """Write what waits, for the last time: blocks, at most until ``deadline`` (monotonic)."""
         while self.open and self._backlog and time.monotonic() < deadline:
-            select.select([], [self._socket], [], max(0.0, deadline - time.monotonic()))
+            room = select.poll()  # select() knows no descriptor beyond 1,023
+            room.register(self._socket, select.POLLOUT)
+            room.poll(max(0.0, deadline - time.monotonic()) * 1000)
             self.doWrite()
 
     def close(self) -> None:

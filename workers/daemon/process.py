@@ -76,8 +76,8 @@ class WorkerProcess:
     def introduce(self, slab: messages.SlabId, fd: int, size: int) -> None:
         """The worker has this slab, whose objects it is about to hear of."""
         if slab not in self._introduced:
-            self._introduced.add(slab)
             self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
+            self._introduced.add(slab)
 
     def part_with(self, slab: messages.SlabId) -> None:
         """A slab is gone."""

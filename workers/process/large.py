@@ -209,9 +209,9 @@ class Returns:
             for slab in dict.fromkeys(extent.slab for extent in new):
                 found = self._arena.descriptor(slab)
                 if found is not None and slab not in self._announced:
-                    self._announced.add(slab)
                     fd, size = found
                     self._line.send_with(fd, messages.Slab(slab=slab, size=size))
+                    self._announced.add(slab)
         return tuple(new), borrowed
 
     def _gone(self, slab: SlabId) -> None:

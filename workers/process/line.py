@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from scattergather.wire import messages
-from scattergather.wire.descriptors import Escorted, Received
+from scattergather.wire.descriptors import Received, send_with
 from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
@@ -90,13 +90,15 @@ class Line:
     def send_with(self, fd: int, message: messages.FromWorker) -> None:
         """Send a frame that brings a copy of a descriptor. Any thread, as :meth:`send`.
 
+        ``fd`` stays open meanwhile: it takes no other here, of which a task may have left none.
+
         Raises:
             LineLost: the pool is gone, or a task closed the socket.
         """
-        escorted = Escorted(b"".join(frame(messages.encode(message))), fd)
+        data = b"".join(frame(messages.encode(message)))
         with self._sending:
             try:
-                self._socket.sendall(escorted.send(self._socket))
+                self._socket.sendall(data[send_with(self._socket, data, [fd]) :])
             except OSError as error:
                 raise LineLost(str(error)) from error
 

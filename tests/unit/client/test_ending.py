@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import weakref
+from concurrent.futures import Future
 
 import pytest
 
@@ -118,6 +119,15 @@ def test_a_callback_that_exits_ends_nothing_and_the_next_one_is_called(c, fake, 
     until(lambda: called)
     assert "exception calling callback" in caplog.text
     assert c.submit(work.noop, 2).result(10) == 2
+
+
+def test_a_call_that_something_outside_has_cancelled_can_be_dropped(c, fake):
+    fake.pause()
+    future = c.submit(work.noop, 1)
+    assert Future.cancel(future)
+    assert not future.set_running_or_notify_cancel()
+    future.drop()
+    assert future.cancelled()
 
 
 def test_exit_ends_the_controller(c, fake):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from scattergather.wire import messages
 from scattergather.wire.frame import FrameReader, frame
+from scattergather.workers.daemon import pipe
 from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.process.line import Line, LineLost
 
@@ -46,6 +49,19 @@ def memory(content: bytes) -> int:
     fd = os.memfd_create("test")
     os.write(fd, content)
     return fd
+
+
+@contextmanager
+def none_left() -> Iterator[None]:
+    """This process can open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    top = os.dup(0)
+    os.close(top)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def descriptors() -> int:
@@ -184,6 +200,39 @@ def test_a_frame_waits_while_too_many_descriptors_are_under_way(there: There) ->
     other.pipe.close()
 
 
+def test_where_no_copy_can_be_had_a_descriptor_goes_at_once_behind_what_waits(
+    there: There,
+) -> None:
+    other = reader_of(there)
+    body = b"." * (1 << 21)
+    before = len(b"".join(frame(b"plain", body)))
+    there.pipe.send(b"plain", body)
+    assert there.pipe.waiting > 0
+    fd = memory(b"1")
+    reading = threading.Thread(target=there.theirs.recv, args=(before, socket.MSG_WAITALL))
+    reading.start()
+    with none_left():
+        there.pipe.send_with(fd, b"with 1")
+    reading.join()
+    os.close(fd)
+    other.pipe.drain()
+    assert other.brought == [b"1"]
+    other.pipe.close()
+
+
+def test_a_descriptor_that_can_neither_go_nor_wait_is_the_end_of_the_pipe(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe, "UNCOPIED_SECONDS", 0.05)
+    there.pipe.send(b"plain", b"." * (1 << 22))
+    fd = memory(b"1")
+    with none_left():
+        there.pipe.send_with(fd, b"with 1")
+    os.close(fd)
+    there.pipe.drain()
+    assert there.ends == ["the other end closed the pipe"]
+
+
 @pytest.mark.parametrize("escorted", [False, True])
 def test_a_frame_that_cannot_be_sent_is_the_end_of_the_pipe_behind_what_arrived(
     there: There, escorted: bool
@@ -253,6 +302,23 @@ def test_a_line_whose_pool_is_gone_says_so_and_keeps_no_copy(there: There) -> No
     with pytest.raises(LineLost):
         line.send_with(fd, messages.Slab(slab=b"s", size=1))
     assert descriptors() == before
+    os.close(fd)
+    line._socket.close()
+
+
+def test_a_line_sends_a_descriptor_where_no_copy_can_be_had(there: There) -> None:
+    line, fd, came = Line(there.theirs.dup()), memory(b"1"), list[bytes]()
+
+    def hear(_head: bytes, _body: bytes) -> None:
+        brought = there.pipe.received.take()
+        came.append(os.pread(brought, 9, 0))
+        os.close(brought)
+
+    there.pipe._on_frame = hear
+    with none_left():
+        line.send_with(fd, messages.Slab(slab=b"s", size=1))
+    there.pipe.drain()
+    assert came == [b"1"]
     os.close(fd)
     line._socket.close()
 
