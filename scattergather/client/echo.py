@@ -86,7 +86,7 @@ class Channel:
         while self.fresh:
             lines.append(self.fresh.popleft())
         skipped, self.skipped = self.skipped, 0
-        if not lines:
+        if not lines and not self.dropped:
             return
         self._shown += len(lines) + skipped
         head = []

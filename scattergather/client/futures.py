@@ -400,13 +400,22 @@ class Streams:
         if not all(map(importable, options.retry_on)):
             shipment = shipment or shipper.shipment()
             retry_on = freeze_types(options.retry_on, shipment)
-        session.outbox.make_room()
+
+        def waiting() -> Wait:
+            title = options.name or frozen.title
+            then = "It was not added; submit it again."
+            return Wait(session, lambda: f"submitting a call of {title}", then)
+
+        if session.outbox.full:
+            with waiting():
+                session.outbox.make_room()
         plain = is_plain(args, kwargs)
         if plain and len(blob := pack_plain((args, kwargs))) < LARGE:
             future = self._add(frozen, options, shipment, retry_on, holder, blob)
         else:
             with shipper.holding():
-                packed = shipper.pack_call(args, kwargs, shipment)
+                with waiting():  # for room, or for what the arguments do when they are packed
+                    packed = shipper.pack_call(args, kwargs, shipment)
                 future = self._add(frozen, options, shipment, retry_on, holder, *packed)
         if session.ended:
             # It ended after the look: nobody else would tell this future.

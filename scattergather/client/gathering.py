@@ -10,7 +10,7 @@ way. After ``retry`` a task's earlier outcome is void and the next one counts.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from scattergather.client.inputs import Inputs
@@ -101,9 +101,13 @@ class Gathering:
 
     def lose(self, error: Error) -> None:
         """Nothing more will come; ``error`` says why. Any thread."""
+        self.abandon(error)
+        self.bell.ring()
+
+    def abandon(self, error: Error) -> None:
+        """The same, and nobody is woken: in a copy made by fork that would wake the original's."""
         if not self.finished:
             self.lost = error
-        self.bell.ring()
 
     # ---- what comes: reader thread --------------------------------------------------------------
 
@@ -299,33 +303,43 @@ class Gathering:
                     )
         return sorted(found, key=lambda failure: failure.index)
 
-    def reopen(self) -> list[int]:
-        """The tasks that did not return count as outstanding again; returns their indexes."""
+    def unreturned(self) -> list[int]:
+        """The tasks that have an outcome and did not return. Of a job that keeps."""
         with self._reading:
             self.load_new(0)
             with self._lock:
-                indexes = [
-                    index + self._base
+                return [
+                    index
                     for index, kind in enumerate(self._kinds)
                     if kind not in (Kind.RETURNED, PENDING)
                 ]
-                for segment in self.segments.values():
-                    for place, kind in enumerate(segment.kinds):
-                        if kind not in (Kind.RETURNED, VOID):
-                            segment.without(segment.first + place)
-                for index in indexes:
-                    self._kinds[index - self._base] = PENDING
+
+    def reopen(self, indexes: Iterable[int]) -> None:
+        """These unreturned tasks count as outstanding again.
+
+        Called again it completes what an interrupt left half done.
+        """
+        again = frozenset(indexes)
+        with self._reading, self._lock:
+            for segment in self.segments.values():
+                for index, kind in enumerate(segment.kinds, segment.first):
+                    if index in again and kind not in (Kind.RETURNED, VOID):
+                        segment.without(index)
+            for index in again:
+                if self._kinds[index] not in (Kind.RETURNED, PENDING):
+                    self._kinds[index] = PENDING
                     if self.inputs is not None:
                         self.inputs.unsettle(index)
-                self.settled -= len(indexes)
-                self.failed = self.cancelled = 0
-                self._patches.update(
-                    (index, segment)
-                    for segment in self.segments.values()
-                    if VOID in segment.kinds
-                    for index in range(segment.first, segment.first + len(segment))
-                )
-        return indexes
+            kinds = self._kinds
+            self.settled = len(kinds) - kinds.count(PENDING)
+            self.cancelled = kinds.count(Kind.CANCELLED)
+            self.failed = self.settled - self.cancelled - kinds.count(Kind.RETURNED)
+            self._patches.update(
+                (index, segment)
+                for segment in self.segments.values()
+                if VOID in segment.kinds
+                for index in range(segment.first, segment.first + len(segment))
+            )
 
     def describe(self, index: int, segment: Segment | None = None) -> str:
         """A task in words, for the note of its error."""

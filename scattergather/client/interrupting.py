@@ -7,6 +7,7 @@ signal has stopped the controller, he hears that, once in each wait.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -28,19 +29,24 @@ class Wait:
         then: what goes on, and the ways on.
     """
 
-    __slots__ = ("_looks", "_session", "_then", "_what", "told")
+    __slots__ = ("__weakref__", "_before", "_looks", "_session", "_then", "_what", "told")
 
     def __init__(self, session: Session, what: Callable[[], str], then: str) -> None:
         self._session = session
         self._what = what
         self._then = then
         self._looks = 0
+        self._before: weakref.ref[Wait] | None = None
         self.told = False
         """True once he heard that the controller stands still."""
 
     def __enter__(self) -> None:
-        # By thread: what an interrupt leaves behind here is replaced by the thread's next wait.
-        self._session.waits[threading.get_ident()] = self
+        # By thread: what an interrupt leaves behind here is replaced by the thread's next wait,
+        # and gone; one that this wait is within is held by its block.
+        waits, me = self._session.waits, threading.get_ident()
+        before = waits.get(me)
+        self._before = None if before is None else weakref.ref(before)
+        waits[me] = self
 
     def __exit__(
         self,
@@ -48,7 +54,12 @@ class Wait:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._session.waits.pop(threading.get_ident(), None)
+        waits, me = self._session.waits, threading.get_ident()
+        before = None if self._before is None else self._before()
+        if before is None:
+            waits.pop(me, None)
+        else:
+            waits[me] = before
         if kind is KeyboardInterrupt and not hasattr(error, "_render_traceback_"):
             raise without_our_frames(KeyboardInterrupt(self._said())) from None
 

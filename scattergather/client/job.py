@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from scattergather.client.client import ScatterGather
     from scattergather.client.echo import Channel, Printed
     from scattergather.client.freezing import Frozen
+    from scattergather.client.inputs import Inputs
     from scattergather.client.session import Session
 
 T = TypeVar("T")
@@ -61,6 +63,8 @@ class Job(Generic[T]):
         self._channel = channel
         self._rounds: list[Round] = []
         self._begun = time.monotonic()
+        self._retrying = threading.Lock()
+        """What one retry takes up again no other does."""
 
     def __del__(self) -> None:
         # Iterated and dropped half way: nobody can ask for the rest, which waits to be asked for.
@@ -207,15 +211,21 @@ class Job(Generic[T]):
             BadRequest: the job was fed from an iterator, whose tasks are not kept.
             Closed, ControllerLost: there is no controller.
         """
-        client, gathering = self._client, self._gathering
-        session = client._session
+        gathering, session = self._gathering, self._client._session
         session.check()
-        inputs = gathering.inputs
-        if inputs is None:
+        if gathering.inputs is None:
             raise BadRequest(
                 f"{self.name} was fed from an iterator, whose tasks are not kept; "
                 "give addJob a list to be able to retry"
             )
+        then = "It was taken back; retry it again."
+        with Wait(session, lambda: f"retrying {gathering.title}", then), self._retrying:
+            self._retry(function, gathering.inputs)
+        return self
+
+    def _retry(self, function: naming.Function | None, inputs: Inputs) -> None:
+        client, gathering = self._client, self._gathering
+        session = client._session
         shipment = session.shipper.shipment()
         for code in inputs.code.values():
             shipment.include(code)
@@ -224,29 +234,42 @@ class Job(Generic[T]):
             frozen = naming.resolve(session, function, None, shipment)
             retry_on = freeze_types(self._options.retry_on, shipment)
             moved = moved_classes(inputs.code.values(), shipment.reduce_class)
-        indexes = array("Q", gathering.reopen())
+        indexes = array("Q", gathering.unreturned())
         if not indexes:
-            return self
-        self._function, self._retry_on = frozen, retry_on
+            return
         again = Round(
             session.new_job(), gathering, self._printed, session.echo, self._channel, indexes
         )
-        adding.begin(
-            session, again, f"{self.name} again", frozen, self._options, shipment, retry_on
-        )
-        self._rounds = [each for each in self._rounds if not each.done] + [again]
         kept = [inputs.task(index) for index in indexes]
-        old = (digest for _, digests, _ in kept for digest in digests)
-        needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
+        old = [digest for _, digests, _ in kept for digest in digests]
         objects = distinct(each for _, _, taken in kept for each in taken)
-        head = messages.AddTasks(
-            job=again.job, first=0, count=len(kept), needs=needs, objects=objects
-        )
         body = blobs.pack(stub.moving(blob, moved) for blob, _, _ in kept)
-        session.outbox.put(Ready(frame(messages.encode(head), body)))
-        session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
-        client._unread_again(gathering)
-        return self
+        name, reopened = f"{self.name} again", False
+        try:
+            with session.shipper.holding():
+                adding.begin(session, again, name, frozen, self._options, shipment, retry_on)
+                needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
+                head = messages.AddTasks(
+                    job=again.job, first=0, count=len(kept), needs=needs, objects=objects
+                )
+                tasks = Ready(frame(messages.encode(head), body))
+                # What may be refused or take long is over: the old outcomes can be given up.
+                reopened = True
+                gathering.reopen(indexes)
+                client._unread_again(gathering)
+                session.outbox.put(tasks)
+                session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
+            if session.ended:
+                # It ended when all were through: nobody else would tell this job.
+                session.check()
+            self._function, self._retry_on = frozen, retry_on
+            self._rounds = [each for each in self._rounds if not each.done] + [again]
+        except BaseException:
+            adding.take_back(session, again)
+            if reopened:
+                gathering.reopen(indexes)
+                again.dropped(0, len(indexes))
+            raise
 
     # ---- how it looks ---------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ takes the object and no process maps it, the controller says so (``Freed``).
 
 What was received lies in slabs of workers, or of the controller. A :class:`Held` stands for one
 object; it lives as long as the value that is made over it, and then its memory is used again.
+
+Of a cycle the collector tells that all of it is garbage before it calls any ``__del__`` in it. One
+that reads an array of the same cycle there may find bytes of another object.
 """
 
 from __future__ import annotations
@@ -197,12 +200,13 @@ class Large:
         while not self._closed:
             try:
                 extent = self._arena.put(data, name)
-            except OSError:
-                return None  # no memory, no descriptors: a message may still do
-            if extent is not None:
-                self._announce(extent.slab)
-                loan.extent = extent
-                return loan
+                if extent is not None:
+                    self._announce(extent.slab)
+                    loan.extent = extent
+                    return loan
+            except (OSError, LookupError):
+                # No memory, no descriptors: a message may still do. Or it was closed meanwhile.
+                return None
             if self._hopeless(size, beside):
                 raise TooLarge(
                     f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
@@ -260,18 +264,18 @@ class Large:
         Raises:
             Closed: the controller has ended, and what was lent is gone with it.
         """
-        found = self._arena.descriptor(loan.extent.slab)
+        found = self._arena.file(loan.extent.slab)
         if found is None:
             raise Closed("its cluster has ended, and what was put there is gone")
-        return private(found[0], loan.extent, loan)
+        return private(found[0].fileno(), loan.extent, loan)
 
     def _announce(self, slab: SlabId) -> None:
         with self._announcing:  # nobody goes on before it is in the outbox
-            found = None if slab in self._announced else self._arena.descriptor(slab)
+            found = None if slab in self._announced else self._arena.file(slab)
             if found is not None:
-                fd, size = found
+                file, size = found
                 head = messages.encode(messages.Slab(slab=slab, size=size))
-                self._outbox.put(Ready([Escorted(b"".join(frame(head)), fd)]))
+                self._outbox.put(Ready([Escorted(b"".join(frame(head)), file.fileno())]))
                 # Only now: to announce it twice does no harm.
                 self._announced.add(slab)
 

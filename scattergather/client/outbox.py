@@ -160,9 +160,14 @@ class Outbox:
         """A growing frame took ``size`` bytes more."""
         self._waiting += size
 
+    @property
+    def full(self) -> bool:
+        """More than the bound waits."""
+        return self._waiting > self._bound
+
     def make_room(self) -> None:
         """Block while more than the bound waits; on a reader thread, which must not, go on."""
-        if self._waiting > self._bound and threading.get_ident() not in readers:
+        if self.full and threading.get_ident() not in readers:
             self._emptied.wait(self._has_room)
 
     def take(self) -> list[Piece] | None:

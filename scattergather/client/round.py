@@ -99,7 +99,8 @@ class Round:
 
     def abandon(self, error: Refusal) -> None:
         """See ``session.Receiver``."""
-        self.lose(error)
+        self._lost = True
+        self._gathering.abandon(error)
 
     def view(self, state: messages.JobState | None) -> JobView | None:
         """See ``session.Receiver``."""

@@ -7,7 +7,7 @@
 ``roster``      the hosts: who is up, what each was told
 ``embedded``    the pool in this process, as a host
 ``inputs``      the blobs of tasks that have no outcome yet
-``objects``     the client's large objects: who needs them, who has them, when they are free
+``objects``     what is large: who needs it, who has it, when it is free
 ``arrivals``    outcomes whose large parts are still on their way from another host
 ``landing``     when there is room for those parts
 ``shelf``       shipped code, kept while anybody may need it

@@ -25,7 +25,7 @@ from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.wire import messages
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.workers.daemon.launch import launch
-from scattergather.workers.process.kernel import die_with_parent, dump_no_core
+from scattergather.workers.process.kernel import allow_descriptors, die_with_parent, dump_no_core
 
 
 def _read_exactly(connection: socket.socket, client: int, size: int) -> bytes:
@@ -69,6 +69,7 @@ def main() -> None:
     # If we are stopped when the client dies, this lets us go on and see it; else it does nothing.
     die_with_parent(os.getppid(), signal.SIGCONT)
     dump_no_core()
+    allow_descriptors()
     descriptor, client = map(int, sys.argv[1:])
     connection = socket.socket(fileno=descriptor)
     os.set_inheritable(connection.fileno(), False)

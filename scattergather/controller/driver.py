@@ -63,7 +63,7 @@ class Driver:
 
     Args:
         roster: the hosts.
-        objects: the large objects of the client.
+        objects: the large objects of the client and of workers.
         send: passes a message to the client.
         call_later: the reactor's ``callLater``.
     """

@@ -44,7 +44,7 @@ class FrontDesk:
     """Serves the client, and hears what hosts say. Reactor thread only.
 
     Args:
-        objects: the large objects of the client.
+        objects: the large objects of the client and of workers.
         descriptor: takes the descriptor that came with the client's message at hand.
         send: passes a message to the client.
         die: ends this controller.

@@ -1,15 +1,16 @@
 """Where results from other hosts land, and when there is room for them.
 
-They may take the same half of ``memory`` as the results of this host. Beyond it a host is not asked
-for more while the user reads, because what he has read makes room. Whoever reads nothing, since he
-waits for all of them or is busy with one, must not be waited for: then they go to files without a
+They may take the same half of ``memory`` as the results of this host, together with what nested
+calls pass from host to host. Beyond it a host is not asked for more while the user reads, because
+what he has read makes room. Whoever reads nothing, since he waits for all of them or is busy with
+one, must not be waited for, whatever else becomes free meanwhile: then they go to files without a
 name. So memory keeps its bound, and nothing waits for ever.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from scattergather.store.store import Store
@@ -30,10 +31,10 @@ class Landing:
         self.room: list[Callable[[], None]] = []
         self._reactor = reactor
         self._store = store
-        self._freed = -math.inf
+        self._read = -math.inf
         self._timer: Any = None
         store.spills = True
-        store.room.append(self._made_room)
+        store.room.append(self._tell)
         self.length, self.read = store.length, store.read
         self.write, self.stored, self.discard = store.write, store.stored, store.discard
 
@@ -41,19 +42,20 @@ class Landing:
         """See ``seams.Objects``."""
         if self._store.land(name, length):
             return True
-        left = self._freed + PATIENCE - self._reactor.seconds()
+        left = self._read + PATIENCE - self._reactor.seconds()
         if left <= 0:
             return self._store.land(name, length, spill=True)
         if self._timer is None:
             self._timer = self._reactor.callLater(left, self._lose_patience)
         return False
 
+    def give_up(self, names: Iterable[ObjectId]) -> None:
+        """The user has done with these results."""
+        self._read = self._reactor.seconds()
+        self._store.drop(names)
+
     def _lose_patience(self) -> None:
         self._timer = None
-        self._tell()
-
-    def _made_room(self) -> None:
-        self._freed = self._reactor.seconds()
         self._tell()
 
     def _tell(self) -> None:

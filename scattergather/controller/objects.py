@@ -62,6 +62,8 @@ class Objects:
         bring: Callable[[SlabId, int, int], None],
     ) -> None:
         self.store = store
+        self.give_up: Callable[[Iterable[ObjectId]], None] = store.drop
+        """Drops results that the client has done with."""
         self._roster = roster
         self._send = send
         self._bring = bring
@@ -108,24 +110,35 @@ class Objects:
                 results.append(name)
             else:  # no task ever took it
                 freed.append(name)
-        self.store.drop(results)
+        if results:
+            self.give_up(results)
         if freed:
             self._send(messages.Freed(objects=tuple(freed)), b"")
         self._drop(free)
 
     def want(self, entry: Entry, names: tuple[ObjectId, ...]) -> None:
-        """A host lacks these for a chunk."""
-        known = tuple(name for name in names if name in self._lent)
+        """A host lacks these for a chunk.
+
+        It may ask for what it was about to be told to drop: then it is told so now.
+        """
+        lent = {name: self._lent[name] for name in names if name in self._lent}
+        known = tuple(name for name, each in lent.items() if each.needed)
         # One that is wanted again did not arrive: it counts already.
         new = [name for name in known if name not in entry.objects]
         entry.objects.update(new)
-        entry.held += sum(self._lent[name].extent.length for name in new)
+        entry.held += sum(lent[name].extent.length for name in new)
         here = tuple(name for name in known if self.store.length(name) is not None)
         if entry.host is not None and here:
             entry.host.ship(here)
         for name in known:
             if name not in here:
                 self._fetch(name, entry)
+        dropped = tuple(name for name in lent if name not in known)
+        if dropped:
+            self._roster.send(entry, messages.Drop(objects=dropped))
+        for name in names:
+            if name not in lent and self.store.length(name) is None:
+                _ship(name, entry)
 
     def _drop(self, names: list[ObjectId]) -> None:
         if not names:
@@ -162,13 +175,17 @@ class Objects:
         Of what they have made nobody else has need: the calls that they submitted are cancelled.
         """
         host = entry.spec.name
-        for name in [name for name, (maker, _) in self._fetching.items() if maker is entry]:
-            del self._fetching[name]
+        fetching = [name for name, (maker, _) in self._fetching.items() if maker is entry]
+        unfetched = {name: self._fetching.pop(name)[1] for name in fetching}
         waiting = [name for name, lent in self._lent.items() if host in lent.waiting]
         self.dropped(entry, sorted({*waiting, *entry.objects}))
+        entry.held = 0
         # Behind that: other hosts were not asked yet for what only workers of this one held.
         given = [name for name, lent in self._lent.items() if lent.given.pop(host, 0)]
         self._drop([name for name in given if not self._lent[name].needed])
+        for name, hosts in unfetched.items():
+            for each in sorted(hosts):
+                _ship(name, self._roster.entries[each])
 
     def _free(self, names: Iterable[ObjectId]) -> None:
         """Those of them that nobody needs or reads are free."""
@@ -247,6 +264,8 @@ class Objects:
                 self._fetching[name] = maker, set()
                 self._roster.send(maker, messages.Want(objects=(name,)))
             self._fetching[name][1].add(entry.spec.name)
+        else:
+            _ship(name, entry)
 
     def fetched(self, names: Iterable[ObjectId]) -> tuple[ObjectId, ...]:
         """These have come from a host, or never will; returns what is none of ours."""
@@ -257,9 +276,7 @@ class Objects:
                 others.append(name)
             elif name in self._lent:
                 for host in sorted(fetch[1]):
-                    entry = self._roster.entries[host]
-                    if entry.up and entry.host is not None:
-                        entry.host.ship((name,))  # if it did not come, it will be said to be gone
+                    _ship(name, self._roster.entries[host])
             else:
                 self.store.drop([name])
         return tuple(others)
@@ -284,3 +301,9 @@ class Objects:
         if slab in self._brought:
             self._brought.discard(slab)
             self._send(messages.SlabGone(slab=slab), b"")
+
+
+def _ship(name: ObjectId, entry: Entry) -> None:
+    """Bring this to a host, which is told that it is gone if it is not here: so its wait ends."""
+    if entry.up and entry.host is not None:
+        entry.host.ship((name,))

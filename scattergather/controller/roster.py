@@ -16,8 +16,8 @@ class Entry:
 
     ``workers`` is how many it has for us, ``slots`` how many chunks it can work on now: more while
     workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
-    digests that it has, forgotten when it leaves; ``objects`` the large ones of the client that it
-    has or is being sent, ``held`` their bytes.
+    digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
+    ``held`` its bytes.
     """
 
     spec: messages.HostSpec

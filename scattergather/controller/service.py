@@ -83,6 +83,7 @@ class Controller:
         self._store = Store(spawn.memory // 2 or None)
         self._landing = Landing(reactor, self._store)
         objects = Objects(self._store, self._roster, self._to_client, self._bring)
+        objects.give_up = self._landing.give_up
         self._driver = Driver(self._roster, objects, self._to_client, reactor.callLater)
         self._desk = FrontDesk(
             reactor,
@@ -115,6 +116,7 @@ class Controller:
                 root=root,
                 name=entry.spec.name,
                 store=self._store,
+                shared=True,
                 memory=self._spawn.memory // 2,
             )
             self._pools.append(pool)

@@ -40,6 +40,7 @@ class Courier:
         lost: called with each object that was to arrive and will not, and why.
         shipped: called with each object of ours that is there, or that the other end cannot take.
         changed: called when it may need a connection now, or none any more.
+        expects: this end says by :meth:`expect` what is to arrive, maybe after it was lost.
 
     Attributes:
         settled: how many objects have left or arrived so far, or never will.
@@ -55,6 +56,7 @@ class Courier:
         lost: Callable[[ObjectId, str], None],
         shipped: Callable[[ObjectId], None],
         changed: Callable[[], None] = lambda: None,
+        expects: bool = False,
     ) -> None:
         self.settled = 0
         self._objects = objects
@@ -62,6 +64,7 @@ class Courier:
         self._lost = lost
         self._shipped = shipped
         self._changed = changed
+        self._expects = expects
         self._exchange = Exchange(objects)
         self._expected: set[ObjectId] = set()
         self._missed: set[ObjectId] = set()  # lost before they were expected
@@ -182,7 +185,7 @@ class Courier:
                 self.settled += 1
                 if name in self._expected:
                     self._expected.discard(name)
-                else:
+                elif self._expects:
                     self._missed.add(name)
                 self._lost(name, reason)
             case Shipped(name, refused):

@@ -311,6 +311,7 @@ class RemoteHost:
             lost=lambda name, reason: self._listener.lost((name,), reason),
             shipped=lambda _: None,
             changed=lambda: dialler.look(),
+            expects=True,
         )
         dialler = Dialler(
             self._links.reactor,

@@ -11,6 +11,7 @@ import re
 import time
 import types
 from collections.abc import Iterator
+from itertools import islice, takewhile
 from typing import Any
 
 from scattergather.errors import CannotPickle, ScatterGatherError
@@ -98,8 +99,10 @@ def _is_refusal(why: BaseException) -> bool:
 def too_deep(value: Any, name: str, outside: Outside | None = None) -> CannotPickle:
     """The error to raise for ``value``, called ``name``, which has more levels than pickle goes."""
     path, last = name, ""
+    deadline = time.monotonic() + MOST_SECONDS
     for _ in range(STEPS_SHOWN):
-        deep = (each for each in _parts(value) if _is_too_deep(each[1], outside))
+        parts = takewhile(lambda _: time.monotonic() < deadline, islice(_parts(value), MOST_THINGS))
+        deep = (each for each in parts if _is_too_deep(each[1], outside))
         step, part = next(deep, ("", None))
         if step in ("", last):  # from here on it goes down by the same step
             path = path.removesuffix(step)

@@ -15,6 +15,7 @@ up to a bound; beyond it their pages go back to the system.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import fcntl
 import itertools
@@ -36,6 +37,10 @@ LARGE = 1 << 16
 
 SLAB_BYTES = 64 << 20
 """An object of more than half of that gets a slab of its own."""
+
+DISK_SLAB_BYTES = 16 << 30
+"""The same of a file, whose pages are on the disk when they are written to. One descriptor holds
+many objects so, of which a process has more than it may have descriptors."""
 
 WARM_BYTES = 256 << 20
 """Free bytes at most that an arena keeps for the next objects."""
@@ -126,29 +131,40 @@ def copy(target: int, data: memoryview) -> None:
         _memmove(target, source, size)
         return
     step = size // parts
-    helpers: list[threading.Thread] = []
+    work: list[tuple[threading.Lock, int, int, int]] = []
+    for at in range(step, step * parts, step):
+        busy = threading.Lock()
+        busy.acquire()
+        count = size - at if at == step * (parts - 1) else step
+        work.append((busy, target + at, source + at, count))
+    helpers: list[int] = []
+    interrupt: BaseException | None = None
     try:
-        for at in range(step, step * parts, step):
-            count = size - at if at == step * (parts - 1) else step
-            arguments = (target + at, source + at, count)
-            helpers.append(threading.Thread(target=ctypes.memmove, args=arguments, daemon=True))
-            helpers[-1].start()
+        # One call of C, so that it is known of each whether it runs; threads of ``threading`` that
+        # an interrupt finds as they begin seem not to.
+        helpers.extend(map(_thread.start_new_thread, itertools.repeat(_copy_part), work))
         ctypes.memmove(target, source, step)
     finally:
-        _join(helpers)
-
-
-def _join(helpers: list[threading.Thread]) -> None:
-    """Whatever interrupts this, nobody writes any more when it returns."""
-    interrupt: BaseException | None = None
-    for helper in helpers:
-        while helper.is_alive():
+        # Whatever interrupts this, too, nobody writes any more when it returns. Not in a function
+        # of its own, which could be interrupted as it begins.
+        waiting = True
+        while waiting:
             try:
-                helper.join()
+                for busy, *_ in work[: len(helpers)]:
+                    with busy:
+                        pass
+                waiting = False
             except BaseException as error:
                 interrupt = error
-    if interrupt is not None:
-        raise interrupt
+        if interrupt is not None:
+            raise interrupt
+
+
+def _copy_part(busy: threading.Lock, target: int, source: int, count: int) -> None:
+    try:
+        ctypes.memmove(target, source, count)
+    finally:
+        busy.release()
 
 
 def read(fd: int, extent: Extent) -> bytearray:
@@ -250,8 +266,8 @@ class _Slab:
         self.size = size
         self._on_disk = on_disk or not in_memory()
         # Nobody closes it: the number might be another file's by the time that a writer writes.
-        self._file = create(size, on_disk=on_disk)
-        self.fd = self._file.fileno()
+        self.file = create(size, on_disk=on_disk)
+        self.fd = self.file.fileno()
         self._mapping: Mapping | None = None
         self.warm = _Ranges()
         self.cold = _Ranges()
@@ -403,11 +419,18 @@ class Arena:
                 slab.chill()
                 if (offset := slab.cold.take(size)) is not None:
                     return slab, offset, False
-        slab = _Slab(size if size > SLAB_BYTES // 2 else SLAB_BYTES, self._on_disk)
+        slab = self._new_slab(size)
         self._slabs[slab.id] = slab
         offset = slab.cold.take(size)
         assert offset is not None
         return slab, offset, False
+
+    def _new_slab(self, size: int) -> _Slab:
+        """One in which there is room for ``size`` bytes."""
+        if self._on_disk and size < DISK_SLAB_BYTES:
+            with suppress(OSError):  # not every disk has files of that size
+                return _Slab(DISK_SLAB_BYTES, self._on_disk)
+        return _Slab(size if size > SLAB_BYTES // 2 else SLAB_BYTES, self._on_disk)
 
     def write(self, extent: Extent, at: int, data: bytes | memoryview) -> None:
         """Fill a part of an object that nobody was told of yet.
@@ -471,9 +494,14 @@ class Arena:
                 self._closed.remove(slab)
 
     def descriptor(self, slab: SlabId) -> tuple[int, int] | None:
-        """Descriptor and size of a slab of ours."""
+        """Descriptor and size of a slab of ours, for the thread that closes slabs."""
         found = self._slabs.get(slab)
         return None if found is None else (found.fd, found.size)
+
+    def file(self, slab: SlabId) -> tuple[Descriptor, int] | None:
+        """The same; the descriptor is open while the caller has it, whoever closes the slab."""
+        found = self._slabs.get(slab)
+        return None if found is None else (found.file, found.size)
 
     def close(self) -> None:
         """Close all descriptors; nobody is told."""

@@ -158,10 +158,18 @@ class Service(PoolService):
         name: str,
         slots: int,
         store: CheckedStore,
+        *,
+        shared: bool = False,
     ) -> None:
         machine: Any = Machine(scope, ledger, chance)
         super().__init__(
-            scope, workers=slots, name=name, machine=machine, store=store, memory=1 << 20
+            scope,
+            workers=slots,
+            name=name,
+            machine=machine,
+            store=store,
+            shared=shared,
+            memory=1 << 20,
         )
         self._pool = self.pool = CheckedPool(slots, ledger)
         self.name, self.scope, self.ledger = name, scope, ledger

@@ -226,6 +226,7 @@ class Host(RemoteHost):
             lost=lambda name, reason: self._listener.lost((name,), reason),
             shipped=lambda _: None,
             changed=lambda: dialler.look(),
+            expects=True,
         )
         dialler = Dialler(self.path, session, ticket, courier)
         return dialler

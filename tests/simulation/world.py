@@ -106,6 +106,7 @@ class World:
         self.objects = objects = Objects(
             self.store, self.roster, self.client.receive, self.large.bring
         )
+        objects.give_up = landing.give_up
         self.driver = Driver(self.roster, objects, self.client.receive, self.clock.callLater)
         self.scheduler = self.driver.scheduler = CheckedScheduler(self.ledger)
         self.desk = FrontDesk(
@@ -136,7 +137,13 @@ class World:
         if not entry.spec.furl:
             scope = Scope(self.clock)
             self.embedded = Service(
-                scope, self.ledger, self.chance, name, self.shape.workers, self.store
+                scope,
+                self.ledger,
+                self.chance,
+                name,
+                self.shape.workers,
+                self.store,
+                shared=True,
             )
             place = messages.OpenSession()
             entry.host = EmbeddedHost(self.embedded, listener, place)  # type: ignore[arg-type]

@@ -19,10 +19,16 @@ Taking = messages.Run | messages.Everywhere | messages.NestedOutcome
 
 
 class Holdings:
-    """The objects of one session that lie here. Reactor thread only."""
+    """The objects of one session that lie here. Reactor thread only.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: where they lie.
+        shared: it is the controller's, which knows and drops them itself.
+    """
+
+    def __init__(self, store: Store, *, shared: bool = False) -> None:
         self._store = store
+        self._shared = shared
         self._here: set[ObjectId] = set()
         self._lent: set[ObjectId] = set()
         """Those of them that workers take from each other."""
@@ -34,10 +40,13 @@ class Holdings:
 
     def came(self, names: Iterable[ObjectId]) -> None:
         """The controller has sent these."""
-        self._here.update(names)
+        if not self._shared:
+            self._here.update(names)
 
     def made(self, extents: tuple[Extent, ...], lent: tuple[Extent, ...]) -> None:
         """A worker has made these, and those that it lends to others."""
+        if self._shared:
+            return
         self._here.update(each.object for each in (*extents, *lent))
         self._lent.update(each.object for each in lent)
 

@@ -7,11 +7,15 @@ Twisted: the embedded pool's zygote loads its own imports while the controller s
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""How many this process could have when it was started, and workers can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ def launch(services: Sequence[str] = ()) -> Root:
     with theirs:
         number = theirs.fileno()
         command = [sys.executable, "-P", "-m", "scattergather.workers.process.zygote", str(number)]
+        command += ["--descriptors", str(DESCRIPTORS)]
         for service in services:
             command += ["--service", service]
         process = subprocess.Popen(

@@ -28,7 +28,7 @@ from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
-from scattergather.workers.process.kernel import dump_no_core
+from scattergather.workers.process.kernel import allow_descriptors, dump_no_core
 
 reactor: Any = the_reactor
 log = Logger()
@@ -73,6 +73,7 @@ def listen(options: Options) -> int:
     """
     os.umask(0o077)
     dump_no_core()
+    allow_descriptors()
     # Timers must not jump with the wall clock.
     reactor.seconds = time.monotonic
     with _log_of(options) as file:

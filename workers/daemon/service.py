@@ -101,7 +101,8 @@ class PoolService:
         root: a root zygote that was launched before; started here otherwise.
         name: what to call this host.
         machine: where the processes are; this one unless told otherwise.
-        store: where large objects are; an embedded pool shares its controller's.
+        store: where large objects are.
+        shared: it is the controller's of an embedded pool.
         memory: bytes that large results may take in all; 0 keeps them in messages.
     """
 
@@ -117,6 +118,7 @@ class PoolService:
         name: str = "",
         machine: Machine | None = None,
         store: Store | None = None,
+        shared: bool = False,
         memory: int = 0,
     ) -> None:
         self._reactor = reactor
@@ -124,6 +126,7 @@ class PoolService:
         self._name = name or socket.gethostname()
         self._pool = Pool(workers)
         self.store = store or Store()
+        self._shared = shared
         self.store.pressed.append(self._pressed)
         self._pressing = False
         self._machine = machine or Machine(reactor, root)
@@ -216,7 +219,7 @@ class PoolService:
         """Begin a session; see ``link.seams.Pool``. ``place`` is what its workers see."""
         self._count += 1
         place = place or messages.OpenSession()
-        member = _Member(self._count, peer, place, self, Holdings(self.store))
+        member = _Member(self._count, peer, place, self, Holdings(self.store, shared=self._shared))
         self._members[member.number] = member
         self.log.info("session {n} of {c} opened", n=member.number, c=controller)
         self._open_zygote(member)

@@ -207,7 +207,9 @@ def _replace_keeper(
     keepers = [
         worker
         for worker in session.workers.values()
-        if any(name in worker.given or worker.number in session.kept.get(name, ()) for name in names)
+        if any(
+            name in worker.given or worker.number in session.kept.get(name, ()) for name in names
+        )
     ]
     if not keepers or any(worker.doom is not None for worker in keepers):
         return

@@ -13,6 +13,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 
+_DESCRIPTORS = 1 << 16
+"""More than that nobody needs, and where everything is allowed, some go through all."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
@@ -53,3 +56,17 @@ def dump_no_core() -> None:
 def punch_hole(fd: int, length: int) -> None:
     """The first ``length`` bytes of a file take no memory and read as zeros; its size stays."""
     _checked(_libc.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, 0, length), "fallocate")
+
+
+def allow_descriptors() -> None:
+    """This process may have as many descriptors as its hard limit allows: slabs take one each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def limit_descriptors(soft: int) -> None:
+    """Whoever is forked from here may have so many; what a task starts may know no more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

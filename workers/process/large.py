@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -37,7 +38,10 @@ KEPT_SECONDS = 0.5
 
 
 class Arguments:
-    """Loads the arguments of a chunk, wherever they lie. Main thread of a worker."""
+    """Loads the arguments of a chunk, wherever they lie. Main thread of a worker.
+
+    :meth:`unchanged` and :meth:`descriptor` are for any thread of a task.
+    """
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -151,6 +155,7 @@ class Returns:
         self._announced: set[SlabId] = set()
         self._announcing = threading.Lock()
         self._dirty = False
+        self._used = 0.0
 
     def allow(self, size: int, most: int) -> None:
         """So many bytes may lie in slabs, and no value may be larger than ``most``."""
@@ -181,7 +186,7 @@ class Returns:
             return None
         with self._interrupts.shielded():
             self._line.catch_up()  # what was read meanwhile is free again
-            self._dirty = True
+            self._use()
             try:
                 extent = self._arena.put(data)
             except OSError:
@@ -196,7 +201,7 @@ class Returns:
 
     def recycle(self, names: Iterable[ObjectId]) -> None:
         """Their readers have done with these."""
-        self._dirty = True
+        self._use()
         for name in names:
             self._arena.free(name)
 
@@ -219,15 +224,19 @@ class Returns:
             self._announced.discard(slab)
             self._line.send(messages.SlabGone(slab=slab))
 
+    def _use(self) -> None:
+        self._dirty, self._used = True, time.monotonic()
+
     @property
     def dirty(self) -> bool:
         """There may be free memory to give back."""
         return self._dirty
 
     def rest(self) -> None:
-        """Nothing has happened for a while."""
-        self._dirty = False
-        self._arena.trim()
+        """There is no work: what has lain free for a while goes back."""
+        if self._dirty and time.monotonic() >= self._used + IDLE_SECONDS:
+            self._dirty = False
+            self._arena.trim()
 
 
 class Passed:
@@ -294,5 +303,4 @@ class Large:
         if self.arguments.kept or self.answers.held:
             self.arguments.rest()
             self.answers.settle()
-        else:
-            self.returns.rest()
+        self.returns.rest()

@@ -197,7 +197,10 @@ def main(arguments: Sequence[str]) -> Never:
     parser = argparse.ArgumentParser(prog="scattergather.workers.process.zygote")
     parser.add_argument("channel", type=int)
     parser.add_argument("--service", action="append", default=[], metavar="NAME[=MODULE:FUNCTION]")
+    parser.add_argument("--descriptors", type=int, default=0)
     options = parser.parse_args(arguments)
+    if options.descriptors:
+        kernel.limit_descriptors(options.descriptors)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # If we are stopped when the daemon dies, this lets us go on and end; else it does nothing.
     kernel.die_with_parent(os.getppid(), signal.SIGCONT)

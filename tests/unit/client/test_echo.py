@@ -73,6 +73,16 @@ def test_what_was_dropped_where_it_was_printed_is_counted_too(c, fake, capsys):
     )
 
 
+def test_what_was_dropped_is_told_though_nothing_is_left_to_show(capsys):
+    channel = Channel("job 1", None)
+    channel.add(0, "", dropped=5_600_000)
+    channel.show()
+    channel.show()
+    assert capsys.readouterr().out == (
+        "[5.6 MB that job 1 printed were dropped where they were printed]\n"
+    )
+
+
 def test_a_broken_stdout_ends_nothing(monkeypatch):
     shown = Echo()
     closed = io.StringIO()

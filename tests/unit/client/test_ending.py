@@ -108,6 +108,7 @@ def test_whatever_ends_the_reader_reaps_the_controller_and_is_named(c, fake, mon
     with pytest.raises(ControllerLost, match="SystemExit: broken"):
         job.results(timeout=10)
     assert reaped
+    c._session.pipe.reader.join(10)  # what it raises is reported within this test
 
 
 def test_a_callback_that_exits_ends_nothing_and_the_next_one_is_called(c, fake, caplog):
@@ -152,6 +153,25 @@ def test_a_copy_made_by_fork_refuses_and_leaves_the_original_alone(c):
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert c.addJob([((1,), {})], work.noop).results() == [1]
+
+
+def test_a_copy_made_by_fork_wakes_nobody(c, fake):
+    """An event loop is woken through a pipe, which is the original's too."""
+    _sessions.append(weakref.ref(c._session))
+    fake.pause()
+    job = c.addJob([((1,), {})], work.noop)
+    reads, writes = os.pipe()
+    job._gathering.bell.once(lambda: os.write(writes, b"x"))
+    child = os.fork()
+    if child == 0:
+        os._exit(not job.done())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.write(writes, b".")
+    assert os.read(reads, 10) == b"."
+    fake.resume()
+    assert job.results() == [1]
+    os.close(reads)
+    os.close(writes)
 
 
 def test_it_works_from_any_thread_and_outlives_it():

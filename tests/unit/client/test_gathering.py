@@ -100,7 +100,8 @@ def test_reopened_tasks_take_their_new_outcome(plan, data):
         deliver(round_, a, bad[a:b])
     assert made.failed == sum(bad)
     assert [failure.index for failure in made.failures()] == [n for n in range(total) if bad[n]]
-    indexes = array("Q", made.reopen())
+    indexes = array("Q", made.unreturned())
+    made.reopen(indexes)
     assert list(indexes) == [n for n in range(total) if bad[n]]
     assert made.complete == (not indexes)
     again = Round(JOB, made, Printed(), Echo(), None, indexes)

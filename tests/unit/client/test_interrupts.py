@@ -14,6 +14,7 @@ import pytest
 from IPython.core.ultratb import AutoFormattedTB
 
 from scattergather.client import waiting
+from scattergather.client.interrupting import Wait
 from scattergather.client.waiting import Bell
 from scattergather.errors import JobFailed
 from tests.pace import kept
@@ -157,6 +158,55 @@ def test_an_interrupted_adding_says_how_many_were_sent_and_run(c):
     assert 0 < int(through) <= int(sent) < 5001
     assert shows_the_cell_only(caught.value)
     assert c.addJob([((1,), {})], work.noop).results() == [1]
+
+
+def test_an_interrupted_submit_says_that_nothing_was_added(c):
+    c.waitForResult()  # the hosts are there
+    with pytest.raises(KeyboardInterrupt) as caught:
+        c.submit(work.noop, Interrupting())
+    assert (
+        str(caught.value) == "stopped submitting a call of noop. It was not added; submit it again."
+    )
+    assert shows_the_cell_only(caught.value)
+
+
+def test_an_interrupted_submit_that_waits_for_room_says_so(c, monkeypatch):
+    c.submit(work.noop, 1).result(10)
+    monkeypatch.setattr(c._session.outbox, "_bound", -1)
+    monkeypatch.setattr(c._session.outbox, "_has_room", lambda: False)
+    with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
+        c.submit(work.noop, 1)
+    assert str(caught.value).startswith("stopped submitting a call of noop.")
+    assert not c._session.waits
+
+
+def test_a_wait_within_another_leaves_it_as_it_was_and_forgets_what_an_interrupt_left(c):
+    session, me = c._session, threading.get_ident()
+    outer, inner = (Wait(session, lambda: "waiting", "") for _ in range(2))
+    with outer:
+        with inner:
+            assert session.waits[me] is inner
+        assert session.waits[me] is outer
+    assert not session.waits
+    Wait(session, lambda: "interrupted before its block", "").__enter__()
+    with inner:
+        pass
+    assert not session.waits
+
+
+def test_an_interrupted_retry_says_that_it_was_taken_back(c, monkeypatch):
+    job = c.addJob([((0,), {})], work.inverse)
+    until(job.done)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(c._session.outbox, "put", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        job.retry()
+    monkeypatch.undo()
+    assert str(caught.value) == "stopped retrying job 1 (1/1). It was taken back; retry it again."
+    assert job.retry(work.noop).results() == [0]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from scattergather.errors import (
 from scattergather.model.failure import Failure
 from scattergather.wire import messages
 from tests.conftest import calls
+from tests.struck import struck_everywhere
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, say, until, where
 from tests.waits import waits
@@ -288,6 +289,45 @@ def test_retry_without_failures_does_nothing(c, fake):
     job.retry()
     assert job.results() == [1]
     assert fake.count(messages.AddJob) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_moment_of_a_retry_leaves_a_job_that_ends_and_can_be_retried(c):
+    def failed():
+        job = c.addJob([((0,), {}), ((1,), {}), ((0,), {})], work.inverse)
+        until(job.done)
+        return job
+
+    def retry():
+        job.retry()
+
+    job, rounds = failed(), 0
+    for _ in struck_everywhere(retry):
+        rounds += 1
+        until(job.done)
+        assert [failure.index for failure in job.failures] == [0, 2]
+        progress = job.progress
+        assert (progress.done, progress.failed + progress.cancelled) == (1, 2)
+        if rounds % 10 == 0:
+            assert job.retry(work.noop).results() == [0, 1.0, 0]
+        job = failed()
+    assert rounds > 100
+
+
+def test_a_retry_that_the_controllers_end_overtakes_says_so_and_the_job_is_through(c, monkeypatch):
+    job = c.addJob([((0,), {})], work.inverse)
+    until(job.done)
+    real = job._gathering.reopen
+
+    def late(*arguments):
+        c._session.exit()
+        until(lambda: c._session.ended)
+        return real(*arguments)
+
+    monkeypatch.setattr(job._gathering, "reopen", late)
+    with pytest.raises(Closed):
+        job.retry()
+    assert job.done()
 
 
 def test_retry_of_an_iterators_job_says_why_not(c):

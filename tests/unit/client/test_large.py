@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scattergather.client import large
 from scattergather.client.inputs import Inputs
 from scattergather.client.large import Copied, Held, Large, Loan
 from scattergather.client.outbox import Outbox
@@ -25,7 +27,7 @@ from scattergather.wire.frame import FrameReader
 from scattergather.wire.messages import Extent
 from scattergather.wire.outside import Outside
 from scattergather.wire.payload import Packer
-from scattergather.wire.slabs import PAGE, create
+from scattergather.wire.slabs import PAGE, create, private
 from tests.struck import struck_everywhere
 from tests.unit.client.fake import until
 
@@ -290,6 +292,45 @@ def test_slabs_are_told_before_what_lies_in_them_whoever_puts(there: Controller)
     for thread in threads:
         thread.join()
     assert order == ["told", "put", "put"]
+
+
+def test_whoever_reads_what_it_lent_while_all_is_closed_reads_it(
+    there: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loan = put(there.large, 1)
+
+    def late(fd: int, *rest: Any) -> Any:
+        there.large.close()
+        return private(fd, *rest)
+
+    monkeypatch.setattr(large, "private", late)
+    assert bytes(loan.view()) == b"x" * PAGE
+
+
+def test_a_slab_that_cannot_be_announced_leaves_the_value_to_its_message(
+    there: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: int) -> int:
+        raise OSError(errno.EMFILE, "none left")
+
+    monkeypatch.setattr(os, "dup", none)
+    assert there.large.put(b"x" * PAGE) is None
+    there.free()
+    assert there.large.lent == 0
+
+
+def test_a_put_that_the_end_overtakes_leaves_the_value_to_its_message(
+    there: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = there.large._arena.reserve
+
+    def overtaken(length: int, name: Any) -> Any:
+        extent = reserve(length, name)
+        there.large.close()
+        return extent
+
+    monkeypatch.setattr(there.large._arena, "reserve", overtaken)
+    assert there.large.put(b"x" * PAGE) is None
 
 
 # ---- what comes ---------------------------------------------------------------------------------

@@ -62,11 +62,11 @@ def here() -> Iterator[Here]:
 
 def test_who_reads_is_waited_for_and_makes_room(here: Here) -> None:
     here.offer(A, B)
-    here.store.drop([A])
+    here.landing.give_up([A])
     here.offer(C, D)
     assert here.waiting == [D]
     here.clock.advance(PATIENCE / 2)
-    here.store.drop([B])
+    here.landing.give_up([B])
     assert here.waiting == []
     assert [here.lies(name) for name in (C, D)] == ["memory", "memory"]
     assert here.used == BOUND
@@ -74,7 +74,7 @@ def test_who_reads_is_waited_for_and_makes_room(here: Here) -> None:
 
 def test_who_reads_no_more_is_waited_for_no_longer_than_a_moment(here: Here) -> None:
     here.offer(A, B)
-    here.store.drop([A])
+    here.landing.give_up([A])
     here.offer(C, D)
     here.clock.advance(PATIENCE - 0.1)
     assert here.waiting == [D]
@@ -91,6 +91,14 @@ def test_who_has_read_nothing_is_not_waited_for(here: Here) -> None:
     assert [here.lies(name) for name in (A, B, C, D)] == ["memory", "memory", "file", "file"]
     here.store.drop([C, D])
     assert here.store._disk.used == 0
+
+
+def test_what_others_free_does_not_count_as_reading(here: Here) -> None:
+    here.offer(A, B)
+    here.store.drop([A])
+    here.offer(C, D)
+    assert here.waiting == []
+    assert [here.lies(name) for name in (C, D)] == ["memory", "file"]
 
 
 def test_where_no_file_can_be_had_it_is_memory_after_all(

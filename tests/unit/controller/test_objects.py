@@ -136,11 +136,44 @@ def test_a_host_counts_an_object_once_however_often_it_wants_it() -> None:
     assert not there.freed
 
 
-def test_nobody_is_sent_what_the_client_never_lent() -> None:
+def test_nobody_is_sent_what_the_client_never_lent_and_who_asks_hears_that_it_is_gone() -> None:
     there = There("far")
-    there.want("far", ONE)
-    assert there.hosts["far"].shipped == []
+    there.store.reserve(TWO.object, LENGTH)
+    there.store.stored(TWO.object)  # another host's result, say
+    there.want("far", ONE, TWO)
+    assert there.hosts["far"].shipped == [ONE.object], "which is not here, and said to be gone"
     assert there.roster.entries["far"].held == 0
+
+
+def test_who_asks_for_what_nobody_needs_any_more_is_told_to_drop_it() -> None:
+    there = There("far", "farther")
+    far, farther = there.roster.entries.values()
+    there.objects.take([ONE])
+    there.want("far", ONE)
+    there.objects.done([ONE])
+    there.objects.release([ONE.object])
+    there.want("farther", ONE)
+    assert there.hosts["farther"].shipped == []
+    assert there.hosts["farther"].asked == [ONE.object]
+    for host in there.hosts.values():
+        host.answer()
+    assert there.freed == {ONE.object: 1}
+    assert far.held == farther.held == 0
+
+
+def test_who_waits_for_what_lay_on_a_lost_host_hears_that_it_is_gone() -> None:
+    there = There("far", "farther")
+    far, farther = there.roster.entries.values()
+    for each in (ONE, TWO):
+        there.objects.give(
+            farther, far, messages.Outcomes(chunk=1, first=0, kinds=b"\0", lent=(each,))
+        )
+    there.want("farther", ONE)
+    assert there.hosts["farther"].shipped == []
+    there.leave("far")
+    assert there.hosts["farther"].shipped == [ONE.object]
+    there.want("farther", TWO)
+    assert there.hosts["farther"].shipped == [ONE.object, TWO.object]
 
 
 def test_a_host_that_leaves_before_it_answers_keeps_nothing() -> None:

@@ -203,7 +203,6 @@ def test_a_frame_waits_while_too_many_descriptors_are_under_way(there: There) ->
 def test_where_no_copy_can_be_had_a_descriptor_goes_at_once_behind_what_waits(
     there: There,
 ) -> None:
-    other = reader_of(there)
     body = b"." * (1 << 21)
     before = len(b"".join(frame(b"plain", body)))
     there.pipe.send(b"plain", body)
@@ -215,6 +214,7 @@ def test_where_no_copy_can_be_had_a_descriptor_goes_at_once_behind_what_waits(
         there.pipe.send_with(fd, b"with 1")
     reading.join()
     os.close(fd)
+    other = reader_of(there)
     other.pipe.drain()
     assert other.brought == [b"1"]
     other.pipe.close()

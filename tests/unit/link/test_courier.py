@@ -30,7 +30,7 @@ class Road:
 class Here:
     """A courier with a connection, and what it reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, expects: bool = True) -> None:
         self.stock = Stock()
         self.arrived: list[ObjectId] = []
         self.lost: list[ObjectId] = []
@@ -40,6 +40,7 @@ class Here:
             arrived=self._arrived,
             lost=lambda name, _: self.lost.append(name),
             shipped=lambda _: None,
+            expects=expects,
         )
         self.road = Road()
         self.courier.attach(self.road)
@@ -90,3 +91,11 @@ def test_nothing_is_expected_of_what_was_lost_whichever_is_heard_first(here: Her
     here.hear(pack(GONE, 3, 0, C))
     here.courier.expect([C], asked=True)
     assert here.courier.outstanding, "it may be there by now"
+
+
+def test_an_end_that_expects_nothing_keeps_no_names_of_what_was_lost() -> None:
+    daemon = Here(expects=False)
+    daemon.hear(pack(GONE, 1, 0, A))
+    assert daemon.lost == [A]
+    assert not daemon.courier._missed
+    daemon.stock.close()

@@ -17,7 +17,8 @@ from scattergather.wire.messages import Extent
 from scattergather.wire.outside import Outside
 from scattergather.wire.payload import Packer
 from scattergather.wire.slabs import LARGE, PAGE, Arena
-from scattergather.workers.process.large import Arguments, Returns
+from scattergather.workers.process import large
+from scattergather.workers.process.large import Arguments, Large, Returns
 from scattergather.workers.process.outcomes import ResultPickler
 
 
@@ -175,3 +176,24 @@ def test_a_large_result_that_takes_the_careful_way_is_whole_when_it_is_sent(
     other = there.returns.put(b"x" * PAGE)
     assert other is not None
     assert all(other.extent.offset != extent.offset for extent in objects)
+
+
+def test_a_worker_that_keeps_an_argument_gives_its_free_memory_back_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = There()
+    idle = Large(there.arguments._line, there.returns._interrupts)
+    idle.arguments, idle.returns = there.arguments, there.returns
+    kept = there.load(there.lend(1))
+    there.arguments.settle()
+    assert there.arguments.kept
+    put = there.returns.put(bytes(LARGE))
+    assert put is not None
+    there.returns.recycle([put.extent.object])
+    idle.rest()
+    assert there.returns._arena.warm, "it was used just now"
+    monkeypatch.setattr(large, "IDLE_SECONDS", 0.0)
+    idle.rest()
+    assert not there.returns._arena.warm
+    assert not there.returns.dirty
+    del kept

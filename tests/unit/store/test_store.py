@@ -10,7 +10,7 @@ import pytest
 
 from scattergather.store.store import Store
 from scattergather.wire.messages import Extent, ObjectId
-from scattergather.wire.slabs import PAGE, create
+from scattergather.wire.slabs import PAGE, SLAB_BYTES, create
 
 A, B, C = (letter * 16 for letter in (b"a", b"b", b"c"))
 SLAB = b"s" * 16
@@ -185,3 +185,18 @@ def test_at_rest_free_memory_goes_back_and_who_was_given_it_is_told(store: Store
     store.rest()
     assert gone == [here.slab]
     assert store.descriptor(here.slab) is None
+
+
+def test_what_goes_to_the_disk_takes_no_descriptor_each() -> None:
+    store = Store(SLAB_BYTES)
+    before = descriptors()
+    for name in (A, B, C):
+        assert store.land(name, SLAB_BYTES, spill=True)
+        store.write(name, SLAB_BYTES - 16, name)
+        store.stored(name)
+    assert store.land(b"d" * 16, SLAB_BYTES, spill=True)
+    store.discard(b"d" * 16)
+    assert descriptors() == before + 2, "one for what is in memory, one for the file"
+    assert [store.read(name, SLAB_BYTES - 16, 16) for name in (A, B, C)] == [A, B, C]
+    store.close()
+    assert descriptors() == before

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from scattergather.errors import CannotPickle
+from scattergather.wire import culprit
 from scattergather.wire.culprit import find
 from scattergather.wire.payload import dumps
 from tests.pace import kept
@@ -121,3 +122,21 @@ def test_the_search_is_bounded_in_time() -> None:
     started = time.monotonic()
     assert find(value, "v") is not None
     assert kept(time.monotonic() - started, 3)
+
+
+def test_what_is_nested_too_deeply_is_looked_for_no_longer_than_anything_else(monkeypatch):
+    probed = []
+
+    class Slow:
+        def __reduce__(self):
+            probed.append(1)
+            time.sleep(0.002)
+            return str, ()
+
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    monkeypatch.setattr(culprit, "MOST_SECONDS", 0.05)
+    error = culprit.too_deep([*(Slow() for _ in range(300)), deep], "it")
+    assert len(probed) < 50
+    assert str(error).startswith("Cannot send it: it is nested too deeply")

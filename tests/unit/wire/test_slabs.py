@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import itertools
@@ -19,6 +20,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from scattergather.wire import slabs
 from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.wire.owned import address_of
 from scattergather.wire.slabs import PAGE, Arena, private, punch, unchanged, whole_pages, write
 from tests.struck import struck_everywhere
 
@@ -394,6 +396,33 @@ def test_what_is_written_in_several_calls_is_whole(
 
 
 # ---- interrupts ---------------------------------------------------------------------------------
+
+
+def test_an_interrupt_at_any_moment_of_a_copy_leaves_nobody_writing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = bytearray(os.urandom(4 * PAGE))
+    target, late = bytearray(len(data)), []
+    real, over = ctypes.memmove, False
+
+    def slow(*arguments: Any) -> None:
+        if threading.get_ident() != threading.main_thread().ident:
+            time.sleep(0.002)
+            late.append(over)
+        real(*arguments)
+
+    monkeypatch.setattr(slabs, "PART_BYTES", PAGE)
+    monkeypatch.setattr(slabs, "COPIERS", 3)
+    monkeypatch.setattr(slabs.ctypes, "memmove", slow)
+    rounds = 0
+    for _ in struck_everywhere(lambda: slabs.copy(address_of(target), memoryview(data))):
+        over = True
+        rounds += 1
+        time.sleep(0.01)
+        assert not any(late)
+        over = False
+    assert rounds > 10
+    assert target == data
 
 
 def test_an_interrupt_at_any_moment_leaves_an_arena_whole(
