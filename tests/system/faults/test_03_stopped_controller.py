@@ -107,7 +107,7 @@ def test_a_client_that_is_killed_takes_its_stopped_controller_along(scene):
     script = run("time.sleep(600)")
     assert script.stdout is not None
     pid = int(script.stdout.readline())
-    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     script.kill()
     scene.clears()
     script.communicate()

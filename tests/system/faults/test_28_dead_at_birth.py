@@ -65,12 +65,11 @@ def test_a_few_are_tried_the_reason_is_told_and_a_refresh_tries_again(spawn, sic
     assert "the last with exit status 3" in why(c)
     assert "the next is tried in 10 s" in why(c)
     job = c.addJob(calls(-1, -2), abs)
-    tried = len((tmp_path / "book").read_bytes())
-    assert tried <= WORKERS + MOST
     told.unlink()
     c.command("refresh")
     assert job.results(timeout=10) == [1, 2]
-    assert len((tmp_path / "book").read_bytes()) == tried, "nothing more was tried meanwhile"
+    # The last of them may have died after it was told.
+    assert len((tmp_path / "book").read_bytes()) <= WORKERS + MOST
     eventually(lambda: why(c) == "")
 
 
