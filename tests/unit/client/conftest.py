@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scattergather.client.client import ScatterGather
-from tests.unit.client.fake import FakeController, connect
+from tests.unit.client.fake import FakeController, connect, until
 
 Pair = tuple[ScatterGather, FakeController]
 
@@ -28,7 +28,10 @@ def made() -> Iterator[Callable[..., Pair]]:
 
 @pytest.fixture
 def pair(made: Callable[..., Pair]) -> Pair:
-    return made()
+    """A client that knows its workers: until then it says that there are none."""
+    client, fake = made()
+    until(lambda: client._session.go is not None)
+    return client, fake
 
 
 @pytest.fixture
