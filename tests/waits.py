@@ -71,7 +71,8 @@ def interrupted() -> Iterator[Interrupt]:
         while not over.wait(0.001):
             if main_waits():
                 interrupt.sent = time.monotonic()
-                os.kill(os.getpid(), signal.SIGINT)
+                # To this thread: the kernel may give it to another, which wakes nobody.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
 
     striker = threading.Thread(target=strike)
