@@ -7,7 +7,6 @@ the printing, and after a fixed time it may hit anything. So a thread looks wher
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import threading
