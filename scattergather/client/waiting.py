@@ -15,6 +15,13 @@ from collections.abc import Callable
 
 _allocate = threading.Lock
 
+LOOK_SECONDS = 0.25
+"""The longest sleep, after which a waiter lets Python look for signals.
+
+A signal ends a sleep only if it comes during it and to this thread. One that comes between
+Python's last look and the sleep, or that the kernel gives to another thread of this process, wakes
+nobody: the stop button would have stopped nothing."""
+
 readers: set[int] = set()
 """Reader threads: if one waited for what only it can deliver, it would wait for ever."""
 
@@ -85,13 +92,19 @@ class Bell:
                 if ready():
                     self.withdraw(wake)
                     return True
-                if until is None:
-                    lock.acquire()
-                elif not lock.acquire(timeout=max(0.0, until - time.monotonic())):
-                    self.withdraw(wake)
-                    return bool(ready())
+                while not lock.acquire(True, _slice(until)):
+                    if until is not None and time.monotonic() >= until:
+                        self.withdraw(wake)
+                        return bool(ready())
             except BaseException:
                 self.withdraw(wake)
                 raise
             if ready():
                 return True
+
+
+def _slice(until: float | None) -> float:
+    """Seconds to sleep before the next look."""
+    if until is None:
+        return LOOK_SECONDS
+    return min(LOOK_SECONDS, max(0.0, until - time.monotonic()))

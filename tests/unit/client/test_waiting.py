@@ -1,0 +1,68 @@
+"""How a thread waits: for a ring, for a time, and always with an ear for the stop button."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from scattergather.client.waiting import Bell
+from tests.pace import kept
+from tests.waits import main_waits
+
+
+def test_who_is_ready_does_not_wait():
+    assert Bell().wait(lambda: True, timeout=0) is True
+
+
+def test_a_time_that_is_over_says_what_it_found():
+    began = time.monotonic()
+    assert Bell().wait(lambda: False, timeout=0.6) is False
+    assert 0.6 <= time.monotonic() - began
+    assert Bell().wait(lambda: False, timeout=-1) is False
+
+
+def test_nothing_is_left_of_those_who_gave_up():
+    bell = Bell()
+    bell.wait(lambda: False, timeout=0.01)
+    assert not bell._waiters
+
+
+def test_a_ring_wakes_and_one_for_something_else_does_not():
+    bell, found = Bell(), []
+
+    def ring() -> None:
+        while not main_waits():
+            time.sleep(0.001)
+        bell.ring()
+        found.append(1)
+        bell.ring()
+
+    ringer = threading.Thread(target=ring)
+    ringer.start()
+    assert bell.wait(lambda: found, timeout=60)
+    ringer.join()
+
+
+def test_an_interrupt_that_another_thread_gets_ends_the_wait_too():
+    """As one does that comes between Python's last look at signals and the sleep."""
+    struck = []
+
+    def strike() -> None:
+        while not main_waits():
+            time.sleep(0.001)
+        struck.append(time.monotonic())
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    striker = threading.Thread(target=strike)
+    striker.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Bell().wait(lambda: False, timeout=30)
+        assert kept(time.monotonic() - struck[0], 1)
+    finally:
+        striker.join()
+        signal.signal(signal.SIGINT, before)
