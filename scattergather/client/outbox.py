@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from scattergather.client.waiting import Bell, readers
 from scattergather.wire import blobs, messages
 from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import Bytes, frame
+from scattergather.wire.garbage import Gone, Watch
 from scattergather.wire.outside import Placed
 
 Piece = Bytes | Escorted
@@ -112,17 +112,16 @@ def distinct(objects: Iterable[Placed]) -> tuple[messages.Extent, ...]:
     return tuple({each.extent.object: each.extent for each in objects}.values())
 
 
-_Gone = weakref.KeyedRef[Any, Any]
-"""Something that is garbage; its key says what is to be done."""
+Then = messages.ObjectId | Callable[[], object]
 
 
 class Outbox:
     """The queue between all threads that send and the one that writes."""
 
     def __init__(self, bound: int = BOUND) -> None:
-        self._entries: SimpleQueue[Entry | _Gone | None] = SimpleQueue()
+        self._entries: SimpleQueue[Entry | Gone[Then, Any] | None] = SimpleQueue()
         self._bound = bound
-        self._watched: dict[int, _Gone] = {}
+        self._watched: Watch[Then] = Watch(self._entries.put)
         self._waiting = 0
         self.closed = False
         self.closing = Bell()
@@ -138,7 +137,7 @@ class Outbox:
         """Queue a frame, whatever waits already. Any thread, finalisers too."""
         self.put(Ready(frame(messages.encode(message), *body)))
 
-    def watch(self, thing: object, then: messages.ObjectId | Callable[[], object]) -> None:
+    def watch(self, thing: object, then: Then) -> None:
         """Say what is to be done when ``thing`` is garbage, wherever that happens.
 
         Args:
@@ -146,9 +145,8 @@ class Outbox:
             then: an object that is released then, behind every frame that was put before; or is
                 called, on the writer thread.
         """
-        gone = weakref.KeyedRef(thing, self._entries.put, then)
         if not self.closed:
-            self._watched[id(gone)] = gone
+            self._watched.begin(thing, then)
 
     def put(self, entry: Ready | Growing) -> None:
         """Queue an entry. Any thread, finalisers too."""
@@ -177,12 +175,12 @@ class Outbox:
         taken = 0
         entry = self._entries.get()
         while not self.closed:
-            if isinstance(entry, weakref.KeyedRef):
-                self._watched.pop(id(entry), None)
-                if isinstance(entry.key, bytes):
-                    released.append(entry.key)
+            if isinstance(entry, Gone):
+                then = self._watched.over(entry)
+                if isinstance(then, bytes):
+                    released.append(then)
                 else:
-                    entry.key()
+                    then()
             elif entry is not None:
                 own, size = entry.close()
                 pieces += own

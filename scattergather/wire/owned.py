@@ -12,7 +12,7 @@ import io
 import mmap
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 _libc: Any = ctypes.CDLL(None, use_errno=True)
 _mmap = _libc.mmap
@@ -96,15 +96,12 @@ class Mapping(mmap.mmap):
         OSError: it cannot be mapped.
     """
 
-    __slots__ = ("address", "keeps")
+    __slots__ = ("address",)
 
     address: int
     """Where its bytes lie in this process."""
 
-    keeps: object
-    """Whatever shall live as long."""
-
-    def __new__(cls, fd: int, offset: int, length: int, kind: int) -> Mapping:
+    def __new__(cls, fd: int, offset: int, length: int, kind: int) -> Self:
         """Memory without a file, whose owner is the base, and then the file in its place."""
         access = mmap.PROT_READ | mmap.PROT_WRITE
         try:

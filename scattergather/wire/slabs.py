@@ -177,8 +177,19 @@ def read(fd: int, extent: Extent) -> bytearray:
     return taken
 
 
-def private(fd: int, extent: Extent, *keeps: object) -> Any:
-    """A writable buffer over an extent: a private mapping, which goes when nobody has it any more.
+class View(Mapping):
+    """A private mapping of an extent, as a writable buffer. See :func:`private`."""
+
+    __slots__ = ("extent", "keeps")
+
+    extent: Extent
+
+    keeps: object
+    """Whatever shall live as long."""
+
+
+def private(fd: int, extent: Extent, *keeps: object) -> View:
+    """A writable buffer over an extent, which goes when nobody has it any more.
 
     Args:
         fd: of the slab; may be closed afterwards.
@@ -188,24 +199,23 @@ def private(fd: int, extent: Extent, *keeps: object) -> Any:
     Raises:
         OSError: it cannot be mapped.
     """
-    mapping = Mapping(fd, extent.offset, extent.length, mmap.MAP_PRIVATE)
-    mapping.keeps = keeps
-    return mapping
+    view = View(fd, extent.offset, extent.length, mmap.MAP_PRIVATE)
+    view.extent, view.keeps = extent, keeps
+    return view
 
 
-def unchanged(buffer: Any, length: int) -> bool:
+def unchanged(view: View) -> bool:
     """True when nothing was written into a private mapping, which so reads as what it maps.
 
     The kernel says of each page whether it is still the file's. Where it says nothing: False.
     """
-    address = address_of(buffer)
-    pages = -(-length // mmap.PAGESIZE)
+    pages = -(-view.extent.length // mmap.PAGESIZE)
     try:
         fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        said = os.pread(fd, 8 * pages, 8 * (address // mmap.PAGESIZE))
+        said = os.pread(fd, 8 * pages, 8 * (view.address // mmap.PAGESIZE))
     except OSError:
         return False
     finally:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.conftest import RUN, left_behind
 from tests.system.process_driver import PATIENCE, as_in_a_notebook, eventually
 
 MB = 1 << 20
@@ -96,9 +97,10 @@ class Gate:
 
 
 def slabs() -> dict[int, int]:
-    """Bytes of every slab of ours that a process has open, or mapped, by inode."""
+    """Bytes of every slab that a process of this run of tests has open, or mapped, by inode."""
     found: dict[int, int] = {}
-    for process in Path("/proc").glob("[0-9]*"):
+    for pid in os.getpid(), *(each.pid for each in left_behind(RUN)):
+        process = Path("/proc", str(pid))
         for folder in ("fd", "map_files"):
             with contextlib.suppress(OSError):  # it has ended, or is not ours
                 for link in os.scandir(process / folder):

@@ -12,7 +12,6 @@ import gc
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,15 +19,14 @@ from typing import Any
 
 from scattergather.errors import TooLarge
 from scattergather.wire import messages, stub
+from scattergather.wire.garbage import Gone, Watch
 from scattergather.wire.messages import Extent, ObjectId, SlabId
 from scattergather.wire.outside import Placed
-from scattergather.wire.owned import Mapping, address_of
-from scattergather.wire.slabs import Arena, private, unchanged
+from scattergather.wire.slabs import Arena, View
 from scattergather.workers.process.answers import Answers
 from scattergather.workers.process.interrupts import Interrupts
 from scattergather.workers.process.line import Line, raised_descriptor
-
-_Gone = weakref.KeyedRef[ObjectId, Mapping]
+from scattergather.workers.process.views import Views
 
 IDLE_SECONDS = 5.0
 """After so long without work free memory goes back to the system."""
@@ -47,12 +45,12 @@ class Arguments:
         self._line = line
         self._slabs: dict[SlabId, int] = {}
         self._extents: dict[ObjectId, Extent] = {}
-        self._mapped: dict[int, _Gone] = {}
-        self._buffers: weakref.WeakValueDictionary[int, Mapping] = weakref.WeakValueDictionary()
-        self._places: dict[int, Extent] = {}
-        self._unmapped: deque[_Gone] = deque()
+        self._views = Views()
+        self._unmapped: deque[Gone[ObjectId, View]] = deque()
+        self._mapped: Watch[ObjectId] = Watch(self._unmapped.append)
         self._told: set[ObjectId] = set()
         self._collected = False
+        self.unchanged = self._views.unchanged
 
     def adopt(self, slab: SlabId, fd: int) -> None:
         """A slab came; ``fd`` is ours from now on."""
@@ -72,7 +70,7 @@ class Arguments:
     def open(self, extents: Iterable[Extent]) -> None:
         """The tasks of the chunk at work refer to these."""
         self._extents = {extent.object: extent for extent in extents}
-        self._places.clear()
+        self._views.forget()
         self._collected = False
 
     def load(self, blob: memoryview) -> Any:
@@ -83,7 +81,7 @@ class Arguments:
             OSError: one cannot be mapped.
         """
         # What an earlier task took may be free by the time that this one's outcome is heard.
-        self._places.clear()
+        self._views.forget()
         return stub.load(blob, self._view)
 
     def _view(self, name: ObjectId) -> Any:
@@ -91,31 +89,17 @@ class Arguments:
         fd = None if extent is None else self._slabs.get(extent.slab)
         if extent is None or fd is None:
             raise LookupError("a large argument did not arrive here; add the task again")
-        buffer = private(fd, extent)
-        # The callback is a call of C: no interrupt of a task can prevent it.
-        gone = weakref.KeyedRef(buffer, self._unmapped.append, name)
-        self._mapped[id(gone)] = gone
-        address = buffer.address
-        self._buffers[address], self._places[address] = buffer, extent
-        return buffer
-
-    def unchanged(self, data: memoryview) -> Extent | None:
-        """The object that these bytes are, if they are an argument that nobody has written to."""
-        if not self._places:
-            return None
-        address = address_of(data)
-        extent, buffer = self._places.get(address), self._buffers.get(address)
-        if extent is None or buffer is None or data.nbytes != extent.length:
-            return None
-        return extent if unchanged(buffer, extent.length) else None
+        view = self._views.map(fd, extent)
+        self._mapped.begin(view, name)
+        return view
 
     def settle(self) -> None:
         """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
         while self._unmapped:
-            del self._mapped[id(self._unmapped.popleft())]
+            self._mapped.over(self._unmapped.popleft())
         if not (self._mapped or self._told):
             return
-        mapped = {each.key for each in self._mapped.values()}
+        mapped = set(self._mapped.keys())
         if gone := self._told - mapped:
             self._line.send(messages.LetGo(objects=tuple(gone)))
         if kept := mapped - self._told:

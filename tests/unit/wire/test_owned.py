@@ -61,7 +61,6 @@ def test_an_interrupt_at_any_moment_leaves_no_mapping(file: Descriptor) -> None:
 
     def use() -> None:
         mapping = Mapping(file.fileno(), 0, mmap.PAGESIZE, mmap.MAP_PRIVATE)
-        mapping.keeps = None
         mapping[0] = 1
 
     rounds = 0
