@@ -203,6 +203,12 @@ CASES: Sequence[Case] = (
     Case(name="copied", title="a large array copied", unit="B/s", measure=large.replaced),
     Case(name="plus-one", title="x + 1 of a large array", unit="s", measure=large.computed),
     Case(name="arrays", title="arrays of 1 MB echoed", unit="B/s", measure=large.arrays_echoed),
+    Case(
+        name="arrays-map",
+        title="the same by a map in chunks",
+        unit="B/s",
+        measure=large.arrays_mapped,
+    ),
     Case(name="shared", title="a large array in many tasks", unit="s", measure=large.shared),
     Case(name="put", title="the same by c.put", unit="s", measure=large.put),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),

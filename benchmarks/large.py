@@ -21,6 +21,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from benchmarks import functions, memory
@@ -89,34 +90,45 @@ def computed(system: System, scale: Scale) -> float:
     return lapped(system, system.plus_one, scale)
 
 
+Spread = Callable[[Callable[[Any], Any], list[Any]], list[Any]]
+"""One of a system's own ways to call a function for each of many values."""
+
+
+def _arrays_echoed(spread: Spread, scale: Scale) -> float:
+    arrays = [array_of(MEGABYTE) for _ in range(scale.arrays)]
+    laps: list[float] = []
+    until = time.perf_counter() + scale.large_patience
+    while len(laps) < 3 or (len(laps) < LAPS and time.perf_counter() < until):
+        for place, array in enumerate(arrays):
+            array[0] = place + 0.5 * len(laps)
+        began = time.perf_counter()
+        results = spread(functions.noop, arrays)
+        for result in results:
+            read(result)
+        laps.append(time.perf_counter() - began)
+        assert [result[0] for result in results] == [array[0] for array in arrays]
+        results = result = None  # type: ignore[assignment]
+    return 2 * MEGABYTE * scale.arrays / statistics.median(laps)
+
+
 def arrays_echoed(system: System, scale: Scale) -> float:
     """Bytes a second, both ways, of many arrays of 1 MB, each its own task.
 
     By one map or one call each, whichever is better for the system.
     """
-    arrays = [array_of(MEGABYTE) for _ in range(scale.arrays)]
-    best = 0.0
-    for spread in (system.map_many, system.submit_many):
-        laps: list[float] = []
-        until = time.perf_counter() + scale.large_patience
-        while len(laps) < 3 or (len(laps) < LAPS and time.perf_counter() < until):
-            for place, array in enumerate(arrays):
-                array[0] = place + 0.5 * len(laps)
-            began = time.perf_counter()
-            try:
-                results = spread(functions.noop, arrays)
-            except Lacking:
-                break
-            for result in results:
-                read(result)
-            laps.append(time.perf_counter() - began)
-            assert [result[0] for result in results] == [array[0] for array in arrays]
-            results = result = None  # type: ignore[assignment]
-        if laps:
-            best = max(best, 2 * MEGABYTE * scale.arrays / statistics.median(laps[-LAPS:]))
-    if not best:
+    ways = [system.submit_many] if system.static_chunks else [system.map_many, system.submit_many]
+    rates: list[float] = []
+    for spread in ways:
+        with suppress(Lacking):
+            rates.append(_arrays_echoed(spread, scale))
+    if not rates:
         raise Lacking
-    return best
+    return max(rates)
+
+
+def arrays_mapped(system: System, scale: Scale) -> float:
+    """The same by the system's map, whose tasks may be chunks of many arrays each."""
+    return _arrays_echoed(system.map_many, scale)
 
 
 Share = Callable[[Callable[[Any, int], float], Any, int], list[float]]

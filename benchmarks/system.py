@@ -34,6 +34,8 @@ class System(Protocol):
     ours: bool = False
     #: Whether arguments and results cross the loopback interface.
     over_loopback: bool = False
+    #: Whether its map cuts the input into chunks beforehand, each of which is one task.
+    static_chunks: bool = False
     #: Notebooks are full of lambdas; where they cannot be sent, a function of a module.
     plus_one: Callable[[Any], Any] = staticmethod(lambda x: x + 1)
 

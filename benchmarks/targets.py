@@ -156,6 +156,12 @@ TARGETS: Sequence[Target] = (
         at_least=True,
     ),
     Target(
+        text="arrays of 1 MB / best peer's map in chunks",
+        values=beside_fastest("arrays-map"),
+        limit=1,
+        at_least=True,
+    ),
+    Target(
         text="a large array in many tasks / Ray's",
         values=ratio((EMBEDDED, "shared"), ("Ray", "shared")),
         limit=0.7,

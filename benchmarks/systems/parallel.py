@@ -16,6 +16,7 @@ class IPyParallel(System):
     name = "ipyparallel"
     distribution = "ipyparallel"
     queue_count = 2_000
+    static_chunks = True
     over_loopback = True
 
     def prepare(self) -> None:

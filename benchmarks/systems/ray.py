@@ -16,6 +16,7 @@ class Ray(System):
     name = "Ray"
     distribution = "ray"
     queue_count = 20_000
+    static_chunks = True
 
     def prepare(self) -> None:
         """No statistics sent home, no warning about it."""

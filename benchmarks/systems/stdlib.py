@@ -56,6 +56,7 @@ class Pool(System):
     """``multiprocessing.Pool``."""
 
     name = "multiprocessing.Pool"
+    static_chunks = True
     plus_one = staticmethod(functions.plus_one)
     pool: multiprocessing.pool.Pool
 

@@ -28,7 +28,7 @@ from scattergather.client.outbox import Growing
 from scattergather.client.plain import is_plain, pack_plain
 from scattergather.client.reading import loader, not_rebuilt, read_error
 from scattergather.client.session import Refusal, Session
-from scattergather.client.waiting import readers, refuse_reader
+from scattergather.client.waiting import Bell, readers, refuse_reader
 from scattergather.errors import ScatterGatherError, without_our_frames
 from scattergather.model.outcome import Kind
 from scattergather.model.snapshot import JobView
@@ -62,17 +62,13 @@ class TaskFuture(Future[Any]):
 
     def result(self, timeout: float | None = None) -> Any:
         """See ``concurrent.futures.Future``; refused where it would be waited for in vain."""
-        if self._state not in OPEN or (timeout is not None and timeout <= 0):
-            return super().result(timeout)
-        with self._waiting():
-            return super().result(timeout)
+        self._wait(timeout)
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """See :meth:`result`."""
-        if self._state not in OPEN or (timeout is not None and timeout <= 0):
-            return super().exception(timeout)
-        with self._waiting():
-            return super().exception(timeout)
+        self._wait(timeout)
+        return super().exception(0)
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio  # noqa: PLC0415  (slow)
@@ -80,11 +76,18 @@ class TaskFuture(Future[Any]):
         # As with a job: what is cancelled is the waiting, and not the call.
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
 
-    def _waiting(self) -> Wait:
+    def _wait(self, timeout: float | None) -> None:
+        """Until it is over, or the time is. In our way, not the base's, which a signal can miss."""
+        if self._over() or (timeout is not None and timeout <= 0):
+            return
         self._refuse()
-        title = self._stream.title
+        stream = self._stream
         then = "It goes on; result() waits again, cancel() drops it if it has not begun."
-        return Wait(self._stream.session, lambda: f"waiting for a call of {title}", then)
+        with Wait(stream.session, lambda: f"waiting for a call of {stream.title}", then):
+            stream.bell.wait(self._over, timeout)
+
+    def _over(self) -> bool:
+        return self._state not in OPEN
 
     def _refuse(self) -> None:
         """Nobody waits for what is not there yet on a reader thread, or in a copy made by fork."""
@@ -118,7 +121,11 @@ class TaskFuture(Future[Any]):
             return
 
     def _invoke_callbacks(self) -> None:
-        """As the base does; and one that exits does not end the reader, and with it the session."""
+        """As the base does; and one that exits does not end the reader, and with it the session.
+
+        Whatever ends a future comes here last.
+        """
+        self._stream.bell.ring()
         for callback in self._done_callbacks:  # type: ignore[attr-defined]
             try:
                 callback(self)
@@ -170,6 +177,8 @@ class Stream:
         self.title = options.name or function.title
         self.ended = False
         self.session = session
+        self.bell = Bell()
+        """Rung when one of its futures is over."""
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}

@@ -93,7 +93,8 @@ class Bell:
                     self.withdraw(wake)
                     return True
                 while not lock.acquire(True, _slice(until)):
-                    if until is not None and time.monotonic() >= until:
+                    # Who rang may have been interrupted, too.
+                    if ready() or (until is not None and time.monotonic() >= until):
                         self.withdraw(wake)
                         return bool(ready())
             except BaseException:
