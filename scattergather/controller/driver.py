@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
@@ -19,6 +18,7 @@ from scattergather.controller.inputs import Inputs
 from scattergather.controller.nested import NestedCalls, Origin
 from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
+from scattergather.link.turns import Turns
 from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.scheduler import Scheduler
@@ -44,6 +44,10 @@ class Batch:
     message: messages.Outcomes
     body: bytes
     delivered: bool = False
+
+
+Due = tuple[actions.Action | None, Batch | None]
+"""What the scheduler asks for; or None, when all is done that it asked for because of the batch."""
 
 
 @dataclass(slots=True)
@@ -83,8 +87,7 @@ class Driver:
         self._send = send
         self._call_later = call_later
         self._nested = NestedCalls()
-        self._queue: deque[tuple[actions.Action | None, Batch | None]] = deque()
-        self._performing = False
+        self._turns = Turns(self._perform)
         self._placed: list[actions.ReportPlaced] = []
 
     # ---- jobs ----
@@ -227,25 +230,18 @@ class Driver:
     def handle(self, event: events.Event, batch: Batch | None = None) -> list[actions.Action]:
         """Pass an event to the scheduler and carry out what it asks for; returns that.
 
-        A host in this process may answer an action with the next event at once: the actions of that
-        one go to the end of the line, so that they never overtake those before them.
+        A host in this process may answer an action with the next event at once.
         """
         self.dirty = True
         wanted = self.scheduler.handle(event, time.monotonic())
-        self._queue.extend((action, batch) for action in wanted)
+        due: list[Due] = [(action, batch) for action in wanted]
         if batch is not None and (batch.message.objects or batch.message.lent):
-            self._queue.append((None, batch))
-        if self._performing:
-            return wanted
-        self._performing = True
-        try:
-            while self._queue:
-                self._perform(*self._queue.popleft())
-        finally:
-            self._performing = False
+            due.append((None, batch))
+        self._turns.take(due)
         return wanted
 
-    def _perform(self, action: actions.Action | None, batch: Batch | None) -> None:
+    def _perform(self, due: Due) -> None:
+        action, batch = due
         match action:
             case None:  # the batch is through
                 if batch is not None and not batch.delivered:

@@ -6,7 +6,6 @@ forgets everything, and what had arrived of an object is discarded. Reactor thre
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol, assert_never
 
@@ -15,6 +14,7 @@ from twisted.logger import Logger
 from scattergather.link.deliveries import Arrived, Lost, Send
 from scattergather.link.exchange import Action, Drop, Exchange, GoOn, Shipped
 from scattergather.link.seams import Objects
+from scattergather.link.turns import Turns
 from scattergather.wire.messages import ObjectId
 
 
@@ -69,8 +69,7 @@ class Courier:
         self._expected: set[ObjectId] = set()
         self._missed: set[ObjectId] = set()  # lost before they were expected
         self._road: Road | None = None
-        self._due: deque[Action] = deque()
-        self._performing = False
+        self._turns = Turns(self._perform)
         self._closed = False
 
     @property
@@ -109,8 +108,7 @@ class Courier:
         if self._closed:
             return
         self._closed = True
-        due, self._due = self._due, deque()
-        for action in due:
+        for action in self._turns.withdraw(lambda _: True):
             if isinstance(action, Arrived) and not action.known:  # nobody would drop it
                 self._objects.discard(action.object)
         self._expected.clear()
@@ -154,23 +152,14 @@ class Courier:
     def _leave(self, reason: str) -> None:
         road, self._road = self._road, None
         if road is not None:
-            self._due = deque(action for action in self._due if not isinstance(action, Send))
+            self._turns.withdraw(lambda action: isinstance(action, Send))
             road.cut(reason)
 
     def _do(self, actions: list[Action]) -> None:
         if self._closed:
             return
-        self._due.extend(actions)
-        # Who is told something may ship at once: that must not overtake what is due.
-        if self._performing:
-            return
-        self._performing = True
-        try:
-            while self._due:
-                self._perform(self._due.popleft())
-        finally:
-            self._performing = False
-        self._changed()
+        if self._turns.take(actions):
+            self._changed()
 
     def _perform(self, action: Action) -> None:
         match action:

@@ -5,12 +5,12 @@ The same for a controller and for a daemon. Reactor thread only.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, assert_never
 
 from scattergather.link import stream
 from scattergather.link.piece import Piece
+from scattergather.link.turns import Turns
 from scattergather.wire.frame import Bytes
 
 
@@ -50,8 +50,7 @@ class Line:
         self._carrier: Carrier | None = None
         self._early: list[Piece] | None = None
         self._timer: Any = None
-        self._due: deque[stream.Action] = deque()
-        self._performing = False
+        self._turns = Turns(self._perform)
         self._closed = False
 
     @property
@@ -108,7 +107,7 @@ class Line:
     def close(self) -> None:
         """End of the session: nothing is sent, delivered or reported any more."""
         self._closed = True
-        self._due.clear()
+        self._turns.withdraw(lambda _: True)
         if self._carrier is not None:
             self._carrier.lines.pop(self.session, None)
             self._carrier = None
@@ -124,15 +123,7 @@ class Line:
     def _tell(self, event: stream.Event) -> None:
         if self._closed:
             return
-        self._due.extend(self._stream.handle(event, self._reactor.seconds()))
-        # What is delivered may offer an answer at once: that must not overtake what is due.
-        if not self._performing:
-            self._performing = True
-            try:
-                while self._due:
-                    self._perform(self._due.popleft())
-            finally:
-                self._performing = False
+        self._turns.take(self._stream.handle(event, self._reactor.seconds()))
         self._set_timer()
 
     def _perform(self, action: stream.Action) -> None:

@@ -10,7 +10,6 @@ import importlib.metadata
 import platform
 import signal
 import socket
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -20,6 +19,7 @@ from twisted.logger import Logger
 
 import scattergather
 from scattergather.link.seams import Objects, Peer, PoolFacts, Session
+from scattergather.link.turns import Turns
 from scattergather.store.store import Store
 from scattergather.wire import messages
 from scattergather.workers.daemon.large import Holdings, Slabs, Taking
@@ -140,8 +140,7 @@ class PoolService:
         self._restarts = Restarts()
         self._count = 0
         self._stopping = False
-        self._queue: deque[actions.Action] = deque()
-        self._performing = False
+        self._turns = Turns(self._perform)
         self._wake: Any = None
         self._alarm: float | None = None
         self._watch: Any = None
@@ -364,20 +363,11 @@ class PoolService:
     def handle(self, event: events.Event) -> None:
         """Pass an event to the pool and carry out what it asks for.
 
-        An action may lead to another event at once (a controller in the same process answers a
-        report with the next chunk); its actions go to the end of the line, so that they never
-        overtake those before them.
+        That may lead to another event at once: a controller in the same process answers a report
+        with the next chunk.
         """
-        self._queue.extend(self._pool.handle(event, self._reactor.seconds()))
-        if self._performing:
-            return
-        self._performing = True
-        try:
-            while self._queue:
-                self._perform(self._queue.popleft())
-        finally:
-            self._performing = False
-        self._set_alarm()
+        if self._turns.take(self._pool.handle(event, self._reactor.seconds())):
+            self._set_alarm()
 
     def _perform(self, action: actions.Action) -> None:
         match action:
