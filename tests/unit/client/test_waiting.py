@@ -10,6 +10,7 @@ import pytest
 
 from scattergather.client.waiting import Bell
 from tests.pace import kept
+from tests.unit.client import work
 from tests.waits import main_waits
 
 
@@ -46,13 +47,24 @@ def test_a_ring_wakes_and_one_for_something_else_does_not():
     ringer.join()
 
 
-def test_an_interrupt_that_another_thread_gets_ends_the_wait_too():
-    """As one does that comes between Python's last look at signals and the sleep."""
-    struck = []
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda c, future: Bell().wait(lambda: False),
+        lambda c, future: future.result(),
+        lambda c, future: future.exception(30),
+        lambda c, future: c.addJob([((1,), {})], work.noop).results(),
+    ],
+)
+def test_an_interrupt_that_another_thread_gets_ends_the_wait_too(c, fake, wait):
+    """As does one that comes between Python's last look at signals and the sleep."""
+    fake.pause()
+    future, struck, over = c.submit(work.noop, 1), [], threading.Event()
 
     def strike() -> None:
         while not main_waits():
-            time.sleep(0.001)
+            if over.wait(0.001):
+                return
         struck.append(time.monotonic())
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
@@ -61,8 +73,24 @@ def test_an_interrupt_that_another_thread_gets_ends_the_wait_too():
     striker.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            Bell().wait(lambda: False, timeout=30)
+            wait(c, future)
         assert kept(time.monotonic() - struck[0], 1)
     finally:
+        over.set()
         striker.join()
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_lost_ring_is_made_up_for():
+    """Whoever rang was interrupted before it could wake this one."""
+    changed: list[int] = []
+
+    def change() -> None:
+        while not main_waits():
+            time.sleep(0.001)
+        changed.append(1)
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    assert Bell().wait(lambda: changed, timeout=60)
+    changer.join()
