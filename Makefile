@@ -32,9 +32,10 @@ venv: $(STAMPS)/venv
 demo: $(STAMPS)/demo
 	@$(RUN) -m scattergather demo
 
-# Two at a time, as most tests wait for something; those that nothing may disturb follow.
+# More at a time than small machines have processors, as most tests wait for something; those that
+# nothing may disturb follow.
 test: $(STAMPS)/test
-	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not alone" $(PYTEST)
+	$(RUN) -m pytest -q -n 3 --dist loadfile -m "not alone" $(PYTEST)
 	$(RUN) -m pytest -q -m alone $(PYTEST)
 
 lint: $(STAMPS)/test $(STAMPS)/lint

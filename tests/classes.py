@@ -50,15 +50,15 @@ def notebook() -> Iterator[dict[str, Any]]:
 
 
 def submitted(c: ScatterGather, function: Any, o: Any) -> list[Any]:
-    return [c.submit(function, o).result(5)]
+    return [c.submit(function, o).result(60)]
 
 
 def by_keyword(c: ScatterGather, function: Any, o: Any) -> list[Any]:
-    return [c.submit(function, o=o).result(5), c.submit(function, o, also=o).result(5)]
+    return [c.submit(function, o=o).result(60), c.submit(function, o, also=o).result(60)]
 
 
 def called_before(c: ScatterGather, function: Any, o: Any) -> list[Any]:
-    assert isinstance(c.submit(function, 1).exception(5), AttributeError | AssertionError | None)
+    assert isinstance(c.submit(function, 1).exception(60), AttributeError | AssertionError | None)
     return submitted(c, function, o)
 
 
@@ -79,7 +79,7 @@ def everywhere(c: ScatterGather, function: Any, o: Any) -> list[Any]:
 
 
 def home_and_back(c: ScatterGather, function: Any, o: Any) -> list[Any]:
-    return submitted(c, function, c.submit(copy.copy, o).result(5))
+    return submitted(c, function, c.submit(copy.copy, o).result(60))
 
 
 WAYS = [submitted, by_keyword, called_before, mapped, added, generated, everywhere, home_and_back]

@@ -49,14 +49,14 @@ def is_awaited(job: Any) -> bool:
 
 @dataclass(slots=True)
 class Interrupt:
-    """``sent`` is when it came, by the monotonic clock."""
+    """``promise`` is made when it comes: that the wait ends within a second."""
 
-    sent: float = 0.0
+    promise: Promise | None = None
 
-    def ago(self) -> float:
-        """Seconds since it came."""
-        assert self.sent, "the wait was over before"
-        return time.monotonic() - self.sent
+    def heeded(self) -> bool:
+        """True while it is kept."""
+        assert self.promise is not None, "the wait was over before"
+        return not self.promise.broken()
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def interrupted() -> Iterator[Interrupt]:
     def strike() -> None:
         while not over.wait(0.001):
             if main_waits():
-                interrupt.sent = time.monotonic()
+                interrupt.promise = Promise(1)
                 # To this thread: the kernel may give it to another, which wakes nobody.
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return

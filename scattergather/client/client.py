@@ -219,8 +219,7 @@ class ScatterGather(Executor):
                 self._was_read(gathering)
                 raise
             # Another thread may have waited for the same job and been first.
-            if not gathering.read:
-                self._was_read(gathering)
+            if self._was_read(gathering):
                 return values
 
     def _wait_go(self, timeout: float | None) -> Go:
@@ -239,12 +238,14 @@ class ScatterGather(Executor):
         self._go_read = True
         return go
 
-    def _was_read(self, gathering: Gathering) -> None:
+    def _was_read(self, gathering: Gathering) -> bool:
+        """It leaves the queue; of threads that say so at once one hears that it was there."""
         gathering.read = True
         try:
             self._unread.remove(gathering)
         except ValueError:
-            pass
+            return False
+        return True
 
     def _unread_again(self, gathering: Gathering) -> None:
         """``retry`` made new results of it."""

@@ -134,8 +134,7 @@ class Echo:
 
     def flush(self) -> None:
         """Everything that was printed so far is shown. Not on the reader thread."""
-        if not self._dirty and not self._notices:
-            return
+        # Also when nothing waits: another thread may have taken it, and be about to show it.
         with self._showing:
             while self._notices:
                 _print([f"[scattergather] {self._notices.popleft()}"], sys.stderr)

@@ -31,13 +31,13 @@ class Walk:
         ordered: by task index; else as they came.
     """
 
-    def __init__(self, gathering: Gathering, begin: Callable[[], None], ordered: bool) -> None:
+    def __init__(self, gathering: Gathering, begin: Callable[[], object], ordered: bool) -> None:
         self.gathering = gathering
         self.segment: Segment | None = None
         self.values: list[Any] = []
         self.place = 0
         self.index = 0
-        self._begin: Callable[[], None] | None = begin
+        self._begin: Callable[[], object] | None = begin
         self._ordered = ordered
         self._number = 0
 

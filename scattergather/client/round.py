@@ -112,7 +112,8 @@ class Round:
     def left(self) -> str:
         """The job in words, if its results were taken one by one and more will come; else empty."""
         gathering = self._gathering
-        if not gathering.read or self.done:
+        # The last outcome is in the gathering before it is counted here.
+        if not gathering.read or self.done or gathering.finished:
             return ""
         how = "its iterator has the rest"
         if gathering.keeps:

@@ -27,7 +27,7 @@ OWNER = "owner"
 VERSION = 1
 LINE = re.compile(r"([0-9]{1,6}) ([A-Za-z0-9]{16,64})\n?")
 
-Stamp = tuple[tuple[str, int, int], ...]
+Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Invitations:
@@ -97,8 +97,8 @@ class Invitations:
     def stamp(self) -> Stamp:
         """Something that is another whenever the owner's or a guest's file is another.
 
-        Name, inode and time of change of each file: the time says that a file was exchanged or
-        its mode altered, the inode tells two changes apart that fall into one tick of the clock.
+        Name, inode, mode and time of change of each file: inode and mode tell two changes apart
+        that fall into one tick of the clock.
         """
         found = []
         for who in (OWNER, *self.guests()):
@@ -107,7 +107,7 @@ class Invitations:
                 facts = file.lstat()
             except FileNotFoundError:
                 continue
-            found.append((who, facts.st_ino, facts.st_ctime_ns))
+            found.append((who, facts.st_ino, facts.st_mode, facts.st_ctime_ns))
         return tuple(found)
 
     def invite(self, name: str) -> Furl:

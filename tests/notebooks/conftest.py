@@ -8,7 +8,6 @@ and the check in ``tests/conftest.py`` then looks for what it left behind.
 from __future__ import annotations
 
 import queue
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Any
 
 import pytest
 from jupyter_client.manager import KernelManager
+
+from tests.system.kernels import manager_of
 
 
 @dataclass(slots=True)
@@ -45,9 +46,7 @@ class Kernel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manager = KernelManager()
-        # The kernel of this interpreter, not whichever is registered under the name.
-        self.manager.kernel_spec.argv[0] = sys.executable
+        self.manager = manager_of(KernelManager)
         self.manager.start_kernel(cwd=str(folder))
         self.client = self.manager.client()
         self.client.start_channels()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +9,8 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+from tests.system.daemons import free_port
+from tests.system.kernels import manager_of
 from tests.system.process_driver import eventually
 
 pytestmark = pytest.mark.system
@@ -20,9 +21,10 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     """The notebook after all its cells ran, in a working directory of its own."""
-    notebook = nbformat.read(path, as_version=4)
-    manager = AsyncKernelManager()
-    manager.kernel_spec.argv[0] = sys.executable
+    notebook, port = nbformat.read(path, as_version=4), str(free_port())
+    for cell in notebook.cells:  # on that of the notebook somebody else may listen
+        cell.source = cell.source.replace("12345", port)
+    manager = manager_of(AsyncKernelManager)
     client = NotebookClient(
         notebook, km=manager, timeout=90, resources={"metadata": {"path": str(folder)}}
     )
@@ -52,7 +54,9 @@ def test_a_kernel_shows_prints_and_raises(kernel):
     assert (reply.stdout, reply.stderr, reply.value, reply.error) == ("out\n", "err\n", "42", None)
     reply = kernel.run("1 / 0")
     assert (reply.error, reply.message) == ("ZeroDivisionError", "division by zero")
-    cell = kernel.start("import time; open('begun', 'w').close(); time.sleep(60)")
+    # Not one long sleep: an interrupt that comes just before a sleep does not end it.
+    sleeps = "import time\nopen('begun', 'w').close()\nwhile True: time.sleep(0.01)"
+    cell = kernel.start(sleeps)
     eventually(kernel.folder.joinpath("begun").exists)
     with pytest.raises(TimeoutError):
         kernel.finish(cell, timeout=0.1)

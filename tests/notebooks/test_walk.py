@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 
 import psutil
 import pytest
 
-from tests.pace import kept
+from tests.pace import Promise
+from tests.system.process_driver import eventually
 from tests.waits import start_waiting
 
 pytestmark = pytest.mark.system
@@ -111,10 +111,10 @@ def test_a_bar_moves_in_the_cell_that_waits_and_ends_full(kernel):
 def test_the_stop_button_leaves_the_cell_one_sentence_and_the_job(kernel, tmp_path):
     kernel.good(SPAWN + "job = c.addJob([([600], {})] * 200, time.sleep)")
     waiting = start_waiting(kernel, "c.waitForResult(progress=True)", tmp_path / "told")
-    began = time.monotonic()
+    promise = Promise(1)
     kernel.interrupt()
-    reply = kernel.finish(waiting, timeout=10)
-    assert kept(time.monotonic() - began, 1)
+    reply = kernel.finish(waiting)
+    assert not promise.broken()
     assert reply.error == "KeyboardInterrupt"
     shown = text(reply.traceback)
     assert "----> 1 c.waitForResult(progress=True)" in shown
@@ -133,13 +133,17 @@ def test_with_and_garbage_end_the_controller(kernel):
     children = psutil.Process(kernel.pid).children
     kernel.good(SPAWN)
     (controller,) = children()
-    kernel.good("del c; r = gc.collect()")
-    psutil.wait_procs([controller], timeout=5)
-    assert not controller.is_running()
+    kernel.good("del c")
+
+    def ended():
+        kernel.good("r = gc.collect()")  # a thread of the client may have held it the last time
+        return not controller.is_running()
+
+    eventually(ended, 5)
     reply = kernel.good(
         "with spawnScatterGather(workers=1) as d:\n"
         "    job = d.addJob([([n], {}) for n in range(5)], abs)\n"
         "job.results(), d"
     )
     assert reply.value == "([0, 1, 2, 3, 4], <ScatterGather: closed>)"
-    assert children() == []
+    eventually(lambda: children() == [], 2)

@@ -151,6 +151,7 @@ def shared_memory(size: int) -> int:
     return memfd
 
 
+@pytest.mark.alone
 def test_shared_memory_counts_once_whether_or_not_it_is_mapped_and_copies_count_beside_it():
     size = 256 << 20
     slack = size // 8

@@ -12,6 +12,7 @@ from scattergather import spawnScatterGather
 from scattergather.client.client import ScatterGather
 from tests.system.daemons import Daemon, daemons
 from tests.system.large import Gate
+from tests.system.relay import Relay
 
 
 @pytest.fixture
@@ -35,6 +36,14 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     made = Gate(tmp_path)
     yield made
     made.open()  # tasks of a test that failed hold nobody up
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    """Counts what passes between a controller and daemons."""
+    made = Relay()
+    yield made
+    made.close()
 
 
 @pytest.fixture

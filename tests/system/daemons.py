@@ -6,15 +6,17 @@ another release, or another Python, would be.
 
 from __future__ import annotations
 
+import contextlib
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from scattergather.settings.furl import Furl
+from tests.pace import Promise
 
 COMMAND = [sys.executable, "-m", "scattergather"]
 
@@ -64,12 +66,19 @@ class Daemon:
 
     def ended(self, seconds: float = 10) -> int:
         """Its exit code; it ends by itself."""
-        _, errors = self.process.communicate(timeout=seconds)
-        self.errors += errors
-        return self.process.returncode
+        promise = Promise(seconds)
+        while True:
+            try:
+                _, errors = self.process.communicate(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                if promise.broken():
+                    raise
+                continue
+            self.errors += errors
+            return self.process.returncode
 
 
-@contextmanager
+@contextlib.contextmanager
 def daemons() -> Iterator[Callable[..., Daemon]]:
     """Starts daemons; those that still run at the end are killed."""
     started: list[Daemon] = []
@@ -88,8 +97,16 @@ def daemons() -> Iterator[Callable[..., Daemon]]:
 
 
 def free_port() -> int:
-    """A port of this machine where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine where nothing listens.
+
+    None of those that the kernel gives to whoever asks for any: before a test comes to use it, and
+    while it is closed between two daemons, another process would be given it.
+    """
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    others = [*range(10_000, first), *range(last + 1, 1 << 16)]
+    chance = random.SystemRandom()
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", chance.choice(others or [0])))
+            port: int = probe.getsockname()[1]
+            return port

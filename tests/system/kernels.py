@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+import weakref
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from jupyter_client.blocking import BlockingKernelClient
@@ -16,11 +20,28 @@ ROOT = Path(__file__).parents[2]
 SPAWN = "from scattergather import spawnScatterGather\nc = spawnScatterGather(workers=2)"
 
 
+M = TypeVar("M", bound=KernelManager)
+
+
+def manager_of(kind: type[M]) -> M:
+    """A manager of a kernel of this interpreter, not of whichever is registered under the name.
+
+    Its sockets are files: of ports, it picks some that are free, and by the time that the kernel
+    listens there another process may have been given one of them.
+    """
+    # Not in the test's own folder, whose name may be too long for a socket's.
+    folder = tempfile.mkdtemp(prefix="scattergather-")
+    made = kind(transport="ipc", ip=f"{folder}/kernel")
+    weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
+    made.kernel_spec.argv[0] = sys.executable
+    return made
+
+
 class Kernel:
     """A kernel whose messages are sorted by the cell that owns them."""
 
     def __init__(self) -> None:
-        self.manager = KernelManager(kernel_name="python3")
+        self.manager = manager_of(KernelManager)
         self.manager.start_kernel(cwd=str(ROOT))
         self._connect()
 

@@ -20,6 +20,9 @@ MB = 1 << 20
 NOISE = 8 * MB
 """What stays in store in small pieces."""
 
+PAUSE = 0.03
+"""Seconds between two looks at the slabs, each of which takes milliseconds of a processor."""
+
 
 def array(megabytes: float) -> Any:
     """Numbers, each another one."""
@@ -124,7 +127,7 @@ class Held:
 
     def reaches(self, size: int) -> None:
         """Fails if it never becomes as large."""
-        eventually(lambda: self.now() > size - NOISE)
+        eventually(lambda: self.now() > size - NOISE, pause=PAUSE)
 
     def returns(self, within: float = PATIENCE, kept: int = 0) -> None:
         """Fails if it is not, in time, down to ``kept``."""
@@ -133,7 +136,7 @@ class Held:
             gc.collect()
             return self.now() < kept + NOISE
 
-        eventually(low, within)
+        eventually(low, within, pause=PAUSE)
 
 
 def by_hand(value: Any) -> bytes:

@@ -19,9 +19,14 @@ from scattergather.link.tub import new_certificate
 from scattergather.settings import identity
 from scattergather.wire import messages
 from tests.pace import Promise
+from tests.system.daemons import free_port
 
 reactor: Any = the_reactor
-SECONDS = 40
+SECONDS = 100
+"""Longer than any promise in a test is stretched."""
+
+LONG = 30.0
+"""A grace in which every link that was cut comes back, also when this process stands still."""
 
 
 def live(test: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,7 +154,7 @@ class Ends:
         if theirs is not None:
             self.pool.objects = theirs
         self.identity = identity.take(folder / "pool", new_certificate)
-        self.port = 0
+        self.port = free_port()  # it is closed, and used again
         self.server = self.serve()
         self.links = Links(reactor, controller="test", objects=ours)
 

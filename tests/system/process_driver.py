@@ -261,13 +261,19 @@ class Host:
         self.process.wait(PATIENCE)
 
 
-def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Return as soon as ``condition()`` is true; fail if that takes too long for this machine."""
+def eventually(
+    condition: Callable[[], object], patience: float = PATIENCE, pause: float = 0.002
+) -> None:
+    """Return as soon as ``condition()`` is true; fail if that takes too long for this machine.
+
+    Args:
+        pause: seconds between two looks.
+    """
     promise = Promise(patience)
     while not condition():
         if promise.broken():
             raise AssertionError(f"not within {promise.seconds:.1f} s")
-        time.sleep(0.002)
+        time.sleep(pause)
 
 
 def alive(pid: int) -> bool:

@@ -5,6 +5,7 @@ Every error names the culprit and the cure, at once; nothing is lost, and the ne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ from tests.system.daemons import (
     OTHER_PYTHON,
     free_port,
 )
+from tests.system.process_driver import eventually
 
 pytestmark = pytest.mark.system
 
@@ -115,8 +117,8 @@ def test_a_job_added_before_its_host_is_up_runs_when_it_is(start, spawn, capsys)
     with pytest.raises(TimeoutError, match=r"No worker is there: .*nothing listens"):
         c.waitForResult(0)
     start("--port", str(port)).furl()
-    assert len(by_name.results(timeout=20)[0][1]) == 4
-    assert by_value.results(timeout=20) == [2, 3]
+    assert len(by_name.results(timeout=60)[0][1]) == 4
+    assert by_value.results(timeout=60) == [2, 3]
     assert f"scattergather pool --port {port}" in capsys.readouterr().err
 
 
@@ -125,11 +127,10 @@ def test_a_service_that_the_hosts_lack_is_answered_with_what_they_have(start, sp
     c.waitForResult()
     with pytest.raises(UnknownName, match="'all_serie'; there are: all_series"):
         c.addJob(calls(1), "all_serie")
-    c = spawn("local:1")  # asked before the hosts have said what they have
-    error = error_of(c, "all_serie", 1)
-    assert isinstance(error, UnknownName)
-    assert "'all_serie'" in str(error)
-    assert "all_series" in str(error)
+    # Asked before the hosts have said what they have, if this thread is fast enough: then the task
+    # fails; else it is refused as above.
+    with pytest.raises(UnknownName, match=r"'all_serie'.*all_series"):
+        raise error_of(spawn("local:1"), "all_serie", 1)
 
 
 # ---- versions -----------------------------------------------------------------------------------
@@ -162,20 +163,20 @@ def test_code_of_the_notebook_does_not_run_on_another_python(start, spawn) -> No
     c.waitForResult()
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     with pytest.raises(JobFailed) as caught:
-        c.addJob(calls(1, 2), lambda x: x).results(timeout=20)
+        c.addJob(calls(1, 2), lambda x: x).results(timeout=60)
     for failure in caught.value.failures:
         assert isinstance(failure.error, VersionMismatch)
         assert f"byte code of Python {own}" in str(failure.error)
         assert "runs 3.99" in str(failure.error)
     with pytest.raises(VersionMismatch, match=r"runs 3\.99"):
-        c.submit(lambda: 1).result(20)
+        c.submit(lambda: 1).result(60)
     with pytest.raises(RequestError, match=f"byte code of Python {own}, which .* cannot run"):
         c.run_everywhere(lambda: 1)
-    assert c.addJob(calls(-1, -2), abs).results(timeout=20) == [1, 2]
+    assert c.addJob(calls(-1, -2), abs).results(timeout=60) == [1, 2]
     both = spawn([furl, "local:1"])
     assert both.waitForResult().workers == 2
     job = both.addJob(calls(*range(20)), lambda x: x + 1)
-    assert job.results(timeout=20) == list(range(1, 21))
+    assert job.results(timeout=60) == list(range(1, 21))
 
 
 # ---- what is asked of the client ----------------------------------------------------------------
@@ -261,7 +262,8 @@ def test_a_spawn_that_cannot_be_meant_starts_nothing(arguments, said) -> None:
     before = psutil.Process().num_fds()
     with pytest.raises((BadRequest, UnknownName), match=said):
         spawnScatterGather(**arguments)
-    assert psutil.Process().num_fds() <= before
+    # Other clients of this process have threads, which may have something open for a moment.
+    eventually(lambda: psutil.Process().num_fds() <= before)
 
 
 def test_a_log_file_that_is_open_for_reading_only_is_refused(tmp_path) -> None:
@@ -289,7 +291,7 @@ def test_a_home_that_is_no_folder_is_named(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("SCATTERGATHER_HOME", str(tmp_path / "file"))
     with pytest.raises(BadRequest, match=f"{tmp_path}/file/hosts.toml cannot be read"):
         spawnScatterGather("alpha")
-    pool = subprocess.run([*COMMAND, "pool"], capture_output=True, text=True, timeout=20)
+    pool = subprocess.run([*COMMAND, "pool"], capture_output=True, text=True, timeout=60)
     assert pool.returncode == 1
     assert f"Not a directory: '{tmp_path}/file" in pool.stderr
     assert "Traceback" not in pool.stderr
@@ -500,9 +502,10 @@ def memory(process: psutil.Process) -> int:
     """Bytes that it and all its descendants have resident, at their highest."""
     peak = 0
     for each in [process, *process.children(recursive=True)]:
-        for line in Path("/proc", str(each.pid), "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                peak += int(line.split()[1]) * 1024
+        with contextlib.suppress(OSError):  # one of an earlier test has ended meanwhile
+            for line in Path("/proc", str(each.pid), "status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    peak += int(line.split()[1]) * 1024
     return peak
 
 

@@ -20,7 +20,7 @@ import pytest
 from scattergather import spawnScatterGather
 from scattergather.client.client import ScatterGather
 from scattergather.errors import BadRequest, Closed, ControllerLost
-from tests.pace import kept
+from tests.pace import Promise
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 from tests.waits import interrupted
 
@@ -122,7 +122,7 @@ def test_tasks_see_the_clients_place_and_no_secrets(spawn, tmp_path, monkeypatch
 
 
 def test_the_exit_of_the_interpreter_ends_everything_at_once():
-    began = time.monotonic()
+    promise = Promise(20)
     out, err = run_script(
         """
         import time
@@ -136,7 +136,7 @@ def test_the_exit_of_the_interpreter_ends_everything_at_once():
         """
     )
     assert (out, err) == ("bye\n", "")
-    assert time.monotonic() - began < 20
+    assert not promise.broken()
 
 
 def test_the_death_of_the_controller_is_told_within_two_seconds(spawn):
@@ -144,11 +144,11 @@ def test_the_death_of_the_controller_is_told_within_two_seconds(spawn):
     job = c.addJob([((n,), {}) for n in (0, 0, 60, 60, 60)], time.sleep)
     eventually(lambda: job.progress.settled == 2)
     future = c.submit(time.sleep, 60)
-    began = time.monotonic()
+    promise = Promise(2)
     controller_of(c).kill()
     with pytest.raises(ControllerLost, match="SIGKILL"):
         job.results()
-    assert kept(time.monotonic() - began, 2)
+    assert not promise.broken()
     with pytest.raises(ControllerLost):
         future.result(20)
     assert job.results(errors="return")[:2] == [None, None]
@@ -206,6 +206,7 @@ def test_an_interrupted_spawn_leaves_nothing():
         import os, random, signal, time
         from scattergather import spawnScatterGather
         import psutil
+        from tests.pace import Promise
         before = len(os.listdir("/proc/self/fd"))
         chance = random.Random(3)
 
@@ -223,10 +224,10 @@ def test_an_interrupted_spawn_leaves_nothing():
                 pass
         signal.setitimer(signal.ITIMER_REAL, 0)
         c = None
-        end = time.monotonic() + 15
+        promise = Promise(15)
         while psutil.Process().children() or len(os.listdir("/proc/self/fd")) > before:
             import gc; gc.collect()
-            assert time.monotonic() < end, psutil.Process().children()
+            assert not promise.broken(), psutil.Process().children()
             time.sleep(0.05)
         """
     )
@@ -237,8 +238,12 @@ def test_a_client_that_is_garbage_ends_its_controller_and_leaves_no_zombie(spawn
     c.submit(pow, 2, 3).result()
     controller = controller_of(c)
     del c
-    gc.collect()
-    eventually(lambda: not controller.is_running())
+
+    def ended():
+        gc.collect()  # a thread of the client may have held it the last time
+        return not controller.is_running()
+
+    eventually(ended)
     assert controller.pid not in [child.pid for child in psutil.Process().children()]
 
 
@@ -257,7 +262,7 @@ def test_a_fork_of_this_process_neither_uses_nor_ends_the_controller(spawn):
             gc.collect()
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert c.submit(pow, 2, 4).result(5) == 16
+    assert c.submit(pow, 2, 4).result(20) == 16
 
 
 def test_a_fork_of_this_process_can_start_a_client_of_its_own_and_wait_for_no_other():
@@ -344,7 +349,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(arguments, said)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(BadRequest, match=said):
         spawnScatterGather(**arguments)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    # Other clients of this process have threads, which may have something open for a moment.
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 def test_a_controller_that_cannot_start_says_why(spawn, monkeypatch):
@@ -357,22 +363,22 @@ def test_cancel_ends_what_runs(spawn):
     c = spawn()
     job = c.addJob([((n,), {}) for n in (0, 60, 60, 60)], time.sleep)
     eventually(lambda: job.progress.settled == 1)
-    began = time.monotonic()
+    promise = Promise(3)
     job.cancel()
     results = job.results(errors="return")
-    assert kept(time.monotonic() - began, 3)
+    assert not promise.broken()
     assert results[0] is None
     assert job.progress.cancelled == 3
 
 
 def test_with_left_by_an_exception_ends_what_runs(spawn):
-    began = time.monotonic()
+    promise = Promise(15)
     with pytest.raises(ZeroDivisionError), spawn() as c:  # noqa: PT012
         c.submit(time.sleep, 60)
         c.addJob([((60,), {})] * 3, time.sleep)
         c.addJob((((0.01,), {}) for _ in iter(int, 1)), time.sleep)
         raise ZeroDivisionError
-    assert time.monotonic() - began < 15
+    assert not promise.broken()
 
 
 def test_output_is_marked_and_kept(spawn, capsys):

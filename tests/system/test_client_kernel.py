@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.pace import kept
+from tests.pace import Promise
 from tests.system.kernels import SPAWN, Kernel
 from tests.system.process_driver import alive, eventually
 from tests.waits import start_waiting
@@ -114,9 +113,9 @@ def test_a_graceful_restart_is_quick_and_leaves_nothing(kernel):
     # 0.3 s on an idle machine. A zombie child keeps it waiting, until it is killed after half of
     # the time that it is given.
     kernel.manager.shutdown_wait_time = 40.0
-    began = time.monotonic()
+    promise = Promise(2.5)
     kernel.manager.shutdown_kernel(now=False)
-    assert kept(time.monotonic() - began, 2.5)
+    assert not promise.broken()
     eventually(lambda: not any(alive(each.pid) for each in ours), 2)
 
 
@@ -130,6 +129,11 @@ def test_a_killed_kernel_takes_its_controller_along(kernel):
 def test_running_the_spawn_cell_again_ends_the_controller_before(kernel):
     kernel.run(SPAWN + "\nc.waitForResult()")
     before = {child.pid for child in kernel.children()}
-    kernel.run(SPAWN + "\nimport gc; gc.collect(); c.waitForResult()")
-    eventually(lambda: not before & {child.pid for child in kernel.children()}, 5)
+    kernel.run(SPAWN + "\nimport gc; c.waitForResult()")
+
+    def ended():
+        kernel.run("r = gc.collect()")  # a thread of the client may have held it the last time
+        return not before & {child.pid for child in kernel.children()}
+
+    eventually(ended, 5)
     assert "8" in kernel.text(kernel.run("c.submit(pow, 2, 3).result()"))

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.memory import over_loopback
 from scattergather import errors, inside
 from scattergather.client.client import ScatterGather
 from tests.conftest import calls
@@ -21,7 +20,7 @@ from tests.system.daemons import SEES_TESTS
 from tests.system.large import MB, Held, array, extent, same
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 
 TEN = 10 * MB
 
@@ -52,20 +51,31 @@ def peak(c: ScatterGather) -> int:
 
 
 @as_in_a_notebook
-def raised(x: Any) -> tuple[tuple[str, int, int], str, int, Any]:
-    """Changes what it takes and returns it, with where that lay, and where this ran."""
+def raised(x: Any, gate: str = "") -> tuple[tuple[str, int, int], str, int, Any]:
+    """Changes what it takes and returns it, with where that lay, and where this ran.
+
+    With a gate, not before that is a file.
+    """
+    while gate and not os.path.exists(gate):
+        time.sleep(0.005)
     place = extent(x)
     x += 1
     return place, inside.where().host, os.getpid(), x
 
 
 @as_in_a_notebook
-def parent(count: int, size: int = TEN) -> list[tuple[bool, bool, bool, bool]]:
-    """Of each of so many calls: whether they took and returned shared memory, and the numbers."""
+def parent(count: int, size: int = TEN, gate: str = "") -> list[tuple[bool, bool, bool, bool]]:
+    """Of each of so many calls: whether they took and returned shared memory, and the numbers.
+
+    With a gate, none is over before all are submitted.
+    """
     mine = np.arange(size // 8, dtype=np.float64)
     total = float(mine.sum())
     seen = []
-    for future in [inside.submit(raised, mine) for _ in range(count)]:
+    futures = [inside.submit(raised, mine, gate) for _ in range(count)]
+    if gate:
+        open(gate, "w").close()
+    for future in futures:
         place, _, _, back = future.result()
         right = float(back.sum()) == total + mine.size and float(mine.sum()) == total
         back[:] = -1
@@ -208,12 +218,11 @@ def test_of_a_worker_that_dies_with_results_of_nested_calls_nothing_stays(spawn,
     eventually(lambda: not alive(pid) and memory(c) == 0)
 
 
-def test_what_has_no_room_in_shared_memory_travels_in_messages(spawn) -> None:
+def test_what_has_no_room_in_shared_memory_travels_in_messages(spawn, tmp_path) -> None:
     c = spawn(workers=2, memory=16 * MB)  # each worker may share 4 MB
-    seen = c.submit(parent, 4, 3 * MB).result()
+    seen = c.submit(parent, 4, 3 * MB, str(tmp_path / "gate")).result()
     assert [each[2:] for each in seen] == [(True, True)] * 4
-    assert seen[0][0]
-    assert not seen[-1][0]
+    assert [each[0] for each in seen] == [True, False, False, False]
     eventually(lambda: memory(c) == 0)
     assert c.submit(parent, 1, 3 * MB).result() == [GOOD]
 
@@ -252,20 +261,22 @@ def test_a_cancelled_parent_leaves_nothing_of_its_calls(spawn, tmp_path) -> None
 
 
 def test_large_values_of_nested_calls_stay_on_the_host_that_they_are_needed_on(
-    spawn, pools
+    spawn, pools, relay
 ) -> None:
-    c = spawn(pools("a", "--workers", "2"))
+    c = spawn(relay.before(pools("a", "--workers", "2")))
     c.waitForResult()
-    before = over_loopback()
+    before = relay.passed()
     assert c.submit(parent, 12).result() == [GOOD] * 12
-    assert over_loopback() - before < MB
+    assert relay.passed() - before < MB
     eventually(lambda: memory(c) == 0)
 
 
 @pytest.mark.parametrize("hosts", ["local", "daemon"])
-def test_large_values_of_nested_calls_go_to_another_host_and_back(spawn, pools, hosts) -> None:
-    other = "local:1" if hosts == "local" else pools("b")
-    c = spawn([pools("a"), other])
+def test_large_values_of_nested_calls_go_to_another_host_and_back(
+    spawn, pools, relay, hosts
+) -> None:
+    other = "local:1" if hosts == "local" else relay.before(pools("b"))
+    c = spawn([relay.before(pools("a")), other])
     c.waitForResult()
 
     def places(count: int) -> list[Any]:
@@ -277,10 +288,10 @@ def test_large_values_of_nested_calls_go_to_another_host_and_back(spawn, pools, 
             assert float(back.sum()) == float(mine.sum()) + mine.size
         return [os.getpid(), *seen]
 
-    before = over_loopback()
+    before = relay.passed()
     rounds = c.addJob([((6,), {}) for _ in range(8)], places).results()
     assert {each[1:] for pid, *seen in rounds for each in seen} == {(True, True)}
-    crossed = over_loopback() - before
+    crossed = relay.passed() - before
     assert crossed > TEN, "no call went to another host"
     # There and back, and between two daemons by way of the controller: each once.
     assert crossed < 48 * 4 * TEN * 1.1
@@ -334,12 +345,12 @@ def test_an_argument_that_every_worker_returns_as_it_came_is_there_already(c) ->
     assert (mine[0], results[1][0]) == (0, 0)
 
 
-def test_what_every_worker_of_another_host_returns_comes_home(spawn, pools) -> None:
-    c = spawn([pools("a", "--workers", "2"), "local:1"])
+def test_what_every_worker_of_another_host_returns_comes_home(spawn, pools, relay) -> None:
+    c = spawn([relay.before(pools("a", "--workers", "2")), "local:1"])
     c.waitForResult()
-    before = over_loopback()
+    before = relay.passed()
     results = c.run_everywhere(lambda: array(5) + os.getpid())
-    assert 2 * 5 * MB < over_loopback() - before < 2 * 6 * MB
+    assert 2 * 5 * MB < relay.passed() - before < 2 * 6 * MB
     assert len(results) == 3
     for where, result in results.items():
         assert extent(result)[1] != 0

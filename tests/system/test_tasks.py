@@ -27,7 +27,7 @@ from scattergather.errors import (
     UnknownName,
 )
 from tests.conftest import calls
-from tests.pace import kept
+from tests.pace import Promise
 from tests.system.process_driver import as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system
@@ -258,7 +258,7 @@ def test_a_time_limit_ends_the_task_and_only_that(c) -> None:
         time.sleep(seconds)
         return seconds
 
-    job = c.addJob(calls(0.0, 60.0), sleeps, time_limit=1.0, retries=0)
+    job = c.addJob(calls(0.0, 60.0), sleeps, time_limit=2.0, retries=0)
     first, second = job.results(errors="return")
     assert first == 0.0
     assert isinstance(second, TimeLimitExceeded)
@@ -274,10 +274,10 @@ def test_cancel_ends_what_runs_and_keeps_what_is_done(c) -> None:
 
     job = c.addJob(calls(0.0, *[60.0] * 10), sleeps)
     next(iter(job))
-    begun = time.monotonic()
+    promise = Promise(3)
     job.cancel()
     results = job.results(errors="return")
-    assert kept(time.monotonic() - begun, 3)
+    assert not promise.broken()
     assert results[0] == 0.0
     assert {type(each).__name__ for each in results[1:]} == {"CancelledError"}
 
@@ -296,10 +296,10 @@ def test_cancel_ends_a_task_however_it_resists(c, tmp_path) -> None:
     told = [tmp_path / "one", tmp_path / "two"]
     job = c.addJob(calls(*map(str, told)), resists)
     eventually(lambda: all(path.exists() for path in told))
-    begun = time.monotonic()
+    promise = Promise(3)
     job.cancel()
     job.results(errors="return")
-    assert kept(time.monotonic() - begun, 3)
+    assert not promise.broken()
     assert one(c, lambda: "next") == "next"
 
 
@@ -308,16 +308,21 @@ def test_a_generator_is_consumed_in_a_window(c) -> None:
 
     def numbers():
         nonlocal taken
-        for x in range(20_000):
+        for x in range(1_000):
             taken = x
             yield (x,), {}
 
+    def slow(x: int) -> int:
+        time.sleep(0.002)
+        return x
+
     total = ahead = 0
-    for count, result in enumerate(c.addJob(numbers(), lambda x: x)):
+    for count, result in enumerate(c.addJob(numbers(), slow)):
         total += result
         ahead = max(ahead, taken - count)
-    assert total == sum(range(20_000))
-    assert ahead < 20_000
+    assert total == sum(range(1_000))
+    # A quarter of a second's worth, for which two workers that do nothing else take 250.
+    assert ahead < 500
 
 
 def test_tasks_submit_tasks_and_wait_without_deadlock(c) -> None:
@@ -410,6 +415,7 @@ def test_jobs_pass_each_other_by_priority(c, gate) -> None:
     eventually(lambda: gate.begun() == 2)
     low = c.addJob(calls(*range(4)), lambda x: (os.getpid(), time.monotonic()))
     high = c.addJob(calls(*range(4)), lambda x: (os.getpid(), time.monotonic()), priority=5)
+    c.command("status")  # the controller has both
     gate.open()
     first.results()
     # In each worker: one may be through with all while the other is late with its first.

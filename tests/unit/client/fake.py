@@ -110,7 +110,8 @@ class FakeController:
 
     def pause(self) -> None:
         """No further task begins."""
-        self._open.clear()
+        with self._lock:
+            self._open.clear()
 
     def resume(self) -> None:
         """Tasks begin again."""
@@ -296,7 +297,7 @@ class FakeController:
                     return
             self._open.wait()
             with self._work:
-                if not self._queue:
+                if not self._queue or not self._open.is_set():
                     continue
                 *_, identity, index = heapq.heappop(self._queue)
                 job = self.jobs[identity]
@@ -391,7 +392,7 @@ def connect(
     return ScatterGather(session, function), fake
 
 
-def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait for something that another thread does; fail if it does not come."""
     promise = Promise(seconds)
     while not condition():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
 import types
 
@@ -21,12 +22,20 @@ def test_what_tasks_print_is_shown_with_its_task(c, capsys):
         assert f"[task {n} of job 1] I am {n}\n[task {n} of job 1] and well\n" in shown
 
 
-def test_calls_are_marked_with_their_function(c, capsys):
+def printed(monkeypatch, name="stdout"):
+    """What is printed. To look at it takes nothing away, as ``capsys`` may what just comes."""
+    monkeypatch.setattr(sys, name, stream := io.StringIO())
+    return stream
+
+
+def test_calls_are_marked_with_their_function(c, monkeypatch):
+    shown = printed(monkeypatch)
+
     def speak(n):
         say(f"I am {n}")
 
-    c.submit(speak, 1).result(5)
-    until(lambda: "I am 1" in capsys.readouterr().out)
+    c.submit(speak, 1).result(60)
+    until(lambda: "I am 1" in shown.getvalue())
 
 
 def test_echo_can_be_switched_off(c, capsys):
@@ -37,16 +46,16 @@ def test_echo_can_be_switched_off(c, capsys):
     assert job.output(0) == "quiet"
 
 
-def test_it_is_shown_without_anybody_waiting(c, capsys):
+def test_it_is_shown_without_anybody_waiting(c, monkeypatch):
+    shown = printed(monkeypatch)
     c.addJob([((), {})], lambda: say("here"))
-    seen = []
-    until(lambda: seen.append(capsys.readouterr().out) or "here" in "".join(seen))
+    until(lambda: "here" in shown.getvalue())
 
 
-def test_notices_go_to_stderr(c, fake, capsys):
+def test_notices_go_to_stderr(c, fake, monkeypatch):
+    shown = printed(monkeypatch, "stderr")
     fake.send(messages.Notice(text="alpha is lost: no answer"))
-    seen = []
-    until(lambda: seen.append(capsys.readouterr().err) or "alpha is lost" in "".join(seen))
+    until(lambda: "alpha is lost" in shown.getvalue())
 
 
 def test_a_flood_shows_its_last_lines_and_says_so(capsys):
@@ -91,20 +100,40 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
     channel = Channel("job 1", None)
     shown.put(channel, 0, "lost")
     until(lambda: not shown._dirty)
-    monkeypatch.setattr(sys, "stdout", later := io.StringIO())
+    shown.flush()  # the thread is through with it
+    later = printed(monkeypatch)
     shown.put(channel, 0, "there")
     until(lambda: "there" in later.getvalue())
     shown.close()
 
 
-def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch, capsys):
+def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch):
     monkeypatch.setattr(echo, "IDLE", 0.01)
-    shown, channel = Echo(), Channel("job 1", None)
-    shown.put(channel, 0, "one")
-    until(lambda: shown._thread is None)
-    shown.put(channel, 0, "two")
-    until(lambda: shown._thread is None)
-    assert "two" in capsys.readouterr().out
+    shown = printed(monkeypatch)
+    here, channel = Echo(), Channel("job 1", None)
+    here.put(channel, 0, "one")
+    until(lambda: here._thread is None)
+    here.put(channel, 0, "two")
+    until(lambda: "two" in shown.getvalue() and here._thread is None)
+
+
+def test_who_waits_for_what_was_printed_waits_for_whoever_is_just_showing_it(monkeypatch):
+    shown = printed(monkeypatch)
+    real, taken, go_on = Channel.show, threading.Event(), threading.Event()
+
+    def show(channel):
+        taken.set()
+        assert go_on.wait(60)
+        real(channel)
+
+    monkeypatch.setattr(Channel, "show", show)
+    here = Echo()
+    here.put(Channel("job 1", None), 0, "here")
+    assert taken.wait(60)
+    threading.Timer(0.1, go_on.set).start()
+    here.flush()
+    assert "here" in shown.getvalue()
+    here.close()
 
 
 def test_output_is_kept_within_bounds(monkeypatch):

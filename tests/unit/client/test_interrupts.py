@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from scattergather.client import waiting
 from scattergather.client.interrupting import Wait
 from scattergather.client.waiting import Bell
 from scattergather.errors import JobFailed
+from scattergather.wire import messages
 from tests.pace import kept
 from tests.unit.client import work
 from tests.unit.client.fake import until
@@ -28,7 +30,7 @@ def test_an_interrupted_wait_says_how_to_go_on_and_consumes_nothing(c, fake):
     job = c.addJob([((n,), {}) for n in range(5)], work.noop)
     with interrupted() as interrupt, pytest.raises(KeyboardInterrupt) as caught:
         c.waitForResult()
-    assert kept(interrupt.ago(), 1)
+    assert interrupt.heeded()
     assert str(caught.value) == (
         "stopped waiting for job 1 (0/5). It goes on; c.waitForResult() waits again, "
         "job.cancel() stops it."
@@ -52,7 +54,7 @@ def test_every_wait_can_be_interrupted(c, fake, wait):
     job = c.addJob([((1,), {})], work.noop)
     with interrupted() as interrupt, pytest.raises(KeyboardInterrupt):
         wait(c, job)
-    assert kept(interrupt.ago(), 1)
+    assert interrupt.heeded()
     fake.resume()
     assert job.results() == [1]
 
@@ -108,7 +110,8 @@ AGAIN = "job.results() has all of it, job.cancel() stops it."
         ),
     ],
 )
-def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, wait, said):
+def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, monkeypatch, wait, said):
+    monkeypatch.setattr("scattergather.client.session.DIE_SECONDS", 60)
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
     until(lambda: fake.jobs)
@@ -120,7 +123,8 @@ def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, wait, said):
     assert not c._session.waits
 
 
-def test_an_interrupted_wait_for_the_hosts_says_that_they_go_on(made):
+def test_an_interrupted_wait_for_the_hosts_says_that_they_go_on(made, monkeypatch):
+    monkeypatch.setattr("scattergather.client.session.GO_SECONDS", 60)
     c, _ = made(go=False)
     with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
         c.waitForResult()
@@ -145,7 +149,8 @@ def test_an_interrupted_adding_says_how_many_were_sent_and_run(c):
 
         def __iter__(self):
             yield from (((n,), {}) for n in range(5000))
-            until(lambda: c._session.returned_tasks)
+            (job,) = c._session.receivers.values()
+            until(lambda: job.view(None).done)
             yield (Interrupting(),), {}
 
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -171,7 +176,7 @@ def test_an_interrupted_submit_says_that_nothing_was_added(c):
 
 
 def test_an_interrupted_submit_that_waits_for_room_says_so(c, monkeypatch):
-    c.submit(work.noop, 1).result(10)
+    c.submit(work.noop, 1).result(60)
     monkeypatch.setattr(c._session.outbox, "_bound", -1)
     monkeypatch.setattr(c._session.outbox, "_has_room", lambda: False)
     with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
@@ -194,9 +199,9 @@ def test_a_wait_within_another_leaves_it_as_it_was_and_forgets_what_an_interrupt
     assert not session.waits
 
 
-def test_an_interrupted_retry_says_that_it_was_taken_back(c, monkeypatch):
+def test_an_interrupted_retry_says_that_it_was_taken_back(c, fake, monkeypatch):
     job = c.addJob([((0,), {})], work.inverse)
-    until(job.done)
+    until(lambda: fake.count(messages.ForgetJob))  # the reader puts nothing more
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -237,10 +242,11 @@ def shows_the_cell_only(error):
 def test_waiting_does_not_spin(c, fake):
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
+    gc.collect()  # or it may come up just now
     before = time.thread_time()
     with pytest.raises(TimeoutError):
         job.results(timeout=0.3)
-    assert time.thread_time() - before < 0.05
+    assert kept(time.thread_time() - before, 0.05)
 
 
 def test_a_failed_job_can_be_waited_for_after_an_interrupt(c, fake):
@@ -259,7 +265,8 @@ def test_a_failed_job_can_be_waited_for_after_an_interrupt(c, fake):
 def test_a_bell_wakes_all_who_wait_and_keeps_nobody():
     bell, state, woken = Bell(), [], []
     threads = [
-        threading.Thread(target=lambda: woken.append(bell.wait(lambda: state, 5))) for _ in range(5)
+        threading.Thread(target=lambda: woken.append(bell.wait(lambda: state, 60)))
+        for _ in range(5)
     ]
     for thread in threads:
         thread.start()

@@ -80,7 +80,8 @@ def test_adding_a_job_drops_the_go_value(c):
     assert c.waitForResult() == [1]
 
 
-def test_waiting_for_go_times_out(made):
+def test_waiting_for_go_times_out(made, monkeypatch):
+    monkeypatch.setattr("scattergather.client.session.GO_SECONDS", 60)
     c, _ = made(go=False)
     assert not c.poll()
     with pytest.raises(TimeoutError):
@@ -116,7 +117,29 @@ def test_two_threads_that_wait_get_different_jobs(c, fake):
     until(lambda: all(map(waits, threads)))
     fake.resume()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
+    assert sorted(got) == [[0], [1]]
+
+
+def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(c, fake, monkeypatch):
+    fake.pause()
+    first, _ = (c.addJob(calls(number), work.noop) for number in range(2))
+    real, both = c._was_read, threading.Barrier(2)
+
+    def at_once(gathering):
+        if gathering is first._gathering:
+            both.wait(60)
+        return real(gathering)
+
+    monkeypatch.setattr(c, "_was_read", at_once)
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(c.waitForResult(60))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: all(map(waits, threads)))
+    fake.resume()
+    for thread in threads:
+        thread.join(60)
     assert sorted(got) == [[0], [1]]
 
 
@@ -627,7 +650,7 @@ def test_the_death_of_the_controller_reaches_every_job_and_call(c, fake):
     assert isinstance(second, ControllerLost)
     assert next(iter(job)) is False
     with pytest.raises(ControllerLost):
-        future.result(5)
+        future.result(60)
     for request in (lambda: c.addJob([], len), lambda: c.submit(len, "a"), c.waitForResult):
         with pytest.raises(ControllerLost):
             request()
@@ -706,6 +729,7 @@ def test_the_reprs_are_not_behind_what_is_known_here(c, fake):
     assert "job 1  0/2 · 2 running" in repr(c)
     gate.set()
     job.results()
+    until(lambda: not c._session.receivers)
     assert repr(c).splitlines()[0] == (
         "ScatterGather  2 workers on 1 host · 0 running · 0 queued · 2 done · 0 failed"
     )
@@ -723,7 +747,7 @@ def test_calls_that_are_through_are_nobodys_business(c, fake):
     until(lambda: c._session.status is not None)
     assert "pass_gate  0/3 · 2 running · 1 queued · 10/s" in repr(c)
     gate.set()
-    assert [future.result(5) for future in futures] == [0, 1, 2]
+    assert [future.result(60) for future in futures] == [0, 1, 2]
     assert "pass_gate" not in repr(c)
     assert "pass_gate" not in c._repr_html_()
     assert "/s" not in repr(c)
@@ -745,11 +769,31 @@ def test_a_job_that_was_iterated_and_goes_on_is_named(c, fake):
         c.waitForResult()
 
 
+def test_a_job_that_is_through_is_not_said_to_go_on_while_its_last_outcome_is_counted(
+    c, monkeypatch
+):
+    gate, counted = work.gate("counted"), threading.Event()
+    job = c.addJob([(("counted",), {})], work.pass_gate)
+    real = job._gathering.deliver
+
+    def slow(segment):
+        new = real(segment)
+        assert counted.wait(60)
+        return new
+
+    monkeypatch.setattr(job._gathering, "deliver", slow)
+    gate.set()
+    assert list(job) == [None]
+    with pytest.raises(NothingToWaitFor, match="no job is outstanding"):
+        c.waitForResult()
+    counted.set()
+
+
 def test_the_loss_of_the_controller_is_seen(c, fake):
     fake.pause()
     job = c.addJob(calls(1, 2, 3), work.noop)
     fake.die()
-    until(lambda: c._session.ended)
+    until(job.done)
     lost = c._session.fate
     assert lost.startswith("the controller died")
     assert repr(c) == f"<ScatterGather: closed, {lost}>"

@@ -357,11 +357,10 @@ class Theirs:
 
     def holders(self) -> int:
         """Descriptors of it in this process, ours too."""
-        inode = os.fstat(self.fd).st_ino
-        found = 0
+        mine, found = os.fstat(self.fd), 0
         for fd in os.listdir("/proc/self/fd"):
             try:
-                found += os.stat(f"/proc/self/fd/{fd}").st_ino == inode
+                found += os.path.samestat(os.stat(f"/proc/self/fd/{fd}"), mine)
             except OSError:
                 continue
         return found
@@ -465,15 +464,6 @@ def test_a_result_whose_slab_did_not_come_is_an_error(there: Controller) -> None
 
 
 # ---- interrupts ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def frozen() -> Iterator[None]:
-    """To collect garbage is quick."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("frozen")

@@ -38,13 +38,18 @@ def test_a_growing_frame_takes_tasks_until_it_is_taken():
 
 def test_taking_waits_for_the_first_frame_and_ends_when_closed():
     outbox, got = Outbox(), []
-    thread = threading.Thread(target=lambda: got.extend([outbox.take(), outbox.take()]))
+
+    def take():
+        while (pieces := outbox.take()) is not None:
+            got.append(pieces)
+
+    thread = threading.Thread(target=take)
     thread.start()
     outbox.send(messages.EndTasks(job=JOB, total=1))
-    until(outbox._entries.empty)
+    until(lambda: got)
     outbox.close()
-    thread.join(5)
-    assert got[-1] is None
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_who_sends_too_much_waits_until_it_was_written():
@@ -57,7 +62,7 @@ def test_who_sends_too_much_waits_until_it_was_written():
     assert not passed
     assert outbox.waiting == 2000
     outbox.take()
-    thread.join(5)
+    thread.join(60)
     assert passed
     assert outbox.waiting == 0
 
@@ -67,6 +72,7 @@ def test_who_waits_for_room_goes_on_when_it_is_closed():
     outbox.put(Ready([bytes(100)]))
     thread = threading.Thread(target=outbox.make_room)
     thread.start()
+    until(lambda: waits(thread))
     outbox.close()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()

@@ -121,7 +121,7 @@ def test_the_error_of_a_task_is_shown_where_it_was_asked_for(c: ScatterGather, s
         lambda: list(c.addJob([((0,), {})], inverse)),
         lambda: list(c.addJob([((0,), {})], inverse).as_completed()),
         lambda: list(c.map(inverse, [0])),
-        lambda: c.submit(inverse, 0).result(5),
+        lambda: c.submit(inverse, 0).result(60),
     ):
         text = shown(cell)
         assert "ZeroDivisionError" in text

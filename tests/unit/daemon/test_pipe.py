@@ -19,6 +19,8 @@ from scattergather.workers.daemon import pipe
 from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.process.line import Line, LineLost
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 
 class Reactor:
     """Knows who wants to read and write, and when, and does nothing by itself."""
@@ -201,8 +203,9 @@ def test_a_frame_waits_while_too_many_descriptors_are_under_way(there: There) ->
 
 
 def test_where_no_copy_can_be_had_a_descriptor_goes_at_once_behind_what_waits(
-    there: There,
+    there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pipe, "UNCOPIED_SECONDS", 60)
     body = b"." * (1 << 21)
     before = len(b"".join(frame(b"plain", body)))
     there.pipe.send(b"plain", body)

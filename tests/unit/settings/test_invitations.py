@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +69,20 @@ def test_renewing_gives_another_secret_and_revoking_none(invitations):
     assert invitations.owner() == mine
 
 
+@pytest.fixture(params=[False, True], ids=["time passes", "within one tick of the clock"])
+def clock(request, monkeypatch):
+    """What happens while the clock of the file system stands still, as it does for a moment."""
+    if request.param:
+        real = Path.lstat
+
+        def still(path):
+            facts = real(path)
+            return SimpleNamespace(st_ino=facts.st_ino, st_mode=facts.st_mode, st_ctime_ns=0)
+
+        monkeypatch.setattr(Path, "lstat", still)
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_stamp_tells_every_change_from_none(invitations):
     seen = [invitations.stamp()]
     assert invitations.stamp() == seen[0]

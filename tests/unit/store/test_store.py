@@ -12,6 +12,8 @@ from scattergather.store.store import Store
 from scattergather.wire.messages import Extent, ObjectId
 from scattergather.wire.slabs import PAGE, SLAB_BYTES, create
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 A, B, C = (letter * 16 for letter in (b"a", b"b", b"c"))
 SLAB = b"s" * 16
 

@@ -13,6 +13,8 @@ import pytest
 
 from scattergather.wire.descriptors import Escorted, Received
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 Pair = tuple[socket.socket, socket.socket]
 
 

@@ -14,6 +14,8 @@ import pytest
 from scattergather.wire.owned import Descriptor, Mapping, address_of, own
 from tests.struck import struck_everywhere
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))

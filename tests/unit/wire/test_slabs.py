@@ -24,6 +24,8 @@ from scattergather.wire.owned import address_of
 from scattergather.wire.slabs import PAGE, Arena, private, punch, unchanged, whole_pages, write
 from tests.struck import struck_everywhere
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 BOUND = 24 * PAGE
 SLAB = 8 * PAGE
 

@@ -1,0 +1,76 @@
+"""What passes between a controller and its daemons, counted.
+
+The counters of the loopback interface also count what everybody else on the machine sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from scattergather.settings.furl import Furl
+
+
+class Relay:
+    """Stands before daemons, and passes on what comes."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._passed: list[list[int]] = []
+        """Of each connection, there and back."""
+
+    def before(self, furl: str) -> str:
+        """By this FURL the pool of that one is joined through here."""
+        pool = Furl.parse(furl)
+        door = socket.create_server(("127.0.0.1", 0))
+        self._sockets.append(door)
+        self._begin(self._accept, door, pool.addresses[0])
+        return Furl(pool.tub, (f"tcp:127.0.0.1:{door.getsockname()[1]}",), pool.name).text
+
+    def passed(self) -> int:
+        """Bytes so far, both ways."""
+        return sum(map(sum, self._passed))
+
+    def close(self) -> None:
+        """Nothing passes any more."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # whoever waits for it hears of this end
+        for thread in self._threads:
+            thread.join()
+
+    def _begin(self, function: Callable[..., None], *arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=function, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _accept(self, door: socket.socket, pool: tuple[str, int]) -> None:
+        with door, contextlib.suppress(OSError):
+            while True:
+                caller, _ = door.accept()
+                self._sockets.append(caller)
+                self._begin(self._connect, caller, pool)
+
+    def _connect(self, caller: socket.socket, pool: tuple[str, int]) -> None:
+        counts = [0, 0]
+        self._passed.append(counts)
+        with caller, contextlib.suppress(OSError), socket.create_connection(pool) as called:
+            back = self._begin(_pass, called, caller, counts, 1)
+            _pass(caller, called, counts, 0)
+            back.join()
+
+
+def _pass(source: socket.socket, target: socket.socket, counts: list[int], place: int) -> None:
+    buffer = bytearray(1 << 20)
+    with contextlib.suppress(OSError):
+        while count := source.recv_into(buffer):
+            counts[place] += count  # first: who has got it may ask
+            target.sendall(memoryview(buffer)[:count])
+    for each, how in (target, socket.SHUT_WR), (source, socket.SHUT_RD):
+        with contextlib.suppress(OSError):
+            each.shutdown(how)
