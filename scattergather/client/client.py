@@ -206,9 +206,10 @@ class ScatterGather(Executor):
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
         while True:
-            if not self._unread:
+            try:
+                gathering = self._unread[0]
+            except IndexError:
                 return self._wait_go(timeout)
-            gathering = self._unread[0]
             wait(self._session, gathering, timeout, progress, "c.waitForResult()")
             self._session.echo.flush()
             try:
@@ -216,11 +217,12 @@ class ScatterGather(Executor):
             except KeyboardInterrupt:
                 raise
             except BaseException:
-                self._was_read(gathering)
-                raise
-            # Another thread may have waited for the same job and been first.
-            if self._was_read(gathering):
-                return values
+                if self._was_read(gathering):
+                    raise
+            else:
+                if self._was_read(gathering):
+                    return values
+            # Another thread has waited for the same job and was first.
 
     def _wait_go(self, timeout: float | None) -> Go:
         if self._go_read:

@@ -121,9 +121,13 @@ def test_two_threads_that_wait_get_different_jobs(c, fake):
     assert sorted(got) == [[0], [1]]
 
 
-def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(c, fake, monkeypatch):
+@pytest.mark.parametrize("place", [0, 1])
+def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(
+    c, fake, monkeypatch, place
+):
+    """One of the jobs fails: the first, that both have waited for, or the second."""
     fake.pause()
-    first, _ = (c.addJob(calls(number), work.noop) for number in range(2))
+    first, _ = (c.addJob(calls(number), work.inverse) for number in (place, 1 - place))
     real, both = c._was_read, threading.Barrier(2)
 
     def at_once(gathering):
@@ -133,14 +137,21 @@ def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(c, fake,
 
     monkeypatch.setattr(c, "_was_read", at_once)
     got = []
-    threads = [threading.Thread(target=lambda: got.append(c.waitForResult(60))) for _ in range(2)]
+
+    def read():
+        try:
+            got.append(c.waitForResult(60))
+        except JobFailed as failed:
+            got.append(type(failed.results[0]))
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
     until(lambda: all(map(waits, threads)))
     fake.resume()
     for thread in threads:
         thread.join(60)
-    assert sorted(got) == [[0], [1]]
+    assert sorted(got, key=str) == [ZeroDivisionError, [1]]
 
 
 # ---- failures ----
