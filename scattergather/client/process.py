@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ _USER_AND_PASSWORD = re.compile("://[^/@]*:[^/@]*@")
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _TAIL_BYTES = 8 << 10
 _TAIL_LINES = 12
+
+_starting = threading.RLock()
+"""Held while a controller is being started. Other threads fork before or after: until it ends, a
+copy that was made in between would hold the pipe on which ``Popen`` waits for the program to run.
+"""
+
+os.register_at_fork(
+    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
+)
 
 
 def environment_of_tasks() -> dict[str, str]:
@@ -125,16 +135,17 @@ def start(log: Log) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     arguments = [str(theirs.fileno()), str(os.getpid())]
     with theirs:
         try:
-            return ours, subprocess.Popen(
-                [sys.executable, "-P", "-m", "scattergather.controller", *arguments],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=log.fileno(),
-                stderr=log.fileno(),
-                start_new_session=True,
-                env=_environment_of_controller(),
-                cwd="/" if not _directory() else None,
-            )
+            with _starting:
+                return ours, subprocess.Popen(
+                    [sys.executable, "-P", "-m", "scattergather.controller", *arguments],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log.fileno(),
+                    stderr=log.fileno(),
+                    start_new_session=True,
+                    env=_environment_of_controller(),
+                    cwd="/" if not _directory() else None,
+                )
         except BaseException:
             ours.close()
             raise

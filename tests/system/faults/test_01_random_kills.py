@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.conftest import calls
-from tests.pace import kept
+from tests.pace import Promise, kept
 from tests.system.faults.ledger import LONG, Killer, Ledger, once_each
 from tests.system.process_driver import as_in_a_notebook
 
@@ -32,15 +32,16 @@ def test_no_task_is_lost_or_delivered_twice_and_only_the_killed_run_again(spawn,
 
     ledger = Ledger(tmp_path)
     with Killer(c, 0.1, seed=1) as killer:
-        began = time.monotonic()
+        began, promise = time.monotonic(), Promise(2 * without)
         outcomes = once_each(c.addJob(calls(*range(TASKS)), ledger.keeping(work)))
+        assert not promise.broken()
         took = time.monotonic() - began
+        while killer.kills < 10:  # this process, and so the killer, may have stood still
+            assert once_each(c.addJob(calls(*range(100)), work)) == [n * n for n in range(100)]
     print(
         f"{TASKS} tasks, {killer.kills} kills: {ledger.extra()} extra runs, {took / without:.2f} x "
         f"the time; a worker is back after {1000 * statistics.median(killer.back):.0f} ms (median)"
     )
     assert outcomes == [n * n for n in range(TASKS)]
-    assert killer.kills >= 10
     assert ledger.extra() <= killer.kills
-    assert took <= 2 * without
     assert kept(statistics.median(killer.back), 0.1)

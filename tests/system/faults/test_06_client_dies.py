@@ -73,7 +73,13 @@ def test_a_client_leaves_nothing_when_it_is_ended_by(scene, number):
 
 
 @pytest.mark.parametrize(
-    "way", ["forks_behind_our_back", "forks_before_it_spawned", "forks_all_the_time"]
+    "way",
+    [
+        "forks_behind_our_back",
+        "forks_before_it_spawned",
+        "forks_in_the_middle_of_the_start",
+        "forks_all_the_time",
+    ],
 )
 def test_a_copy_of_the_client_that_holds_the_pipe_keeps_nothing_alive(scene, way):
     victim = scene.victim(way)

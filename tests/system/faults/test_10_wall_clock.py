@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import time
@@ -12,7 +13,6 @@ import pytest
 
 from scattergather.errors import TimeLimitExceeded
 from tests.conftest import calls
-from tests.pace import kept
 from tests.system.faults.ledger import LONG, Ledger, once_each
 from tests.system.faults.test_09_frozen_ends import MOVED
 from tests.system.process_driver import as_in_a_notebook, eventually
@@ -49,17 +49,21 @@ def test_a_jump_loses_nobody_and_hides_no_loss(spawn, start, tmp_path, monkeypat
     first = start("--directory", str(tmp_path / "first"), "--workers", "1")
     second = start("--directory", str(tmp_path / "second"), "--workers", "1")
     c = spawn([first.furl().text, second.furl().text])
-    c.waitForResult()
+    eventually(lambda: c.command("status").workers == 2)
 
     @as_in_a_notebook
-    def work(n: int) -> float:
+    def work(n: int, jump: str) -> float:
+        while n >= 100 and not os.path.exists(jump):
+            time.sleep(0.01)
         time.sleep(0.02)
         return time.time()
 
     ledger = Ledger(tmp_path)
-    job = c.addJob(calls(*range(200)), ledger.keeping(work), time_limit=20)
-    eventually(lambda: len(ledger.runs()) > 20)
-    told.write_text(str(jump))
+    tasks = [((n, str(told)), {}) for n in range(200)]
+    job = c.addJob(tasks, ledger.keeping(work), time_limit=60)
+    eventually(lambda: len(ledger.runs()) > 100)
+    (tmp_path / "written").write_text(str(jump))
+    (tmp_path / "written").rename(told)
     outcomes = once_each(job)
     assert abs(max(outcomes) - min(outcomes)) > 3000, "the workers' clock did not jump"
     assert ledger.extra() == 0
@@ -71,9 +75,7 @@ def test_a_jump_loses_nobody_and_hides_no_loss(spawn, start, tmp_path, monkeypat
         return
     first.process.send_signal(signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        eventually(lambda: c.command("status").workers == 1, patience=60)
-        assert kept(time.monotonic() - began, MOVED + 2)
+        eventually(lambda: c.command("status").workers == 1, MOVED + 2)
     finally:
         first.process.send_signal(signal.SIGCONT)
 

@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 MEGABYTE = 1 << 20
 LIMIT = 128 * MEGABYTE
+PAUSE = 0.01
+"""Seconds for each megabyte: who is looked at a second late has taken less than twice the limit."""
+
 CGROUP = Path("/sys/fs/cgroup/memory")
 
 
@@ -26,7 +29,7 @@ def greedy(_: int) -> int:
     kept = []
     for _ in range(2000):  # bounded, should the limit fail
         kept.append(b"x" * MEGABYTE)
-        time.sleep(0.002)
+        time.sleep(PAUSE)
     return len(kept)
 
 
@@ -42,7 +45,7 @@ def gives_back(_: int) -> str:
     try:
         for _ in range(2000):
             kept.append(b"x" * MEGABYTE)
-            time.sleep(0.002)
+            time.sleep(PAUSE)
     except MemoryLimitExceeded as error:
         kept.clear()
         return f"told: {error}"
@@ -55,7 +58,7 @@ def does_not_listen(_: int) -> int:
     for _ in range(1000):
         try:
             kept.append(b"x" * MEGABYTE)
-            time.sleep(0.01)
+            time.sleep(PAUSE)
         except MemoryLimitExceeded:
             pass
     return len(kept)

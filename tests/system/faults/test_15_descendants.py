@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import calls
-from tests.pace import kept
+from tests.pace import Promise
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system
@@ -65,18 +65,22 @@ def ended(folder: Path) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("then", ["returns", "raises", "dies", "is cancelled"])
-def test_all_of_them_are_gone_within_two_seconds_when_the_task(spawn, tmp_path, then):
+def test_all_of_them_are_gone_within_two_seconds_when_the_task(spawn, tmp_path, gate, then):
     c = spawn(workers=2)
-    other = c.addJob(calls(0.5), lambda seconds: time.sleep(seconds) or os.getpid())
-    began = time.monotonic()
-    job = c.addJob([((str(tmp_path), then), {})], family, retries=0)
+    folder = tmp_path / "family"
+    folder.mkdir()
+    other = c.addJob(calls(0), gate.before(as_in_a_notebook(lambda _: os.getpid())))
+    gate.reached(1)  # and so it has a worker for itself
+    promise = Promise(5)
+    job = c.addJob([((str(folder), then), {})], family, retries=0)
     if then == "is cancelled":
-        eventually((tmp_path / "ready-0").exists)
-        began = time.monotonic()
+        eventually((folder / "ready-0").exists)
+        promise = Promise(5)
         job.cancel()
     job.results(errors="return")
-    eventually(ended(tmp_path), PROMISE)
-    assert kept(time.monotonic() - began, 5)
+    eventually(ended(folder), PROMISE)
+    assert not promise.broken()
+    gate.open()
     (pid,) = other.results()
     assert alive(pid), "the neighbour's worker was not touched"
 

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from scattergather.errors import TimeLimitExceeded
 from tests.conftest import calls
-from tests.pace import kept
+from tests.pace import Promise
 from tests.system.faults.ledger import Ledger
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
@@ -77,19 +78,18 @@ def test_cancel_ends_what_runs_however_it_resists_and_what_waits_at_once(spawn, 
     eventually(lambda: all(ledger.runs() for ledger in ledgers))
     waiting = c.addJob(calls(*range(1000)), sleeps)
     pids = set().union(*(ledger.pids() for ledger in ledgers))
-    began = time.monotonic()
+    began, at_once, promise = time.monotonic(), Promise(0.5), Promise(ENDED)
     waiting.cancel()
     assert {type(each).__name__ for each in waiting.results(errors="return")} == {"CancelledError"}
-    assert kept(time.monotonic() - began, 0.5), "what is queued goes at once"
+    assert not at_once.broken(), "what is queued goes at once"
     for job in jobs:
         job.cancel()
     for job, resisting in zip(jobs, RESISTING, strict=True):
         (error,) = job.results(errors="return")
         if resisting is not falls_without_end:  # which may have ended itself before
             assert type(error).__name__ == "CancelledError", (resisting, error)
-    took = time.monotonic() - began
-    print(f"all were ended within {took:.1f} s")
-    assert kept(took, ENDED)
+    print(f"all were ended within {time.monotonic() - began:.1f} s")
+    assert not promise.broken()
     eventually(lambda: sum(map(alive, pids)) <= 1)  # the one that only slept goes on
     assert done.results() == [1, 2]
     assert c.addJob(calls(*range(-9, 0)), abs).results() == list(range(9, 0, -1))
@@ -98,7 +98,7 @@ def test_cancel_ends_what_runs_however_it_resists_and_what_waits_at_once(spawn, 
 def test_a_time_limit_ends_the_task_however_it_resists_and_only_that(spawn, tmp_path):
     c = spawn(workers=len(RESISTING))
     others = c.addJob(calls(*[0.05] * 20), lambda seconds: time.sleep(seconds) or os.getpid())
-    began = time.monotonic()
+    promise = Promise(0.5 + ENDED + 2)
     jobs, ledgers = [], []
     for resisting in RESISTING[:-1]:
         ledgers.append(Ledger(tmp_path / resisting.__name__))
@@ -109,6 +109,7 @@ def test_a_time_limit_ends_the_task_however_it_resists_and_only_that(spawn, tmp_
         assert (error.limit, error.attempt) == (0.5, 1)
         assert isinstance(error, TimeoutError)
         assert "time limit of 0.5 s" in str(error)
-        assert ledger.runs() == {0: 1}, "it is not tried again"
-    assert kept(time.monotonic() - began, 0.5 + ENDED + 2)
+        # Its time is up before it can write that down where a worker stands still for so long.
+        assert ledger.runs() <= Counter({0: 1}), "it is not tried again"
+    assert not promise.broken()
     assert len(others.results()) == 20

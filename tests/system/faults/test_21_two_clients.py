@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.conftest import calls
+from tests.pace import kept
 from tests.system.faults.ledger import LONG, Ledger, once_each
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
@@ -44,7 +45,7 @@ def test_each_has_its_share_and_neither_feels_the_other_cancel_or_die(spawn, sta
     shared = statistics.median(waited() for _ in range(ROUNDS))
     print(f"ten tasks take {alone:.2f} s alone and {shared:.2f} s beside 10,000 of another client")
     # Half of the workers, and what is running when they are asked for.
-    assert shared < 2 * alone + 2 * SECONDS
+    assert kept(shared, 2 * alone + 2 * SECONDS)
 
     cancelled = other.addJob(calls(*range(100)), work)
     cancelled.cancel()

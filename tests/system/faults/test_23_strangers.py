@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scattergather.errors import CannotConnect
 from scattergather.link import gate
 from scattergather.link.host import Links
 from scattergather.link.tub import new_certificate
 from scattergather.settings.furl import Furl
+from tests.pace import Promise, kept
 from tests.system.faults.ledger import LONG
 from tests.system.faults.strangers import EVERYTHING, FLOODS, HELLO, said, strangers
 from tests.system.linked import live, reactor
@@ -58,12 +60,14 @@ class Trap:
 
 @live
 async def seconds_to_be_answered(furl: Furl) -> float:
-    """What an honest client needs to dial, prove himself and have an answer."""
+    """What an honest client needs to dial, prove himself and have an answer; he may give up."""
     links = Links(reactor, controller="honest")
     begin = reactor.seconds()
     try:
         await links.ask(furl)
         return float(reactor.seconds() - begin)
+    except CannotConnect:
+        return float("inf")
     finally:
         await links.stop()
 
@@ -113,13 +117,13 @@ def test_a_job_goes_on_while_strangers_press(start, spawn, tmp_path, task, kinds
             honest.append(seconds_to_be_answered(furl))
             most = max(most, memory(process))
             crowd.stop()
-            kept = statistics.median(shares) >= SHARE and statistics.median(honest) <= 1
-            if kept and len(shares) >= FEWEST_PAIRS:
+            well = statistics.median(shares) >= SHARE and statistics.median(honest) <= 1
+            if well and len(shares) >= FEWEST_PAIRS:
                 break
-        assert crowd.calls > 100 * len(shares) or kinds == ("idle",)
+        assert kept(100 * len(shares), crowd.calls) or kinds == ("idle",)
     print(f"shares {shares}, honest {honest}, {most - before} bytes more, {crowd.calls} calls")
     assert statistics.median(shares) >= SHARE
-    assert statistics.median(honest) <= 1
+    assert kept(statistics.median(honest), 1)
     assert most - before <= MORE_MEMORY
     assert not list(tmp_path.glob("canary*"))
     client.command("die")
@@ -128,14 +132,15 @@ def test_a_job_goes_on_while_strangers_press(start, spawn, tmp_path, task, kinds
 
 def heard(port: int, words: bytes) -> bytes:
     """What a stranger hears who says this, until he is hung up on."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=gate.SECONDS_TO_PROVE + 3) as door:
+    answer, promise = b"", Promise(gate.SECONDS_TO_PROVE + 3)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as door:
         try:
             door.sendall(words)
             while data := door.recv(4096):
                 answer += data
         except ConnectionError:
             pass
+    assert not promise.broken()
     return answer
 
 
@@ -144,7 +149,7 @@ def a_tls_client(port: int, certificate: Path | None) -> None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if certificate is not None:
         context.load_cert_chain(certificate)
-    with socket.create_connection(("127.0.0.1", port), timeout=8) as door:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as door:
         context.wrap_socket(door)
 
 
@@ -171,7 +176,7 @@ def test_nothing_that_a_stranger_says_is_answered_or_loaded(start, tmp_path):
     for proof in (None, certificate):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             a_tls_client(port, proof)
-    assert seconds_to_be_answered(furl) <= 1
+    assert kept(seconds_to_be_answered(furl), 1)
     assert memory(process) - before <= MORE_MEMORY
     assert not list(tmp_path.glob("canary*"))
     assert daemon.end() == 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,8 +62,9 @@ def test_a_few_are_tried_the_reason_is_told_and_a_refresh_tries_again(spawn, sic
     for worker in psutil.Process(zygote).children():
         worker.kill()
     eventually(lambda: "workers in a row died before they were ready" in why(c))
-    assert "the last with exit status 3" in why(c)
-    assert "the next is tried in 10 s" in why(c)
+    reason = why(c)
+    assert "the last with exit status 3" in reason
+    assert "the next is tried in 10 s" in reason
     job = c.addJob(calls(-1, -2), abs)
     told.unlink()
     c.command("refresh")
@@ -91,11 +92,14 @@ def test_from_the_beginning_too_and_all_is_well_when_the_cause_is_gone(
 
 
 def test_workers_that_are_killed_before_they_are_ready_do_not_degrade_a_session(spawn):
-    c = spawn(workers=4)
+    # One of them is ready when a job is through; those of two rounds may be buried together, and
+    # still are not ``MOST``.
+    c = spawn(workers=1 + (MOST - 1) // 2)
     (zygote,) = set(c.run_everywhere(os.getppid).values())
     for _ in range(10):
         for worker in psutil.Process(zygote).children():
-            os.kill(worker.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):  # of the last round, and buried now
+                worker.kill()
         # Who was degraded would wait for the pause of 10 s.
         assert c.addJob(calls(-1, -2), abs).results(timeout=9) == [1, 2]
     assert why(c) == ""

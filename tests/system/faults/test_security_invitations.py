@@ -13,9 +13,9 @@ import pytest
 from scattergather.link.host import Links
 from scattergather.settings import paths
 from scattergather.settings.furl import Furl
-from tests.pace import kept
 from tests.system.daemons import COMMAND, Daemon, free_port
 from tests.system.linked import live, reactor
+from tests.system.process_driver import eventually
 from tests.unit.settings.test_invitations import a_pool
 
 pytestmark = pytest.mark.system
@@ -40,14 +40,6 @@ async def opens(furl: Furl) -> bool:
     return not refused
 
 
-def seconds_until(condition, most: float = 10) -> float:
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < most, "it did not happen"
-        time.sleep(0.01)
-    return time.monotonic() - begin
-
-
 def connections(daemon: Daemon) -> int:
     """How many connections the daemon holds open."""
     held = psutil.Process(daemon.process.pid).net_connections("tcp")
@@ -61,18 +53,18 @@ def test_a_guest_is_let_in_while_the_pool_runs_and_shut_out_within_a_second(star
     anna = Furl.parse(printed)
     assert anna.name not in said
     assert anna.tub == owners.tub
-    seconds_until(lambda: opens(anna))
+    eventually(lambda: opens(anna))
     owner, guest = spawn(owners.text), spawn(anna.text)
     assert owner.submit(abs, -1).result(20) == guest.submit(abs, -2).result(20) - 1
-    seconds_until(lambda: connections(daemon) == 2)
+    eventually(lambda: connections(daemon) == 2)
     long = guest.submit(time.sleep, 600)
-    seconds_until(long.running)
+    eventually(long.running)
     workers = psutil.Process(daemon.process.pid).children(recursive=True)
     command("revoke", "anna")
-    assert kept(seconds_until(lambda: connections(daemon) == 1), 1)
+    eventually(lambda: connections(daemon) == 1, 1)
     assert not opens(anna)
     assert owner.submit(abs, -3).result(20) == 3
-    seconds_until(lambda: any(not worker.is_running() for worker in workers))
+    eventually(lambda: any(not worker.is_running() for worker in workers))
     assert not long.done() or long.exception() is not None
     assert command("invited")[0] == ""
 
@@ -102,16 +94,16 @@ def test_a_renewed_furl_takes_the_place_of_the_old_one(start):
     daemon = start("--port", str(free_port()))
     owners = daemon.furl()
     anna = Furl.parse(command("invite", "anna")[0])
-    seconds_until(lambda: opens(anna))
+    eventually(lambda: opens(anna))
     new = Furl.parse(command("renew", "anna")[0])
-    assert kept(seconds_until(lambda: opens(new)), 2)
+    eventually(lambda: opens(new), 2)
     assert not opens(anna)
     printed, said = command("renew", "owner")
     assert printed == ""
     assert "the old FURL is dead" in said
     mine = Furl.parse((pool_of(str(owners.addresses[0][1])) / "furl").read_text())
     assert mine.name not in said
-    seconds_until(lambda: opens(mine))
+    eventually(lambda: opens(mine))
     assert not opens(owners)
     assert daemon.end() == 0
     again = start("--port", str(owners.addresses[0][1]))

@@ -65,8 +65,8 @@ async def connected(furl: Furl) -> AsyncIterator[Any]:
 def inside(furl: Furl) -> socket.socket:
     """A plain socket that has passed the gate."""
     host, port = furl.addresses[0]
-    door = socket.create_connection((host, port), timeout=CONNECT_SECONDS + 3)
-    nonce = door.recv(24)[8:]
+    door = socket.create_connection((host, port), timeout=60)
+    nonce = door.recv(24, socket.MSG_WAITALL)[8:]
     door.sendall(gate.Key.of(furl.name).preface(nonce, gate.CONTROL))
     assert door.recv(1) == gate.WELCOME
     return door

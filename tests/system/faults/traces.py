@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,8 +81,10 @@ class Scene:
         pids = {process.pid for process in left_behind(os.environ[MARK])}
         pids |= {pid for pid in self._noted() if alive(pid)}
         found = [f"process {pid}: {_command(pid)}" for pid in pids - self._around - self.spared]
-        found += _names(self.temporary.rglob("*"))
-        found += _names(segment for segment in self._segments if segment.exists())
+        # Unlike rglob, walk does not mind a folder that is just being removed.
+        for folder, folders, files in os.walk(self.temporary):
+            found += [f"file {Path(folder, name)}" for name in (*folders, *files)]
+        found += [f"file {segment}" for segment in self._segments if segment.exists()]
         return found
 
     def heard(self, victim: subprocess.Popen[str]) -> str:
@@ -128,10 +130,6 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return "gone by now"
-
-
-def _names(paths: Iterable[Path]) -> list[str]:
-    return [f"file {path}" for path in paths]
 
 
 def family_of(pid: int) -> set[int]:

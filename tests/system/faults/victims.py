@@ -163,6 +163,32 @@ def forks_before_it_spawned() -> None:
     time.sleep(600)
 
 
+def forks_in_the_middle_of_the_start() -> None:
+    """Another thread forks while ``Popen`` waits for the controller, and the child stays."""
+    real, children = subprocess._fork_exec, []  # type: ignore[attr-defined]
+
+    def fork() -> None:
+        if (child := os.fork()) == 0:
+            os.close(1)
+            signal.pause()
+        children.append(child)
+
+    forking = threading.Thread(target=fork)
+
+    def fork_and_start(*arguments: Any) -> Any:
+        forking.start()
+        forking.join(0.5)  # the fork itself may wait for us
+        return real(*arguments)
+
+    subprocess._fork_exec = fork_and_start  # type: ignore[attr-defined]
+    c = spawnScatterGather(workers=2)
+    subprocess._fork_exec = real  # type: ignore[attr-defined]
+    forking.join()
+    say(*children)
+    c.waitForResult()
+    time.sleep(600)
+
+
 def forks_all_the_time() -> None:
     """Other code of the notebook forks from the first moment on, and its children stay."""
     children: list[int] = []
