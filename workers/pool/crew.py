@@ -48,19 +48,14 @@ class Crew:
             worker.since = now
             worker.stopped_since = None
             session.idle[worker.number] = worker
-            # The first is cheap and nearly always settles it.
-            if (
-                len(session.workers) > session.limit
-                and session.alive > session.limit + session.blocked
-            ):
+            if session.surplus > 0:
                 self.wake(now + SPARE_SECONDS)
 
     def retire_spares(
         self, session: Session, now: float, kept: float, out: list[actions.Action]
     ) -> None:
         """End workers beyond the limit that were idle for ``kept`` seconds."""
-        surplus = session.alive - session.limit - session.blocked
-        for worker in list(session.idle.values())[: max(0, surplus)]:
+        for worker in list(session.idle.values())[: session.surplus]:
             if now >= worker.since + kept:  # as it is woken: `now - since` may round down
                 del session.idle[worker.number]
                 retire(worker, out)
