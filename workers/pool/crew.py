@@ -48,14 +48,19 @@ class Crew:
             worker.since = now
             worker.stopped_since = None
             session.idle[worker.number] = worker
-            if session.surplus > 0:
+            # The first is cheap and nearly always settles it.
+            if (
+                len(session.workers) > session.limit
+                and session.alive > session.limit + session.blocked
+            ):
                 self.wake(now + SPARE_SECONDS)
 
     def retire_spares(
         self, session: Session, now: float, kept: float, out: list[actions.Action]
     ) -> None:
         """End workers beyond the limit that were idle for ``kept`` seconds."""
-        for worker in list(session.idle.values())[: session.surplus]:
+        surplus = session.alive - session.limit - session.blocked
+        for worker in list(session.idle.values())[: max(0, surplus)]:
             if now >= worker.since + kept:  # as it is woken: `now - since` may round down
                 del session.idle[worker.number]
                 retire(worker, out)

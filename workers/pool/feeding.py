@@ -3,10 +3,8 @@
 - A worker gets a chunk when it is idle, and a second one only when both are brief: then it need not
   wait for us in between. Everything else stays queued here, where it can be cancelled or given
   back without asking a worker.
-- Of several that are idle the one that has been so longest is first: who was busy last may still be
-  at putting itself back as it was, which takes as long as a brief task. But large values go to that
-  one, as its free memory is warm; and so does all while there are more workers than are allowed, or
-  none would be idle long enough to end.
+- Of several that are idle the one that was busy last is first: what it needs is warm, its free
+  memory too.
 - At most ``slots`` workers run at a time, whichever session they belong to. A free slot goes to the
   session that runs least; one that got none for a second is given a worker beyond the slots.
 - Before a chunk goes the code that it needs and the worker lacks.
@@ -28,7 +26,7 @@ def feed(crew: Crew, now: float, out: list[actions.Action]) -> None:
     if len(crew.sessions) == 1:
         (session,) = crew.sessions.values()
         while session.queue and session.idle and session.running < crew.slots:
-            _assign(session, _next(session), out)
+            _assign(session, session.idle.popitem()[1], out)
         if session.queue:
             _feed_ahead(session, out)
     else:
@@ -40,7 +38,7 @@ def _feed_fairly(crew: Crew, now: float, out: list[actions.Action]) -> None:
     free = crew.slots - sum(each.running for each in crew.sessions.values())
     while ready and free > 0:
         session = min(ready, key=lambda each: each.running)
-        _assign(session, _next(session), out)
+        _assign(session, session.idle.popitem()[1], out)
         free -= 1
         if not (session.queue and session.idle):
             ready.remove(session)
@@ -54,14 +52,7 @@ def _feed_fairly(crew: Crew, now: float, out: list[actions.Action]) -> None:
             crew.wake(session.hungry_since + HUNGRY_AFTER)
         elif session.idle:  # else the first worker that is idle brings us here again
             session.hungry_since = None
-            _assign(session, _next(session), out)
-
-
-def _next(session: Session) -> Worker:
-    """The idle worker that gets the next chunk, idle no more."""
-    chunk = next(iter(session.queue.values()))
-    last = bool(chunk.run.objects) or session.surplus > 0
-    return session.idle.popitem(last=last)[1]
+            _assign(session, session.idle.popitem()[1], out)
 
 
 def _feed_ahead(session: Session, out: list[actions.Action]) -> None:

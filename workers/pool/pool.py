@@ -206,6 +206,7 @@ class Pool:
         out += [actions.Tell(worker=worker.number, message=each) for each in session.residents]
         rounds.catch_up(session, worker, out)
         self._crew.idle(session, worker, now)
+        session.idle.move_to_end(worker.number, last=False)  # nothing of it is warm
         report_slots(session, out)
         rounds.settled(session, worker, now, out)
         feeding.feed(self._crew, now, out)

@@ -78,13 +78,6 @@ class Session:
         """How many workers are being forked."""
         return sum(not worker.born and worker.doom is None for worker in self.workers.values())
 
-    @property
-    def surplus(self) -> int:
-        """How many live beyond the limit and those that lend their slots."""
-        if len(self.workers) <= self.limit:  # nearly always, and it counts nothing
-            return 0
-        return max(0, self.alive - self.limit - self.blocked)
-
     def unqueue(self, chunk: int) -> Queued | None:
         """Take a chunk that no worker has out of the queue."""
         return self.queue.pop(chunk, None) or self.waiting.pop(chunk, None)

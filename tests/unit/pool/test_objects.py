@@ -551,14 +551,3 @@ class History(RuleBasedStateMachine):
 
 TestHistory = History.TestCase
 TestHistory.settings = settings(max_examples=100, stateful_step_count=40)
-
-
-def test_large_values_go_to_who_was_busy_last_and_all_else_to_who_is_idle_longest() -> None:
-    there = There(slots=2)
-    workers = []
-    for chunk, names in enumerate([(), (), (A,), (A,), (), (A,)]):
-        there.run(chunk, *names)
-        there.arrive(*names)
-        workers.append(there.working()[chunk])
-        there.finish(workers[-1])
-    assert workers == [1, 2, 2, 2, 1, 1]

@@ -71,6 +71,20 @@ def test_chunks_go_to_idle_workers_and_the_rest_waits() -> None:
     assert [(worker, run.chunk) for worker, run in told(bench.done(2, 2))] == [(2, 3)]
 
 
+def test_of_idle_workers_the_one_that_was_busy_last_goes_first() -> None:
+    bench = Bench(slots=3)
+    workers = []
+    for chunk in range(1, 4):
+        bench.run(chunk)
+    for worker in (2, 3, 1):
+        bench.done(worker, worker)
+    for chunk in range(4, 8):
+        ((worker, _),) = told(bench.run(chunk))
+        workers.append(worker)
+        bench.done(worker, chunk)
+    assert workers == [1, 1, 1, 1]
+
+
 def test_a_second_chunk_is_handed_out_early_only_when_both_are_brief() -> None:
     bench = Bench(slots=1)
     assert told(bench.run(1, brief=True))
