@@ -106,18 +106,23 @@ def test_a_job_that_was_read_otherwise_is_not_waited_for(c):
     assert third.results() == [3]
 
 
-def test_two_threads_that_wait_get_different_jobs(c, fake):
-    fake.pause()
-    for number in range(2):
-        c.addJob(calls(number), work.noop)
-    got = []
-    threads = [threading.Thread(target=lambda: got.append(c.waitForResult())) for _ in range(2)]
+def in_two_threads(fake, read):
+    """Both wait before anything goes on."""
+    threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
     until(lambda: all(map(waits, threads)))
     fake.resume()
     for thread in threads:
         thread.join(60)
+
+
+def test_two_threads_that_wait_get_different_jobs(c, fake):
+    fake.pause()
+    for number in range(2):
+        c.addJob(calls(number), work.noop)
+    got = []
+    in_two_threads(fake, lambda: got.append(c.waitForResult()))
     assert sorted(got) == [[0], [1]]
 
 
@@ -144,13 +149,7 @@ def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(
         except JobFailed as failed:
             got.append(type(failed.results[0]))
 
-    threads = [threading.Thread(target=read) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    until(lambda: all(map(waits, threads)))
-    fake.resume()
-    for thread in threads:
-        thread.join(60)
+    in_two_threads(fake, read)
     assert sorted(got, key=str) == [ZeroDivisionError, [1]]
 
 
