@@ -60,8 +60,13 @@ class Interrupt:
 
 
 @contextlib.contextmanager
-def interrupted() -> Iterator[Interrupt]:
-    """SIGINT to this process, as the stop button sends it, as soon as the main thread waits."""
+def interrupted(*, elsewhere: bool = False) -> Iterator[Interrupt]:
+    """SIGINT to this process, as the stop button sends it, as soon as the main thread waits.
+
+    Args:
+        elsewhere: another thread gets it, and it wakes nobody. So does one that comes between
+            Python's last look at signals and the sleep.
+    """
     # A shell that starts us in the background has it ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt, over = Interrupt(), threading.Event()
@@ -70,8 +75,9 @@ def interrupted() -> Iterator[Interrupt]:
         while not over.wait(0.001):
             if main_waits():
                 interrupt.promise = Promise(1)
-                # To this thread: the kernel may give it to another, which wakes nobody.
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                # To a thread: else the kernel may give it to any.
+                gets = threading.current_thread() if elsewhere else threading.main_thread()
+                signal.pthread_kill(gets.ident or 0, signal.SIGINT)
                 return
 
     striker = threading.Thread(target=strike)

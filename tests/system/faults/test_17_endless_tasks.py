@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,11 @@ def falls_without_end(_: int, ready: str) -> Any:
 RESISTING = [sleeps, swallows, ignores_signals, holds_the_interpreter, falls_without_end]
 
 
+def task(resisting: Any, folder: Path) -> list[Any]:
+    """One of these, as a list of tasks."""
+    return [((0, str(folder / f"{resisting.__name__}.ready")), {})]
+
+
 def test_cancel_ends_what_runs_however_it_resists_and_what_waits_at_once(spawn, tmp_path):
     c = spawn(workers=len(RESISTING))
     jobs, ledgers = [], []
@@ -86,8 +92,7 @@ def test_cancel_ends_what_runs_however_it_resists_and_what_waits_at_once(spawn, 
     done.results()
     for resisting in RESISTING:
         ledgers.append(Ledger(tmp_path / resisting.__name__))
-        tasks = [((0, str(tmp_path / f"{resisting.__name__}.ready")), {})]
-        jobs.append(c.addJob(tasks, ledgers[-1].keeping(resisting), retries=0))
+        jobs.append(c.addJob(task(resisting, tmp_path), ledgers[-1].keeping(resisting), retries=0))
     eventually(lambda: len(list(tmp_path.glob("*.ready"))) == len(RESISTING))
     waiting = c.addJob(calls(*range(1000)), sleeps)
     pids = set().union(*(ledger.pids() for ledger in ledgers))
@@ -115,8 +120,9 @@ def test_a_time_limit_ends_the_task_however_it_resists_and_only_that(spawn, tmp_
     jobs, ledgers = [], []
     for resisting in RESISTING[:-1]:
         ledgers.append(Ledger(tmp_path / resisting.__name__))
-        tasks = [((0, str(tmp_path / f"{resisting.__name__}.ready")), {})]
-        jobs.append(c.addJob(tasks, ledgers[-1].keeping(resisting), time_limit=0.5))
+        jobs.append(
+            c.addJob(task(resisting, tmp_path), ledgers[-1].keeping(resisting), time_limit=0.5)
+        )
     for job, ledger in zip(jobs, ledgers, strict=True):
         (error,) = job.results(errors="return")
         assert type(error) is TimeLimitExceeded

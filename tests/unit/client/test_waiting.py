@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 
 import pytest
 
 from scattergather.client.waiting import Bell
-from tests.pace import Promise
 from tests.unit.client import work
-from tests.waits import main_waits
+from tests.waits import interrupted, main_waits
 
 
 def test_who_is_ready_does_not_wait():
@@ -57,28 +55,11 @@ def test_a_ring_wakes_and_one_for_something_else_does_not():
     ],
 )
 def test_an_interrupt_that_another_thread_gets_ends_the_wait_too(c, fake, wait):
-    """As does one that comes between Python's last look at signals and the sleep."""
     fake.pause()
-    future, struck, over = c.submit(work.noop, 1), [], threading.Event()
-
-    def strike() -> None:
-        while not main_waits():
-            if over.wait(0.001):
-                return
-        struck.append(Promise(1))
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    striker = threading.Thread(target=strike)
-    striker.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            wait(c, future)
-        assert not struck[0].broken()
-    finally:
-        over.set()
-        striker.join()
-        signal.signal(signal.SIGINT, before)
+    future = c.submit(work.noop, 1)
+    with interrupted(elsewhere=True) as interrupt, pytest.raises(KeyboardInterrupt):
+        wait(c, future)
+    assert interrupt.heeded()
 
 
 def test_a_lost_ring_is_made_up_for():
