@@ -25,7 +25,6 @@ every block of a connection, so what arrives never makes a connection hold more 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from xxhash import xxh3_64_intdigest as check_sum
@@ -83,7 +82,7 @@ def head(kind: bytes, number: int, value: int, payload: bytes) -> bytes:
 
 
 class Cutter:
-    """Cuts what arrives into frames."""
+    """Cuts what arrives into frames. Whoever has bytes writes them into :meth:`space`."""
 
     def __init__(self) -> None:
         self._room = memoryview(bytearray(HEAD_BYTES + BLOCK_BYTES))
@@ -91,35 +90,26 @@ class Cutter:
         self._needed = HEAD_BYTES
         self._head = (b"", 0, 0, 0, 0)
 
-    def cut(self, data: bytes) -> Iterable[Frame]:
-        """The frames that end in ``data``, one after the other.
+    def space(self) -> memoryview:
+        """Where the next bytes go; never more than one frame takes."""
+        return self._room[self._filled : self._needed]
+
+    def filled(self, count: int) -> Frame | None:
+        """So many bytes were written there: the frame, if it is whole now.
 
         Raises:
             Violation: it is no frame, or not what its check sum says.
         """
-        filled = self._filled + len(data)
-        if filled >= self._needed:
-            return self._cut(data)
-        # TLS gives 16 kB at a time, somewhere within a block.
-        self._room[self._filled : filled] = data
-        self._filled = filled
-        return ()
-
-    def _cut(self, data: bytes) -> Iterator[Frame]:
-        at, end = 0, len(data)
-        arrived = memoryview(data)
-        while at < end:
-            count = min(self._needed - self._filled, end - at)
-            self._room[self._filled : self._filled + count] = arrived[at : at + count]
-            self._filled += count
-            at += count
+        self._filled += count
+        if self._filled < self._needed:  # TLS gives 16 kB at a time
+            return None
+        if self._needed == HEAD_BYTES:
+            self._read_head()
             if self._filled < self._needed:
-                return
-            if self._needed == HEAD_BYTES:
-                self._read_head()
-            if self._filled == self._needed:
-                yield self._frame()
-                self._filled, self._needed = 0, HEAD_BYTES
+                return None
+        frame = self._frame()
+        self._filled, self._needed = 0, HEAD_BYTES
+        return frame
 
     def _read_head(self) -> None:
         self._head = _HEAD.unpack(self._room[:HEAD_BYTES])

@@ -16,25 +16,23 @@ come after it.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from foolscap import crypto
-from OpenSSL import SSL
-from twisted.internet import interfaces, protocol, ssl
+from twisted.internet import interfaces, protocol
 from twisted.internet.defer import Deferred
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from scattergather.link import tunnel
 from scattergather.link.courier import Courier
+from scattergather.link.tunnel import Tunnel
 
 SESSION_BYTES = 16
 TICKET_BYTES = 32
 OPENING_BYTES = SESSION_BYTES + TICKET_BYTES
 WELCOME = b"+"
-
-CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-"""The first takes three quarters of the time of the second, which OpenSSL would prefer."""
 
 SECONDS_TO_OPEN = 5.0
 """For handshake and ticket."""
@@ -46,9 +44,6 @@ more than one that the socket has not taken."""
 RECEIVE_BYTES = 1 << 18
 """At most, from the socket, in one turn of the reactor."""
 
-SPARE = 4096
-"""What TLS may add to a few small frames, and have left from before. It adds 22 bytes to 16 kB."""
-
 PROBE_SECONDS = 5
 """After so much silence the kernel asks whether the other end is there."""
 
@@ -58,10 +53,13 @@ class Carriage(protocol.Protocol):
     """A connection of two couriers; implements ``courier.Road``.
 
     Args:
-        opening: what this end says first.
-        expected: how many bytes the other end says first.
+        tunnel: its TLS.
+        expected: how many bytes the other end says first, inside of TLS.
         judge: the courier whose connection it becomes when it has heard them, if they are right.
-        answer: what this end says to that.
+        opening: what this end says first.
+        answer: what this end says to what it expected.
+        tub: the digest of the certificate that the other end must have; any or none will do when
+            empty.
 
     Attributes:
         begun: fires when it belongs to a courier; fails when it has ended before.
@@ -72,66 +70,94 @@ class Carriage(protocol.Protocol):
     def __init__(
         self,
         reactor: Any,
-        opening: bytes,
+        tunnel: Tunnel,
         expected: int,
         judge: Callable[[bytes], Courier | None],
+        *,
+        opening: bytes = b"",
         answer: bytes = b"",
+        tub: str = "",
     ) -> None:
         self.begun: Deferred[None] = Deferred(lambda _: self.cut("not wanted any more"))
         self._reactor = reactor
+        self._tunnel = tunnel
         self._opening = opening
         self._answer = answer
-        self._expected = expected
+        self._tub = tub
+        self._heard = memoryview(bytearray(expected))
+        self._missing = expected
         self._judge = judge
-        self._heard = b""
+        self._shaken = False
         self._courier: Courier | None = None
         self._timer: Any = None
-        self._tls: Any = None
-        self._tcp: Any = None
+        self._cut = False
         self._paused = False
         self._writing = False
         self._unsent = 0
 
     def connectionMade(self) -> None:
-        """The handshake begins; what is written leaves after it."""
+        """The handshake begins."""
         self._timer = self._reactor.callLater(SECONDS_TO_OPEN, self.cut, "no ticket")
-        if self._opening:
-            self.transport.write(self._opening)
+        self.dataReceived(b"")
 
     def dataReceived(self, data: bytes) -> None:
-        """Frames, once the other end has said the right thing."""
-        if self._tls is None:
-            missing = self._expected - len(self._heard)
-            self._heard += data[:missing]
-            data = data[missing:]
-            if len(self._heard) == self._expected:
-                self._open()
-        if data and self._courier is not None:
-            self._courier.received(self, data)
+        """Go on with the handshake, with the words that open, with frames."""
+        try:
+            self._tunnel.hear(data)
+            if self._shaken or self._shake():
+                self._read()
+        except ssl.SSLError as error:
+            self._flush()  # it may say why
+            self.cut(f"TLS failed: {error}")
+        else:
+            self._flush()
+
+    def _shake(self) -> bool:
+        self._shaken = self._tunnel.shake()
+        if self._shaken and self._tub and self._tunnel.tub() != self._tub:
+            self.cut("not the pool that the FURL names")
+        elif self._shaken and self._opening:
+            self._tunnel.write(self._opening)
+        return self._shaken
+
+    def _read(self) -> None:
+        """Whatever can be decrypted now goes where it belongs."""
+        while not self._cut and (count := self._tunnel.read(self._space())):
+            if self._courier is not None:
+                self._courier.filled(self, count)
+            else:
+                self._missing -= count
+                if not self._missing:
+                    self._open()
+
+    def _space(self) -> memoryview:
+        if self._courier is not None:
+            return self._courier.space(self)
+        return self._heard[len(self._heard) - self._missing :]
+
+    def _open(self) -> None:
+        courier = self._judge(bytes(self._heard))
+        if courier is None:
+            self.cut("not what it should say")
+            return
+        self._stop_timer()
+        _prepare(self.transport)
+        self._courier = courier
+        self.transport.registerProducer(self, True)
+        if self._answer:
+            self._tunnel.write(self._answer)
+        courier.attach(self)
+        self.begun.callback(None)
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         """Nothing more comes or goes."""
+        self._cut = True
         self._stop_timer()
         courier, self._courier = self._courier, None
         if courier is not None:
             courier.detach(self)
         elif not self.begun.called:
             self.begun.errback(reason)
-
-    def _open(self) -> None:
-        courier = self._judge(self._heard)
-        if courier is None:
-            self.cut("not what it should say")
-            return
-        self._stop_timer()
-        self._tls, self._tcp = self.transport.getHandle(), self.transport.transport
-        _prepare(self._tcp)
-        self._courier = courier
-        self.transport.registerProducer(self, True)
-        if self._answer:
-            self.transport.write(self._answer)
-        courier.attach(self)
-        self.begun.callback(None)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -146,7 +172,7 @@ class Carriage(protocol.Protocol):
             if self._unsent > MOST_UNSENT:
                 self.cut("it does not read")
                 return
-        self._encrypt(frames)
+        self._send(frames)
 
     def go_on(self) -> None:
         """Write blocks until the socket has enough."""
@@ -157,29 +183,29 @@ class Carriage(protocol.Protocol):
             frame = self._courier.block(self)
             if not frame:
                 break
-            self._encrypt(*frame)
+            self._send(*frame)
         self._writing = False
 
-    def _encrypt(self, *parts: bytes) -> None:
-        """What Twisted does 16 kB at a time, at once: it takes half of the time.
-
-        After the handshake TLS 1.3 never has to read before it can write.
-        """
-        if not self.transport.connected or self.transport.disconnecting:
+    def _send(self, *parts: bytes) -> None:
+        """After the handshake TLS 1.3 never has to read before it can write."""
+        if self._cut:
             return
         try:
             for part in parts:
-                self._tls.sendall(part)
-        except SSL.Error as error:
+                self._tunnel.write(part)
+        except ssl.SSLError as error:
             self.cut(f"TLS failed: {error}")
             return
-        size = sum(map(len, parts))
-        self._tcp.write(self._tls.bio_read(size + size // 256 + SPARE))
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self._cut and (data := self._tunnel.leaving()):
+            self.transport.write(data)
 
     def cut(self, reason: str) -> None:
         """End the connection at once."""
         self._stop_timer()
-        self._paused = True
+        self._cut = self._paused = True
         self.transport.abortConnection()
         courier, self._courier = self._courier, None
         if courier is not None:
@@ -203,35 +229,31 @@ class Carriage(protocol.Protocol):
 
 
 def admitting(
-    reactor: Any, certificate: bytes, claim: Callable[[bytes, bytes], Courier | None]
-) -> Any:
+    reactor: Any, key: Path, claim: Callable[[bytes, bytes], Courier | None]
+) -> protocol.Factory:
     """The daemon's factory of carriages, behind the gate.
 
-    ``certificate`` holds the pool's key, too (PEM). ``claim`` gives the courier of a session, if
-    the ticket is right.
+    ``key`` is the file with the pool's certificate and key (PEM). ``claim`` gives the courier of a
+    session, if the ticket is right.
     """
 
     def judge(heard: bytes) -> Courier | None:
         return claim(heard[:SESSION_BYTES], heard[SESSION_BYTES:])
 
-    own = ssl.PrivateCertificate.loadPEM(certificate)
-    options = ssl.CertificateOptions(
-        privateKey=own.privateKey.original.to_cryptography_key(),
-        certificate=own.original.to_cryptography(),
-        raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
-    )
+    context = tunnel.daemons(key)
 
     def carriage() -> Carriage:
-        made = Carriage(reactor, b"", OPENING_BYTES, judge, WELCOME)
+        inside = Tunnel(context, server=True)
+        made = Carriage(reactor, inside, OPENING_BYTES, judge, answer=WELCOME)
         made.begun.addErrback(lambda _: None)  # whoever it was will dial again, or was a stranger
         return made
 
-    factory = protocol.Factory.forProtocol(carriage)
-    options.getContext().set_tls13_ciphersuites(CIPHERS)
-    return _encrypted(reactor, factory, options, is_client=False)
+    return _factory(carriage)
 
 
-def calling(reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Courier) -> Any:
+def calling(
+    reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Courier
+) -> protocol.Factory:
     """The controller's factory of carriages, once the gate is passed.
 
     ``tub`` is the digest of the daemon's certificate, as FURLs name it.
@@ -240,42 +262,19 @@ def calling(reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Cour
     def judge(heard: bytes) -> Courier | None:
         return courier if heard == WELCOME else None
 
-    factory = protocol.Factory.forProtocol(
-        lambda: Carriage(reactor, session + ticket, len(WELCOME), judge)
-    )
-    return _encrypted(reactor, factory, _Pinned(tub), is_client=True)
+    context = tunnel.controllers()
+
+    def carriage() -> Carriage:
+        inside = Tunnel(context, server=False)
+        return Carriage(reactor, inside, len(WELCOME), judge, opening=session + ticket, tub=tub)
+
+    return _factory(carriage)
 
 
-class _Pinned(ssl.CertificateOptions):
-    """Goes through with a handshake only if the other end has the certificate of this tub."""
-
-    def __init__(self, tub: str) -> None:
-        super().__init__(raiseMinimumTo=ssl.TLSVersion.TLSv1_3)
-        self._tub = tub
-        self._pinned = super().getContext()
-        self._pinned.set_tls13_ciphersuites(CIPHERS)
-        self._pinned.set_verify(SSL.VERIFY_PEER, self._check)
-
-    def getContext(self) -> Any:
-        """Called by Twisted, for each connection."""
-        return self._pinned
-
-    def _check(self, connection: Any, certificate: Any, error: int, depth: int, good: int) -> bool:
-        """Called by OpenSSL for each error it finds, and at the end: nothing else is accepted.
-
-        Errors that are none here are those of Foolscap: that it is self-signed, and the dates.
-        """
-        digest = crypto.digest32(certificate.digest("sha1"))
-        valid = crypto.alwaysValidate(connection, certificate, error, depth, good)
-        return depth == 0 and digest == self._tub and bool(valid)
-
-
-def _encrypted(reactor: Any, factory: Any, options: Any, *, is_client: bool) -> Any:
-    """Without Twisted's gathering of small writes: a block is large, and answers are few."""
+def _factory(carriage: Callable[[], Carriage]) -> protocol.Factory:
+    factory = protocol.Factory.forProtocol(carriage)
     factory.noisy = False
-    tls = TLSMemoryBIOFactory(options, is_client, factory, reactor)
-    tls.protocol = TLSMemoryBIOProtocol
-    return tls
+    return factory
 
 
 def _prepare(tcp: Any) -> None:

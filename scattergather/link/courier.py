@@ -140,9 +140,13 @@ class Courier:
         if self._road is not None:
             self.detach(self._road)
 
-    def received(self, road: Road, data: bytes) -> None:
-        """Bytes came over this connection."""
-        if road is self._road and (actions := self._exchange.received(data)):
+    def space(self, road: Road) -> memoryview:
+        """Where the next bytes go that come over this connection; empty if it is not ours."""
+        return self._exchange.space() if road is self._road else memoryview(b"")
+
+    def filled(self, road: Road, count: int) -> None:
+        """So many bytes came over this connection, and are there."""
+        if road is self._road and (actions := self._exchange.filled(count)):
             self._do(actions)
 
     def block(self, road: Road) -> tuple[bytes, ...]:

@@ -111,7 +111,7 @@ class Dialler:
         inner = endpoints.HostnameEndpoint(self._reactor, host, port)
         gated = GatedEndpoint(self._reactor, inner, self._key, gate.DATA)
         dialing: Deferred[Any] = gated.connect(self._factory)
-        dialing.addCallback(lambda encrypted: encrypted.wrappedProtocol.begun)
+        dialing.addCallback(lambda carriage: carriage.begun)
         self._dialing = dialing.addTimeout(CONNECT_SECONDS, self._reactor)
         dialing.addErrback(self._failed)
         dialing.addBoth(self._dialed)

@@ -38,6 +38,8 @@ class Drop:
     reason: str
 
 
+_NOWHERE = memoryview(b"")
+
 Action = Send | Arrived | Lost | Shipped | GoOn | Drop
 
 
@@ -86,18 +88,20 @@ class Exchange:
         """The parts of a frame with bytes of what the other end wants; none if it wants nothing."""
         return self._shipments.block()
 
-    def received(self, data: bytes) -> list[Action]:
-        """Bytes came over the connection. After a ``Drop`` there is none."""
-        actions: list[Action] = []
+    def space(self) -> memoryview:
+        """Where the next bytes go that come over the connection; empty when there is none."""
+        return _NOWHERE if self._cutter is None else self._cutter.space()
+
+    def filled(self, count: int) -> list[Action]:
+        """So many bytes came, and are there. After a ``Drop`` there is no connection."""
         if self._cutter is None:
-            return actions
+            return []
         try:
-            for frame in self._cutter.cut(data):
-                actions += self._take(frame)
+            frame = self._cutter.filled(count)
+            return [] if frame is None else self._take(frame)
         except Violation as violation:
             self.disconnected()
-            actions.append(Drop(str(violation)))
-        return actions
+            return [Drop(str(violation))]
 
     def _take(self, frame: Frame) -> list[Action]:
         number = frame.number

@@ -86,7 +86,7 @@ class LinkServer:
         self._keys = Keys()
         self._open: dict[str, tuple[Furl, _FrontDoor]] = {}
         self._keeper = Doorkeeper(reactor, self._keys)
-        self._keeper.serve(gate.DATA, carriage.admitting(reactor, identity.key, self.claim))
+        self._keeper.serve(gate.DATA, carriage.admitting(reactor, identity.key_file, self.claim))
         self._doors = Doors(reactor, Invitations(identity.folder), self)
         self._tub = make_tub(identity.key)
         self._counter = itertools.count(1)

@@ -37,6 +37,11 @@ class Identity:
     lock: int = -1
 
     @property
+    def key_file(self) -> Path:
+        """Where the key is kept."""
+        return self.folder / "key"
+
+    @property
     def furl_file(self) -> Path:
         """Where the FURL of the pool is kept."""
         return self.folder / "furl"

@@ -5,8 +5,11 @@ What a machine is to the service, zygotes and workers, is here and in ``process`
 
 from __future__ import annotations
 
+import atexit
 import random
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +19,7 @@ from scattergather.link import remote
 from scattergather.link.seams import PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tub import new_certificate
+from scattergather.settings import private
 from scattergather.settings.identity import Identity
 from scattergather.wire import messages
 from scattergather.wire.slabs import PAGE
@@ -223,8 +227,12 @@ class Service(PoolService):
 
 
 @cache
-def _key() -> bytes:
-    return new_certificate()
+def _identity() -> Identity:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    identity = Identity(folder, new_certificate(), "s" * 32)
+    private.write(identity.key_file, identity.key)
+    return identity
 
 
 class Daemon:
@@ -238,7 +246,7 @@ class Daemon:
         self.store = ledger.large.store(bound)
         self.service = Service(self.scope, ledger, chance, name, slots, self.store)
         self.service.start()
-        self.server = LinkServer(self.scope, self.service, Identity(Path(), _key(), "s" * 32))
+        self.server = LinkServer(self.scope, self.service, _identity())
         self.store.room.append(self.server.room)
 
     def hello(self, greeting: bytes, back: Any) -> bytes:

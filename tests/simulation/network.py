@@ -23,6 +23,7 @@ from scattergather.link.host import Links, RemoteHost
 from scattergather.link.piece import Piece
 from scattergather.link.seams import Objects
 from scattergather.settings.furl import Furl
+from tests.pour import pour
 from tests.simulation.clock import Clock, Scope
 
 SILENCE = (10.0, 13.0)
@@ -153,7 +154,7 @@ class RoadEnd:
 
     def hear(self, frames: bytes) -> None:
         if self.alive:
-            self.courier.received(self, frames)
+            pour(frames, lambda: self.courier.space(self), lambda n: self.courier.filled(self, n))
 
     def go_on(self) -> None:
         self.scope.callLater(self.path.delay / 2, self._pump)

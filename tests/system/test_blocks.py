@@ -42,13 +42,13 @@ class Both(Ends):
     def landed(self) -> list[carriage.Carriage]:
         """The daemon's ends of the block streams that are open."""
         found = [each._inner for each in self.server._keeper._connected]
-        return [each.wrappedProtocol for each in found if hasattr(each, "wrappedProtocol")]
+        return [each for each in found if isinstance(each, carriage.Carriage)]
 
     def cut_blocks(self) -> int:
         """Break the block streams, and nothing else."""
         landed = self.landed
         for each in landed:
-            each.transport.transport.abortConnection()
+            each.transport.abortConnection()
         return len(landed)
 
     def put(self, count: int, length: int, seed: int = 1) -> dict[bytes, bytes]:
@@ -168,7 +168,7 @@ async def test_a_small_store_is_filled_bit_by_bit_and_nothing_waits_elsewhere(tm
         read = both.ours.read
 
         def watched(name, offset, count):
-            waiting.append(unsent(host._dialler.courier._road._tcp))
+            waiting.append(unsent(host._dialler.courier._road.transport))
             return read(name, offset, count)
 
         both.ours.read = watched
@@ -412,7 +412,7 @@ async def test_who_never_reads_the_answers_is_cut(tmp_path):
 
         most, flooding = 0, threads.deferToThread(flood)
         while not flooding.called:
-            most = max([most, *(unsent(each._tcp) for each in both.landed if each._tcp)])
+            most = max([most, *(unsent(each.transport) for each in both.landed)])
             await pause(0.01)
         with pytest.raises((ConnectionError, ssl.SSLError)):
             await flooding

@@ -14,6 +14,7 @@ from scattergather.link import block, deliveries, shipments
 from scattergather.link.block import BLOCK_BYTES, HEAD_BYTES, Cutter, Violation, pack
 from scattergather.link.deliveries import Arrived, Lost, Send
 from scattergather.link.exchange import Drop, Exchange, Shipped
+from tests.pour import pour
 from tests.stock import Stock
 
 NOTHING = xxhash.xxh3_64_intdigest(b"")
@@ -60,6 +61,10 @@ class End:
                 case Drop(reason):
                     self.drops.append(reason)
 
+    def hear(self, data: bytes) -> None:
+        """These bytes came."""
+        pour(data, self.exchange.space, lambda count: self.do(self.exchange.filled(count)))
+
     def connect(self) -> None:
         self.out.clear()
         self.do(self.exchange.connected())
@@ -81,7 +86,7 @@ class End:
         data = bytes(self.out[:count])
         del self.out[: len(data)]
         if data:
-            other.do(other.exchange.received(data))
+            other.hear(data)
         return len(data)
 
 
@@ -104,6 +109,18 @@ def joined(here: Stock, there: Stock) -> tuple[End, End]:
 # ---- frames -------------------------------------------------------------------------------------
 
 
+def frames(cutter: Cutter, data: bytes) -> list[tuple[bytes, int, int, bytes]]:
+    """What ends in ``data``."""
+    heard = []
+
+    def filled(count: int) -> None:
+        if frame := cutter.filled(count):
+            heard.append((frame.kind, frame.number, frame.value, bytes(frame.payload)))
+
+    pour(data, cutter.space, filled)
+    return heard
+
+
 @given(st.lists(st.integers(0, 3 * HEAD_BYTES), max_size=30))
 def test_frames_come_out_as_they_went_in_wherever_the_stream_is_cut(cuts):
     chance = random.Random(0)
@@ -118,10 +135,7 @@ def test_frames_come_out_as_they_went_in_wherever_the_stream_is_cut(cuts):
     stream = b"".join(pack(*frame) for frame in said)
     cutter, heard, at = Cutter(), [], 0
     for count in [*cuts, len(stream)]:
-        heard += [
-            (frame.kind, frame.number, frame.value, bytes(frame.payload))
-            for frame in cutter.cut(stream[at : at + count])
-        ]
+        heard += frames(cutter, stream[at : at + count])
         at += count
     assert heard == said
 
@@ -148,7 +162,7 @@ def head(kind, size, check=NOTHING, number=1, value=0):
 )
 def test_what_is_no_frame_is_refused_at_its_head(said):
     with pytest.raises(Violation):
-        list(Cutter().cut(said))
+        frames(Cutter(), said)
 
 
 # ---- one end against what the other says --------------------------------------------------------
@@ -158,7 +172,7 @@ def offered(here: Stock, length: int = 1000) -> End:
     """An end that wants object 1."""
     end = End(here)
     end.connect()
-    end.do(end.exchange.received(pack(block.OFFER, 1, length, FIRST)))
+    end.hear(pack(block.OFFER, 1, length, FIRST))
     assert bytes(end.out) == pack(block.WANT, 1)
     return end
 
@@ -187,14 +201,14 @@ def offered(here: Stock, length: int = 1000) -> End:
 def test_who_breaks_the_protocol_is_dropped_and_what_came_of_his_object_discarded(stock, said):
     here = stock()
     end = offered(here)
-    end.do(end.exchange.received(said))
+    end.hear(said)
     assert len(end.drops) == 1
     assert not here.arriving
     whole = [name for what, name in here.log if what == "stored"]
     assert end.arrived == whole
     assert whole in ([], [FIRST])
     # Nothing is heard from that connection any more.
-    end.do(end.exchange.received(pack(block.OFFER, 5, 10, SECOND)))
+    end.hear(pack(block.OFFER, 5, 10, SECOND))
     assert not here.arriving
 
 
@@ -224,19 +238,19 @@ def test_a_crowd_of_offers_beyond_the_window_is_refused(stock):
     end = End(stock(capacity=0))
     end.connect()
     for number in range(1, shipments.WINDOW + 1):
-        end.do(end.exchange.received(pack(block.OFFER, number, 1, b"%16d" % number)))
+        end.hear(pack(block.OFFER, number, 1, b"%16d" % number))
     assert not end.drops
-    end.do(end.exchange.received(pack(block.OFFER, shipments.WINDOW + 1, 1, FIRST)))
+    end.hear(pack(block.OFFER, shipments.WINDOW + 1, 1, FIRST))
     assert "under way" in end.drops[0]
 
 
 def test_offers_that_come_and_go_leave_nothing(stock):
     end = End(stock(capacity=0))
     end.connect()
-    end.do(end.exchange.received(pack(block.OFFER, 1, 1, FIRST)))
+    end.hear(pack(block.OFFER, 1, 1, FIRST))
     for number in range(2, 5000):
-        end.do(end.exchange.received(pack(block.OFFER, number, 1, SECOND)))
-        end.do(end.exchange.received(pack(block.WITHDRAWN, number)))
+        end.hear(pack(block.OFFER, number, 1, SECOND))
+        end.hear(pack(block.WITHDRAWN, number))
     inside = end.exchange._deliveries
     assert not end.drops
     assert len(inside._queue) == len(inside._open) == len(inside._names) == 1
@@ -311,7 +325,7 @@ def test_offers_take_no_more_room_ahead_than_one_may(stock):
     end.connect()
     each = 1 << 20
     for number in range(1, 200):
-        end.do(end.exchange.received(pack(block.OFFER, number, each, b"%16d" % number)))
+        end.hear(pack(block.OFFER, number, each, b"%16d" % number))
     assert there.most == deliveries.AHEAD
 
 

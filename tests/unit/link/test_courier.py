@@ -9,6 +9,7 @@ import pytest
 from scattergather.link.block import BLOCK, GONE, OFFER, pack
 from scattergather.link.courier import Courier
 from scattergather.wire.messages import ObjectId
+from tests.pour import pour
 from tests.stock import Stock
 
 A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
@@ -51,7 +52,8 @@ class Here:
 
     def hear(self, *frames: bytes) -> None:
         """These came with one read from the socket."""
-        self.courier.received(self.road, b"".join(frames))
+        road, courier = self.road, self.courier
+        pour(b"".join(frames), lambda: courier.space(road), lambda n: courier.filled(road, n))
 
 
 @pytest.fixture

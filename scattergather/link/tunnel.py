@@ -1,0 +1,86 @@
+"""TLS of one connection as the standard library does it: from memory to memory, no socket.
+
+Twisted's TLS is another library's, which makes a new piece of memory for each 16 kB that it
+decrypts or encrypts, and copies once more. Measured on one processor: 0.33 GB/s through a bare
+connection of Twisted's, 0.9 GB/s this way, which decrypts into memory that is there already.
+
+Both ends speak TLS 1.3 and nothing else. The daemon has the certificate of its tub; the controller
+asks for nothing in the handshake and looks at the certificate before it says a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from pathlib import Path
+
+from foolscap import base32
+
+
+class Tunnel:
+    """One end. What it is to send after each call is in :meth:`leaving`.
+
+    Methods raise ``ssl.SSLError`` when the other end does not keep to the protocol, or has ended it.
+    """
+
+    def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
+        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._arrived, self._leaving, server_side=server)
+
+    def hear(self, data: bytes) -> None:
+        """These bytes came over the connection."""
+        self._arrived.write(data)
+
+    def shake(self) -> bool:
+        """Go on with the handshake; whether it is over."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def tub(self) -> str:
+        """The digest of the other end's certificate, as FURLs name it; after the handshake."""
+        certificate = self._tls.getpeercert(binary_form=True)
+        assert certificate is not None, "a daemon without a certificate"
+        name: str = base32.encode(hashlib.sha1(certificate, usedforsecurity=False).digest())
+        return name
+
+    def read(self, room: memoryview) -> int:
+        """Decrypt into ``room``; how many bytes, 0 if more have to come first."""
+        try:
+            return self._tls.read(len(room), room)
+        except ssl.SSLWantReadError:
+            return 0
+
+    def write(self, part: bytes) -> None:
+        """Encrypt all of it; only after the handshake."""
+        rest = memoryview(part)
+        while rest:
+            rest = rest[self._tls.write(rest) :]
+
+    def leaving(self) -> bytes:
+        """Bytes for the connection; once."""
+        return self._leaving.read() if self._leaving.pending else b""
+
+
+def daemons(key: Path) -> ssl.SSLContext:
+    """For a daemon's ends; ``key`` is its certificate and private key (PEM)."""
+    context = _strict(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(key)
+    context.num_tickets = 0  # nobody resumes
+    return context
+
+
+def controllers() -> ssl.SSLContext:
+    """For a controller's ends: the certificate is not signed by anybody, but pinned by the FURL."""
+    context = _strict(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _strict(side: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(side)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
