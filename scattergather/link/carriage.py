@@ -44,6 +44,9 @@ more than one that the socket has not taken."""
 RECEIVE_BYTES = 1 << 18
 """At most, from the socket, in one turn of the reactor."""
 
+SEND_BYTES = 1 << 19
+"""At most, to the socket, in one turn: all of a block."""
+
 PROBE_SECONDS = 5
 """After so much silence the kernel asks whether the other end is there."""
 
@@ -280,6 +283,7 @@ def _factory(carriage: Callable[[], Carriage]) -> protocol.Factory:
 def _prepare(tcp: Any) -> None:
     """Large reads; and the kernel notices when the other end vanishes while nothing is sent."""
     tcp.bufferSize = RECEIVE_BYTES
+    tcp.SEND_LIMIT = SEND_BYTES
     tcp.setTcpKeepAlive(True)
     if hasattr(socket, "TCP_KEEPIDLE"):
         handle = tcp.socket
