@@ -17,7 +17,7 @@
 ``shipments``   what leaves by a block stream, ``deliveries`` what arrives; ``exchange`` is one end
                 of it with both (pure)
 ``courier``     one session's end of a block stream, whatever becomes of its connections
-``carriage``    a connection for it: TLS behind the gate, and a ticket
+``carriage``    a connection for it: behind the gate, in a ``tunnel`` of TLS, with a ticket
 ``dialler``     gives a controller's courier a connection while it needs one
 ``tub``         a Tub with Foolscap's unsafe defaults turned off
 ``inspector``   measures what arrives before Foolscap's parser sees it (pure)

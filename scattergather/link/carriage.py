@@ -1,9 +1,9 @@
 """A block stream as Twisted sees it: TLS behind the gate, a ticket inside TLS, then frames.
 
 The daemon gives each session a ticket in its answer to the hello. The controller dials the daemon's
-port again, passes the gate with its plane for blocks, and both begin TLS 1.3. The controller goes
-through with the handshake only if the certificate is the one that the FURL names, so nobody else
-gets to see a ticket::
+port again, passes the gate with its plane for blocks, and both begin TLS 1.3. The controller
+says nothing more unless the certificate is the one that the FURL names, so nobody else gets to see
+a ticket::
 
     controller -> daemon    session  ticket     16 + 32 bytes
     daemon -> controller    "+"                 then frames, both ways
@@ -93,7 +93,7 @@ class Carriage(protocol.Protocol):
         self._shaken = False
         self._courier: Courier | None = None
         self._timer: Any = None
-        self._cut = False
+        self._cut = ""
         self._paused = False
         self._writing = False
         self._unsent = 0
@@ -110,7 +110,6 @@ class Carriage(protocol.Protocol):
             if self._shaken or self._shake():
                 self._read()
         except ssl.SSLError as error:
-            self._flush()  # it may say why
             self.cut(f"TLS failed: {error}")
         else:
             self._flush()
@@ -118,7 +117,7 @@ class Carriage(protocol.Protocol):
     def _shake(self) -> bool:
         self._shaken = self._tunnel.shake()
         if self._shaken and self._tub and self._tunnel.tub() != self._tub:
-            self.cut("not the pool that the FURL names")
+            self.cut("what answers there is not the pool that the FURL names")
         elif self._shaken and self._opening:
             self._tunnel.write(self._opening)
         return self._shaken
@@ -154,13 +153,14 @@ class Carriage(protocol.Protocol):
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         """Nothing more comes or goes."""
-        self._cut = True
         self._stop_timer()
+        why = ConnectionError(self._cut) if self._cut else reason
+        self._cut = self._cut or "it is gone"
         courier, self._courier = self._courier, None
         if courier is not None:
             courier.detach(self)
         elif not self.begun.called:
-            self.begun.errback(reason)
+            self.begun.errback(why)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -208,7 +208,8 @@ class Carriage(protocol.Protocol):
     def cut(self, reason: str) -> None:
         """End the connection at once."""
         self._stop_timer()
-        self._cut = self._paused = True
+        self._cut = self._cut or reason
+        self._paused = True
         self.transport.abortConnection()
         courier, self._courier = self._courier, None
         if courier is not None:
@@ -233,7 +234,7 @@ class Carriage(protocol.Protocol):
 
 def admitting(
     reactor: Any, key: Path, claim: Callable[[bytes, bytes], Courier | None]
-) -> protocol.Factory:
+) -> Any:
     """The daemon's factory of carriages, behind the gate.
 
     ``key`` is the file with the pool's certificate and key (PEM). ``claim`` gives the courier of a
@@ -256,7 +257,7 @@ def admitting(
 
 def calling(
     reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Courier
-) -> protocol.Factory:
+) -> Any:
     """The controller's factory of carriages, once the gate is passed.
 
     ``tub`` is the digest of the daemon's certificate, as FURLs name it.
@@ -274,8 +275,8 @@ def calling(
     return _factory(carriage)
 
 
-def _factory(carriage: Callable[[], Carriage]) -> protocol.Factory:
-    factory = protocol.Factory.forProtocol(carriage)
+def _factory(carriage: Callable[[], Carriage]) -> Any:
+    factory: Any = protocol.Factory.forProtocol(carriage)
     factory.noisy = False
     return factory
 

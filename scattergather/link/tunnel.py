@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from pathlib import Path
+from typing import Any
 
 from foolscap import base32
 
@@ -20,7 +21,7 @@ from foolscap import base32
 class Tunnel:
     """One end. What it is to send after each call is in :meth:`leaving`.
 
-    Methods raise ``ssl.SSLError`` when the other end does not keep to the protocol, or has ended it.
+    Methods raise ``ssl.SSLError`` when the other end does not keep to the protocol, or is through.
     """
 
     def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
@@ -49,9 +50,10 @@ class Tunnel:
     def read(self, room: memoryview) -> int:
         """Decrypt into ``room``; how many bytes, 0 if more have to come first."""
         try:
-            return self._tls.read(len(room), room)
+            count: Any = self._tls.read(len(room), room)  # typeshed says bytes
         except ssl.SSLWantReadError:
             return 0
+        return int(count)
 
     def write(self, part: bytes) -> None:
         """Encrypt all of it; only after the handshake."""

@@ -353,9 +353,13 @@ async def test_who_relays_the_gate_sees_no_ticket_and_opens_nothing(tmp_path):
         factory = protocol.Factory.forProtocol(lambda: Impostor(both.port, heard, met))
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         furl = both.server.furl
+        told: list[str] = []
+        host._dialler._trouble = told.append
         host._dialler._furl = Furl(furl.tub, (f"tcp:127.0.0.1:{port.getHost().port}",), furl.name)
         host.ship(tuple(both.put(1, 70_000)))
-        await until(lambda: len(met) >= 3, 8)
+        await until(lambda: bool(told), 8)
+        assert "what answers there is not the pool that the FURL names" in told[0]
+        assert len(met) >= 3
         assert not heard
         assert not host._dialler.courier.connected
         assert not both.theirs.log
