@@ -232,9 +232,7 @@ class Carriage(protocol.Protocol):
         self._paused = True
 
 
-def admitting(
-    reactor: Any, key: Path, claim: Callable[[bytes, bytes], Courier | None]
-) -> Any:
+def admitting(reactor: Any, key: Path, claim: Callable[[bytes, bytes], Courier | None]) -> Any:
     """The daemon's factory of carriages, behind the gate.
 
     ``key`` is the file with the pool's certificate and key (PEM). ``claim`` gives the courier of a
@@ -255,9 +253,7 @@ def admitting(
     return _factory(carriage)
 
 
-def calling(
-    reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Courier
-) -> Any:
+def calling(reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Courier) -> Any:
     """The controller's factory of carriages, once the gate is passed.
 
     ``tub`` is the digest of the daemon's certificate, as FURLs name it.
