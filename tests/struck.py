@@ -28,9 +28,11 @@ def struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
             nonlocal left
             frame.f_trace_opcodes = True
             if event == "opcode":
-                before = last.get(frame, "")
-                last[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+                before, now = last.get(frame, ""), dis.opname[frame.f_code.co_code[frame.f_lasti]]
+                last[frame] = now
                 looks = before.startswith("CALL") or "JUMP_BACKWARD" in before
+                # Behind a call that has raised it does not look before it is in the handler.
+                looks = looks and now != "PUSH_EXC_INFO"
             else:
                 looks = event == "call"
             left -= looks

@@ -197,6 +197,7 @@ class Stream:
         with self._lock:
             if self.ended:
                 return False
+            alone = not self._futures
             growing = self._growing
             if growing is None or growing.taken or growing.needs != needs:
                 growing = self._next_frame(growing, needs)
@@ -205,7 +206,7 @@ class Stream:
             growing.add(blob, objects)
         self.session.outbox.count(len(blob))
         if not growing.queued:
-            self._queue(growing)
+            self._queue(growing, alone=alone)
         return True
 
     def _next_frame(self, last: Growing | None, needs: tuple[bytes, ...]) -> Growing:
@@ -215,9 +216,10 @@ class Stream:
         self._growing = growing = Growing(self._lock, self.job, first, needs)
         return growing
 
-    def _queue(self, growing: Growing) -> None:
+    def _queue(self, growing: Growing, *, alone: bool = False) -> None:
         if not growing.queued:
-            self.session.outbox.put(growing)
+            outbox = self.session.outbox
+            (outbox.put_alone if alone else outbox.put)(growing)
             growing.queued = True
 
     def mend(self) -> None:

@@ -1,9 +1,10 @@
 """The two threads beside the user's: one writes to the controller, one reads and watches it.
 
 Only they touch the socket, because an interrupt reaches the main thread only: in the middle of a
-send there it would leave half a frame. Neither keeps the session alive. The reader also makes the
-socket and starts the controller, so that an interrupt of ``spawnScatterGather`` cannot lose either
-half made, and it waits for its end, so that no zombie makes a kernel's restart slow.
+send there it would leave half a frame; but for one case, of which ``outbox`` tells. Neither keeps
+the session alive. The reader also makes the socket and starts the controller, so that an interrupt
+of ``spawnScatterGather`` cannot lose either half made, and it waits for its end, so that no zombie
+makes a kernel's restart slow.
 
 States of the reader, each with one way out::
 
@@ -123,13 +124,16 @@ class Pipe:
     # ---- the writer thread ----------------------------------------------------------------------
 
     def _write(self, ours: socket.socket) -> None:
+        def write(pieces: list[Piece]) -> None:
+            for chunk in _joined(pieces):
+                if isinstance(chunk, Escorted):
+                    ours.sendall(chunk.send(ours))
+                else:
+                    ours.sendall(chunk)
+
         try:
-            while (pieces := self._outbox.take()) is not None:
-                for chunk in _joined(pieces):
-                    if isinstance(chunk, Escorted):
-                        ours.sendall(chunk.send(ours))
-                    else:
-                        ours.sendall(chunk)
+            while self._outbox.drain(write):
+                pass
         except OSError:
             # The reader sees the same end, behind what still came, and tells it.
             self._outbox.close()
@@ -172,6 +176,7 @@ class Pipe:
             target=self._write, args=(ours,), name="scattergather-writer", daemon=True
         )
         writer.start()
+        self._outbox.open(ours)
         try:
             try:
                 self._receive(ours)
@@ -186,6 +191,7 @@ class Pipe:
             self.hang_up()
             # A descriptor closed under a writer could be another file's by the time it writes.
             writer.join(GRACE)
+            self._outbox.left(GRACE)
             ours.close()
 
     def _receive(self, ours: socket.socket) -> None:

@@ -46,8 +46,9 @@ class Controller:
         """What was said since the last time; descriptors are closed."""
         if self.outbox._entries.empty():
             return []
-        frames, said = FrameReader(), []
-        for piece in self.outbox.take() or ():
+        frames, said, pieces = FrameReader(), [], []
+        self.outbox.drain(pieces.extend)
+        for piece in pieces:
             data = piece.data if isinstance(piece, Escorted) else bytes(piece)
             said += [messages.read_to_controller(head) for head, _ in frames.feed(data)]
         self.said += said

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
+import itertools
+import socket
 import threading
+
+import pytest
 
 from scattergather.client.outbox import Growing, Outbox, Ready
 from scattergather.wire import blobs, messages
 from scattergather.wire.frame import FrameReader
+from tests.struck import struck_everywhere
 from tests.unit.client.fake import until
 from tests.waits import waits
 
 JOB = b"j" * 16
+
+
+def taken(outbox):
+    """The pieces of all that waits."""
+    pieces = []
+    assert outbox.drain(pieces.extend)
+    return pieces
 
 
 def frames(pieces):
@@ -20,7 +32,7 @@ def test_frames_leave_in_the_order_they_came():
     outbox = Outbox()
     for n in range(3):
         outbox.send(messages.EndTasks(job=JOB, total=n))
-    assert [message.total for message, _ in frames(outbox.take())] == [0, 1, 2]
+    assert [message.total for message, _ in frames(taken(outbox))] == [0, 1, 2]
 
 
 def test_a_growing_frame_takes_tasks_until_it_is_taken():
@@ -30,7 +42,7 @@ def test_a_growing_frame_takes_tasks_until_it_is_taken():
     for blob in (b"one", b"two"):
         growing.add(blob)
     assert growing.next == 7
-    ((message, body),) = frames(outbox.take())
+    ((message, body),) = frames(taken(outbox))
     assert (message.first, message.count) == (5, 2)
     assert blobs.each(body, 2) == [b"one", b"two"]
     assert growing.taken
@@ -40,8 +52,8 @@ def test_taking_waits_for_the_first_frame_and_ends_when_closed():
     outbox, got = Outbox(), []
 
     def take():
-        while (pieces := outbox.take()) is not None:
-            got.append(pieces)
+        while outbox.drain(got.append):
+            pass
 
     thread = threading.Thread(target=take)
     thread.start()
@@ -61,7 +73,7 @@ def test_who_sends_too_much_waits_until_it_was_written():
     until(lambda: waits(thread))
     assert not passed
     assert outbox.waiting == 2000
-    outbox.take()
+    taken(outbox)
     thread.join(60)
     assert passed
     assert outbox.waiting == 0
@@ -76,3 +88,145 @@ def test_who_waits_for_room_goes_on_when_it_is_closed():
     outbox.close()
     thread.join(60)
     assert not thread.is_alive()
+
+
+# ---- a call that is alone -----------------------------------------------------------------------
+
+
+class Line:
+    """An outbox with a connection, and what arrived at its other end."""
+
+    def __init__(self, room: int = 0) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        if room:
+            self.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+        self.outbox = Outbox()
+        self.outbox.open(self.ours)
+        self._reader = FrameReader()
+        self._firsts: list[int] = []
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        while data := self.theirs.recv(1 << 16):
+            for head, _ in self._reader.feed(data):
+                self._firsts.append(messages.read_to_controller(head).first)
+
+    def alone(self, first: int, blob: bytes = b"blob") -> Growing:
+        growing = Growing(threading.Lock(), JOB, first, ())
+        growing.add(blob)
+        return growing
+
+    def drain(self) -> None:
+        self.outbox.drain(lambda pieces: self.ours.sendall(b"".join(pieces)))
+
+    def heard(self) -> list[int]:
+        """The first tasks of all frames that were sent; ends the connection."""
+        self.ours.close()
+        self._reading.join(60)
+        self.theirs.close()
+        return self._firsts
+
+
+@pytest.fixture
+def line():
+    lines = []
+
+    def make(room: int = 0) -> Line:
+        lines.append(Line(room))
+        return lines[-1]
+
+    yield make
+    for each in lines:
+        each.heard()
+
+
+def test_a_call_that_is_alone_leaves_without_the_writer(line):
+    here = line()
+    growing = here.alone(7)
+    here.outbox.count(4)
+    here.outbox.put_alone(growing)
+    assert growing.taken
+    assert here.outbox.waiting == 0
+    assert here.outbox._entries.empty()
+    assert here.heard() == [7]
+
+
+def test_it_overtakes_nothing_that_waits(line):
+    here = line()
+    here.outbox.put(here.alone(1))
+    here.outbox.put_alone(here.alone(2))
+    here.drain()
+    assert here.heard() == [1, 2]
+
+
+def test_it_overtakes_nothing_that_the_writer_has_taken_and_not_written(line):
+    here = line()
+    here.outbox.put(here.alone(1))
+    next(here.outbox._first)
+    here.outbox.put_alone(here.alone(2))
+    here.drain()
+    assert here.heard() == [1, 2]
+
+
+def test_it_waits_for_nobody_who_is_writing(line):
+    here = line()
+    here.outbox.put(here.alone(1))
+    last = here.alone(3)
+
+    def write(pieces):
+        here.outbox.put_alone(last)
+        here.ours.sendall(b"".join(pieces))
+
+    here.outbox.drain(write)
+    assert not last.taken
+    here.drain()
+    assert here.heard() == [1, 3]
+
+
+def test_before_there_is_a_connection_and_after_it_nothing_leaves(line):
+    outbox, here = Outbox(), line()
+    outbox.put_alone(here.alone(1))
+    assert not outbox._entries.empty()
+    here.outbox.close()
+    here.outbox.put_alone(here.alone(2))
+    assert here.heard() == []
+
+
+def test_what_a_full_socket_does_not_take_the_writer_sends(line):
+    here = line(room=1)
+    here.outbox.put_alone(here.alone(0, bytes(3 << 20)))
+    assert 0 < sum(here.outbox._sent) < 3 << 20
+    here.outbox.put_alone(here.alone(1))
+    here.drain()
+    assert here.heard() == [0, 1]
+
+
+def test_a_socket_that_is_broken_is_the_writers_to_see(line):
+    here = line()
+    here.ours.shutdown(socket.SHUT_WR)
+    here.outbox.put_alone(here.alone(1))
+    with pytest.raises(BrokenPipeError):
+        here.drain()
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_an_interrupt_at_any_moment_leaves_a_frame_whole_and_once_or_not_at_all(line, size):
+    here, numbers = line(room=1), itertools.count()
+
+    def put() -> None:
+        nonlocal growing
+        growing = here.alone(next(numbers), bytes(size))
+        here.outbox.put_alone(growing)
+
+    growing, put_, moments = here.alone(next(numbers)), set(), 0
+    for _ in struck_everywhere(put):
+        moments += 1
+        here.outbox.put(growing)  # as the next call of the stream does
+        here.drain()
+        put_.add(growing.next - 1)
+    assert moments > 10
+    put_.add(growing.next - 1)  # the last was not interrupted
+    here.outbox.put(here.alone(last := next(numbers)))
+    here.drain()
+    assert here.heard() == [*sorted(put_), last]
