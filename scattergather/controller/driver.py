@@ -334,16 +334,13 @@ class Driver:
         if record is None:
             return
         objects = self._large_parts(action.job, batch)
-        self._release(record, action.first, action.count)
-        record.finished += action.count
         kinds, body = batch.message.kinds, batch.body
         if action.count != len(kinds):
             body = blobs.part(body, len(kinds), action.offset, action.offset + action.count)
             kinds = kinds[action.offset : action.offset + action.count]
         if kinds.strip(_PLAIN):
             kinds, body = _certify(kinds, body, batch.host, action)
-        record.failed += len(kinds) - kinds.count(Kind.RETURNED)
-        self._roster.entries[batch.host].done += action.count
+        # First the outcome: somebody waits for it.
         self._hand_over(
             messages.TaskOutcomes(
                 job=action.job,
@@ -356,6 +353,10 @@ class Driver:
             ),
             body,
         )
+        record.finished += action.count
+        record.failed += len(kinds) - kinds.count(Kind.RETURNED)
+        self._roster.entries[batch.host].done += action.count
+        self._release(record, action.first, action.count)
 
     def _large_parts(self, job: JobId, batch: Batch) -> tuple[Extent, ...]:
         """The objects of an outcome that is about to be delivered, as its receiver knows them."""

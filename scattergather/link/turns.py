@@ -30,15 +30,16 @@ class Turns(Generic[Thing]):
         Raises:
             Exception: the first of what a doing raised; the others had their turns all the same.
         """
-        self._due.extend(things)
+        due, do = self._due, self._do
+        due.extend(things)
         if self._at_it:
             return False
         self._at_it = True
         failure: Exception | None = None
         try:
-            while self._due:
+            while due:
                 try:
-                    self._do(self._due.popleft())
+                    do(due.popleft())
                 except Exception as error:
                     failure = failure or error
         finally:

@@ -100,11 +100,10 @@ class Scheduler:
             self._cancelled(job, event.first, event.first + event.count, out)
             return
         job.add(event.first, event.count, event.size)
-        if self._homeless(job):
-            self._fail(job, out)
-            return
         self._lines.join(job)
         self._feed_all(out)
+        if job.pending and self._homeless(job):
+            self._fail(job, out)
 
     def _tasks_ended(self, event: events.TasksEnded, out: list[actions.Action]) -> None:
         job = self.jobs.get(event.job)
@@ -160,7 +159,7 @@ class Scheduler:
 
     def _shorten(self, lease: Lease, first: int) -> tuple[int, int]:
         """Take the tasks from ``first`` on out of a lease; those before have outcomes to come."""
-        first, stop = max(first, lease.next), lease.stop
+        first, stop = min(max(first, lease.next), lease.stop), lease.stop
         lease.stop = first
         lease.job.running -= stop - first
         self.hosts[lease.host].recalling = False
@@ -241,6 +240,8 @@ class Scheduler:
             return
         job = lease.job
         first, stop = self._shorten(lease, event.first)
+        if first == stop:  # they came back before
+            return
         if job.cancelled:
             self._cancelled(job, first, stop, out)
         else:

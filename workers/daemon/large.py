@@ -100,8 +100,9 @@ class Slabs:
     ) -> None:
         """Take what a message brings; ``holdings`` are those of the worker's session."""
         match message:
-            case messages.Outcomes() if message.objects or message.lent:
-                self._learn(message.objects, message.lent, holdings)
+            case messages.Outcomes():
+                if message.objects or message.lent:
+                    self._learn(message.objects, message.lent, holdings)
             case messages.EverywhereDone() if message.objects:
                 self._learn(message.objects, (), holdings)
             case messages.NestedSubmit() if message.lent:

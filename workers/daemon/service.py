@@ -68,14 +68,14 @@ class _Member:
     restarts: Restarts = field(default_factory=Restarts)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
-        missing, refused = frozenset[messages.ObjectId](), ""
         if isinstance(message, Taking) and message.objects:
             missing, refused = self.large.lacks(message.objects)
-        self.service.handle(
-            events.Received(
+            event = events.Received(
                 session=self.number, message=message, body=body, missing=missing, refused=refused
             )
-        )
+        else:
+            event = events.Received(session=self.number, message=message, body=body)
+        self.service.handle(event)
 
     def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
         self.large.came(objects)

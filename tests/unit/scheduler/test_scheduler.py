@@ -233,3 +233,17 @@ def test_no_retry_is_charged_to_what_waited_behind_a_loss() -> None:
     out = bench(events.ChunkGivenBack(host="h", chunk=sent.chunk, first=sent.first + 1))
     attempts = {each.first: each.attempt for each in chunks(out)}
     assert attempts.get(sent.first + 1, 1) == 1
+
+
+def test_what_was_given_back_and_comes_again_from_further_behind_changes_nothing() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    sent = chunks(bench.job(tasks=100))[0]
+    sent = chunks(bench.done(sent, each=1e-4))[0]
+    assert sent.count > 2
+    back = [events.ChunkGivenBack(host="h", chunk=sent.chunk, first=sent.first + n) for n in (2, 1)]
+    for each in back:
+        bench(each)
+    lease = bench.scheduler.jobs[A].leases[sent.chunk]
+    assert not bench(back[0])
+    assert (lease.next, lease.stop) == (sent.first, sent.first + 1)
