@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import weakref
@@ -9,6 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from scattergather.client import futures
 from scattergather.client.process import Log, environment_of_tasks
 from scattergather.client.spawn import _sessions
 from scattergather.errors import BadRequest, Closed, ControllerLost
@@ -177,6 +179,45 @@ def test_a_copy_made_by_fork_wakes_nobody(c, fake):
     os.close(writes)
     fake.resume()
     assert job.results() == [1]
+
+
+def test_a_copy_made_while_a_future_is_being_resolved_can_ask_it(c, fake):
+    """All futures of a function share a lock, and no thread of the copy would ever release it."""
+    _sessions.append(weakref.ref(c._session))
+    fake.pause()
+    future = c.submit(work.noop, 1)
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with future._stream.condition:
+            held.set()
+            over.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(future.done())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    over.set()
+    holder.join(60)
+    fake.resume()
+    assert future.result(60) == 1
+
+
+def test_futures_are_made_as_the_base_makes_them(c, fake, monkeypatch):
+    """Where the base has other fields than we know, it makes them itself."""
+    assert futures._AS_WE_KNOW_IT
+    fake.pause()
+    ours = c.submit(work.noop, 1)
+    monkeypatch.setattr(futures, "_AS_WE_KNOW_IT", False)
+    theirs = c.submit(work.noop, 2)
+    assert vars(ours).keys() == vars(theirs).keys()
+    assert theirs._condition is not ours._condition
+    fake.resume()
+    assert [ours.result(60), theirs.result(60)] == [1, 2]
 
 
 def test_it_works_from_any_thread_and_outlives_it():
