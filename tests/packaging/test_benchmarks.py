@@ -6,12 +6,13 @@ import mmap
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import functions, large, memory, report
+from benchmarks import functions, large, memory, report, trees
 from benchmarks.__main__ import main
 from benchmarks.rounds import Figures
 from benchmarks.system import System
@@ -208,3 +209,18 @@ def test_a_lap_is_not_taken_from_who_answers_from_memory():
     large.lap(lazy, functions.plus_one, array, 1.5)
     with pytest.raises(AssertionError):
         large.lap(lazy, functions.plus_one, array, 2.5)
+
+
+def test_two_trees_are_compared_in_turn():
+    root = Path(__file__).parents[2]
+    done = CliRunner().invoke(trees.main, [str(root), "--only", "roundtrip", "--turns", "2"])
+    assert done.exit_code == 0, done.output
+    (row,) = [line for line in done.output.splitlines() if line.startswith("| roundtrip")]
+    ratio = float(row.split("|")[4])
+    assert 0.01 < ratio < 100
+
+
+def test_a_case_that_there_is_not_is_named():
+    done = CliRunner().invoke(trees.main, [".", "--only", "roundtrips"])
+    assert done.exit_code == 2
+    assert "no case roundtrips" in done.output
