@@ -105,7 +105,11 @@ class Line:
         self._reader = FrameReader()
         self._firsts: list[int] = []
         self._reading = threading.Thread(target=self._read)
-        self._reading.start()
+
+    def read(self) -> None:
+        """From now on the other end reads."""
+        if self._reading.ident is None:
+            self._reading.start()
 
     def _read(self) -> None:
         while data := self.theirs.recv(1 << 16):
@@ -118,10 +122,12 @@ class Line:
         return growing
 
     def drain(self) -> None:
+        self.read()
         self.outbox.drain(lambda pieces: self.ours.sendall(b"".join(pieces)))
 
     def heard(self) -> list[int]:
         """The first tasks of all frames that were sent; ends the connection."""
+        self.read()
         self.ours.close()
         self._reading.join(60)
         self.theirs.close()
