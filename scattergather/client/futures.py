@@ -10,6 +10,7 @@ holds the client, as its session holds the future.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
@@ -46,15 +47,20 @@ _FIELDS = frozenset(
 )
 _AS_WE_KNOW_IT = frozenset(vars(Future())) == _FIELDS
 
+_looking = threading.Lock()
+"""Held for an instant by whoever gives a future a lock of its own, or ends one that has none."""
+
+# A copy of this process made meanwhile has nobody who would release it.
+os.register_at_fork(after_in_child=_looking._at_fork_reinit)  # type: ignore[attr-defined]
+
 
 class TaskFuture(Future[Any]):
     """A ``concurrent.futures.Future`` of one submitted call."""
 
     def __init__(self, stream: Stream, holder: object) -> None:
         if _AS_WE_KNOW_IT:
-            # As the base does, but for a lock of its own: that is a tenth of a submit's time and
-            # most of a future's memory. Nobody waits with it here.
-            self._condition = stream.condition
+            # As the base does, but for a lock of its own: see `_condition`.
+            self._own: threading.Condition | None = None
             self._state = PENDING
             self._result = self._exception = None
             self._entered: list[Any] = []
@@ -77,6 +83,7 @@ class TaskFuture(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """See ``concurrent.futures.Future``; refused where it would be waited for in vain."""
         self._wait(timeout)
+        # `_result` was there before the state was.
         if self._state == FINISHED and self._exception is None:
             return self._result
         return super().result(0)
@@ -91,6 +98,47 @@ class TaskFuture(Future[Any]):
 
         # As with a job: what is cancelled is the waiting, and not the call.
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
+
+    def done(self) -> bool:
+        """See ``concurrent.futures.Future``; one look, and no lock that an interrupt could keep."""
+        return self._state not in OPEN
+
+    def running(self) -> bool:
+        """See :meth:`done`."""
+        return self._state == RUNNING
+
+    def cancelled(self) -> bool:
+        """See :meth:`done`."""
+        return self._state not in OPEN and self._state != FINISHED
+
+    @property
+    def _condition(self) -> threading.Condition:
+        """The lock of the base, made when somebody asks for it.
+
+        With one for each, a submit took a third longer and a future six times the memory; most are
+        never locked, since waits of ours let Python look for signals and need none. Futures cannot
+        share one: ``wait`` takes those of all its futures, in an order that would differ then.
+        """
+        return self._own or self._make_lock()
+
+    @_condition.setter
+    def _condition(self, own: threading.Condition) -> None:
+        self._own = own
+
+    def _make_lock(self) -> threading.Condition:
+        fresh = threading.Condition()
+        with _looking:
+            self._own = own = self._own or fresh
+        return own
+
+    def _without_lock(self, state: str, result: Any = None) -> bool:
+        """Go over to this state, if nobody has asked for the lock: then nobody is entered here."""
+        with _looking:
+            if self._own is not None or self._state not in OPEN:
+                return False
+            self._result = result
+            self._state = state
+        return True
 
     def _wait(self, timeout: float | None) -> None:
         """Until it is over, or the time is. In our way, not the base's, which a signal can miss."""
@@ -126,7 +174,9 @@ class TaskFuture(Future[Any]):
         """The outcome came. Reader thread."""
         self.free()
         try:
-            if kind == Kind.RETURNED:
+            if kind == Kind.RETURNED and self._without_lock(FINISHED, value):
+                self._invoke_callbacks()
+            elif kind == Kind.RETURNED:
                 self.set_result(value)
             elif kind == Kind.CANCELLED:
                 self.drop()
@@ -153,7 +203,7 @@ class TaskFuture(Future[Any]):
     def begin(self) -> None:
         """A pool has the call. Reader thread."""
         try:
-            if not self.running():
+            if not self.running() and not self._without_lock(RUNNING):
                 self.set_running_or_notify_cancel()
         except (InvalidStateError, RuntimeError):
             # Something outside cancelled it behind our back; the reader must go on.
@@ -195,8 +245,6 @@ class Stream:
         self.session = session
         self.bell = Bell()
         """Rung when one of its futures is over."""
-        self.condition = threading.Condition()
-        """Guards the states of its futures."""
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
@@ -358,8 +406,6 @@ class Stream:
     def abandon(self, error: Refusal) -> None:
         """See ``session.Receiver``; whoever asks a future hears it."""
         self.ended = True
-        # The reader of the original may have held it.
-        self.condition._at_fork_reinit()  # type: ignore[attr-defined]
 
     def view(self, state: messages.JobState | None) -> JobView | None:
         """See ``session.Receiver``; with nothing outstanding it is nobody's business."""

@@ -94,9 +94,10 @@ class Growing:
     def close(self) -> tuple[list[Piece], int]:
         """See :class:`Entry`."""
         with self._lock:
-            if self.taken:
-                return [], 0
-            self.taken = True
+            written, self.taken = self.taken, True
+        if written:
+            self.let_go()  # an interrupt may have come between
+            return [], 0
         pieces, size = self._pieces()
         self.let_go()
         return [*pieces], size
@@ -191,7 +192,9 @@ class Outbox:
         """Queue this, or write it at once: nobody will add to it soon. Any thread."""
         done = False
         try:
-            done = not self._turn.locked() and self._write(growing)
+            # Who writes may take long, and a reader must not wait for that.
+            busy = self._turn.locked() or threading.get_ident() in readers
+            done = not busy and self._write(growing)
         except OSError:
             pass  # the socket is full, or the writer will see why
         finally:
@@ -202,7 +205,8 @@ class Outbox:
         """Write it from here, if nothing waits; False if it is left to the writer."""
         with self._turn:
             waits = self._begun or self._taken or not self._entries.empty()
-            if self._line is None or self.closed or waits:
+            # Another thread may have added to it and put it, and the writer written it.
+            if self._line is None or self.closed or waits or growing.taken:
                 return False
             self._sent.clear()
             self._begun = growing

@@ -12,7 +12,7 @@ from typing import Protocol, assert_never
 from twisted.logger import Logger
 
 from scattergather.link.deliveries import Arrived, Lost, Send
-from scattergather.link.exchange import Action, Drop, Exchange, GoOn, Shipped
+from scattergather.link.exchange import NOWHERE, Action, Drop, Exchange, GoOn, Shipped
 from scattergather.link.seams import Objects
 from scattergather.link.turns import Turns
 from scattergather.wire.messages import ObjectId
@@ -142,7 +142,7 @@ class Courier:
 
     def space(self, road: Road) -> memoryview:
         """Where the next bytes go that come over this connection; empty if it is not ours."""
-        return self._exchange.space() if road is self._road else memoryview(b"")
+        return self._exchange.space() if road is self._road else NOWHERE
 
     def filled(self, road: Road, count: int) -> None:
         """So many bytes came over this connection, and are there."""

@@ -38,7 +38,7 @@ class Drop:
     reason: str
 
 
-_NOWHERE = memoryview(b"")
+NOWHERE = memoryview(bytearray())
 
 Action = Send | Arrived | Lost | Shipped | GoOn | Drop
 
@@ -90,7 +90,7 @@ class Exchange:
 
     def space(self) -> memoryview:
         """Where the next bytes go that come over the connection; empty when there is none."""
-        return _NOWHERE if self._cutter is None else self._cutter.space()
+        return NOWHERE if self._cutter is None else self._cutter.space()
 
     def filled(self, count: int) -> list[Action]:
         """So many bytes came, and are there. After a ``Drop`` there is no connection."""

@@ -17,6 +17,8 @@ from typing import Any
 
 from foolscap import base32
 
+from scattergather.errors import BadRequest
+
 
 class Tunnel:
     """One end. What it is to send after each call is in :meth:`leaving`.
@@ -53,6 +55,9 @@ class Tunnel:
             count: Any = self._tls.read(len(room), room)  # typeshed says bytes
         except ssl.SSLWantReadError:
             return 0
+        if room and not count:
+            # It would be 0 for ever, whatever came behind it.
+            raise ssl.SSLZeroReturnError("the other end said that it is through")
         return int(count)
 
     def write(self, part: bytes) -> None:
@@ -67,9 +72,19 @@ class Tunnel:
 
 
 def daemons(key: Path) -> ssl.SSLContext:
-    """For a daemon's ends; ``key`` is its certificate and private key (PEM)."""
+    """For a daemon's ends; ``key`` is its certificate and private key (PEM).
+
+    Raises:
+        BadRequest: the file holds no such thing.
+    """
     context = _strict(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(key)
+    try:
+        context.load_cert_chain(key)
+    except ssl.SSLError as error:
+        raise BadRequest(
+            f"{key} holds no certificate with its key ({error}). Delete it to get a new one; the "
+            "FURL changes with it"
+        ) from error
     context.num_tickets = 0  # nobody resumes
     return context
 

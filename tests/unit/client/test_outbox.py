@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from scattergather.client.outbox import Growing, Outbox, Ready
+from scattergather.client.waiting import readers
 from scattergather.wire import blobs, messages
 from scattergather.wire.frame import FrameReader
 from tests.struck import struck_everywhere
@@ -188,6 +189,29 @@ def test_it_waits_for_nobody_who_is_writing(line):
     assert not last.taken
     here.drain()
     assert here.heard() == [1, 3]
+
+
+def test_what_another_thread_put_meanwhile_is_not_sent_again(line):
+    """A second thread adds to the frame before the first comes to send it, and queues it."""
+    here = line()
+    growing = here.alone(0)
+    growing.add(b"another's")
+    here.outbox.put(growing)
+    here.drain()
+    here.outbox.put_alone(growing)
+    here.drain()
+    assert here.heard() == [0]
+
+
+def test_a_reader_leaves_it_to_the_writer(line):
+    here = line()
+    me = threading.get_ident()
+    readers.add(me)
+    try:
+        here.outbox.put_alone(here.alone(0))
+    finally:
+        readers.discard(me)
+    assert not here.outbox._entries.empty()
 
 
 def test_before_there_is_a_connection_and_after_it_nothing_leaves(line):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scattergather.errors import BadRequest
 from scattergather.link import tunnel
 from scattergather.link.tub import make_tub, new_certificate
 from scattergather.link.tunnel import Tunnel
@@ -86,6 +87,19 @@ def test_a_changed_byte_is_an_error_and_never_a_value(ends):
         heard(there, 100_000)
 
 
+def test_who_says_that_he_is_through_is_an_error_and_fills_no_memory(ends):
+    here, there = ends
+    here.write(b"the last word")
+    with pytest.raises(ssl.SSLWantReadError):
+        here._tls.unwrap()
+    carry(here, there)
+    room = memoryview(bytearray(100))
+    assert there.read(room) == len(b"the last word")
+    with pytest.raises(ssl.SSLZeroReturnError):
+        there.read(room)
+    assert there.read(room[:0]) == 0
+
+
 def test_who_speaks_no_tls_is_an_error(key):
     there = Tunnel(tunnel.daemons(key), server=True)
     there.hear(b"session and ticket, in the clear")
@@ -112,5 +126,5 @@ def test_no_ticket_to_resume_with_is_given_out(ends):
 
 def test_a_key_that_is_none_is_told_at_once(tmp_path):
     (tmp_path / "key").write_bytes(b"nothing of the kind")
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(BadRequest, match=r"/key holds no certificate with its key .* Delete it"):
         tunnel.daemons(tmp_path / "key")
