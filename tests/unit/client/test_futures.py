@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures as cf
 import gc
+import sys
 import threading
 import weakref
 
@@ -415,3 +416,37 @@ def test_an_iterable_that_fails_in_map_raises_its_own_error(c):
     assert next(results) == 1
     with pytest.raises(OSError, match="disk"):
         next(results)
+
+
+# ---- a lock only for those who ask --------------------------------------------------------------
+
+
+def test_nobody_who_looks_or_waits_in_our_way_gives_a_future_a_lock(c):
+    future = c.submit(work.noop, 1)
+    while not future.done():
+        assert not future.cancelled()
+        future.running()
+    assert future.result(60) == 1
+    assert future._own is None
+
+
+def test_who_waits_while_futures_end_sees_each_of_them_once(c, fake):
+    """Those that have a lock when they end and those that get one in that moment."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(30):
+            fake.pause()
+            calls = [c.submit(work.noop, n) for n in range(100)]
+            called: list[int] = []
+            fake.resume()
+            for future in calls:
+                future.add_done_callback(lambda each, to=called: to.append(each.result()))
+            done, left = cf.wait(calls, 60)
+            assert not left
+            assert len(done) == 100
+            until(lambda: len(called) == 100)  # noqa: B023
+            assert sorted(called) == list(range(100))
+            assert len(list(cf.as_completed(calls, 60))) == 100
+    finally:
+        sys.setswitchinterval(interval)
