@@ -142,16 +142,13 @@ class TaskFuture(Future[Any]):
 
     def _wait(self, timeout: float | None) -> None:
         """Until it is over, or the time is. In our way, not the base's, which a signal can miss."""
-        if self._over() or (timeout is not None and timeout <= 0):
+        if self.done() or (timeout is not None and timeout <= 0):
             return
         self._refuse()
         stream = self._stream
         then = "It goes on; result() waits again, cancel() drops it if it has not begun."
         with Wait(stream.session, lambda: f"waiting for a call of {stream.title}", then):
-            stream.bell.wait(self._over, timeout)
-
-    def _over(self) -> bool:
-        return self._state not in OPEN
+            stream.bell.wait(self.done, timeout)
 
     def _refuse(self) -> None:
         """Nobody waits for what is not there yet on a reader thread, or in a copy made by fork."""
@@ -174,9 +171,7 @@ class TaskFuture(Future[Any]):
         """The outcome came. Reader thread."""
         self.free()
         try:
-            if kind == Kind.RETURNED and self._without_lock(FINISHED, value):
-                self._invoke_callbacks()
-            elif kind == Kind.RETURNED:
+            if kind == Kind.RETURNED:
                 self.set_result(value)
             elif kind == Kind.CANCELLED:
                 self.drop()
@@ -185,6 +180,13 @@ class TaskFuture(Future[Any]):
         except InvalidStateError:
             # Something outside cancelled it behind our back; the reader must go on.
             return
+
+    def set_result(self, result: Any) -> None:
+        """See ``concurrent.futures.Future``."""
+        if self._without_lock(FINISHED, result):
+            self._invoke_callbacks()
+        else:
+            super().set_result(result)
 
     def _invoke_callbacks(self) -> None:
         """As the base does; and one that exits does not end the reader, and with it the session.

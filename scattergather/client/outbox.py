@@ -18,6 +18,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -263,8 +264,8 @@ class Outbox:
             pieces.append(data[sum(self._sent) :])
             self._waiting -= size
             growing.let_go()
-        entries = iter(self._taken)
-        while (entry := next(entries, None)) is not None or (entry := self._next()) is not None:
+        entries: Iterator[_Waiting] = chain(self._taken, iter(self._next, None))
+        for entry in entries:
             if isinstance(entry, Gone):
                 then = self._watched.over(entry)
                 if isinstance(then, bytes):

@@ -69,17 +69,13 @@ class Received:
             OSError: as ``recv``; or this process can have no more descriptors, and one is lost.
         """
         data, extra, flags, _ = connection.recvmsg(size, _SPACE, _CLOSE_ON_EXEC)
-        if extra or flags & _CUT:
-            self._keep(extra)
-            if flags & _CUT:
-                # The next one would be taken for it.
-                raise OSError(errno.EMFILE, "no descriptors are left for one that came")
-        return data
-
-    def _keep(self, extra: list[tuple[int, int, bytes]]) -> None:
         for level, kind, sent in extra:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._waiting.extend(array.array("i", sent[: len(sent) - len(sent) % 4]))
+        if flags & _CUT:
+            # The next one would be taken for it.
+            raise OSError(errno.EMFILE, "no descriptors are left for one that came")
+        return data
 
     def take(self) -> int:
         """The descriptor of the frame at hand.

@@ -50,6 +50,8 @@ REST_LOOKS = 3
 
 RELAUNCH_SECONDS = 0.2
 
+_NOTHING: frozenset[messages.ObjectId] = frozenset()
+
 
 @dataclass(slots=True)
 class _Member:
@@ -68,14 +70,14 @@ class _Member:
     restarts: Restarts = field(default_factory=Restarts)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
+        missing, refused = _NOTHING, ""
         if isinstance(message, Taking) and message.objects:
             missing, refused = self.large.lacks(message.objects)
-            event = events.Received(
+        self.service.handle(
+            events.Received(
                 session=self.number, message=message, body=body, missing=missing, refused=refused
             )
-        else:
-            event = events.Received(session=self.number, message=message, body=body)
-        self.service.handle(event)
+        )
 
     def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
         self.large.came(objects)

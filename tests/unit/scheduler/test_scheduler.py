@@ -38,6 +38,12 @@ class Bench:
             )
         )
 
+    def chunk_of_many(self) -> actions.SendChunk:
+        """A chunk of several tasks, at the only worker: the function is known to be brief."""
+        self.host(slots=1)
+        first = chunks(self.job(tasks=100))[0]
+        return chunks(self.done(first, each=1e-4))[0]
+
 
 def chunks(out: list[actions.Action]) -> list[actions.SendChunk]:
     return [action for action in out if isinstance(action, actions.SendChunk)]
@@ -127,9 +133,7 @@ def test_an_exception_that_the_function_raised_is_an_outcome() -> None:
 
 def test_a_mixed_batch_delivers_what_is_final_and_repeats_the_rest() -> None:
     bench = Bench()
-    bench.host(slots=1)
-    sent = chunks(bench.job(tasks=100))[0]
-    sent = chunks(bench.done(sent, each=1e-4))[0]
+    sent = bench.chunk_of_many()
     assert sent.count > 4
     out = bench.done(sent, [Kind.RETURNED, Kind.RETRYABLE, Kind.RAISED, Kind.LOST], each=1e-4)
     delivered = [(each.first - sent.first, each.offset, each.count) for each in finals(out)]
@@ -226,9 +230,7 @@ def test_nested_calls_go_before_what_was_added_from_outside() -> None:
 
 def test_no_retry_is_charged_to_what_waited_behind_a_loss() -> None:
     bench = Bench()
-    bench.host(slots=1)
-    sent = chunks(bench.job(tasks=100))[0]
-    sent = chunks(bench.done(sent, each=1e-4))[0]
+    sent = bench.chunk_of_many()
     bench.done(sent, [Kind.LOST], each=1e-4)
     out = bench(events.ChunkGivenBack(host="h", chunk=sent.chunk, first=sent.first + 1))
     attempts = {each.first: each.attempt for each in chunks(out)}
@@ -237,9 +239,7 @@ def test_no_retry_is_charged_to_what_waited_behind_a_loss() -> None:
 
 def test_what_was_given_back_and_comes_again_from_further_behind_changes_nothing() -> None:
     bench = Bench()
-    bench.host(slots=1)
-    sent = chunks(bench.job(tasks=100))[0]
-    sent = chunks(bench.done(sent, each=1e-4))[0]
+    sent = bench.chunk_of_many()
     assert sent.count > 2
     back = [events.ChunkGivenBack(host="h", chunk=sent.chunk, first=sent.first + n) for n in (2, 1)]
     for each in back:
