@@ -15,7 +15,7 @@ from twisted.internet import reactor as the_reactor
 from twisted.internet import ssl
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
 
-from scattergather.link.tub import new_certificate
+from scattergather.link.tubs.tub import new_certificate
 
 reactor: Any = the_reactor
 PIECE = bytes(1 << 18)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from scattergather.wire.messages import ObjectId
+from scattergather.model.ids import ObjectId
 
 
 class Stock:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scattergather.client.waiting import Bell
+from scattergather.client.pipe.waiting import Bell
 from tests.pace import Promise
 
 ROOT = Path(__file__).parents[1]

@@ -10,25 +10,27 @@ from html import escape
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from scattergather.client import adding, naming, showing
-from scattergather.client.cell import current_cell
-from scattergather.client.echo import Channel, Printed
+from scattergather.client import naming
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import Mapped, View, check_map
-from scattergather.client.feeding import Feeder
-from scattergather.client.freezing import Frozen, freeze_types, title_of
-from scattergather.client.futures import Streams, TaskFuture
-from scattergather.client.gathering import Gathering
-from scattergather.client.inputs import Inputs
-from scattergather.client.interrupting import Wait
-from scattergather.client.iterating import Results, Walk
-from scattergather.client.job import Job, finish, wait
+from scattergather.client.futures.futures import Streams, TaskFuture
+from scattergather.client.jobs import adding
+from scattergather.client.jobs.feeding import Feeder
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.jobs.iterating import Results, Walk
+from scattergather.client.jobs.job import Job, finish, wait
+from scattergather.client.jobs.plain import are_plain
+from scattergather.client.jobs.round import Round
+from scattergather.client.jobs.tasks import check_all, iterated
 from scattergather.client.options import JobOptions, check_errors, check_timeout
-from scattergather.client.plain import are_plain
-from scattergather.client.ref import Ref, put
-from scattergather.client.round import Round
-from scattergather.client.session import CURE, Session
-from scattergather.client.tasks import check_all, iterated
+from scattergather.client.seen import showing
+from scattergather.client.seen.cell import current_cell
+from scattergather.client.seen.echo import Channel, Printed
+from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.session import CURE, Session
+from scattergather.client.values.freezing import Frozen, freeze_types, title_of
+from scattergather.client.values.ref import Ref, put
 from scattergather.errors import (
     BadRequest,
     NothingToWaitFor,
@@ -36,7 +38,7 @@ from scattergather.errors import (
     without_our_frames,
 )
 from scattergather.model.snapshot import Go, Refreshed, plural
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 
 COMMANDS = ("refresh", "die", "status")
 _PLAIN = JobOptions()

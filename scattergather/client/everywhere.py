@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from scattergather.client import naming
-from scattergather.client.freezing import title_of
-from scattergather.client.interrupting import Wait
-from scattergather.client.outbox import distinct
-from scattergather.client.reading import FAILURES, loader, not_rebuilt, read_error
-from scattergather.client.session import Session
+from scattergather.client.jobs.reading import FAILURES, loader, not_rebuilt, read_error
+from scattergather.client.pipe.outbox import distinct
+from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.session import Session
+from scattergather.client.values.freezing import title_of
 from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 
 
 def call_everywhere(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from typing import TYPE_CHECKING, Any
 
-from scattergather.client.iterating import Results
+from scattergather.client.jobs.iterating import Results
 from scattergather.client.options import JobOptions, check_timeout
-from scattergather.client.session import NO_MORE
+from scattergather.client.session.session import NO_MORE
 from scattergather.errors import BadRequest, Closed, InputFailed
 
 if TYPE_CHECKING:

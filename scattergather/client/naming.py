@@ -6,11 +6,11 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from scattergather.client.freezing import Frozen
-from scattergather.client.session import Session
+from scattergather.client.session.session import Session
+from scattergather.client.values.freezing import Frozen
 from scattergather.errors import BadRequest, UnknownName
-from scattergather.wire.pushed import is_empty
-from scattergather.wire.shipping import Shipment
+from scattergather.wire.code.pushed import is_empty
+from scattergather.wire.code.shipping import Shipment
 
 Function = Callable[..., Any] | str
 

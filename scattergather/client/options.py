@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scattergather.errors import BadRequest, UnknownName
-from scattergather.wire.messages import Limits
+from scattergather.wire.messages.shared import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

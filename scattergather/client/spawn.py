@@ -9,16 +9,17 @@ import weakref
 from typing import Any
 
 import scattergather
-from scattergather.client import process
 from scattergather.client.client import ScatterGather
 from scattergather.client.naming import Function
-from scattergather.client.outbox import Outbox
-from scattergather.client.pipe import Pipe
-from scattergather.client.session import Session
+from scattergather.client.pipe import process
+from scattergather.client.pipe.outbox import Outbox
+from scattergather.client.pipe.pipe import Pipe
+from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
 
 _sessions: list[weakref.ref[Session]] = []
 """All that may be alive. Not a set of weak references: its callbacks could swallow an interrupt."""
@@ -65,7 +66,7 @@ def spawnScatterGather(
     return ScatterGather(session, function)
 
 
-def first_message(hosts: tuple[messages.HostSpec, ...], memory: int = 0) -> messages.Spawn:
+def first_message(hosts: tuple[HostSpec, ...], memory: int = 0) -> messages.Spawn:
     """What the controller must know of this process."""
     try:
         directory = os.getcwd()

@@ -22,10 +22,10 @@ import msgspec
 
 import scattergather
 from scattergather.controller.watch import POLL_SECONDS, has_left
-from scattergather.wire import messages
+from scattergather.machine.kernel import allow_descriptors, die_with_parent, dump_no_core
 from scattergather.wire.frame import LENGTHS, frame
+from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import launch
-from scattergather.workers.process.kernel import allow_descriptors, die_with_parent, dump_no_core
 
 
 def _read_exactly(connection: socket.socket, client: int, size: int) -> bytes:

@@ -14,16 +14,18 @@ from typing import assert_never
 
 import msgspec
 
-from scattergather.controller.inputs import Inputs
 from scattergather.controller.nested import NestedCalls, Origin
-from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
-from scattergather.link.turns import Turns
+from scattergather.controller.values.inputs import Inputs
+from scattergather.controller.values.objects import Objects
+from scattergather.model.ids import Digest, JobId, code_of, digest_of
 from scattergather.model.outcome import Kind
+from scattergather.reactor.turns import Turns
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.scheduler import Scheduler
-from scattergather.wire import blobs, messages
-from scattergather.wire.messages import Digest, Extent, JobId
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent, Limits, Loss
 
 PLACED_SECONDS = 0.01
 """How late the client may learn that a future runs."""
@@ -95,7 +97,7 @@ class Driver:
     def add_job(self, spec: messages.AddJob, origin: Origin | None = None) -> None:
         """Begin a job; its tasks follow."""
         self.jobs[spec.job] = Record(spec, Inputs(), time.monotonic())
-        bound = messages.code_of(spec.function, spec.needs)
+        bound = code_of(spec.function, spec.needs)
         self.handle(
             events.JobAdded(
                 job=spec.job,
@@ -103,10 +105,10 @@ class Driver:
                 priority=spec.priority,
                 retries=spec.retries,
                 python=self._roster.shelf.python_of(bound),
-                service="" if messages.digest_of(spec.function) else spec.function,
+                service="" if digest_of(spec.function) else spec.function,
                 depth=origin.depth if origin is not None else 0,
                 stream=spec.stream,
-                limited=spec.limits != messages.Limits(),
+                limited=spec.limits != Limits(),
             )
         )
 
@@ -140,7 +142,7 @@ class Driver:
             # A thread has outlived the task that was given it.
             self._objects.discard(entry, (), message.lent)
             reason = "a large argument of it was of a task that is over"
-            loss = messages.Loss(kind="TaskLost", reason=reason, host=host)
+            loss = Loss(kind="TaskLost", reason=reason, host=host)
             lost = messages.NestedOutcome(
                 worker=message.worker, ticket=message.ticket, kind=Kind.LOST, host=host
             )
@@ -221,7 +223,7 @@ class Driver:
     def used(self) -> Iterator[Digest]:
         """The digests that unfinished jobs name, some more than once."""
         for record in self.jobs.values():
-            yield from messages.code_of(record.spec.function, record.spec.needs)
+            yield from code_of(record.spec.function, record.spec.needs)
             yield record.spec.retry_on
             yield from record.inputs.needs()
 
@@ -321,7 +323,7 @@ class Driver:
         )
 
     def _teach(self, entry: Entry, spec: messages.AddJob, needs: tuple[bytes, ...]) -> None:
-        digest = messages.digest_of(spec.function)
+        digest = digest_of(spec.function)
         if digest is not None and digest not in entry.known:
             self._roster.teach(entry, (digest,))
         if needs:
@@ -384,7 +386,7 @@ class Driver:
         self._release(record, action.first, action.count)
         record.finished += action.count
         record.failed += action.count
-        loss = messages.Loss(
+        loss = Loss(
             kind=action.kind,
             reason=action.reason,
             host=action.host,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scattergather.link.seams import HostListener, Session
-from scattergather.wire import messages
-from scattergather.wire.messages import ObjectId
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.service import PoolService
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scattergather.wire.messages import JobId
+from scattergather.model.ids import JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

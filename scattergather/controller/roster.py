@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scattergather.controller.shelf import Shelf
+from scattergather.controller.values.shelf import Shelf
 from scattergather.link.seams import Host, PoolFacts
-from scattergather.wire import messages
+from scattergather.model.ids import Digest
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec, HostState
 
 
 @dataclass(slots=True)
@@ -20,7 +22,7 @@ class Entry:
     ``held`` its bytes.
     """
 
-    spec: messages.HostSpec
+    spec: HostSpec
     host: Host | None = None
     facts: PoolFacts | None = None
     up: bool = False
@@ -41,10 +43,10 @@ class Entry:
         """It runs byte code of this minor version of Python."""
         return self.facts is not None and self.facts.python == python
 
-    def state(self, busy: int, queued: int, memory: int) -> messages.HostState:
+    def state(self, busy: int, queued: int, memory: int) -> HostState:
         """What is shown of it."""
         facts = self.facts
-        return messages.HostState(
+        return HostState(
             name=self.spec.name,
             state="up" if self.up else "down" if self.why else "connecting",
             workers=self.workers if self.up else 0,
@@ -62,7 +64,7 @@ class Entry:
 class Roster:
     """All hosts by name, and the code that any of them may need: ``shelf``."""
 
-    def __init__(self, specs: tuple[messages.HostSpec, ...]) -> None:
+    def __init__(self, specs: tuple[HostSpec, ...]) -> None:
         self.entries = {spec.name: Entry(spec) for spec in specs}
         self.shelf = Shelf()
         self._residents: list[messages.Resident] = []
@@ -92,7 +94,7 @@ class Roster:
             self.teach(entry, kept[0].needs)
             self.send(entry, kept[0], kept[1])
 
-    def clear_shelf(self, used: Iterable[messages.Digest]) -> None:
+    def clear_shelf(self, used: Iterable[Digest]) -> None:
         """What nobody needs any more is forgotten, here and on every host."""
         gone = self.shelf.clear(used)
         for entry in self.up():

@@ -10,20 +10,20 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from scattergather.controller.arrivals import Arrivals
+from scattergather.controller.desks.front_desk import FrontDesk
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
-from scattergather.controller.front_desk import FrontDesk
-from scattergather.controller.landing import Landing
-from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.values.arrivals import Arrivals
+from scattergather.controller.values.landing import Landing
+from scattergather.controller.values.objects import Objects
 from scattergather.controller.watch import ParentWatch
 from scattergather.link.seams import Host, PoolFacts
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.store.store import Store
-from scattergather.wire import messages
-from scattergather.wire.messages import ObjectId, SlabId
+from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import Root
-from scattergather.workers.daemon.pipe import FramePipe
 from scattergather.workers.daemon.service import PoolService
 
 

@@ -21,16 +21,18 @@ from zope.interface import implementer
 import scattergather
 from scattergather.errors import CannotConnect, VersionMismatch
 from scattergather.link import remote
-from scattergather.link.caller import HINT, HintHandler
-from scattergather.link.courier import Courier
-from scattergather.link.dialler import Dialler
-from scattergather.link.line import Line
+from scattergather.link.blocks.courier import Courier
+from scattergather.link.blocks.dialler import Dialler
+from scattergather.link.gate.caller import HINT, HintHandler
 from scattergather.link.seams import HostListener, NoObjects, Objects, PoolFacts
 from scattergather.link.sentences import Reason, explain, mismatch
-from scattergather.link.stream import Statistics
-from scattergather.link.tub import CONNECT_SECONDS, make_tub, new_certificate
+from scattergather.link.stream.line import Line
+from scattergather.link.stream.stream import Statistics
+from scattergather.link.tubs.tub import CONNECT_SECONDS, make_tub, new_certificate
+from scattergather.model.ids import ObjectId
 from scattergather.settings.furl import Furl
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 4.0
@@ -68,7 +70,7 @@ class Links:
         self._tub.addConnectionHintHandler(HINT, self._handler)
         self._tub.startService()
 
-    def host(self, spec: messages.HostSpec, listener: HostListener) -> RemoteHost:
+    def host(self, spec: HostSpec, listener: HostListener) -> RemoteHost:
         """A host of this controller, not started.
 
         Raises:
@@ -162,7 +164,7 @@ class RemoteHost:
 
     _log = Logger()
 
-    def __init__(self, links: Links, spec: messages.HostSpec, listener: HostListener) -> None:
+    def __init__(self, links: Links, spec: HostSpec, listener: HostListener) -> None:
         self.spec = spec
         self._links = links
         self._furl = Furl.parse(spec.furl)
@@ -197,12 +199,12 @@ class RemoteHost:
                 self._dialler.courier.expect(message.objects, asked=True)
             self._line.offer(messages.encode(message), body)
 
-    def ship(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def ship(self, objects: tuple[ObjectId, ...]) -> None:
         """Bring these objects there, in this order; only between ``joined`` and ``left``."""
         if self._dialler is not None:
             self._dialler.courier.ship(objects)
 
-    def withdraw(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
         """Those of them that are not there yet are not wanted any more."""
         if self._dialler is not None:
             self._dialler.courier.withdraw(objects)
@@ -332,8 +334,11 @@ class RemoteHost:
 
     def _received(self, head: bytes, body: bytes) -> None:
         message = messages.read_from_pool(head)
-        large = isinstance(message, messages.Outcomes | messages.EverywhereDone)
-        if large and message.objects and self._dialler is not None:
+        if (
+            isinstance(message, messages.Outcomes | messages.EverywhereDone)
+            and message.objects
+            and self._dialler is not None
+        ):
             self._dialler.courier.expect(extent.object for extent in message.objects)
         self._listener.received(message, body)
 

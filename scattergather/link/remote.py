@@ -10,7 +10,7 @@ A controller asks a pool for a session, and each side may end it::
       piece ... piece  <----------------------->   piece ... piece
 
 All that happens in a session is messages (``wire.messages``) inside the pieces of its stream. A
-piece is no call but a sequence of its own on Foolscap's wire, see ``link.broker``: a call costs
+piece is no call but a sequence of its own on Foolscap's wire (``link.tubs.broker``): a call costs
 0.25 ms on each side, a piece a third of that.
 
 Greeting and answers are msgpack maps of plain values. Their first two fields are for ever: whatever

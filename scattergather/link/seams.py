@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from scattergather.wire.messages import FromPool, ObjectId, ToPool
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages.page import FromPool, ToPool
 
 
 class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

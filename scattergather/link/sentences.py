@@ -9,10 +9,10 @@ from foolscap.tokens import BananaError, NegotiationError, RemoteNegotiationErro
 from twisted.internet import defer, error
 
 import scattergather
-from scattergather.link.caller import GateClosed, NotAPool, PoolFull, Silent
+from scattergather.link.gate.caller import GateClosed, NotAPool, PoolFull, Silent
 from scattergather.link.remote import Versions
 from scattergather.settings.furl import Furl, redacted
-from scattergather.wire.messages import PROTOCOL
+from scattergather.wire.messages import page as messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def explain(why: BaseException, furl: Furl) -> Reason:
 
 def mismatch(theirs: Versions, who: str, us: str) -> str:
     """Why two versions do not fit; both are named."""
-    older = who if theirs.protocol < PROTOCOL else us
+    older = who if theirs.protocol < messages.PROTOCOL else us
     return (
         f"{who} runs scattergather {theirs.version} (protocol {theirs.protocol}), {us} runs "
-        f"{scattergather.__version__} (protocol {PROTOCOL}). Where {older} runs: "
+        f"{scattergather.__version__} (protocol {messages.PROTOCOL}). Where {older} runs: "
         "pip install -U scattergather"
     )
 

@@ -21,19 +21,21 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 import scattergather
-from scattergather.link import carriage, gate, remote
-from scattergather.link.courier import Courier
-from scattergather.link.doorkeeper import Doorkeeper
-from scattergather.link.doors import Doors
-from scattergather.link.gate import Key, Keys
-from scattergather.link.line import Line
+from scattergather.link import remote
+from scattergather.link.blocks import carriage
+from scattergather.link.blocks.courier import Courier
+from scattergather.link.gate import gate
+from scattergather.link.gate.doorkeeper import Doorkeeper
+from scattergather.link.gate.doors import Doors
+from scattergather.link.gate.gate import Key, Keys
 from scattergather.link.seams import Pool, Session
 from scattergather.link.sentences import mismatch
-from scattergather.link.tub import make_tub
+from scattergather.link.stream.line import Line
+from scattergather.link.tubs.tub import make_tub
 from scattergather.settings.furl import Furl
 from scattergather.settings.identity import Identity
 from scattergather.settings.invitations import OWNER, Invitations
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 
 MOST_SESSIONS = 64
 MOST_OF_ONE = MOST_SESSIONS // 2

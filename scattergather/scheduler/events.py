@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from scattergather.wire.messages import JobId
+from scattergather.model.ids import JobId
 
 
 class JobAdded(Struct, frozen=True, kw_only=True, gc=False):

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from scattergather.model.ids import JobId
 from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.chunking import Estimate, chunk_size, read_ahead
 from scattergather.scheduler.fairness import Lines
 from scattergather.scheduler.host import Host
 from scattergather.scheduler.job import Job, Lease
-from scattergather.wire.messages import JobId
 
 _FINAL = bytes([Kind.RETURNED, Kind.RAISED, Kind.EXCEEDED])
 KNOWN_FUNCTIONS = 10_000

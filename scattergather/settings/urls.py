@@ -21,7 +21,7 @@ from scattergather.errors import BadRequest
 from scattergather.settings import private
 from scattergather.settings.furl import UNAUTHENTICATED, Furl, redacted
 from scattergather.settings.hosts import Hosts, is_loopback, own_pool
-from scattergather.wire.messages import HostSpec
+from scattergather.wire.messages.client import HostSpec
 
 LOCAL = "local"
 MOST_WORKERS = 1024

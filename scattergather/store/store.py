@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scattergather.errors import TooLarge
-from scattergather.wire.messages import Extent, ObjectId, SlabId
-from scattergather.wire.slabs import Arena, whole_pages
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.slabs import whole_pages
+from scattergather.wire.messages.shared import Extent
 
 Recycle = Callable[[tuple[ObjectId, ...]], None]
 """Tells who wrote these objects that nobody reads them any more."""

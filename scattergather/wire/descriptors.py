@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from scattergather.wire.owned import own
+from scattergather.wire.memory.owned import own
 
 _MOST = 16
 """Descriptors in one receive; the kernel ends a receive at each anyway."""

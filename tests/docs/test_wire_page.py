@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 
 PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
 

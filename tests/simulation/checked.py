@@ -10,7 +10,7 @@ from scattergather.scheduler import events as scheduler_events
 from scattergather.scheduler.chunking import read_ahead
 from scattergather.scheduler.job import Job
 from scattergather.scheduler.scheduler import Scheduler
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions as pool_actions
 from scattergather.workers.pool import events as pool_events
 from scattergather.workers.pool.pool import Pool

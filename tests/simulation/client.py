@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import assert_never
 
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
 from tests.simulation.ledger import Ledger
 from tests.simulation.workload import MOST_OBJECTS, Job
 

@@ -18,11 +18,12 @@ from typing import Any
 from scattergather.link import remote
 from scattergather.link.seams import PoolFacts
 from scattergather.link.server import LinkServer
-from scattergather.link.tub import new_certificate
+from scattergather.link.tubs.tub import new_certificate
+from scattergather.model.ids import ObjectId
 from scattergather.settings import private
 from scattergather.settings.identity import Identity
-from scattergather.wire import messages
-from scattergather.wire.slabs import PAGE
+from scattergather.wire.memory.slabs import PAGE
+from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.pool import events
 from tests.simulation.checked import CheckedPool
@@ -198,9 +199,9 @@ class Service(PoolService):
         except Exception as error:  # the link's server would only end the session
             self.ledger.fail(error)
 
-    def needed(self) -> set[messages.ObjectId]:
+    def needed(self) -> set[ObjectId]:
         """The objects that are taken by tasks which can still run here."""
-        taken, found = self.ledger.workload.taken, set[messages.ObjectId]()
+        taken, found = self.ledger.workload.taken, set[ObjectId]()
         for number in self.members:
             session = self.pool.sessions.get(number)
             if session is None:

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from scattergather.model.ids import ObjectId, SlabId
 from scattergather.store.store import Store
-from scattergather.wire import messages
-from scattergather.wire.messages import Extent, ObjectId, SlabId
-from scattergather.wire.slabs import PAGE, create
+from scattergather.wire.memory.slabs import PAGE, create
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
 from tests.simulation.clock import Clock
 
 if TYPE_CHECKING:

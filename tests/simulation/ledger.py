@@ -16,7 +16,8 @@ from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Limits
 
 if TYPE_CHECKING:
     from tests.simulation.large import Memory
@@ -141,8 +142,8 @@ class Ledger:
         self.check(loss.host, f"nobody says where {task!r} was lost: {loss}")
         if loss.kind in ("TimeLimitExceeded", "MemoryLimitExceeded"):  # and would exceed it again
             job = self.workload.job_of(task)
-            limits = job.limits if job is not None else messages.Limits()
-            self.check(limits != messages.Limits(), f"{task!r} has no limit: {loss}")
+            limits = job.limits if job is not None else Limits()
+            self.check(limits != Limits(), f"{task!r} has no limit: {loss}")
             memory = self.workload.memory(task)
             self.check(loss.kind[0] == "T" or memory > loss.limit, f"{task!r} is small: {loss}")
             return

@@ -18,10 +18,10 @@ from foolscap.api import DeadReferenceError
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 
-from scattergather.link.courier import Courier
+from scattergather.link.blocks.courier import Courier
 from scattergather.link.host import Links, RemoteHost
-from scattergather.link.piece import Piece
 from scattergather.link.seams import Objects
+from scattergather.link.stream.piece import Piece
 from scattergather.settings.furl import Furl
 from tests.pour import pour
 from tests.simulation.clock import Clock, Scope
@@ -140,7 +140,7 @@ class Wire:
 
 
 class RoadEnd:
-    """One courier's end of a block stream; implements ``link.courier.Road``."""
+    """One courier's end of a block stream; implements ``link.blocks.courier.Road``."""
 
     def __init__(self, path: Path, side: int, scope: Clock | Scope, courier: Courier) -> None:
         self.path, self.side, self.scope, self.courier = path, side, scope, courier
@@ -179,7 +179,7 @@ class RoadEnd:
 
 
 class Dialler:
-    """Gives a controller's courier a connection while it needs one; twin of ``link.dialler``."""
+    """Gives a courier a connection while it needs one, as ``link.blocks.dialler`` does."""
 
     def __init__(self, path: Path, session: bytes, ticket: bytes, courier: Courier) -> None:
         self.courier = courier

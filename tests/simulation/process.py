@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
 from scattergather.workers.pool.events import Harvest
 from tests.simulation.clock import Call, Scope
 from tests.simulation.large import Slab
@@ -328,7 +330,7 @@ class Process:
 
     # ---- large objects ----
 
-    def _look(self, names: Iterable[bytes], extents: Iterable[messages.Extent]) -> None:
+    def _look(self, names: Iterable[bytes], extents: Iterable[Extent]) -> None:
         """It reads what it takes; when its session is over nobody cares what."""
         places = {extent.object: extent for extent in extents}
         for name in names:
@@ -338,7 +340,7 @@ class Process:
                 fd = self._known.get(extent.slab)
                 self.ledger.large.check(fd, extent, f"worker {self.pid}")
 
-    def _keep(self, names: tuple[bytes, ...], extents: tuple[messages.Extent, ...]) -> None:
+    def _keep(self, names: tuple[bytes, ...], extents: tuple[Extent, ...]) -> None:
         new = tuple(name for name in names if not self._kept[name])
         self._kept.update(names)
         if new:
@@ -346,7 +348,7 @@ class Process:
         seconds = self.chance.choice((0.0, 0.1, 4.0))
         self.scope.callLater(seconds, self._let_go, names, extents)
 
-    def _let_go(self, names: tuple[bytes, ...], extents: tuple[messages.Extent, ...]) -> None:
+    def _let_go(self, names: tuple[bytes, ...], extents: tuple[Extent, ...]) -> None:
         self._look(names, extents)
         self._kept.subtract(names)
         gone = tuple(name for name in names if not self._kept[name])
@@ -360,8 +362,8 @@ class Process:
         if self.dead or last < torn / 3:
             self.die(signal.SIGKILL)
             return
-        objects: tuple[messages.Extent, ...] = ()
-        borrowed: tuple[messages.Extent, ...] = ()
+        objects: tuple[Extent, ...] = ()
+        borrowed: tuple[Extent, ...] = ()
         if load.returns == "same":
             borrowed = tuple(each for each in run.objects if each.object == load.takes[0])
         else:
@@ -386,14 +388,14 @@ class Process:
         if last < torn:
             self.die(signal.SIGKILL)
 
-    def _make(self) -> messages.Extent:
+    def _make(self) -> Extent:
         """A new object of its own, in memory that its pool has."""
         if self._slab is None:
             self._slab = self.ledger.large.slab()
             self.send(messages.Slab(slab=self._slab.id, size=self._slab.size))
         return self._slab.put(self.ledger.large.name())
 
-    def _give_objects_back(self, extents: tuple[messages.Extent, ...]) -> None:
+    def _give_objects_back(self, extents: tuple[Extent, ...]) -> None:
         names = tuple(extent.object for extent in extents)
         self._look(names, extents)
         self.send(messages.Release(objects=names))

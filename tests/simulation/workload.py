@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scattergather.wire import messages
-from scattergather.wire.messages import Extent, ObjectId
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages.shared import Extent, Limits
 
 NESTED_RETRIES = 3
 """What ``messages.AddJob`` says when nobody else does."""
@@ -60,7 +60,7 @@ MOST_OBJECTS = 5
 """As many as the tasks of a job take together."""
 
 POISON = Nature(kills=signal.SIGSEGV)
-LIMITS = messages.Limits(time=0.5, memory=1000)
+LIMITS = Limits(time=0.5, memory=1000)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Job:
     tasks: int
     retries: int
     priority: int
-    limits: messages.Limits
+    limits: Limits
     stream: bool
     seconds: float
     plain: bool = False
@@ -109,7 +109,7 @@ class Workload:
             tasks=tasks,
             retries=chance.choice((0, 1, 3, 10)) if retries is None else retries,
             priority=chance.randrange(3),
-            limits=LIMITS if limited else messages.Limits(),
+            limits=LIMITS if limited else Limits(),
             stream=chance.random() < 0.3,
             seconds=chance.choice((1e-5, 1e-3, 0.01, 0.2)),
             plain=plain,
@@ -130,7 +130,7 @@ class Workload:
             Nature(children=1),
             Nature(slow=1.0),
         ]
-        if job.limits != messages.Limits():
+        if job.limits != Limits():
             natures += [
                 Nature(runs_away=True, stubborn=True, immune=True),
                 Nature(runs_away=True, memory=2000),

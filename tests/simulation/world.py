@@ -9,16 +9,19 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from scattergather.controller.arrivals import Arrivals
+from scattergather.controller.desks.front_desk import FrontDesk
 from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
-from scattergather.controller.front_desk import FrontDesk
-from scattergather.controller.landing import Landing
-from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.values.arrivals import Arrivals
+from scattergather.controller.values.landing import Landing
+from scattergather.controller.values.objects import Objects
 from scattergather.link.seams import PoolFacts
-from scattergather.wire import blobs, messages
-from scattergather.wire.slabs import PAGE
+from scattergather.model.ids import ObjectId
+from scattergather.wire import blobs
+from scattergather.wire.memory.slabs import PAGE
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
 from tests.simulation.checked import CheckedScheduler
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock, Scope
@@ -58,10 +61,10 @@ class _Listener:
     def received(self, message: messages.FromPool, body: bytes) -> None:
         self._world.arrivals.said(self._entry, message, body)
 
-    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         self._world.arrivals.arrived(self._entry, objects)
 
-    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         self._world.arrivals.lost(self._entry, objects, reason)
 
     def left(self, reason: str) -> None:
@@ -93,11 +96,11 @@ class World:
         self.large = self.ledger.large = Memory(self.ledger, self.clock, self.chance)
         names = [f"host{number}" for number in range(shape.daemons)]
         specs = [
-            messages.HostSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
+            HostSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
             for name in names
         ]
         if shape.embedded:
-            specs.insert(0, messages.HostSpec(name="here"))  # what it answers at once comes first
+            specs.insert(0, HostSpec(name="here"))  # what it answers at once comes first
         self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
         room = random.Random(f"room {seed}").choice((None, 1, 2, 8))

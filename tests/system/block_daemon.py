@@ -7,7 +7,9 @@ import threading
 from pathlib import Path
 
 from scattergather.link.seams import Peer
-from scattergather.wire import messages
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
 from tests.stock import Stock
 from tests.system.linked import EchoSession, Ends, reactor
 
@@ -19,20 +21,20 @@ class Mirror(EchoSession):
         super().__init__(peer, controller, workers)
         self.stock = stock
 
-    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         for name in objects:
             data = self.stock.get(name)
             self.stock.forget(name)
             self.stock.put(result_of(name), data)
-            extent = messages.Extent(object=result_of(name), length=len(data))
+            extent = Extent(object=result_of(name), length=len(data))
             self.peer.send(messages.Outcomes(chunk=1, first=0, kinds=b"\0", objects=(extent,)))
 
-    def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         for name in objects:
             self.stock.forget(name)
 
 
-def result_of(name: messages.ObjectId) -> messages.ObjectId:
+def result_of(name: ObjectId) -> ObjectId:
     return name[::-1]
 
 

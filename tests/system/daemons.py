@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "scattergather"]
 
 OTHER_PROTOCOL = """
 import scattergather
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 scattergather.__version__, messages.PROTOCOL = "9.9", 99
 """
 

@@ -15,9 +15,11 @@ from twisted.internet.defer import Deferred
 from scattergather.link.host import Links, RemoteHost
 from scattergather.link.seams import NoObjects, Objects, Peer, PoolFacts
 from scattergather.link.server import LinkServer
-from scattergather.link.tub import new_certificate
+from scattergather.link.tubs.tub import new_certificate
+from scattergather.model.ids import ObjectId
 from scattergather.settings import identity
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
 from tests.pace import Promise
 from tests.system.daemons import free_port
 
@@ -82,9 +84,9 @@ class EchoSession:
         self.peer, self.controller, self.workers = peer, controller, workers
         self.closed = ""
         self.chunks: list[int] = []
-        self.inputs: list[messages.ObjectId] = []
-        self.missing: list[tuple[messages.ObjectId, str]] = []
-        self.delivered: list[messages.ObjectId] = []
+        self.inputs: list[ObjectId] = []
+        self.missing: list[tuple[ObjectId, str]] = []
+        self.delivered: list[ObjectId] = []
         peer.send(messages.WorkersChanged(workers=workers or 2))
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
@@ -92,13 +94,13 @@ class EchoSession:
         self.chunks.append(message.chunk)
         self.peer.send(messages.Outcomes(chunk=message.chunk, first=0, kinds=b"\0"), body)
 
-    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         self.inputs += objects
 
-    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         self.missing += [(name, reason) for name in objects]
 
-    def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         self.delivered += objects
 
     def close(self, reason: str) -> None:
@@ -113,8 +115,8 @@ class Ear:
         self.reasons: list[str] = []
         self.outcomes: list[tuple[int, bytes]] = []
         self.others: list[messages.FromPool] = []
-        self.results: list[messages.ObjectId] = []
-        self.missing: list[tuple[messages.ObjectId, str]] = []
+        self.results: list[ObjectId] = []
+        self.missing: list[tuple[ObjectId, str]] = []
 
     def joined(self, facts: PoolFacts) -> None:
         self.heard.append("joined")
@@ -125,10 +127,10 @@ class Ear:
         else:
             self.others.append(message)
 
-    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         self.results += objects
 
-    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         self.missing += [(name, reason) for name in objects]
 
     def left(self, reason: str) -> None:
@@ -166,7 +168,7 @@ class Ends:
     def host(
         self, furl: str = "", workers: int = 0, links: Links | None = None
     ) -> tuple[RemoteHost, Ear]:
-        spec = messages.HostSpec(name="alpha", furl=furl or self.server.furl.text, workers=workers)
+        spec = HostSpec(name="alpha", furl=furl or self.server.furl.text, workers=workers)
         ear = Ear()
         return (links or self.links).host(spec, ear), ear
 

@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from scattergather.model.ids import shipped
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
-from scattergather.wire.codebook import BOOK
+from scattergather.wire import blobs
+from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.frame import FrameReader, frame
-from scattergather.wire.payload import Packer, loads
-from scattergather.wire.raised import unpack_exception
-from scattergather.wire.shipping import Shipment
-from scattergather.workers.process.capture import OutputFile
-from scattergather.workers.process.journal import Journal
+from scattergather.wire.messages import page as messages
+from scattergather.wire.values.payload import Packer, loads
+from scattergather.wire.values.raised import unpack_exception
+from scattergather.workers.process.surroundings.capture import OutputFile
+from scattergather.workers.process.task.journal import Journal
 from tests.pace import Promise
 
 PATIENCE = 20.0
@@ -108,9 +110,7 @@ class Worker:
         """Send a chunk of calls, each the tuple of its arguments."""
         shipment = Shipment(BOOK)
         function = as_in_a_notebook(function)
-        name = (
-            function if isinstance(function, str) else messages.shipped(shipment.freeze(function))
-        )
+        name = function if isinstance(function, str) else shipped(shipment.freeze(function))
         packer = Packer(shipment)
         for arguments in tasks:
             packer.pack((arguments, {}))

@@ -33,7 +33,7 @@ from scattergather.errors import (
     VersionMismatch,
 )
 from scattergather.settings.furl import Furl
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.conftest import calls
 from tests.system.daemons import (
     COMMAND,

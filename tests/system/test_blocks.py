@@ -15,11 +15,13 @@ import pytest
 from twisted.internet import endpoints, protocol, threads
 from twisted.internet.ssl import PrivateCertificate
 
-from scattergather.link import carriage, gate, server
-from scattergather.link.block import BLOCK_BYTES, OFFER, pack
-from scattergather.link.carriage import OPENING_BYTES
-from scattergather.link.dialler import IDLE_SECONDS
-from scattergather.link.tub import new_certificate
+from scattergather.link import server
+from scattergather.link.blocks import carriage
+from scattergather.link.blocks.block import BLOCK_BYTES, OFFER, pack
+from scattergather.link.blocks.carriage import OPENING_BYTES
+from scattergather.link.blocks.dialler import IDLE_SECONDS
+from scattergather.link.gate import gate
+from scattergather.link.tubs.tub import new_certificate
 from scattergather.settings.furl import Furl
 from tests.pace import Promise
 from tests.stock import Stock

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from scattergather import inside, spawnScatterGather
-from scattergather.client import freezing
-from scattergather.wire.codebook import BOOK
+from scattergather.client.values import freezing
+from scattergather.wire.code.codebook import BOOK
 
 pytestmark = pytest.mark.system
 

@@ -15,7 +15,7 @@ import pytest
 
 from scattergather import errors
 from scattergather.client.client import ScatterGather
-from scattergather.controller.landing import PATIENCE
+from scattergather.controller.values.landing import PATIENCE
 from tests.conftest import calls
 from tests.system.daemons import SEES_TESTS
 from tests.system.large import MB

@@ -12,12 +12,13 @@ import pytest
 from twisted.internet import threads
 from twisted.internet.error import ConnectionLost
 
-from scattergather.link import gate, remote, server
+from scattergather.link import remote, server
+from scattergather.link.gate import gate
 from scattergather.link.host import Links
 from scattergather.link.server import MOST_OF_ONE
-from scattergather.link.tub import make_tub, new_certificate
+from scattergather.link.tubs.tub import make_tub, new_certificate
 from scattergather.settings.furl import Furl
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.pace import Promise
 from tests.system.linked import LONG, Ends, live, pause, reactor, run, until
 from tests.system.process_driver import PATIENCE

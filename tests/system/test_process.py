@@ -27,10 +27,11 @@ from scattergather.errors import (
     UnknownName,
 )
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
-from scattergather.wire.payload import dumps, loads
-from scattergather.wire.raised import pack_exception
-from scattergather.workers.process.capture import HELD, KEPT
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Limits
+from scattergather.wire.values.payload import dumps, loads
+from scattergather.wire.values.raised import pack_exception
+from scattergather.workers.process.surroundings.capture import HELD, KEPT
 from tests.system.process_driver import (
     Host,
     Worker,
@@ -533,7 +534,7 @@ def test_a_time_limit_is_raised_in_each_task_that_exceeds_it(worker: Worker) -> 
         time.sleep(seconds)
         return seconds
 
-    limits = messages.Limits(time=2.0)  # none of the brief ones stands still for so long
+    limits = Limits(time=2.0)  # none of the brief ones stands still for so long
     found = worker.run(work, [(0.0,), (1000.0,), (0.01,), (1000.0,)], limits=limits)
     assert [each.kind for each in found] == [
         Kind.RETURNED, Kind.RAISED, Kind.RETURNED, Kind.RAISED,

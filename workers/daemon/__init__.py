@@ -1,11 +1,11 @@
 """Carries out what the pool decides, with Twisted: one per host, or embedded in a controller.
 
-``launch``    starts the root zygote (no Twisted: it may run before the reactor is imported)
-``pipe``      frames over a local socket, in the reactor
-``process``   one worker process: its pipe, its journal, its output
-``zygotes``   one zygote: datagrams with descriptors to and from it, in the reactor
-``large``     what sessions hold of large objects, and which slabs workers see
-``machine``   where both come from: the seam under which the simulation puts its own
-``service``   the pool of this host: wires all of it
-``listen``    a pool behind a link: what ``scattergather pool`` runs
+``launch``        starts the root zygote (no Twisted: it may run before the reactor is imported)
+``process``       one worker process: its pipe, its journal, its output
+``zygotes``       one zygote: datagrams with descriptors to and from it, in the reactor
+``large``         what sessions hold of large objects, and which slabs workers see
+``memory_kills``  whether the kernel killed a process for want of memory
+``machine``       where processes come from: the seam under which the simulation puts its own
+``service``       the pool of this host: wires all of it
+``listen``        a pool behind a link: what ``scattergather pool`` runs
 """

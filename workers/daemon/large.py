@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from scattergather.model.ids import ObjectId, SlabId
 from scattergather.store.store import Store
-from scattergather.wire import messages
-from scattergather.wire.messages import Extent, ObjectId, SlabId
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
 from scattergather.workers.daemon.process import WorkerProcess
 
 Taking = messages.Run | messages.Everywhere | messages.NestedOutcome

@@ -23,12 +23,12 @@ from twisted.logger import Logger
 from scattergather.errors import ScatterGatherError
 from scattergather.link.logs import log_to
 from scattergather.link.server import LinkServer
-from scattergather.link.tub import new_certificate
+from scattergather.link.tubs.tub import new_certificate
+from scattergather.machine.kernel import allow_descriptors, dump_no_core
 from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
-from scattergather.workers.process.kernel import allow_descriptors, dump_no_core
 
 reactor: Any = the_reactor
 log = Logger()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import Root, launch
 from scattergather.workers.daemon.memory_kills import MemoryKills
 from scattergather.workers.daemon.process import WorkerProcess

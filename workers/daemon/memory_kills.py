@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scattergather.workers.process import proc
+from scattergather.machine import proc
 
 LATELY = 5.0
 """Seconds between a kill of the kernel's and the end of its victim: it frees the memory first."""

@@ -6,13 +6,15 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from scattergather.wire import blobs, messages
+from scattergather.machine import proc
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.reactor.frame_pipe import FramePipe
+from scattergather.wire import blobs
 from scattergather.wire.frame import Bytes
-from scattergather.workers.daemon.pipe import FramePipe
+from scattergather.wire.messages import page as messages
 from scattergather.workers.pool.events import Harvest
-from scattergather.workers.process import proc
-from scattergather.workers.process.capture import OutputFile
-from scattergather.workers.process.journal import Journal
+from scattergather.workers.process.surroundings.capture import OutputFile
+from scattergather.workers.process.task.journal import Journal
 
 OUTPUT_KEPT = 1 << 16
 """Bytes of a task's output that are kept."""
@@ -51,9 +53,9 @@ class WorkerProcess:
         self.pid = 0
         self.journal = Journal.create()
         self.output = OutputFile.create()
-        self.slabs: set[messages.SlabId] = set()
+        self.slabs: set[SlabId] = set()
         """Slabs that it writes its results into."""
-        self._introduced: set[messages.SlabId] = set()
+        self._introduced: set[SlabId] = set()
         self._pipe = FramePipe(
             reactor,
             ours,
@@ -73,19 +75,19 @@ class WorkerProcess:
         """Send a message."""
         self._pipe.send(messages.encode(message), body)
 
-    def introduce(self, slab: messages.SlabId, fd: int, size: int) -> None:
+    def introduce(self, slab: SlabId, fd: int, size: int) -> None:
         """The worker has this slab, whose objects it is about to hear of."""
         if slab not in self._introduced:
             self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
             self._introduced.add(slab)
 
-    def part_with(self, slab: messages.SlabId) -> None:
+    def part_with(self, slab: SlabId) -> None:
         """A slab is gone."""
         if slab in self._introduced:
             self._introduced.discard(slab)
             self.tell(messages.SlabGone(slab=slab))
 
-    def recycle(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def recycle(self, objects: tuple[ObjectId, ...]) -> None:
         """Nobody reads these results of its any more."""
         self.tell(messages.Recycle(objects=objects))
 

@@ -19,18 +19,20 @@ from twisted.logger import Logger
 
 import scattergather
 from scattergather.link.seams import Objects, Peer, PoolFacts, Session
-from scattergather.link.turns import Turns
+from scattergather.model.ids import ObjectId
+from scattergather.reactor.turns import Turns
 from scattergather.store.store import Store
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.daemon.large import Holdings, Slabs, Taking
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.machine import Machine
 from scattergather.workers.daemon.process import WorkerProcess
 from scattergather.workers.daemon.zygotes import Zygote
 from scattergather.workers.pool import actions, events
+from scattergather.workers.pool.losses.restarts import Restarts
+from scattergather.workers.pool.losses.watching import STOPPED_AFTER
 from scattergather.workers.pool.pool import Pool
-from scattergather.workers.pool.restarts import Restarts
-from scattergather.workers.pool.watching import STOPPED_AFTER
 
 SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
@@ -50,7 +52,7 @@ REST_LOOKS = 3
 
 RELAUNCH_SECONDS = 0.2
 
-_NOTHING: frozenset[messages.ObjectId] = frozenset()
+_NOTHING: frozenset[ObjectId] = frozenset()
 
 
 @dataclass(slots=True)
@@ -79,14 +81,14 @@ class _Member:
             )
         )
 
-    def arrived(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         self.large.came(objects)
         self.service.handle(events.ObjectsArrived(session=self.number, objects=objects))
 
-    def lost(self, objects: tuple[messages.ObjectId, ...], reason: str) -> None:
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         self.service.handle(events.ObjectsLost(session=self.number, objects=objects, reason=reason))
 
-    def shipped(self, objects: tuple[messages.ObjectId, ...]) -> None:
+    def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         self.large.shipped(objects)
 
     def close(self, reason: str) -> None:
@@ -313,7 +315,7 @@ class PoolService:
         now = self._reactor.seconds()
         killed = message.signal == signal.SIGKILL
         del self._processes[message.worker]
-        if message.status == messages.SPENT:
+        if message.status == SPENT:
             self.log.info("a worker is replaced: {why}", why=harvest.output.strip())
         self.handle(
             events.WorkerExited(

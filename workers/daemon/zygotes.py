@@ -11,10 +11,10 @@ from typing import Any
 
 from twisted.python import failure
 
-from scattergather.wire import messages
+from scattergather.machine import proc
 from scattergather.wire.descriptors import send_with
+from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.process import WorkerProcess
-from scattergather.workers.process import proc
 
 MAX_DATAGRAM = 1 << 18
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from scattergather.wire.messages import FromPool, ObjectId, ToWorker
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages.page import FromPool, ToWorker
 
 
 class ForkWorker(Struct, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.session import Session
 from scattergather.workers.pool.worker import Doom, Worker

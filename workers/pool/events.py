@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from scattergather.wire.messages import FromWorker, ObjectId, ToPool
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages.page import FromWorker, ToPool
 
 
 class SessionOpened(Struct, frozen=True, kw_only=True, gc=False):

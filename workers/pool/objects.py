@@ -19,18 +19,21 @@ from collections.abc import Iterable
 
 import msgspec
 
+from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
-from scattergather.wire.messages import ObjectId
-from scattergather.workers.pool import actions, rounds
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Loss
+from scattergather.workers.pool import actions
+from scattergather.workers.pool.chunks import rounds
+from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.crew import Crew, report, retire
-from scattergather.workers.pool.feeding import feed
 from scattergather.workers.pool.session import Queued, Session
 from scattergather.workers.pool.worker import Worker
 
 KEEPING_SECONDS = 2.0
 """How long an idle worker may keep what is in the way: until it has looked what it keeps no more
-(``process.large.KEPT_SECONDS``)."""
+(``process.values.large.KEPT_SECONDS``)."""
 
 
 def wait(session: Session, queued: Queued, out: list[actions.Action]) -> None:
@@ -113,7 +116,7 @@ def lost(
 
 def lose(session: Session, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
     """A chunk can never run here."""
-    loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
+    loss = messages.encode(Loss(kind="TaskLost", reason=reason))
     outcomes = messages.Outcomes(
         chunk=run.chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
     )
@@ -137,7 +140,7 @@ def withhold(
     session: Session, message: messages.NestedOutcome, reason: str, out: list[actions.Action]
 ) -> None:
     """What a nested call returned cannot be brought here: it counts as lost."""
-    loss = messages.encode(messages.Loss(kind="TaskLost", reason=reason))
+    loss = messages.encode(Loss(kind="TaskLost", reason=reason))
     lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=())
     names = tuple(extent.object for extent in message.objects)
     report(session, messages.Release(objects=names), out)

@@ -13,19 +13,11 @@ from typing import assert_never
 
 import msgspec
 
-from scattergather.wire import messages
-from scattergather.workers.pool import (
-    actions,
-    cancelling,
-    deaths,
-    events,
-    feeding,
-    leases,
-    objects,
-    rounds,
-    watching,
-)
+from scattergather.wire.messages import page as messages
+from scattergather.workers.pool import actions, events, objects
+from scattergather.workers.pool.chunks import cancelling, feeding, leases, rounds
 from scattergather.workers.pool.crew import SPARE_SECONDS, Crew, report, report_slots
+from scattergather.workers.pool.losses import deaths, watching
 from scattergather.workers.pool.session import Queued, Session
 from scattergather.workers.pool.worker import Worker
 

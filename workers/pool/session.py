@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from scattergather.wire.messages import Code, Everywhere, NestedOutcome, ObjectId, Resident, Run
-from scattergather.workers.pool.restarts import Restarts
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages.pool import Everywhere, NestedOutcome, Run
+from scattergather.wire.messages.shared import Code, Resident
+from scattergather.workers.pool.losses.restarts import Restarts
 from scattergather.workers.pool.worker import Worker
 
 

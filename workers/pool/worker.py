@@ -6,7 +6,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scattergather.wire.messages import ObjectId, Run
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages.pool import Run
 
 
 class Doom(Enum):

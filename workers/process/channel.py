@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from array import array
 
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 
 MAX_DATAGRAM = 1 << 18
 MAX_DESCRIPTORS = 4

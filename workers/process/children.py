@@ -16,7 +16,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from scattergather.workers.process.proc import children_of_this_process
+from scattergather.machine.proc import children_of_this_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

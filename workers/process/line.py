@@ -17,9 +17,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from scattergather.wire import messages
 from scattergather.wire.descriptors import Received, send_with
 from scattergather.wire.frame import Bytes, FrameReader, behind, frame
+from scattergather.wire.messages import page as messages
 
 READ_BYTES = 1 << 16
 HIGH = 512

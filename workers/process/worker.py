@@ -16,22 +16,23 @@ from collections.abc import Sequence
 from typing import Never, assert_never
 
 from scattergather import inside
+from scattergather.machine import kernel
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
-from scattergather.wire.outside import Outside
-from scattergather.workers.process import kernel
-from scattergather.workers.process.call import Call, Calls
-from scattergather.workers.process.capture import Capture, OutputFile
-from scattergather.workers.process.chunk import Chunks
-from scattergather.workers.process.interrupts import Interrupts
-from scattergather.workers.process.journal import Journal
-from scattergather.workers.process.large import Large
+from scattergather.wire.memory.outside import Outside
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.process.line import Line, LineLost, raised_descriptor
-from scattergather.workers.process.mending import Spent
-from scattergather.workers.process.nested import Nested
-from scattergather.workers.process.outcomes import Circumstances, ResultPickler
-from scattergather.workers.process.registry import Services
-from scattergather.workers.process.reseed import reseed
+from scattergather.workers.process.surroundings.capture import Capture, OutputFile
+from scattergather.workers.process.surroundings.mending import Spent
+from scattergather.workers.process.surroundings.registry import Services
+from scattergather.workers.process.surroundings.reseed import reseed
+from scattergather.workers.process.task.call import Call, Calls
+from scattergather.workers.process.task.chunk import Chunks
+from scattergather.workers.process.task.interrupts import Interrupts
+from scattergather.workers.process.task.journal import Journal
+from scattergather.workers.process.task.nested import Nested
+from scattergather.workers.process.task.outcomes import Circumstances, ResultPickler
+from scattergather.workers.process.values.large import Large
 
 BROKEN = 70
 """Exit status of a worker that failed by our own fault; its output says how."""
@@ -60,7 +61,7 @@ def live(parent: int, descriptors: Sequence[int], services: Services) -> Never:
         status = 0
     except Spent as why:
         print(why, file=sys.__stderr__)
-        status = messages.SPENT
+        status = SPENT
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
     finally:

@@ -29,11 +29,13 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Never
 
-from scattergather.wire import messages
-from scattergather.workers.process import kernel, place, proc, worker
+from scattergather.machine import kernel, proc
+from scattergather.wire.messages import page as messages
+from scattergather.workers.process import worker
 from scattergather.workers.process.channel import Channel
 from scattergather.workers.process.children import Children
-from scattergather.workers.process.registry import Services
+from scattergather.workers.process.surroundings import place
+from scattergather.workers.process.surroundings.registry import Services
 
 
 class Zygote:
@@ -208,7 +210,7 @@ def main(arguments: Sequence[str]) -> Never:
     # Tasks must not find the zygote under this name.
     sys.modules["__main__"] = ModuleType("__main__")
     # What a worker cannot pickle otherwise goes through dill: 8 ms here, or in every worker.
-    importlib.import_module("scattergather.wire.by_dill")
+    importlib.import_module("scattergather.wire.values.by_dill")
     services = Services()
     problems = services.load(options.service)
     if proc.thread_count() > 1:

@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from scattergather.link.stream import GRACE
-from scattergather.link.tub import DISCONNECT
+from scattergather.link.stream.stream import GRACE
+from scattergather.link.tubs.tub import DISCONNECT
 from tests.conftest import calls
 from tests.pace import Promise
 from tests.system.faults.ledger import Ledger, once_each

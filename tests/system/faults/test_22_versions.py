@@ -7,7 +7,7 @@ import time
 import pytest
 
 from scattergather.errors import VersionMismatch
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.conftest import calls
 from tests.pace import Promise
 from tests.system.daemons import OTHER_PYTHON
@@ -19,7 +19,9 @@ PROMPT = 2.0
 
 
 def speaking(protocol: int) -> str:
-    return f"from scattergather.wire import messages; messages.PROTOCOL = {protocol}"
+    return (
+        f"from scattergather.wire.messages import page as messages; messages.PROTOCOL = {protocol}"
+    )
 
 
 @pytest.mark.parametrize("step", [-1, 1])

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from scattergather.errors import CannotConnect
-from scattergather.link import gate
+from scattergather.link.gate import gate
 from scattergather.link.host import Links
-from scattergather.link.tub import new_certificate
+from scattergather.link.tubs.tub import new_certificate
 from scattergather.settings.furl import Furl
 from tests.pace import Promise, kept
 from tests.system.faults.ledger import LONG

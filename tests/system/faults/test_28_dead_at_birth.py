@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from scattergather.client.client import ScatterGather
-from scattergather.workers.pool.restarts import MOST
+from scattergather.workers.pool.losses.restarts import MOST
 from tests.conftest import calls
 from tests.system.faults.ledger import LONG
 from tests.system.process_driver import eventually

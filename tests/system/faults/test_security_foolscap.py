@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 
-from scattergather.link.tub import make_tub, new_certificate
+from scattergather.link.tubs.tub import make_tub, new_certificate
 from tests.system.linked import live, reactor, until
 
 pytestmark = pytest.mark.system

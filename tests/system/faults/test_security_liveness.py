@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from scattergather.link.doorkeeper import USER_TIMEOUT
-from scattergather.link.tub import DISCONNECT
+from scattergather.link.gate.doorkeeper import USER_TIMEOUT
+from scattergather.link.tubs.tub import DISCONNECT
 from tests.system.linked import Ends, live, until
 
 pytestmark = pytest.mark.system

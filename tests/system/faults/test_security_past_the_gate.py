@@ -17,12 +17,15 @@ import pytest
 from foolscap.api import RemoteException
 from twisted.internet.threads import deferToThread
 
-from scattergather.link import gate, piece, remote
+from scattergather.link import remote
+from scattergather.link.gate import gate
 from scattergather.link.host import Links, RemoteHost, _Back
-from scattergather.link.tub import CONNECT_SECONDS
+from scattergather.link.stream import piece
+from scattergather.link.tubs.tub import CONNECT_SECONDS
 from scattergather.settings.furl import Furl
-from scattergather.wire import messages
 from scattergather.wire.frame import frame
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
 from tests.pace import kept
 from tests.system.faults.strangers import CANARY, HELLO
 from tests.system.linked import Ear, live, reactor, until
@@ -175,7 +178,7 @@ def poisoned_message(kind: type[Any], poison: bytes) -> Any:
 
 async def joined(links: Links, furl: Furl) -> RemoteHost:
     ear = Ear()
-    host = links.host(messages.HostSpec(name="rude", furl=furl.text), ear)
+    host = links.host(HostSpec(name="rude", furl=furl.text), ear)
     host.start()
     await until(lambda: "joined" in ear.heard)
     return host

@@ -14,7 +14,7 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from scattergather.link.gate import Key
+from scattergather.link.gate.gate import Key
 from scattergather.settings import paths
 from scattergather.settings.furl import Furl
 from tests.conftest import MARK, left_behind

@@ -19,18 +19,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scattergather.client.client import ScatterGather
-from scattergather.client.outbox import Outbox
-from scattergather.client.pipe import Pipe
-from scattergather.client.process import Log
-from scattergather.client.session import Session
+from scattergather.client.pipe.outbox import Outbox
+from scattergather.client.pipe.pipe import Pipe
+from scattergather.client.pipe.process import Log
+from scattergather.client.session.session import Session
 from scattergather.client.spawn import first_message
+from scattergather.model.ids import digest_of
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
-from scattergather.wire.code import Code
-from scattergather.wire.codebook import CodeBook
+from scattergather.wire import blobs
+from scattergather.wire.code.code import Code
+from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.frame import FrameReader, frame
-from scattergather.wire.payload import dumps
-from scattergather.wire.raised import pack_exception
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec, HostState, JobState
+from scattergather.wire.messages.shared import Loss
+from scattergather.wire.values.payload import dumps
+from scattergather.wire.values.raised import pack_exception
 from tests.pace import Promise
 
 HOST = "fake"
@@ -126,8 +130,8 @@ class FakeController:
         """Every host has answered."""
         self.send(messages.GoReady(hosts=(self.host(),)))
 
-    def host(self) -> messages.HostState:
-        return messages.HostState(
+    def host(self) -> HostState:
+        return HostState(
             name=HOST, state="up", workers=self.workers, python="3.11", services=(*self.services,)
         )
 
@@ -136,7 +140,7 @@ class FakeController:
         with self._lock:
             for identity, job in self.jobs.items():
                 jobs.append(
-                    messages.JobState(
+                    JobState(
                         job=identity,
                         name=job.spec.name,
                         total=job.total,
@@ -276,7 +280,7 @@ class FakeController:
     # ---- the workers ----
 
     def _function(self, spec: messages.AddJob | messages.RunEverywhere) -> Callable[..., Any]:
-        digest = messages.digest_of(spec.function)
+        digest = digest_of(spec.function)
         if digest is not None:
             assert not self._book.missing((digest, *spec.needs))
             return self._book.function(digest)
@@ -355,7 +359,7 @@ class FakeController:
             return Kind.RETURNED, dumps(apply(), self._book, name="result")
         except Lost as lost:
             facts = {"host": HOST, "worker": 1000, **lost.facts}
-            return Kind.LOST, messages.encode(messages.Loss(**facts))
+            return Kind.LOST, messages.encode(Loss(**facts))
         except CancelledError:
             return Kind.CANCELLED, b""
         except BaseException as error:
@@ -377,12 +381,12 @@ class FakeController:
 
 
 def connect(
-    *, function: Any = None, specs: tuple[messages.HostSpec, ...] | None = None, **options: Any
+    *, function: Any = None, specs: tuple[HostSpec, ...] | None = None, **options: Any
 ) -> tuple[ScatterGather, FakeController]:
     """A client and the fake at the other end of its pipe."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     fake = FakeController(theirs, **options)
-    hosts = specs or (messages.HostSpec(name=HOST),)
+    hosts = specs or (HostSpec(name=HOST),)
 
     def pipe(outbox: Outbox, session: Session) -> Pipe:
         return Pipe(outbox, lambda: (ours, None), session)

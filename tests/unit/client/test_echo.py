@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from scattergather.client import cell, echo
-from scattergather.client.echo import Channel, Echo, Printed
-from scattergather.wire import messages
+from scattergather.client.seen import cell, echo
+from scattergather.client.seen.echo import Channel, Echo, Printed
+from scattergather.wire.messages import page as messages
 from tests.unit.client import work
 from tests.unit.client.fake import say, until
 

@@ -10,11 +10,11 @@ from concurrent.futures import Future
 
 import pytest
 
-from scattergather.client import futures
-from scattergather.client.process import Log, environment_of_tasks
+from scattergather.client.futures import futures
+from scattergather.client.pipe.process import Log, environment_of_tasks
 from scattergather.client.spawn import _sessions
 from scattergather.errors import BadRequest, Closed, ControllerLost
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.unit.client import work
 from tests.unit.client.fake import connect, until
 

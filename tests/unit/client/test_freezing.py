@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from scattergather.client.freezing import Frozen, Shipper
-from scattergather.client.large import Large
-from scattergather.client.outbox import Outbox
-from scattergather.wire.codebook import CodeBook
+from scattergather.client.pipe.outbox import Outbox
+from scattergather.client.values.freezing import Frozen, Shipper
+from scattergather.client.values.large import Large
+from scattergather.wire.code.codebook import CodeBook
 
 
 def test_a_function_is_frozen_again_when_what_it_reaches_changed() -> None:

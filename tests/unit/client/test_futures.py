@@ -9,9 +9,9 @@ import weakref
 
 import pytest
 
-from scattergather.client import futures
+from scattergather.client.futures import futures
 from scattergather.errors import BadRequest, CannotPickle, Closed, TaskKilledWorker, UnknownName
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, until
 from tests.waits import feeders_wait

@@ -8,16 +8,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scattergather.client.echo import Echo, Printed
-from scattergather.client.gathering import Gathering
-from scattergather.client.inputs import Inputs
-from scattergather.client.iterating import Results, Walk
-from scattergather.client.round import Round
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.jobs.iterating import Results, Walk
+from scattergather.client.jobs.round import Round
+from scattergather.client.seen.echo import Echo, Printed
 from scattergather.errors import ControllerLost
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
-from scattergather.wire.payload import dumps
-from scattergather.wire.raised import pack_exception
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.values.payload import dumps
+from scattergather.wire.values.raised import pack_exception
 
 RETURNED = dumps("")[:0]
 JOB = b"j" * 16

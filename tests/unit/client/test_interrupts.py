@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.ultratb import AutoFormattedTB
 
-from scattergather.client import waiting
-from scattergather.client.interrupting import Wait
-from scattergather.client.waiting import Bell
+from scattergather.client.pipe import waiting
+from scattergather.client.pipe.waiting import Bell
+from scattergather.client.session.interrupting import Wait
 from scattergather.errors import JobFailed
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.pace import kept
 from tests.unit.client import work
 from tests.unit.client.fake import until
@@ -111,7 +111,7 @@ AGAIN = "job.results() has all of it, job.cancel() stops it."
     ],
 )
 def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, monkeypatch, wait, said):
-    monkeypatch.setattr("scattergather.client.session.DIE_SECONDS", 60)
+    monkeypatch.setattr("scattergather.client.session.session.DIE_SECONDS", 60)
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
     until(lambda: fake.jobs)
@@ -124,7 +124,7 @@ def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, monkeypatch, w
 
 
 def test_an_interrupted_wait_for_the_hosts_says_that_they_go_on(made, monkeypatch):
-    monkeypatch.setattr("scattergather.client.session.GO_SECONDS", 60)
+    monkeypatch.setattr("scattergather.client.session.session.GO_SECONDS", 60)
     c, _ = made(go=False)
     with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
         c.waitForResult()

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from scattergather.client import feeding
+from scattergather.client.jobs import feeding
 from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
 from tests.conftest import calls
 from tests.unit.client import work
 from tests.unit.client.fake import until
@@ -186,7 +186,7 @@ def test_a_job_of_an_iterator_forgets_what_it_handed_over(c):
 
 
 def test_the_table_of_a_long_job_is_trimmed(c, monkeypatch):
-    monkeypatch.setattr("scattergather.client.gathering._TRIM", 100)
+    monkeypatch.setattr("scattergather.client.jobs.gathering._TRIM", 100)
     job = c.addJob(iter(calls(*range(3000))), work.noop)
     assert list(job) == list(range(3000))
     assert len(job._gathering._kinds) < 500

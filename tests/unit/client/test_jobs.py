@@ -21,7 +21,9 @@ from scattergather.errors import (
     UnknownName,
 )
 from scattergather.model.failure import Failure
-from scattergather.wire import messages
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.shared import Limits
 from tests.conftest import calls
 from tests.struck import struck_everywhere
 from tests.unit.client import work
@@ -81,7 +83,7 @@ def test_adding_a_job_drops_the_go_value(c):
 
 
 def test_waiting_for_go_times_out(made, monkeypatch):
-    monkeypatch.setattr("scattergather.client.session.GO_SECONDS", 60)
+    monkeypatch.setattr("scattergather.client.session.session.GO_SECONDS", 60)
     c, _ = made(go=False)
     assert not c.poll()
     with pytest.raises(TimeoutError):
@@ -501,7 +503,7 @@ def test_the_only_service_is_the_default(made):
 
 
 def test_the_service_of_the_urls_comes_before(made):
-    spec = messages.HostSpec(name="fake", service="double")
+    spec = HostSpec(name="fake", service="double")
     services = {"triple": lambda x: 3 * x, "double": lambda x: 2 * x}
     c, _ = made(services=services, specs=(spec,))
     assert c.addJob(calls(2)).results() == [4]
@@ -609,7 +611,7 @@ def test_options_reach_the_controller(c, fake):
     until(lambda: fake.count(messages.AddJob))
     (spec,) = fake.of(messages.AddJob)
     assert (spec.name, spec.priority, spec.retries) == ("n", 3, 1)
-    assert spec.limits == messages.Limits(time=2.0, memory=1 << 20)
+    assert spec.limits == Limits(time=2.0, memory=1 << 20)
 
 
 def test_the_controller_is_told_to_forget_a_finished_job(c, fake):

@@ -14,20 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scattergather.client import large
-from scattergather.client.inputs import Inputs
-from scattergather.client.large import Copied, Held, Large, Loan
-from scattergather.client.outbox import Outbox
-from scattergather.client.waiting import readers
+from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.pipe.outbox import Outbox
+from scattergather.client.pipe.waiting import readers
+from scattergather.client.values import large
+from scattergather.client.values.large import Copied, Held, Large, Loan
 from scattergather.errors import Closed, TooLarge
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
 from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import FrameReader
-from scattergather.wire.messages import Extent
-from scattergather.wire.outside import Outside
-from scattergather.wire.payload import Packer
-from scattergather.wire.slabs import PAGE, create, private
+from scattergather.wire.memory.outside import Outside
+from scattergather.wire.memory.slabs import PAGE, create
+from scattergather.wire.memory.views import private
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
+from scattergather.wire.values.payload import Packer
 from tests.struck import struck_everywhere
 from tests.unit.client.fake import until
 

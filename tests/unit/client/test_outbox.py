@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from scattergather.client.outbox import Growing, Outbox, Ready
-from scattergather.client.waiting import readers
-from scattergather.wire import blobs, messages
+from scattergather.client.pipe.outbox import Growing, Outbox, Ready
+from scattergather.client.pipe.waiting import readers
+from scattergather.wire import blobs
 from scattergather.wire.frame import FrameReader
+from scattergather.wire.messages import page as messages
 from tests.struck import struck_everywhere
 from tests.unit.client.fake import until
 from tests.waits import waits

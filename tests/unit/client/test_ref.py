@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scattergather.client.freezing import Shipper
-from scattergather.client.large import Large
-from scattergather.client.outbox import Outbox
-from scattergather.client.ref import Ref, put
+from scattergather.client.pipe.outbox import Outbox
+from scattergather.client.values.freezing import Shipper
+from scattergather.client.values.large import Large
+from scattergather.client.values.ref import Ref, put
 from scattergather.errors import BadRequest, CannotPickle, Closed, TooLarge
-from scattergather.wire import stub
-from scattergather.wire.messages import ObjectId
-from scattergather.wire.slabs import LARGE, PAGE
+from scattergather.model.ids import ObjectId
+from scattergather.wire.memory import stub
+from scattergather.wire.memory.slabs import LARGE, PAGE
 
 
 class There:

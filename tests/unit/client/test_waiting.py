@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from scattergather.client.waiting import Bell
+from scattergather.client.pipe.waiting import Bell
 from tests.unit.client import work
 from tests.waits import interrupted, main_waits
 

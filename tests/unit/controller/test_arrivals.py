@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scattergather.controller.arrivals import Arrivals
 from scattergather.controller.roster import Entry
+from scattergather.controller.values.arrivals import Arrivals
+from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages, stub
-from scattergather.wire.messages import Extent, ObjectId
+from scattergather.wire import blobs
+from scattergather.wire.memory import stub
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.shared import Extent
 
 
 class Stock:
@@ -63,7 +67,7 @@ class There:
 
 
 def host(name: str) -> Entry:
-    return Entry(messages.HostSpec(name=name, furl="pb://"))
+    return Entry(HostSpec(name=name, furl="pb://"))
 
 
 def outcome(chunk: int, first: int, *names: ObjectId) -> messages.Outcomes:

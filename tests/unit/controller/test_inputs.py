@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scattergather.controller.inputs import Inputs
+from scattergather.controller.values.inputs import Inputs
 from scattergather.wire import blobs
 
 SEGMENTS = st.lists(st.lists(st.binary(max_size=9), min_size=1, max_size=9), min_size=1, max_size=6)

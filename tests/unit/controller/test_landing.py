@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from scattergather.controller.landing import PATIENCE, Landing
+from scattergather.controller.values.landing import PATIENCE, Landing
+from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
-from scattergather.wire.messages import Extent, ObjectId
-from scattergather.wire.slabs import PAGE
+from scattergather.wire.memory.slabs import PAGE
+from scattergather.wire.messages.shared import Extent
 
 A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
 BOUND = 2 * PAGE

@@ -8,16 +8,19 @@ import msgspec
 import pytest
 from twisted.internet.task import Clock
 
-from scattergather.controller.arrivals import Arrivals
+from scattergather.controller.desks.front_desk import FrontDesk
 from scattergather.controller.driver import Driver
-from scattergather.controller.front_desk import FrontDesk
-from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Roster
+from scattergather.controller.values.arrivals import Arrivals
+from scattergather.controller.values.objects import Objects
 from scattergather.link.seams import PoolFacts
 from scattergather.model.outcome import Kind
 from scattergather.store.store import Store
-from scattergather.wire import blobs, messages, stub
-from scattergather.wire.messages import Extent
+from scattergather.wire import blobs
+from scattergather.wire.memory import stub
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.shared import Extent, Loss
 
 A = b"a" * 16
 JOB = b"j" * 16
@@ -57,7 +60,7 @@ class There:
 
     def __init__(self) -> None:
         clock, self.host = Clock(), Host()
-        roster = Roster((messages.HostSpec(name="far", furl="pb://"),))
+        roster = Roster((HostSpec(name="far", furl="pb://"),))
         self.entry = roster.entries["far"]
         self.entry.host = self.host
         store = Store(BOUND)
@@ -122,7 +125,7 @@ def test_the_calls_of_a_worker_that_died_are_cancelled() -> None:
     there = There()
     run, host = there.run, there.host
     nested = there.call()
-    loss = messages.encode(messages.Loss(kind="TaskLost", reason="it died"))
+    loss = messages.encode(Loss(kind="TaskLost", reason="it died"))
     dead = msgspec.structs.replace(there.returned(run.chunk, run.first), kinds=bytes([Kind.LOST]))
     there.say(dead, blobs.pack([loss]))
     assert [each.chunks for each in host.take(messages.Cancel)] == [(nested.chunk,)]

@@ -9,11 +9,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scattergather.controller.objects import Objects
 from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.values.objects import Objects
+from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
-from scattergather.wire import messages
-from scattergather.wire.messages import Extent, ObjectId
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.shared import Extent
 
 LENGTH = 10
 
@@ -50,9 +52,7 @@ class Host:
 
 class There:
     def __init__(self, *names: str) -> None:
-        specs = tuple(
-            messages.HostSpec(name=name, furl="" if name == "here" else "pb://") for name in names
-        )
+        specs = tuple(HostSpec(name=name, furl="" if name == "here" else "pb://") for name in names)
         self.store = Store()
         self.roster = Roster(specs)
         self.freed: Counter[ObjectId] = Counter()

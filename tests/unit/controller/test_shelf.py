@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from scattergather.controller.shelf import SPARED, Shelf
-from scattergather.wire.messages import Code
+from scattergather.controller.values.shelf import SPARED, Shelf
+from scattergather.wire.messages.shared import Code
 
 
 def code(name: int, *needs: int, python: str = "") -> Code:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scattergather.store.store import Store
-from scattergather.wire.messages import Extent
+from scattergather.wire.messages.shared import Extent
 from scattergather.workers.daemon.large import Holdings
 
 A, B = (letter * 16 for letter in (b"a", b"b"))

@@ -7,7 +7,7 @@ Fatal Python error: Segmentation fault
 
 Current thread 0x00007f0c (most recent call first):
   File "model.py", line 88 in fit
-  File "/x/scattergather/workers/process/chunk.py", line 64 in perform
+  File "/x/scattergather/workers/process/task/chunk.py", line 64 in perform
   File "<frozen runpy>", line 88 in _run_code
 
 Extension modules: numpy.core (total: 1)

@@ -12,7 +12,7 @@ _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
 
 from scattergather.workers.daemon.launch import launch
-from scattergather.workers.process.kernel import allow_descriptors
+from scattergather.machine.kernel import allow_descriptors
 
 allow_descriptors()
 root = launch()

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from scattergather.wire import messages
+from scattergather.reactor import frame_pipe
+from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.wire.frame import FrameReader, frame
-from scattergather.workers.daemon import pipe
-from scattergather.workers.daemon.pipe import FramePipe
+from scattergather.wire.messages import page as messages
 from scattergather.workers.process.line import Line, LineLost
 
 pytestmark = pytest.mark.usefixtures("counted")
@@ -205,7 +205,7 @@ def test_a_frame_waits_while_too_many_descriptors_are_under_way(there: There) ->
 def test_where_no_copy_can_be_had_a_descriptor_goes_at_once_behind_what_waits(
     there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipe, "UNCOPIED_SECONDS", 60)
+    monkeypatch.setattr(frame_pipe, "UNCOPIED_SECONDS", 60)
     body = b"." * (1 << 21)
     before = len(b"".join(frame(b"plain", body)))
     there.pipe.send(b"plain", body)
@@ -226,7 +226,7 @@ def test_where_no_copy_can_be_had_a_descriptor_goes_at_once_behind_what_waits(
 def test_a_descriptor_that_can_neither_go_nor_wait_is_the_end_of_the_pipe(
     there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipe, "UNCOPIED_SECONDS", 0.05)
+    monkeypatch.setattr(frame_pipe, "UNCOPIED_SECONDS", 0.05)
     there.pipe.send(b"plain", b"." * (1 << 22))
     fd = memory(b"1")
     with none_left():

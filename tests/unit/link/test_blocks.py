@@ -10,10 +10,10 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scattergather.link import block, deliveries, shipments
-from scattergather.link.block import BLOCK_BYTES, HEAD_BYTES, Cutter, Violation, pack
-from scattergather.link.deliveries import Arrived, Lost, Send
-from scattergather.link.exchange import Drop, Exchange, Shipped
+from scattergather.link.blocks import block, deliveries, shipments
+from scattergather.link.blocks.block import BLOCK_BYTES, HEAD_BYTES, Cutter, Violation, pack
+from scattergather.link.blocks.deliveries import Arrived, Lost, Send
+from scattergather.link.blocks.exchange import Drop, Exchange, Shipped
 from tests.pour import pour
 from tests.stock import Stock
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scattergather.link import broker as b
+from scattergather.link.tubs import broker as b
 
 
 class Transport:

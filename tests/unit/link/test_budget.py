@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scattergather.link.budget import Budget
+from scattergather.link.gate.budget import Budget
 
 
 def budget() -> Budget:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from scattergather.link.block import BLOCK, GONE, OFFER, pack
-from scattergather.link.courier import Courier
-from scattergather.wire.messages import ObjectId
+from scattergather.link.blocks.block import BLOCK, GONE, OFFER, pack
+from scattergather.link.blocks.courier import Courier
+from scattergather.model.ids import ObjectId
 from tests.pour import pour
 from tests.stock import Stock
 

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from scattergather.errors import BadRequest
-from scattergather.link.doors import SECONDS, Doors
+from scattergather.link.gate.doors import SECONDS, Doors
 from scattergather.settings import private
 from scattergather.settings.invitations import OWNER, Invitations
 from tests.unit.settings.test_invitations import OWNERS, a_pool

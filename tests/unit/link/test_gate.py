@@ -6,7 +6,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from scattergather.link import caller, gate
+from scattergather.link.gate import caller, gate
 
 NAME = "q" * 32
 

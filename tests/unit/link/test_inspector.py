@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scattergather.link import inspector as i
+from scattergather.link.tubs import inspector as i
 
 LONGEST = 1000
 

@@ -13,10 +13,13 @@ from scattergather.link.logs import observer
 
 
 def test_what_decides_and_what_is_shared_does_not_import_foolscap():
-    modules = (
-        "budget, doors, gate, inbox, inspector, line, logs, outbox, piece, porch, seams, stream"
+    code = (
+        "from scattergather.link import logs, seams; "
+        "from scattergather.link.gate import budget, doors, gate, porch; "
+        "from scattergather.link.stream import inbox, line, outbox, piece, stream; "
+        "from scattergather.link.tubs import inspector; "
+        "import sys; print('foolscap' in sys.modules)"
     )
-    code = f"from scattergather.link import {modules}; import sys; print('foolscap' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 
@@ -24,9 +27,10 @@ def test_what_decides_and_what_is_shared_does_not_import_foolscap():
 def test_what_could_unpickle_is_not_even_loaded_in_a_daemon_or_a_controller():
     code = (
         "import scattergather.controller.service, scattergather.workers.daemon.listen, sys; "
-        "print([name for name in ('dill', 'scattergather.wire.payload', "
-        "'scattergather.wire.shipping', 'scattergather.wire.picklers', "
-        "'scattergather.wire.codebook', 'scattergather.wire.rebuild') if name in sys.modules])"
+        "print([name for name in ('dill', 'scattergather.wire.values.payload', "
+        "'scattergather.wire.code.shipping', 'scattergather.wire.values.picklers', "
+        "'scattergather.wire.code.codebook', 'scattergather.wire.code.rebuild') "
+        "if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
@@ -36,7 +40,7 @@ def test_nothing_in_daemon_controller_or_link_names_pickle():
     root = Path(scattergather.__file__).parent
     folders = ("controller", "link", "scheduler", "settings", "workers/daemon", "workers/pool")
     for folder in folders:
-        for file in (root / folder).glob("*.py"):
+        for file in (root / folder).rglob("*.py"):
             tree = ast.parse(file.read_text())
             names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
             modules = {
@@ -50,7 +54,7 @@ def test_nothing_in_daemon_controller_or_link_names_pickle():
 
 
 def test_a_tub_is_not_made_under_python_minus_o():
-    code = "from scattergather.link import tub; tub.make_tub(tub.new_certificate())"
+    code = "from scattergather.link.tubs import tub; tub.make_tub(tub.new_certificate())"
     out = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True)
     assert out.returncode == 1
     assert "does not run under python -O" in out.stderr

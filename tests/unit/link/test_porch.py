@@ -14,8 +14,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from scattergather.link import gate, porch
-from scattergather.link.doorkeeper import Doorkeeper
+from scattergather.link.gate import gate, porch
+from scattergather.link.gate.doorkeeper import Doorkeeper
 from tests.pace import Promise
 from tests.system.process_driver import eventually
 

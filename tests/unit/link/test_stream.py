@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scattergather.link import stream as s
-from scattergather.link.piece import HEAD, Piece, pack, unpack
-from scattergather.link.tub import DISCONNECT
+from scattergather.link.stream import stream as s
+from scattergather.link.stream.piece import HEAD, Piece, pack, unpack
+from scattergather.link.tubs.tub import DISCONNECT
 from scattergather.wire.frame import frame
 
 

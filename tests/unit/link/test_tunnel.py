@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from scattergather.errors import BadRequest
-from scattergather.link import tunnel
-from scattergather.link.tub import make_tub, new_certificate
-from scattergather.link.tunnel import Tunnel
+from scattergather.link.blocks import tunnel
+from scattergather.link.blocks.tunnel import Tunnel
+from scattergather.link.tubs.tub import make_tub, new_certificate
 
 CERTIFICATE = new_certificate()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scattergather.link.turns import Turns
+from scattergather.reactor.turns import Turns
 
 
 def test_what_a_doing_brings_goes_to_the_end_of_the_line() -> None:

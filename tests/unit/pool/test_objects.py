@@ -9,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
-from scattergather.wire import messages
-from scattergather.wire.messages import Extent, ObjectId
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.objects import KEEPING_SECONDS
 from scattergather.workers.pool.pool import Pool

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import signal
 
+from scattergather.model.ids import shipped
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Limits, Loss
+from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
 
@@ -55,7 +59,7 @@ def reports(out: list[actions.Action]) -> list[messages.FromPool]:
     return [each.message for each in out if isinstance(each, actions.Report)]
 
 
-def losses(out: list[actions.Action]) -> list[messages.Loss]:
+def losses(out: list[actions.Action]) -> list[Loss]:
     found = []
     for each in out:
         if isinstance(each, actions.Report) and isinstance(each.message, messages.Outcomes):
@@ -205,7 +209,7 @@ def test_code_travels_to_a_worker_once_and_before_what_needs_it() -> None:
     inner, outer = messages.Code(digest=b"i"), messages.Code(digest=b"o", needs=(b"i",))
     bench.receive(inner, b"1")
     bench.receive(outer, b"2")
-    function = messages.shipped(b"o")
+    function = shipped(b"o")
     run = messages.Run(chunk=1, job=JOB, function=function, first=100, count=1)
     assert [message for _, message in told(bench.receive(run))] == [inner, outer, run]
     bench.done(1, 1)
@@ -287,7 +291,7 @@ def killed(out: list[actions.Action]) -> list[int]:
 def test_a_task_over_its_memory_limit_is_told_and_then_loses_its_worker() -> None:
     for seconds, memory in ((2.5, 1200), (0.2, 5000)):
         bench = Bench(slots=1)
-        bench.run(1, count=2, limits=messages.Limits(memory=1000))
+        bench.run(1, count=2, limits=Limits(memory=1000))
         assert bench.pool.limited() == [1]
         stop, warn = weighed(bench, 1100)
         assert stop == actions.StopWorker(worker=1, chunk=1)
@@ -304,7 +308,7 @@ def test_a_task_over_its_memory_limit_is_told_and_then_loses_its_worker() -> Non
 
 def test_a_worker_is_replaced_when_its_task_that_took_too_much_memory_is_over() -> None:
     bench = Bench(slots=1)
-    bench.run(1, limits=messages.Limits(memory=1000))
+    bench.run(1, limits=Limits(memory=1000))
     weighed(bench, 1100)
     bench.run(2)
     out = bench.done(1, 1)
@@ -334,7 +338,7 @@ def test_a_stopped_worker_is_replaced_after_ten_seconds_and_its_task_is_charged(
 def test_a_worker_that_ends_itself_for_the_next_task_charges_nobody() -> None:
     bench = Bench(slots=1)
     bench.run(1)
-    out = bench.exited(1, status=messages.SPENT)
+    out = bench.exited(1, status=SPENT)
     assert messages.GaveBack(chunk=1, first=100) in reports(out)
     assert not losses(out)
 
@@ -434,9 +438,7 @@ def test_forgotten_code_is_forgotten_by_the_workers_that_have_it() -> None:
     bench(
         events.Received(
             session=1,
-            message=messages.Run(
-                chunk=1, job=JOB, function=messages.shipped(digest), first=100, count=1
-            ),
+            message=messages.Run(chunk=1, job=JOB, function=shipped(digest), first=100, count=1),
             body=b"body",
         )
     )

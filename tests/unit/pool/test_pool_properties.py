@@ -17,9 +17,10 @@ from hypothesis.stateful import (
 )
 
 from scattergather.model.outcome import Kind
-from scattergather.wire import blobs, messages
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions, events
-from scattergather.workers.pool.cancelling import KILL_AFTER
+from scattergather.workers.pool.chunks.cancelling import KILL_AFTER
 from scattergather.workers.pool.pool import Pool
 
 JOB = b"j" * 16

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scattergather.wire import messages
-from scattergather.wire.messages import Extent
-from scattergather.wire.outside import Outside
-from scattergather.wire.payload import Packer
-from scattergather.wire.slabs import LARGE, Arena
-from scattergather.workers.process.answers import Answers
+from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.outside import Outside
+from scattergather.wire.memory.slabs import LARGE
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
+from scattergather.wire.values.payload import Packer
+from scattergather.workers.process.values.answers import Answers
 
 
 class There:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scattergather.workers.process.capture import HELD, KEPT, OutputFile, text_stream
+from scattergather.workers.process.surroundings.capture import HELD, KEPT, OutputFile, text_stream
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scattergather.wire import blobs
-from scattergather.workers.process.journal import FULL, LARGE, SLOTS, Journal
+from scattergather.workers.process.task.journal import FULL, LARGE, SLOTS, Journal
 from tests.pace import kept
 
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scattergather.wire import messages, stub
-from scattergather.wire.messages import Extent
-from scattergather.wire.outside import Outside
-from scattergather.wire.payload import Packer
-from scattergather.wire.slabs import LARGE, PAGE, Arena
-from scattergather.workers.process import large
-from scattergather.workers.process.large import Arguments, Large, Returns
-from scattergather.workers.process.outcomes import ResultPickler
+from scattergather.wire.memory import stub
+from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.outside import Outside
+from scattergather.wire.memory.slabs import LARGE, PAGE
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
+from scattergather.wire.values.payload import Packer
+from scattergather.workers.process.task.outcomes import ResultPickler
+from scattergather.workers.process.values import large
+from scattergather.workers.process.values.large import Arguments, Large, Returns
 
 
 class There:

@@ -12,11 +12,11 @@ import pytest
 from scattergather.errors import ExitCalled, RequestError, TaskError, UnknownName
 from scattergather.inside import running, submit
 from scattergather.model.outcome import Kind
-from scattergather.wire.raised import unpack_exception
-from scattergather.workers.process.call import Call
-from scattergather.workers.process.outcomes import ARGUMENTS_SHOWN, Circumstances, shown
-from scattergather.workers.process.registry import Services
-from scattergather.workers.process.resident import Residents
+from scattergather.wire.values.raised import unpack_exception
+from scattergather.workers.process.surroundings.registry import Services
+from scattergather.workers.process.surroundings.resident import Residents
+from scattergather.workers.process.task.call import Call
+from scattergather.workers.process.task.outcomes import ARGUMENTS_SHOWN, Circumstances, shown
 
 
 @pytest.fixture

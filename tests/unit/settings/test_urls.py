@@ -10,7 +10,7 @@ from scattergather.settings import paths, private
 from scattergather.settings.furl import Furl
 from scattergather.settings.hosts import Hosts, own_pool
 from scattergather.settings.urls import resolve
-from scattergather.wire.messages import HostSpec
+from scattergather.wire.messages.client import HostSpec
 
 TUB = "abcdefghijklmnopqrstuvwxyz234567"
 TUBS = {"beta": TUB[::-1], "gamma": "b" * 32}

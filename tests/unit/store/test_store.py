@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
-from scattergather.wire.messages import Extent, ObjectId
-from scattergather.wire.slabs import PAGE, SLAB_BYTES, create
+from scattergather.wire.memory.arena import SLAB_BYTES
+from scattergather.wire.memory.slabs import PAGE, create
+from scattergather.wire.messages.shared import Extent
 
 pytestmark = pytest.mark.usefixtures("counted")
 

@@ -17,10 +17,10 @@ import sys
 import typing
 import xml.dom.minidom
 
-from scattergather.wire.codebook import BOOK
-from scattergather.wire.payload import Packer, loads
-from scattergather.wire.raised import unpack_exception
-from scattergather.wire.shipping import Shipment
+from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.code.shipping import Shipment
+from scattergather.wire.values.payload import Packer, loads
+from scattergather.wire.values.raised import unpack_exception
 
 FACTOR = 3
 COUNT = 0

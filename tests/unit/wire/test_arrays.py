@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from scattergather.errors import CannotImport
-from scattergather.wire import arrays as ours
-from scattergather.wire.payload import dumps, loads
+from scattergather.wire.values import arrays as ours
+from scattergather.wire.values.payload import dumps, loads
 
 KINDS = (
     arrays.boolean_dtypes()

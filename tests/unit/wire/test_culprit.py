@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from scattergather.errors import CannotPickle
-from scattergather.wire import culprit
-from scattergather.wire.culprit import find
-from scattergather.wire.payload import dumps
+from scattergather.wire.values import culprit
+from scattergather.wire.values.culprit import find
+from scattergather.wire.values.payload import dumps
 from tests.pace import Promise
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scattergather.wire.fingerprint import Memory, fingerprint
+from scattergather.wire.code.fingerprint import Memory, fingerprint
 
 CALLING = "x = 1000\ndef g(): return x\ndef f(): return g()"
 BOUND = "def make(x):\n    def f(): return x\n    return f\nf = make(1000)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from scattergather.wire.garbage import Gone, Watch
+from scattergather.wire.memory.garbage import Gone, Watch
 from tests.struck import struck_everywhere
 
 

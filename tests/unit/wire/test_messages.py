@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from scattergather.wire import messages
+from scattergather.model.ids import digest_of, shipped
+from scattergather.wire.messages import page as messages
 
 
 def test_a_message_comes_out_as_it_went_in() -> None:
@@ -28,5 +29,5 @@ def test_garbage_is_refused() -> None:
 
 
 def test_shipped_names_hold_their_digest() -> None:
-    assert messages.digest_of(messages.shipped(b"\x01\xff")) == b"\x01\xff"
-    assert messages.digest_of("all_series") is None
+    assert digest_of(shipped(b"\x01\xff")) == b"\x01\xff"
+    assert digest_of("all_series") is None

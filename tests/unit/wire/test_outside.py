@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scattergather.errors import CannotPickle, TooLarge
-from scattergather.wire import stub
-from scattergather.wire.messages import Extent, ObjectId
-from scattergather.wire.outside import SHARED, Outside
-from scattergather.wire.payload import Packer
-from scattergather.wire.slabs import LARGE, whole_pages
+from scattergather.model.ids import ObjectId
+from scattergather.wire.memory import stub
+from scattergather.wire.memory.outside import SHARED, Outside
+from scattergather.wire.memory.slabs import LARGE, whole_pages
+from scattergather.wire.messages.shared import Extent
+from scattergather.wire.values.payload import Packer
 
 
 class Object:

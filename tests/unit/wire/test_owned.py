@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scattergather.wire.owned import Descriptor, Mapping, address_of, own
+from scattergather.wire.memory.owned import Descriptor, Mapping, address_of, own
 from tests.struck import struck_everywhere
 
 pytestmark = pytest.mark.usefixtures("counted")

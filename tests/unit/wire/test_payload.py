@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scattergather.errors import CannotImport, CannotPickle
-from scattergather.wire.codebook import BOOK, CodeBook
-from scattergather.wire.payload import Packer, Unpacker, dumps, loads
-from scattergather.wire.shipping import Shipment
+from scattergather.wire.code.codebook import BOOK, CodeBook
+from scattergather.wire.code.shipping import Shipment
+from scattergather.wire.values.payload import Packer, Unpacker, dumps, loads
 
 ATOMS = (
     st.none() | st.booleans() | st.integers() | st.text() | st.binary()
@@ -133,7 +133,7 @@ def test_arrays_do_not_meet_dill() -> None:
     pytest.importorskip("numpy")
     program = (
         "import sys, numpy\n"
-        "from scattergather.wire.payload import dumps, loads\n"
+        "from scattergather.wire.values.payload import dumps, loads\n"
         "a = numpy.arange(1000.0)\n"
         "x, y, f = loads(dumps((a, a, lambda: a)))\n"
         "assert x is y and f() is x and (x == a).all()\n"

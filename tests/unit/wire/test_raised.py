@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from scattergather.errors import TaskError
-from scattergather.wire.codebook import BOOK
-from scattergather.wire.raised import MOST_TEXT, RemoteTraceback, pack_exception, unpack_exception
+from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.values.raised import (
+    MOST_TEXT,
+    RemoteTraceback,
+    pack_exception,
+    unpack_exception,
+)
 
 
 class TwiceWrapped(Exception):

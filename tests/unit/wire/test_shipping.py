@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from scattergather.errors import CannotImport, CannotPickle
-from scattergather.wire.code import Code
-from scattergather.wire.codebook import CodeBook
-from scattergather.wire.names import complete, global_names
-from scattergather.wire.payload import Packer, dumps, loads
-from scattergather.wire.shipping import Shipment
+from scattergather.wire.code.code import Code
+from scattergather.wire.code.codebook import CodeBook
+from scattergather.wire.code.names import complete, global_names
+from scattergather.wire.code.shipping import Shipment
+from scattergather.wire.values.payload import Packer, dumps, loads
 
 HERE = Path(__file__).parent
 

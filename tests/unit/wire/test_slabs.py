@@ -18,10 +18,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from scattergather.wire import slabs
-from scattergather.wire.messages import Extent, ObjectId, SlabId
-from scattergather.wire.owned import address_of
-from scattergather.wire.slabs import PAGE, Arena, private, punch, unchanged, whole_pages, write
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.memory import arena as arena_module
+from scattergather.wire.memory import copying, slabs
+from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.owned import address_of
+from scattergather.wire.memory.slabs import PAGE, punch, whole_pages, write
+from scattergather.wire.memory.views import private, unchanged
+from scattergather.wire.messages.shared import Extent
 from tests.struck import struck_everywhere
 
 pytestmark = pytest.mark.usefixtures("counted")
@@ -82,7 +86,7 @@ class Allocator(RuleBasedStateMachine):
         gc.collect()  # slabs that a test before left to the collector would close meanwhile
         self.before = descriptors()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(slabs, "SLAB_BYTES", SLAB)
+        self.patch.setattr(arena_module, "SLAB_BYTES", SLAB)
         self.patch.setenv(slabs.KIND, self.kind)
         self.gone: list[SlabId] = []
         self.seen: set[SlabId] = set()
@@ -201,13 +205,13 @@ def test_threads_that_write_into_one_slab_map_it_once(monkeypatch: pytest.Monkey
     for each in warmed:
         assert each is not None
         arena.free(each.object)
-    real = slabs.Mapping
+    real = arena_module.Mapping
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.02)
         return real(*arguments)
 
-    monkeypatch.setattr(slabs, "Mapping", slow)
+    monkeypatch.setattr(arena_module, "Mapping", slow)
     threads = [threading.Thread(target=arena.put, args=(b"y" * PAGE,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -273,7 +277,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
 def test_slabs_that_made_room_are_reported_though_there_is_no_descriptor_for_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slabs, "SLAB_BYTES", SLAB)
+    monkeypatch.setattr(arena_module, "SLAB_BYTES", SLAB)
     gone: list[SlabId] = []
     arena = Arena(8 * PAGE, gone.append)
     extent = arena.put(b"x" * 4 * PAGE)
@@ -283,7 +287,7 @@ def test_slabs_that_made_room_are_reported_though_there_is_no_descriptor_for_ano
     def none(_: int, **_options: bool) -> int:
         raise OSError(errno.EMFILE, "none left")
 
-    monkeypatch.setattr(slabs, "create", none)
+    monkeypatch.setattr(arena_module, "create", none)
     with pytest.raises(OSError, match="none left"):
         arena.put(b"x" * 8 * PAGE)
     assert gone == [extent.slab]
@@ -413,11 +417,11 @@ def test_an_interrupt_at_any_moment_of_a_copy_leaves_nobody_writing(
             late.append(over)
         real(*arguments)
 
-    monkeypatch.setattr(slabs, "PART_BYTES", PAGE)
-    monkeypatch.setattr(slabs, "COPIERS", 3)
-    monkeypatch.setattr(slabs.ctypes, "memmove", slow)
+    monkeypatch.setattr(copying, "PART_BYTES", PAGE)
+    monkeypatch.setattr(copying, "COPIERS", 3)
+    monkeypatch.setattr(copying.ctypes, "memmove", slow)
     rounds = 0
-    for _ in struck_everywhere(lambda: slabs.copy(address_of(target), memoryview(data))):
+    for _ in struck_everywhere(lambda: copying.copy(address_of(target), memoryview(data))):
         over = True
         rounds += 1
         time.sleep(0.01)
@@ -430,7 +434,7 @@ def test_an_interrupt_at_any_moment_of_a_copy_leaves_nobody_writing(
 def test_an_interrupt_at_any_moment_leaves_an_arena_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slabs, "SLAB_BYTES", SLAB)
+    monkeypatch.setattr(arena_module, "SLAB_BYTES", SLAB)
     before, told = descriptors(), set[SlabId]()
     arena = Arena(12 * PAGE, told.add)
     stays = arena.put(b"s" * PAGE)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scattergather.wire import stub
-from scattergather.wire.messages import ObjectId
+from scattergather.model.ids import ObjectId
+from scattergather.wire.memory import stub
 
 ONE, TWO, THREE = (b"%016d" % number for number in (1, 2, 3))
 

@@ -3,10 +3,10 @@
 import pickle
 import sys
 
-from scattergather.wire.code import Code
-from scattergather.wire.codebook import CodeBook
-from scattergather.wire.payload import Packer, Unpacker
-from scattergather.wire.raised import pack_exception
+from scattergather.wire.code.code import Code
+from scattergather.wire.code.codebook import CodeBook
+from scattergather.wire.values.payload import Packer, Unpacker
+from scattergather.wire.values.raised import pack_exception
 
 
 def main() -> None:

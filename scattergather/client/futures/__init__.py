@@ -1,0 +1,4 @@
+"""What ``submit`` returns.
+
+``futures``  futures and the open jobs behind them
+"""

@@ -1,0 +1,70 @@
+"""``await job``, ``async for r in job``. Imported when first used: asyncio takes a while.
+
+An interrupted ``await`` must not cancel the job, and the reader thread must not touch a future of
+a loop. So each wait has a private future of the loop, which the reader sets through
+``call_soon_threadsafe``; what becomes of that future concerns nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from scattergather.client.jobs.iterating import Walk, take
+from scattergather.client.pipe.waiting import Bell
+
+
+async def until(bell: Bell, ready: Callable[[], object]) -> None:
+    """Return when ``ready()``, looking at each ring."""
+    loop = asyncio.get_running_loop()
+    while True:
+        rung: asyncio.Future[None] = loop.create_future()
+
+        def set_it(rung: asyncio.Future[None] = rung) -> None:
+            if not rung.done():
+                rung.set_result(None)
+
+        def wake(set_it: Callable[[], None] = set_it) -> None:
+            try:
+                loop.call_soon_threadsafe(set_it)
+            except RuntimeError:
+                # The loop is closed: nobody waits any more.
+                return
+
+        # Registered before the look, so that a ring in between is not lost.
+        bell.once(wake)
+        try:
+            if ready():
+                return
+            await rung
+        finally:
+            bell.withdraw(wake)
+
+
+class AsyncResults(AsyncIterator[Any]):
+    """What ``async for r in job`` runs on; see ``iterating.Results``."""
+
+    def __init__(self, walk: Walk, holder: object, *, raises: bool, numbered: bool) -> None:
+        self._walk = walk
+        self._holder = holder
+        self._raises = raises
+        self._numbered = numbered
+        self._over = False
+
+    def __aiter__(self) -> AsyncResults:
+        return self
+
+    async def __anext__(self) -> Any:
+        walk = self._walk
+        if self._over:
+            raise StopAsyncIteration
+        if not walk.seek():
+            walk.begin()
+            await until(walk.gathering.bell, walk.ready)
+            if not walk.seek():
+                self._over = True
+                self._holder = None
+                raise walk.end_error() or StopAsyncIteration
+        walk.begin()
+        return take(walk, self._raises, self._numbered)

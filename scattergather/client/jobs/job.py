@@ -1,0 +1,375 @@
+"""``Job``: what ``addJob`` returns, and all that can be done with a job."""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from scattergather.client import naming
+from scattergather.client.jobs import adding
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.iterating import Results, Walk, input_failed, too_late, unread
+from scattergather.client.jobs.round import Round
+from scattergather.client.options import JobOptions, check_errors, check_timeout
+from scattergather.client.pipe.outbox import Ready, distinct
+from scattergather.client.seen import showing
+from scattergather.client.seen.progress import INTERVAL, Bar, bar_of
+from scattergather.client.session.interrupting import Wait
+from scattergather.client.values.freezing import freeze_types, moved_classes
+from scattergather.errors import BadRequest, JobFailed
+from scattergather.model.failure import Failure
+from scattergather.model.snapshot import JobView
+from scattergather.wire import blobs
+from scattergather.wire.frame import frame
+from scattergather.wire.memory import stub
+from scattergather.wire.messages import page as messages
+
+if TYPE_CHECKING:
+    from scattergather.client.client import ScatterGather
+    from scattergather.client.jobs.inputs import Inputs
+    from scattergather.client.seen.echo import Channel, Printed
+    from scattergather.client.session.session import Session
+    from scattergather.client.values.freezing import Frozen
+
+T = TypeVar("T")
+
+
+class Job(Generic[T]):
+    """A scatter set on its way. Any thread.
+
+    Iterating it gives its results in task order, each as soon as possible; ``await job`` and
+    ``async for`` do the same in a notebook's cell. It holds its client.
+    """
+
+    def __init__(
+        self,
+        client: ScatterGather,
+        gathering: Gathering,
+        *,
+        name: str,
+        function: Frozen,
+        options: JobOptions,
+        retry_on: bytes,
+        printed: Printed,
+        channel: Channel | None,
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._gathering = gathering
+        self._function = function
+        self._options = options
+        self._retry_on = retry_on
+        self._printed = printed
+        self._channel = channel
+        self._rounds: list[Round] = []
+        self._begun = time.monotonic()
+        self._retrying = threading.Lock()
+        """What one retry takes up again no other does."""
+
+    def __del__(self) -> None:
+        # Iterated and dropped half way: nobody can ask for the rest, which waits to be asked for.
+        gathering: Gathering | None = getattr(self, "_gathering", None)
+        if gathering is None or gathering.keeps or not gathering.read or gathering.finished:
+            return  # also when making it was interrupted
+        self.cancel()
+
+    def __scattergather_refuse__(self) -> str:
+        return "A job stays with its client; pass its results"
+
+    # ---- results --------------------------------------------------------------------------------
+
+    def results(
+        self, *, errors: str = "raise", progress: bool = False, timeout: float | None = None
+    ) -> list[T]:
+        """All results, in task order, when the job is through.
+
+        Args:
+            errors: ``"raise"``, or ``"return"`` for a list with the errors in the failed places.
+            progress: show a bar meanwhile.
+            timeout: seconds; then ``TimeoutError``, and the job goes on.
+
+        Raises:
+            JobFailed: tasks failed or were cancelled; it holds all results.
+            InputFailed: the iterator of the tasks raised; it holds the results so far.
+            ControllerLost, Closed: the controller ended before the job did.
+        """
+        raises, timeout = check_errors(errors), check_timeout(timeout)
+        unread(self._gathering)
+        wait(self._client._session, self._gathering, timeout, progress, "job.results()")
+        self._client._session.echo.flush()
+        return self._finish(raises)
+
+    def _finish(self, raises: bool) -> list[T]:
+        try:
+            values = finish(self._gathering, raises)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._client._was_read(self._gathering)
+            raise
+        self._client._was_read(self._gathering)
+        return values
+
+    def __iter__(self) -> Iterator[T]:
+        return self._iterate(self._walk(ordered=True))
+
+    def as_completed(self, *, errors: str = "raise") -> Completed[T]:
+        """Pairs ``(index, result)`` as they come, for ``for`` and for ``async for``.
+
+        Args:
+            errors: ``"raise"`` raises a failed task's error, ``"return"`` hands it over.
+        """
+        return Completed(self, check_errors(errors))
+
+    def __await__(self) -> Generator[Any, None, list[T]]:
+        return self._wait_async().__await__()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        from scattergather.client.jobs.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
+
+        return AsyncResults(self._walk(ordered=True), self, raises=True, numbered=False)
+
+    async def _wait_async(self) -> list[T]:
+        from scattergather.client.jobs.asynchronous import until  # noqa: PLC0415  (slow)
+
+        unread(self._gathering)
+        gathering = self._gathering
+        gathering.iterating = False
+        await until(gathering.bell, lambda: gathering.finished)
+        return self._finish(True)
+
+    def _iterate(self, walk: Walk, *, raises: bool = True, numbered: bool = False) -> Results:
+        then = "job.results() has all of it"
+        if not self._gathering.keeps:
+            then = "next() of the same iterator goes on with it"
+        return Results(
+            self._client._session,
+            walk,
+            self,
+            then=f"It goes on; {then}, job.cancel() stops it.",
+            raises=raises,
+            numbered=numbered,
+        )
+
+    def _walk(self, ordered: bool) -> Walk:
+        unread(self._gathering)
+        client, gathering = self._client, self._gathering
+        return Walk(gathering, lambda: client._was_read(gathering), ordered)
+
+    # ---- how it stands --------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """True when nothing more will come."""
+        return self._gathering.finished
+
+    def __len__(self) -> int:
+        """How many tasks there are, of an iterator's so far."""
+        return self._gathering.added
+
+    @property
+    def progress(self) -> JobView:
+        """Counts, from what is known here."""
+        gathering, running = self._gathering, 0
+        session = self._client._session
+        for each in self._rounds:
+            state = session.state_of(each.job)
+            if state is not None and not each.done:
+                running += state.running
+        seconds = max(time.monotonic() - self._begun, 1e-3)
+        return gathering.view(running, gathering.settled / seconds)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The tasks that failed or were cancelled so far, in task order."""
+        return self._gathering.failures()
+
+    def output(self, index: int) -> str:
+        """What task ``index`` printed: the last 64 kB of it."""
+        if index < 0 or index >= max(self._gathering.added, 1):
+            raise IndexError(f"{self.name} has {self._gathering.added} tasks, not {index + 1}")
+        return self._printed.get(index)
+
+    # ---- what can be done -----------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """What runs is ended within three seconds, what waits is dropped, what is done stays."""
+        session = self._client._session
+        self._gathering.stop()
+        for each in self._rounds:
+            if not each.done and not session.ended:
+                session.outbox.send(messages.CancelJob(job=each.job))
+
+    def retry(self, function: naming.Function | None = None) -> Job[T]:
+        """The failed and cancelled tasks run again; this job is returned, for a chain.
+
+        Their results fall into their places in it.
+
+        Args:
+            function: to run instead, mended; None runs the same.
+
+        Raises:
+            BadRequest: the job was fed from an iterator, whose tasks are not kept.
+            Closed, ControllerLost: there is no controller.
+        """
+        gathering, session = self._gathering, self._client._session
+        session.check()
+        if gathering.inputs is None:
+            raise BadRequest(
+                f"{self.name} was fed from an iterator, whose tasks are not kept; "
+                "give addJob a list to be able to retry"
+            )
+        then = "It was taken back; retry it again."
+        with Wait(session, lambda: f"retrying {gathering.title}", then), self._retrying:
+            self._retry(function, gathering.inputs)
+        return self
+
+    def _retry(self, function: naming.Function | None, inputs: Inputs) -> None:
+        client, gathering = self._client, self._gathering
+        session = client._session
+        shipment = session.shipper.shipment()
+        for code in inputs.code.values():
+            shipment.include(code)
+        frozen, retry_on, moved = self._function, self._retry_on, {}
+        if function is not None:
+            frozen = naming.resolve(session, function, None, shipment)
+            retry_on = freeze_types(self._options.retry_on, shipment)
+            moved = moved_classes(inputs.code.values(), shipment.reduce_class)
+        indexes = array("Q", gathering.unreturned())
+        if not indexes:
+            return
+        again = Round(
+            session.new_job(), gathering, self._printed, session.echo, self._channel, indexes
+        )
+        kept = [inputs.task(index) for index in indexes]
+        old = [digest for _, digests, _ in kept for digest in digests]
+        objects = distinct(each for _, _, taken in kept for each in taken)
+        body = blobs.pack(stub.moving(blob, moved) for blob, _, _ in kept)
+        name, reopened = f"{self.name} again", False
+        try:
+            with session.shipper.holding():
+                adding.begin(session, again, name, frozen, self._options, shipment, retry_on)
+                needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
+                head = messages.AddTasks(
+                    job=again.job, first=0, count=len(kept), needs=needs, objects=objects
+                )
+                tasks = Ready(frame(messages.encode(head), body))
+                # What may be refused or take long is over: the old outcomes can be given up.
+                reopened = True
+                gathering.reopen(indexes)
+                client._unread_again(gathering)
+                session.outbox.put(tasks)
+                session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
+            if session.ended:
+                # It ended when all were through: nobody else would tell this job.
+                session.check()
+            self._function, self._retry_on = frozen, retry_on
+            self._rounds = [each for each in self._rounds if not each.done] + [again]
+        except BaseException:
+            adding.take_back(session, again)
+            if reopened:
+                gathering.reopen(indexes)
+                again.dropped(0, len(indexes))
+            raise
+
+    # ---- how it looks ---------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return showing.job_text(self.progress)
+
+    def _repr_html_(self) -> str:
+        return showing.job_html(self.progress)
+
+
+class Completed(Generic[T]):
+    """What ``as_completed`` returns: iterable, and async iterable."""
+
+    def __init__(self, job: Job[T], raises: bool) -> None:
+        self._job = job
+        self._raises = raises
+
+    def __len__(self) -> int:
+        return len(self._job)
+
+    def __iter__(self) -> Iterator[tuple[int, T]]:
+        walk = self._job._walk(ordered=False)
+        return self._job._iterate(walk, raises=self._raises, numbered=True)
+
+    def __aiter__(self) -> AsyncIterator[tuple[int, T]]:
+        from scattergather.client.jobs.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
+
+        walk = self._job._walk(ordered=False)
+        return AsyncResults(walk, self._job, raises=self._raises, numbered=True)
+
+
+def wait(
+    session: Session, gathering: Gathering, timeout: float | None, progress: bool, again: str
+) -> None:
+    """Block until a job is through; its outcomes are unpickled as they come.
+
+    If it stands still, errors say why. ``again`` is what would wait once more.
+
+    Raises:
+        TimeoutError: it is not, after ``timeout`` seconds.
+        KeyboardInterrupt: the user's, with a sentence on how to go on.
+    """
+    gathering.iterating = False
+    gathering.bell.ring()
+    bar = bar_of(gathering) if progress else None
+    then = f"It goes on; {again} waits again, job.cancel() stops it."
+    try:
+        with Wait(session, lambda: f"waiting for {gathering.title}", then):
+            if not _through(gathering, timeout, bar):
+                raise too_late(session, f"{gathering.label} is not through yet", gathering)
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _through(gathering: Gathering, timeout: float | None, bar: Bar | None) -> bool:
+    """False when ``timeout`` is over first."""
+    until = None if timeout is None else time.monotonic() + timeout
+    known = 0
+    while not gathering.finished:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        slice_ = left if bar is None else min(INTERVAL, left if left is not None else INTERVAL)
+        ready: Callable[[], bool] = lambda: gathering.arrived(known)  # noqa: E731, B023
+        gathering.bell.wait(ready, slice_)
+        # While the rest is computed elsewhere; at the end little is left to do.
+        known = gathering.load_new(known)
+        if bar is not None:
+            bar.update()
+    return True
+
+
+def finish(gathering: Gathering, raises: bool) -> list[Any]:
+    """The results of a job that is through.
+
+    Raises:
+        JobFailed, InputFailed, ControllerLost, Closed: as ``Job.results``.
+    """
+    values = gathering.collect()
+    if not raises:
+        return values
+    if gathering.lost is not None and not gathering.complete:
+        error = gathering.lost()
+        error.results = values  # type: ignore[attr-defined]
+        raise error
+    if gathering.input_error is not None:
+        raise input_failed(gathering, values) from gathering.input_error
+    if gathering.failed or gathering.cancelled:
+        failures = gathering.failures()
+        cancelled = sum(isinstance(failure.error, CancelledError) for failure in failures)
+        what = "were cancelled" if cancelled == len(failures) else "failed"
+        more = f", {cancelled} of them cancelled" if 0 < cancelled < len(failures) else ""
+        raise JobFailed(
+            f"{len(failures)} of {len(values)} tasks of {gathering.label} {what}{more}",
+            results=values,
+            failures=failures,
+        ) from None
+    return values

@@ -1,0 +1,219 @@
+"""An outcome's bytes become a result or an error. Never on the reader thread, but for futures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import Any
+
+from scattergather import errors
+from scattergather.client.jobs.plain import load_all, load_one
+from scattergather.client.values.large import Part
+from scattergather.errors import (
+    CannotImport,
+    ScatterGatherError,
+    TaskError,
+    TaskLost,
+    TooLarge,
+    VersionMismatch,
+)
+from scattergather.model.ids import ObjectId
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs
+from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.code.pushed import PUSHED
+from scattergather.wire.memory import stub
+from scattergather.wire.messages import page as messages
+from scattergather.wire.values.payload import Unpacker
+from scattergather.wire.values.raised import RemoteTraceback, unpack_exception
+
+_LOSSES: dict[str, type[TaskLost]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.TaskLost,
+        errors.TaskKilledWorker,
+        errors.OutOfMemory,
+        errors.ExitCalled,
+        errors.HostLost,
+        errors.TimeLimitExceeded,
+        errors.MemoryLimitExceeded,
+    )
+}
+FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What a result may raise while it is unpickled, and may not raise in the thread that asks for it.
+An interrupt is the user's own."""
+
+LINES_SHOWN = 20
+"""Of what a lost task printed."""
+
+_OUR_NOTE = "[scattergather] "
+_WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
+
+Describe = Callable[[int], str]
+"""Says of which task an index is, for the note of an error: ``task 3 of job 1 ...``."""
+
+
+def loader(body: bytes, large: Iterable[Part]) -> Callable[[int, int], Any]:
+    """Loads the result that lies between two offsets; parts of it may lie in these objects."""
+    if not large:
+        return partial(load_one, body, load=Unpacker(body).load)
+    held = {each.extent.object: each for each in large}
+
+    def view(name: ObjectId) -> Any:
+        return held[name].view()
+
+    def load(start: int, end: int) -> Any:
+        return stub.load(memoryview(body)[start:end], view)
+
+    return load
+
+
+def read_outcomes(
+    kinds: bytes,
+    body: bytes,
+    first: int,
+    describe: Describe,
+    label: str,
+    large: Sequence[Part] = (),
+) -> tuple[list[Any], bytes]:
+    """The results, errors in the failed places, and the kinds.
+
+    A result that cannot be rebuilt here counts as raised.
+    """
+    count = len(kinds)
+    base = count * blobs.WIDTH
+    ends = [base + end for end in blobs.ends_of(body, count)]
+    if kinds.count(Kind.RETURNED) == count and not large:
+        try:
+            return load_all(body, [base, *ends[:-1]], ends, Unpacker(body).load), kinds
+        except FAILURES:
+            pass  # which one it was is found out below, one by one
+    load = loader(body, large)
+    values: list[Any] = []
+    changed: bytearray | None = None
+    start = base
+    for place, (kind, end) in enumerate(zip(kinds, ends, strict=True)):
+        if kind == Kind.RETURNED:
+            try:
+                values.append(load(start, end))
+            except FAILURES as error:
+                values.append(not_rebuilt(error, describe(first + place)))
+                changed = bytearray(kinds) if changed is None else changed
+                changed[place] = Kind.RAISED
+        else:
+            index = first + place
+            blob = body[start:end]
+            values.append(read_error(kind, blob, index, describe(index), label))
+        start = end
+    return values, kinds if changed is None else bytes(changed)
+
+
+def read_error(kind: int, blob: bytes, index: int, description: str, label: str) -> BaseException:
+    """The error of a task that did not return."""
+    if kind == Kind.CANCELLED:
+        return CancelledError(f"task {index} of {label} was cancelled")
+    try:
+        if kind in (Kind.LOST, Kind.INTERRUPTED):
+            return read_loss(blob, index, label)
+        error = unpack_exception(blob, BOOK)
+        _address(error, description)
+        return error
+    except FAILURES as failed:
+        return not_rebuilt(failed, description)
+
+
+def read_loss(blob: bytes, index: int, label: str) -> ScatterGatherError:
+    """A loss as the error that its kind names."""
+    loss = messages.read_loss(blob)
+    if loss.kind == VersionMismatch.__name__:  # it never started
+        return VersionMismatch(f"task {index} of {label} cannot run: {loss.reason}")
+    where = f" on {loss.host}" if loss.host else ""
+    where += f", worker {loss.worker}" if loss.worker else ""
+    if loss.kind == TooLarge.__name__:
+        message = f"task {index} of {label} ended{where}, and {loss.reason}"
+        return TooLarge(message, size=loss.size, bound=int(loss.limit))
+    message = f"task {index} of {label} was lost{where}: {loss.reason}"
+    if loss.attempts > 1:
+        message += f" (attempt {loss.attempt} of {loss.attempts})"
+    if loss.arguments.startswith(PUSHED):
+        message += f"\nIt was in {loss.arguments.removeprefix(PUSHED)}"
+    elif loss.arguments:
+        message += f"\nIts arguments: {loss.arguments}"
+    if loss.peak:
+        message += f"\nIts worker held at most {loss.peak:,} bytes"
+    if loss.where:
+        message += f"\n{_last_words(loss.where)}"
+    if loss.output:
+        message += "\nThe last that it printed:\n" + "\n".join(
+            "    " + line for line in loss.output.splitlines()[-LINES_SHOWN:]
+        )
+    facts: dict[str, Any] = {
+        "index": index,
+        "host": loss.host,
+        "worker": loss.worker,
+        "attempt": loss.attempt,
+        "attempts": loss.attempts,
+        "reason": loss.reason,
+        "output": loss.output,
+        "where": loss.where,
+        "arguments": loss.arguments,
+        "peak": loss.peak,
+    }
+    match loss.kind:
+        case "TaskKilledWorker":
+            facts["signal"] = loss.signal
+        case "ExitCalled":
+            facts["status"] = loss.status
+        case "TimeLimitExceeded":
+            facts["limit"] = loss.limit
+        case "MemoryLimitExceeded":
+            facts["limit"] = int(loss.limit)
+        case _:
+            pass
+    return _LOSSES.get(loss.kind, TaskLost)(message, **facts)
+
+
+def _last_words(where: str) -> str:
+    """What the faulthandler wrote: what happened, if it says so, and the frames of each thread."""
+    first, _, rest = where.partition("\n")
+    if not rest or first.startswith((" ", "Thread ", "Current thread ")):
+        return f"It was at:\n{where}"
+    return f"{first}, at:\n{rest}"
+
+
+def _address(error: BaseException, description: str) -> None:
+    """One note says which task it was, in the client's words.
+
+    The worker's own note has the arguments, but counts a retried task anew and names the machine,
+    not the host as the user calls it.
+    """
+    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
+    own = [note for note in notes if _WORKERS_NOTE.match(note)]
+    error.__notes__ = [note for note in notes if note not in own]
+    cause = error.__cause__
+    if isinstance(cause, RemoteTraceback):
+        last = cause.text.rstrip("\n").rpartition("\n")[2]
+        if not own and _WORKERS_NOTE.match(last):
+            own = [last]  # the error is a stand-in; the note is in the traceback of the original
+        for note in (*own, *(note for note in notes if note.startswith(_OUR_NOTE))):
+            cause.text = cause.text.replace(note + "\n", "")
+    arguments = own[-1].partition(", args ")[2] if own else ""
+    error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))
+
+
+def not_rebuilt(error: BaseException, description: str) -> BaseException:
+    """The error of a task whose result raised ``error`` when it was unpickled here."""
+    note = f"[scattergather] the result cannot be rebuilt here: {description}"
+    if isinstance(error, CannotImport):
+        error.add_note(note)
+        return error
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    failed = TaskError(
+        f"the result of {description} cannot be rebuilt here: {type(error).__name__}: {error}",
+        type_name=kind,
+        text=str(error),
+    )
+    failed.__cause__ = error
+    return failed

@@ -1,0 +1,126 @@
+"""One way of a job's tasks through the controller: the first, or that of a ``retry``."""
+
+from __future__ import annotations
+
+from array import array
+from itertools import groupby
+
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.segment import Segment
+from scattergather.client.seen.echo import Channel, Echo, Printed
+from scattergather.client.session.session import Refusal
+from scattergather.client.values.large import Part
+from scattergather.model.ids import JobId
+from scattergather.model.outcome import Kind
+from scattergather.model.snapshot import JobView
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import JobState
+
+
+class Round:
+    """Receives for one wire job and places what comes in the job's gathering. Reader thread.
+
+    Args:
+        job: the wire's id; each round has its own.
+        gathering: where outcomes go.
+        indexes: the job's index of each task of this round; None: they are the same.
+        channel: the echo; None keeps what is printed and shows nothing.
+    """
+
+    def __init__(
+        self,
+        job: JobId,
+        gathering: Gathering,
+        printed: Printed,
+        echo: Echo,
+        channel: Channel | None,
+        indexes: array[int] | None = None,
+    ) -> None:
+        self.job = job
+        self.total = None if indexes is None else len(indexes)
+        self._gathering = gathering
+        self._printed = printed
+        self._echo = echo
+        self._channel = channel
+        self._indexes = indexes
+        self._settled = 0
+        self._lost = False
+
+    @property
+    def done(self) -> bool:
+        """See ``session.Receiver``."""
+        return self._lost or (self.total is not None and self._settled >= self.total)
+
+    @property
+    def busy(self) -> bool:
+        """See ``session.Receiver``."""
+        return not self.done
+
+    def outcomes(
+        self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
+    ) -> None:
+        """See ``session.Receiver``."""
+        where = message.host, message.worker, message.attempt
+        self._deliver(Segment(message.first, message.kinds, body, *where, large))
+
+    def dropped(self, first: int, count: int) -> None:
+        """See ``session.Receiver``."""
+        self._deliver(Segment(first, bytes((Kind.CANCELLED,)) * count, None, "", 0, 1))
+
+    def _deliver(self, segment: Segment) -> None:
+        deliver = self._gathering.deliver
+        if self._indexes is None:
+            self._settled += deliver(segment)
+            return
+        places, first = range(len(segment)), segment.first
+        # Runs of tasks that are neighbours in the job too stay together.
+        for _, run in groupby(places, lambda place: self._index(first + place) - place):
+            own = list(run)
+            start, stop = own[0], own[-1] + 1
+            self._settled += deliver(segment.cut(start, stop, self._index(first + start)))
+
+    def placed(self, first: int, count: int) -> None:
+        """See ``session.Receiver``; only futures care."""
+
+    def printed(self, message: messages.TaskOutput, body: bytes) -> None:
+        """See ``session.Receiver``."""
+        text = body.decode("utf-8", "replace")
+        index = self._index(message.index)
+        self._printed.add(index, text, message.dropped)
+        if self._channel is not None:
+            self._echo.put(self._channel, index, text, message.dropped)
+
+    def stop(self) -> None:
+        """See ``session.Receiver``."""
+        self._gathering.stop()
+
+    def lose(self, error: Refusal) -> None:
+        """See ``session.Receiver``."""
+        self._lost = True
+        self._gathering.lose(error)
+
+    def abandon(self, error: Refusal) -> None:
+        """See ``session.Receiver``."""
+        self._lost = True
+        self._gathering.abandon(error)
+
+    def view(self, state: JobState | None) -> JobView | None:
+        """See ``session.Receiver``."""
+        running = 0 if state is None else state.running
+        # While nothing runs, what it was before is no rate.
+        return self._gathering.view(running, state.rate if state is not None and running else 0.0)
+
+    @property
+    def left(self) -> str:
+        """The job in words, if its results were taken one by one and more will come; else empty."""
+        gathering = self._gathering
+        # The last outcome is in the gathering before it is counted here.
+        if not gathering.read or self.done or gathering.finished:
+            return ""
+        how = "its iterator has the rest"
+        if gathering.keeps:
+            how = "job.results() has them all"
+        return f"{gathering.label} was iterated and goes on ({gathering.counted()}): {how}"
+
+    def _index(self, task: int) -> int:
+        return task if self._indexes is None else self._indexes[task]

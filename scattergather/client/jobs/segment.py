@@ -1,0 +1,91 @@
+"""A run of outcomes, as it came: the bytes are kept, and read once, by whoever wants them."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from typing import Any
+
+from scattergather.client.jobs.reading import Describe, read_outcomes
+from scattergather.client.values.large import Part
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs
+
+VOID = 254
+"""In the kinds of a segment: this outcome is no longer the task's; ``retry`` took it."""
+
+
+class Segment:
+    """Outcomes of tasks ``first`` ...; whoever reads holds the gathering's reading lock."""
+
+    __slots__ = (
+        "attempt", "body", "first", "host", "kinds", "large", "number", "values", "worker"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        first: int,
+        kinds: bytes,
+        body: bytes | None,
+        host: str,
+        worker: int,
+        attempt: int,
+        large: tuple[Part, ...] = (),
+    ) -> None:
+        self.number = -1
+        self.first = first
+        self.kinds = kinds
+        self.body = body
+        self.values: list[Any] | None = None
+        self.host = host
+        self.worker = worker
+        self.attempt = attempt
+        self.large = large
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be read."""
+        return len(self.body or b"") + sum(held.extent.length for held in self.large)
+
+    def cut(self, start: int, stop: int, first: int) -> Segment:
+        """The outcomes of its tasks ``start`` to ``stop``, as those of tasks ``first`` ...
+
+        Before it was read.
+        """
+        body = None if self.body is None else blobs.part(self.body, len(self.kinds), start, stop)
+        kinds = self.kinds[start:stop]
+        return Segment(first, kinds, body, self.host, self.worker, self.attempt, self.large)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @property
+    def flawless(self) -> bool:
+        """True when every task returned, as far as is known before reading."""
+        return self.kinds.count(Kind.RETURNED) == len(self.kinds)
+
+    def read(self, describe: Describe, label: str) -> list[Any]:
+        """The results, errors in the failed places; they are the same objects every time."""
+        if self.values is None:
+            if self.body is None:  # cancelled: there never was one
+                ends = range(self.first, self.first + len(self.kinds))
+                self.values = [_cancelled(index, label) for index in ends]
+            else:
+                values, kinds = read_outcomes(
+                    self.kinds, self.body, self.first, describe, label, self.large
+                )
+                # In this order: an interrupt in between only means reading again.
+                self.kinds = kinds
+                self.values = values
+                self.body = None
+                self.large = ()
+        return self.values
+
+    def without(self, index: int) -> None:
+        """The outcome of this task no longer counts."""
+        kinds = bytearray(self.kinds)
+        kinds[index - self.first] = VOID
+        self.kinds = bytes(kinds)
+
+
+def _cancelled(index: int, label: str) -> BaseException:
+    return CancelledError(f"task {index} of {label} was cancelled")

@@ -1,0 +1,171 @@
+"""The controller's process: how it is started, what it inherits, how it is described at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import re
+import signal
+import site
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+from pathlib import Path
+from typing import Any
+
+from scattergather.errors import BadRequest
+from scattergather.wire.memory.owned import Descriptor, own
+
+_SECRET = re.compile(
+    "TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|KEY|CREDENTIAL|AUTH|COOKIE|FURL|^JPY_", re.IGNORECASE
+)
+_USER_AND_PASSWORD = re.compile("://[^/@]*:[^/@]*@")
+_PACKAGE_PARENT = str(Path(__file__).resolve().parents[3])
+_TAIL_BYTES = 8 << 10
+_TAIL_LINES = 12
+
+_starting = threading.RLock()
+"""Held while a controller is being started. Other threads fork before or after: until it ends, a
+copy that was made in between would hold the pipe on which ``Popen`` waits for the program to run.
+"""
+
+os.register_at_fork(
+    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
+)
+
+
+def environment_of_tasks() -> dict[str, str]:
+    """This process's environment without what looks like a secret or belongs to the kernel."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not _SECRET.search(name) and not _USER_AND_PASSWORD.search(value)
+    }
+
+
+def _environment_of_controller() -> dict[str, str]:
+    environment = environment_of_tasks()
+    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    with contextlib.suppress(Exception):  # some embedders leave site half there
+        installed |= {*site.getsitepackages(), site.getusersitepackages()}
+    if _PACKAGE_PARENT not in {os.path.realpath(place) for place in installed}:
+        # We run from a source tree, whose folder -P keeps off the controller's path.
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = (
+            f"{before}{os.pathsep}{_PACKAGE_PARENT}" if before else _PACKAGE_PARENT
+        )
+    return environment
+
+
+class Log:
+    """Where the controller's stdout and stderr go: a file of the user's, or memory of our own.
+
+    Raises:
+        BadRequest: ``logFile`` is neither a path nor an open file, or cannot be written.
+    """
+
+    def __init__(self, logFile: Any = None) -> None:
+        self.path: str | None = None
+        self._file: Descriptor | None = None
+        if logFile is None:
+            return
+        if isinstance(logFile, (str, os.PathLike)):
+            self.path = os.path.abspath(os.fspath(logFile))
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            try:
+                self._file = own(os.open, self.path, flags, 0o600)
+            except OSError as error:
+                raise BadRequest(
+                    f"logFile {self.path!r} cannot be written: {error.strerror}"
+                ) from error
+            return
+        try:
+            with contextlib.suppress(AttributeError):
+                logFile.flush()
+            descriptor = logFile.fileno()
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise io.UnsupportedOperation("not writable")
+            self._file = own(os.dup, descriptor)
+        except (AttributeError, OSError, ValueError, TypeError) as error:
+            raise BadRequest(
+                f"logFile must be a path, or a file that is open for writing, not {logFile!r}"
+            ) from error
+        name = getattr(logFile, "name", None)
+        self.path = os.path.abspath(name) if isinstance(name, str) and name else None
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        if self._file is None:
+            self._file = own(os.memfd_create, "scattergather-log", os.MFD_CLOEXEC)
+        return self._file.fileno()
+
+    def tail(self) -> list[str]:
+        """The last lines, as far as it can be read."""
+        if self._file is None:
+            return []
+        try:
+            # A new opening, because the user's own may be for writing only.
+            with open(f"/proc/self/fd/{self._file.fileno()}", "rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, size - _TAIL_BYTES))
+                text = stream.read().decode("utf-8", "replace")
+        except (OSError, ValueError):  # closed
+            return []
+        return text.splitlines()[-_TAIL_LINES:]
+
+    def close(self) -> None:
+        """Our descriptor is closed; the controller has its own."""
+        if self._file is not None:
+            self._file.close()
+
+
+def start(log: Log) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """The controller runs; returns our end of the pipe to it, and the process.
+
+    It has a session of its own, so that an interrupt of the cell does not hit it.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    arguments = [str(theirs.fileno()), str(os.getpid())]
+    with theirs:
+        try:
+            with _starting:
+                return ours, subprocess.Popen(
+                    [sys.executable, "-P", "-m", "scattergather.controller", *arguments],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log.fileno(),
+                    stderr=log.fileno(),
+                    start_new_session=True,
+                    env=_environment_of_controller(),
+                    cwd="/" if not _directory() else None,
+                )
+        except BaseException:
+            ours.close()
+            raise
+
+
+def _directory() -> str:
+    """The working directory, empty when it was deleted under us."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def describe_end(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "it closed the pipe"
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"ended by signal {-status}"

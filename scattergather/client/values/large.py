@@ -1,0 +1,344 @@
+"""Large values of one client: what it sent, and what it received. Any thread.
+
+What was sent lies in an arena of ours as long as anybody may read it. Who still needs an object
+here holds a :class:`Loan`; when that is garbage the controller is told, and when no unfinished task
+takes the object and no process maps it, the controller says so (``Freed``).
+
+What was received lies in slabs of workers, or of the controller. A :class:`Held` stands for one
+object; it lives as long as the value that is made over it, and then its memory is used again.
+
+Of a cycle the collector tells that all of it is garbage before it calls any ``__del__`` in it. One
+that reads an array of the same cycle there may find bytes of another object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+from scattergather.client.pipe.outbox import Outbox, Ready
+from scattergather.client.pipe.waiting import Bell, readers
+from scattergather.errors import Closed, TooLarge
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.descriptors import Escorted
+from scattergather.wire.frame import frame
+from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.outside import Placed
+from scattergather.wire.memory.owned import own
+from scattergather.wire.memory.slabs import punch, read, whole_pages
+from scattergather.wire.memory.views import private
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
+
+
+class Loan:
+    """An object that we have sent, or are about to. It is released when this is garbage.
+
+    Args:
+        large: of this client.
+        name: of the object.
+    """
+
+    __slots__ = ("__weakref__", "_large", "extent", "rests")
+
+    extent: Extent
+
+    def __init__(self, large: Large, name: ObjectId) -> None:
+        self.rests = False
+        """No task that is under way ends it: it is held until the user gives something up."""
+        self._large = large
+        large.watch(self, name)
+        large.loans[name] = weakref.ref(self)
+
+    def view(self) -> Any:
+        """A private, writable buffer over its bytes, which keeps this alive.
+
+        Raises:
+            Closed: the controller has ended, and what was lent is gone with it.
+            OSError: it cannot be mapped.
+        """
+        return self._large.own_view(self)
+
+
+class Held:
+    """An object that was sent to us. It is released when this is garbage.
+
+    Args:
+        large: of this client.
+        extent: where it lies.
+        slab: in which; None if it did not come.
+    """
+
+    __slots__ = ("__weakref__", "_slab", "extent")
+
+    def __init__(self, large: Large, extent: Extent, slab: _Foreign | None) -> None:
+        self.extent = extent
+        self._slab = slab
+        if slab is not None:
+            slab.held[extent.offset] = weakref.ref(self)
+        large.watch(self, extent.object)
+
+    def view(self) -> Any:
+        """A private, writable buffer over its bytes, which keeps this alive.
+
+        Raises:
+            LookupError: its slab did not come.
+            OSError: it cannot be mapped.
+        """
+        if self._slab is None:
+            raise LookupError("a large result did not arrive")
+        return private(self._slab.file.fileno(), self.extent, self)
+
+    def __del__(self) -> None:
+        # An interrupt can prevent it: then the memory goes with the last object of its slab.
+        if self._slab is not None and self._slab.gone:
+            self._slab.punch(self.extent.offset, self.extent.length)
+
+
+class Copied:
+    """An object that was sent to us, copied into memory of this process."""
+
+    __slots__ = ("_bytes", "extent")
+
+    def __init__(self, extent: Extent, fd: int) -> None:
+        self.extent = extent
+        self._bytes = read(fd, extent)
+
+    def view(self) -> Any:
+        """Its bytes, as a writable buffer."""
+        return self._bytes
+
+
+Part = Loan | Held | Copied
+"""A part of a result that lies outside of it."""
+
+
+class _Foreign:
+    """A slab of somebody else, whose descriptor is ours as long as we hold anything in it."""
+
+    __slots__ = ("_process", "file", "gone", "held", "size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.file = own(int, fd)
+        self.size = size
+        # Here and elsewhere no collection of weak references: its callbacks swallow interrupts.
+        self.held: dict[int, weakref.ref[Held]] = {}
+        """By offset; some may be gone."""
+        self.gone = False
+        self._process = os.getpid()
+
+    def abandon(self) -> None:
+        """Its owner is gone: what nobody holds in it is garbage for good."""
+        self.gone = True  # first: who lets go from now on does it himself
+        at = 0
+        live = [held.extent for each in self.held.values() if (held := each()) is not None]
+        held = None
+        for extent in sorted(live, key=attrgetter("offset")):
+            self.punch(at, extent.offset - at)
+            at = extent.offset + whole_pages(extent.length)
+        self.punch(at, self.size - at)
+
+    def punch(self, offset: int, length: int) -> None:
+        """Nobody reads these bytes any more; a copy made by fork cannot say so of the original."""
+        if length > 0 and os.getpid() == self._process:
+            with contextlib.suppress(OSError):
+                punch(self.file.fileno(), offset, whole_pages(length))
+
+
+class Large:
+    """See the module.
+
+    Args:
+        outbox: to the controller.
+        bound: bytes that may be lent at a time; who wants more waits. 0 keeps all in messages.
+    """
+
+    def __init__(self, outbox: Outbox, bound: int) -> None:
+        self._outbox = outbox
+        self._arena = Arena(bound, self._slab_gone)
+        self.bound = bound
+        self._announced: set[SlabId] = set()
+        self._foreign: dict[SlabId, _Foreign] = {}
+        self._room = Bell()
+        self._closed = False
+        self.loans: dict[ObjectId, weakref.ref[Loan]] = {}
+        """Those that were not freed; some may be gone."""
+        self.watch = outbox.watch
+        self._announcing = threading.Lock()
+        self._stuck = 0
+        """Bytes of loans that belong to values which wait for more room."""
+
+    @property
+    def lent(self) -> int:
+        """Bytes of what we have sent and others may still read, in whole pages."""
+        return self._arena.used
+
+    @property
+    def resting(self) -> int:
+        """Bytes of loans that only the user can end, in whole pages."""
+        loans = [loan for each in tuple(self.loans.values()) if (loan := each()) is not None]
+        return sum(whole_pages(loan.extent.length) for loan in loans if loan.rests)
+
+    # ---- what we send ---------------------------------------------------------------------------
+
+    def put(self, data: bytes | memoryview, beside: int = 0) -> Loan | None:
+        """See ``wire.memory.outside.Place``. Waits for room, but on the reader's thread not.
+
+        Raises:
+            TooLarge: there is not, and will not be, so much room.
+        """
+        if not self.bound:
+            return None
+        size = whole_pages(memoryview(data).nbytes)
+        if size + beside > self.bound:
+            raise TooLarge.of("the value", size + beside, self.bound)
+        # Before its room is taken: however this is interrupted, the loan is garbage and released.
+        name = self._arena.new_name()
+        loan = Loan(self, name)
+        while not self._closed:
+            try:
+                extent = self._arena.put(data, name)
+                if extent is not None:
+                    self._announce(extent.slab)
+                    loan.extent = extent
+                    return loan
+            except (OSError, LookupError):
+                # No memory, no descriptors: a message may still do. Or it was closed meanwhile.
+                return None
+            if self._hopeless(size, beside):
+                raise TooLarge(
+                    f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
+                    f"lend, {self.resting:,} are held by Refs, by results that are arguments as "
+                    "they were, and by failed tasks that can be retried. Let go of some, or allow "
+                    "more: spawnScatterGather(memory=...)",
+                    size=size,
+                    bound=self.bound,
+                )
+            if threading.get_ident() in readers:
+                return None
+            self._stuck += beside
+            try:
+                self._room.wait(lambda: self._settled(size))
+            finally:
+                self._stuck -= beside
+        return None
+
+    def borrow(self, data: memoryview) -> Loan | None:
+        """See ``wire.memory.outside.Place``."""
+        return None
+
+    def has_room(self, size: int) -> bool:
+        """See ``wire.memory.outside.Place``."""
+        return self._arena.used + whole_pages(size) <= self.bound
+
+    def _settled(self, size: int) -> bool:
+        """There is room, or there never will be."""
+        return (
+            self._closed
+            or self._outbox.closed
+            or self.has_room(size)
+            or self._hopeless(size, 0)  # ours is among what is stuck
+        )
+
+    def _hopeless(self, size: int, beside: int) -> bool:
+        """Nothing is under way that could make enough room."""
+        stays, used = self.resting + beside, self._arena.used
+        full = used + whole_pages(size) > self.bound
+        return stays + size > self.bound or (full and stays + self._stuck >= used)
+
+    def free(self, placed: Placed) -> None:
+        """See ``wire.memory.outside.Place``: the loan ends when nobody has it."""
+
+    def freed(self, names: Iterable[ObjectId]) -> None:
+        """The controller says that nobody reads these any more. Reader thread."""
+        for name in names:
+            self._arena.free(name)
+            self.loans.pop(name, None)
+        self._room.ring()
+
+    def own_view(self, loan: Loan) -> Any:
+        """A private, writable buffer over an object of ours.
+
+        Raises:
+            Closed: the controller has ended, and what was lent is gone with it.
+        """
+        found = self._arena.file(loan.extent.slab)
+        if found is None:
+            raise Closed("its cluster has ended, and what was put there is gone")
+        return private(found[0].fileno(), loan.extent, loan)
+
+    def _announce(self, slab: SlabId) -> None:
+        with self._announcing:  # nobody goes on before it is in the outbox
+            found = None if slab in self._announced else self._arena.file(slab)
+            if found is not None:
+                file, size = found
+                head = messages.encode(messages.Slab(slab=slab, size=size))
+                self._outbox.put(Ready([Escorted(b"".join(frame(head)), file.fileno())]))
+                # Only now: to announce it twice does no harm.
+                self._announced.add(slab)
+
+    def _slab_gone(self, slab: SlabId) -> None:
+        if slab in self._announced:
+            self._outbox.send(messages.SlabGone(slab=slab))
+            self._announced.discard(slab)
+
+    # ---- what we receive ------------------------------------------------------------------------
+
+    def adopt(self, slab: SlabId, size: int, fd: int) -> None:
+        """A slab came; ``fd`` is ours. Reader thread."""
+        self._foreign[slab] = _Foreign(fd, size)
+
+    def abandon(self, slab: SlabId) -> None:
+        """Its owner is gone. Reader thread."""
+        found = self._foreign.pop(slab, None)
+        if found is not None:
+            found.abandon()
+
+    def hold(self, extents: Iterable[Extent]) -> tuple[Part, ...]:
+        """Objects came. Reader thread."""
+        parts: list[Part] = []
+        for extent in extents:
+            foreign = self._foreign.get(extent.slab)
+            ours = None if foreign else self._arena.descriptor(extent.slab)
+            if ours is not None:
+                parts.append(self._returned(extent, ours[0]))
+            else:
+                parts.append(Held(self, extent, foreign))
+        return tuple(parts)
+
+    def _returned(self, extent: Extent, fd: int) -> Part:
+        """An argument came back as it was: it lies here already.
+
+        Who holds a result for long must not keep others from sending, so only half of the room is
+        given away like that.
+        """
+        known = self.loans.get(extent.object)
+        loan = None if known is None else known()
+        if loan is None:
+            loan = Loan(self, extent.object)
+            loan.extent = extent
+        else:  # one is enough
+            self._outbox.send(messages.Release(objects=(extent.object,)))
+        if self._arena.used > self.bound // 2:
+            return Copied(loan.extent, fd)
+        loan.rests = True
+        return loan
+
+    # ---- time -----------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Nothing has happened for a while: what is free goes back to the system."""
+        self._arena.trim()
+
+    def close(self) -> None:
+        """The controller is gone; results that arrived stay readable. Reader thread."""
+        self._closed = True
+        self._arena.close()
+        for slab in list(self._foreign):
+            self.abandon(slab)
+        self._room.ring()

@@ -1,0 +1,8 @@
+"""The bytes of tasks, results and code while somebody needs them.
+
+``inputs``    the blobs of tasks that have no outcome yet
+``shelf``     shipped code
+``objects``   what is large: who needs it, who has it, when it is free
+``arrivals``  outcomes whose large parts are still on their way from another host
+``landing``   when there is room for those parts
+"""

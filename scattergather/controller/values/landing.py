@@ -1,0 +1,63 @@
+"""Where results from other hosts land, and when there is room for them.
+
+They may take the same half of ``memory`` as the results of this host, together with what nested
+calls pass from host to host. Beyond it a host is not asked for more while the user reads, because
+what he has read makes room. Whoever reads nothing, since he waits for all of them or is busy with
+one, must not be waited for, whatever else becomes free meanwhile: then they go to files without a
+name. So memory keeps its bound, and nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from scattergather.model.ids import ObjectId
+from scattergather.store.store import Store
+
+PATIENCE = 1.0
+"""Seconds for which somebody who gave up a result counts as one who reads."""
+
+
+class Landing:
+    """The store, as the links fill it; implements ``link.seams.Objects``. Reactor thread only.
+
+    Attributes:
+        room: who hears that there may be room.
+    """
+
+    def __init__(self, reactor: Any, store: Store) -> None:
+        self.room: list[Callable[[], None]] = []
+        self._reactor = reactor
+        self._store = store
+        self._read = -math.inf
+        self._timer: Any = None
+        store.spills = True
+        store.room.append(self._tell)
+        self.length, self.read = store.length, store.read
+        self.write, self.stored, self.discard = store.write, store.stored, store.discard
+
+    def reserve(self, name: ObjectId, length: int) -> bool:
+        """See ``seams.Objects``."""
+        if self._store.land(name, length):
+            return True
+        left = self._read + PATIENCE - self._reactor.seconds()
+        if left <= 0:
+            return self._store.land(name, length, spill=True)
+        if self._timer is None:
+            self._timer = self._reactor.callLater(left, self._lose_patience)
+        return False
+
+    def give_up(self, names: Iterable[ObjectId]) -> None:
+        """The user has done with these results."""
+        self._read = self._reactor.seconds()
+        self._store.drop(names)
+
+    def _lose_patience(self) -> None:
+        self._timer = None
+        self._tell()
+
+    def _tell(self) -> None:
+        for told in self.room:
+            told()

@@ -1,0 +1,75 @@
+"""Shipped code that any host may need, for as long as it may.
+
+A digest goes once it is *free* (the client said, with ``messages.Forget``, that it will send it
+anew before it names it again), no job uses it, and no other code needs it. What tasks ship for
+their nested calls is sent with each call, so it is free from the start; but the youngest of that
+is spared, because the call that names it may still be on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scattergather.model.ids import Digest
+from scattergather.wire.messages.shared import Code
+
+SPARED = 256
+"""How many of the digests that tasks have sent are kept in any case."""
+
+
+class Shelf:
+    """Code by digest. Reactor thread only."""
+
+    def __init__(self) -> None:
+        self._code: dict[Digest, tuple[Code, bytes]] = {}
+        self._free: set[Digest] = set()
+        self._passing: dict[Digest, None] = {}
+
+    def keep(self, code: Code, blob: bytes) -> None:
+        """Keep what the client has sent."""
+        self._code[code.digest] = code, blob
+        self._free.discard(code.digest)
+        self._passing.pop(code.digest, None)
+
+    def keep_passing(self, code: Code, blob: bytes) -> bool:
+        """Keep what a task has sent; True when it is time to :meth:`clear`."""
+        digest = code.digest
+        if digest not in self._code or digest in self._passing:
+            self._code[digest] = code, blob
+            self._passing.pop(digest, None)
+            self._passing[digest] = None
+        return len(self._passing) > 2 * SPARED
+
+    def free(self, digests: Iterable[Digest]) -> None:
+        """The client will send these anew before it names them again."""
+        self._free.update(digest for digest in digests if digest in self._code)
+
+    def get(self, digest: Digest) -> tuple[Code, bytes] | None:
+        """The code and its blob."""
+        return self._code.get(digest)
+
+    def python_of(self, digests: Iterable[Digest]) -> str:
+        """The Python version that code is bound to: the first that any of it names, or ``""``."""
+        for digest in digests:
+            kept = self._code.get(digest)
+            if kept is not None:
+                found = kept[0].python or self.python_of(kept[0].needs)
+                if found:
+                    return found
+        return ""
+
+    def clear(self, used: Iterable[Digest]) -> list[Digest]:
+        """Drop what is free and not needed, by what is ``used`` or stays; returns what went."""
+        doomed = self._free.union(list(self._passing)[:-SPARED])
+        needed = [*used, *(digest for digest in self._code if digest not in doomed)]
+        while needed:
+            digest = needed.pop()
+            kept = self._code.get(digest)
+            if kept is not None:
+                doomed.discard(digest)
+                needed += [each for each in kept[0].needs if each in doomed]
+        for digest in doomed:
+            del self._code[digest]
+            self._free.discard(digest)
+            self._passing.pop(digest, None)
+        return list(doomed)

@@ -1,0 +1,196 @@
+"""One session's end of the block stream; the same for a controller and for a daemon.
+
+It outlives its connections, as a session outlives its links, and ends with the session: then it
+forgets everything, and what had arrived of an object is discarded. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, assert_never
+
+from twisted.logger import Logger
+
+from scattergather.link.blocks.deliveries import Arrived, Lost, Send
+from scattergather.link.blocks.exchange import NOWHERE, Action, Drop, Exchange, GoOn, Shipped
+from scattergather.link.seams import Objects
+from scattergather.model.ids import ObjectId
+from scattergather.reactor.turns import Turns
+
+
+class Road(Protocol):
+    """A connection of two couriers; ``carriage.Carriage`` is one."""
+
+    def write(self, frames: bytes) -> None:
+        """Send these frames at once."""
+
+    def go_on(self) -> None:
+        """Ask for blocks as long as there is room to write: some may be wanted."""
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once; the courier has left it already."""
+
+
+class Courier:
+    """One end of a session's block stream.
+
+    Args:
+        objects: what it reads and fills.
+        arrived: called with each object that is here, whole.
+        lost: called with each object that was to arrive and will not, and why.
+        shipped: called with each object of ours that is there, or that the other end cannot take.
+        changed: called when it may need a connection now, or none any more.
+        expects: this end says by :meth:`expect` what is to arrive, maybe after it was lost.
+
+    Attributes:
+        settled: how many objects have left or arrived so far, or never will.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        arrived: Callable[[ObjectId], None],
+        lost: Callable[[ObjectId, str], None],
+        shipped: Callable[[ObjectId], None],
+        changed: Callable[[], None] = lambda: None,
+        expects: bool = False,
+    ) -> None:
+        self.settled = 0
+        self._objects = objects
+        self._arrived = arrived
+        self._lost = lost
+        self._shipped = shipped
+        self._changed = changed
+        self._expects = expects
+        self._exchange = Exchange(objects)
+        self._expected: set[ObjectId] = set()
+        self._missed: set[ObjectId] = set()  # lost before they were expected
+        self._road: Road | None = None
+        self._turns = Turns(self._perform)
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """There is a connection."""
+        return self._road is not None
+
+    @property
+    def outstanding(self) -> bool:
+        """Something is to leave or to arrive."""
+        return bool(self._expected or self._exchange.outstanding)
+
+    def ship(self, names: Iterable[ObjectId]) -> None:
+        """Bring these objects to the other end, in this order."""
+        self._do(self._exchange.ship(names))
+
+    def withdraw(self, names: Iterable[ObjectId]) -> None:
+        """Those of them that are not there yet need not arrive."""
+        self._do(self._exchange.withdraw(names))
+
+    def expect(self, names: Iterable[ObjectId], *, asked: bool = False) -> None:
+        """The other end ships these objects, or has done so; when ``asked`` for, it will."""
+        for name in names:
+            missed = name in self._missed
+            self._missed.discard(name)
+            if (asked or not missed) and self._objects.length(name) is None:
+                self._expected.add(name)
+        self._do([])
+
+    def room(self) -> None:
+        """There may be room in ``objects`` again."""
+        self._do(self._exchange.room())
+
+    def close(self) -> None:
+        """End of the session: nothing is reported any more."""
+        if self._closed:
+            return
+        self._closed = True
+        for action in self._turns.withdraw(lambda _: True):
+            if isinstance(action, Arrived) and not action.known:  # nobody would drop it
+                self._objects.discard(action.object)
+        self._expected.clear()
+        self._missed.clear()
+        self._exchange.disconnected()
+        self._exchange = Exchange(self._objects)
+        self._leave("the session ended")
+
+    # ---- the connection ------------------------------------------------------------------------
+
+    def attach(self, road: Road) -> None:
+        """There is a new connection; one that was there before is cut."""
+        if self._closed:
+            road.cut("the session ended")
+            return
+        self._leave("replaced by a new connection")
+        self._road = road
+        self._do(self._exchange.connected())
+
+    def detach(self, road: Road) -> None:
+        """This connection is gone; no effect if it was replaced already."""
+        if road is self._road:
+            self._exchange.disconnected()
+            self._leave("it is gone")
+            self._do([])
+
+    def hang_up(self) -> None:
+        """The connection is not needed any more."""
+        if self._road is not None:
+            self.detach(self._road)
+
+    def space(self, road: Road) -> memoryview:
+        """Where the next bytes go that come over this connection; empty if it is not ours."""
+        return self._exchange.space() if road is self._road else NOWHERE
+
+    def filled(self, road: Road, count: int) -> None:
+        """So many bytes came over this connection, and are there."""
+        if road is self._road and (actions := self._exchange.filled(count)):
+            self._do(actions)
+
+    def block(self, road: Road) -> tuple[bytes, ...]:
+        """The parts of the next block that the other end wants; none if it wants nothing."""
+        return self._exchange.block() if road is self._road else ()
+
+    def _leave(self, reason: str) -> None:
+        road, self._road = self._road, None
+        if road is not None:
+            self._turns.withdraw(lambda action: isinstance(action, Send))
+            road.cut(reason)
+
+    def _do(self, actions: list[Action]) -> None:
+        if self._closed:
+            return
+        if self._turns.take(actions):
+            self._changed()
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Send(frames):
+                if self._road is not None:
+                    self._road.write(frames)
+            case Arrived(name, _):
+                self.settled += 1
+                self._expected.discard(name)
+                self._arrived(name)
+            case Lost(name, reason):
+                self.settled += 1
+                if name in self._expected:
+                    self._expected.discard(name)
+                elif self._expects:
+                    self._missed.add(name)
+                self._lost(name, reason)
+            case Shipped(name, refused):
+                self.settled += 1
+                if refused:
+                    self.log.warn("an object was refused: {why}", why=refused)
+                self._shipped(name)
+            case GoOn():
+                if self._road is not None:
+                    self._road.go_on()
+            case Drop(reason):
+                self.log.warn("cut a block stream: {why}", why=reason)
+                self._leave(reason)
+            case _:
+                assert_never(action)

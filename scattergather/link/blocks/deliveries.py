@@ -1,0 +1,218 @@
+"""The receiving half of a block stream: what is offered, what there is room for. Pure.
+
+Room is asked for in the order of the offers, and one for which there is none now makes those behind
+it wait: a large object would never get its turn otherwise. Never more than ``AHEAD`` bytes have
+room that were not filled yet, unless it is a single object: nobody can take all the room with
+offers. So the sender never sends what cannot be stored, this end never has to stop reading, and the
+answers to what it sends itself are always heard.
+
+What was settled is remembered by its number, as far back as the sender's window goes, and answered
+again when it is offered again because the answer was lost with its connection. So each object
+arrives once. What had arrived of an object when a connection ended is discarded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scattergather.link.blocks.block import MOST_REASON, REFUSED, STORED, WANT, Violation, pack
+from scattergather.link.blocks.shipments import WINDOW
+from scattergather.link.seams import Objects
+from scattergather.model.ids import ObjectId
+
+AHEAD = 1 << 25
+LONGEST = 1 << 48
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give these frames to the connection, if there is one."""
+
+    frames: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """This object is here; ``known``: it was before, and somebody has heard of it."""
+
+    object: ObjectId
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """This object will not arrive."""
+
+    object: ObjectId
+    reason: str
+
+
+Outcome = Send | Arrived | Lost
+
+
+@dataclass(slots=True)
+class _Delivery:
+    object: ObjectId
+    length: int
+    filled: int = 0
+    has_room: bool = False
+
+
+class Deliveries:
+    """What arrives at one end."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._open: dict[int, _Delivery] = {}
+        self._names: set[ObjectId] = set()
+        self._queue: dict[int, None] = {}  # those without room, in order
+        self._unfilled = 0
+        self._settled: dict[int, bytes] = {}
+        self._last = 0
+        self._highest = 0
+
+    @property
+    def outstanding(self) -> int:
+        """How many objects have been offered and are not here yet."""
+        return len(self._open)
+
+    def disconnected(self) -> None:
+        """Whatever was under way will come again from its beginning, or not at all."""
+        filling = [delivery.object for delivery in self._open.values() if delivery.has_room]
+        self._open.clear()
+        self._names.clear()
+        self._queue.clear()
+        self._unfilled = 0
+        self._last = 0
+        # Last: whoever hears that there is room may ask us at once if we want it.
+        for name in filling:
+            self._objects.discard(name)
+
+    def offered(self, number: int, name: ObjectId, length: int) -> list[Outcome]:
+        """The other end has this object for us."""
+        if length > LONGEST:
+            raise Violation(f"an object of {length} bytes")
+        if answer := self._heard(number, name):
+            return [Send(answer)]
+        if self._objects.length(name) is not None:
+            return self._arrived(number, name, known=True)
+        self._open[number] = _Delivery(name, length)
+        self._names.add(name)
+        self._queue[number] = None
+        return self.room()
+
+    def gone(self, number: int, name: ObjectId) -> list[Outcome]:
+        """The other end has not got this object any more.
+
+        It may say so of one that it has offered, at any time.
+        """
+        if number in self._open:
+            if self._open[number].object != name:
+                raise Violation(f"number {number} is another object now")
+            self._drop(number)
+        elif number <= self._last and number in self._settled:
+            return []  # our answer and this have crossed
+        elif answer := self._heard(number, name):
+            return [Send(answer)]
+        elif self._objects.length(name) is not None:
+            return self._arrived(number, name, known=True)
+        why = "the other side does not have it any more"
+        return [self._settle(number, pack(STORED, number)), Lost(name, why), *self.room()]
+
+    def withdrawn(self, number: int) -> list[Outcome]:
+        """The other end will not send it."""
+        if not 0 < number <= self._last:
+            raise Violation(f"withdraws number {number}, which it did not offer")
+        if number not in self._open:
+            return []
+        self._drop(number)
+        return self.room()
+
+    def block(self, number: int, offset: int, data: memoryview) -> list[Outcome]:
+        """Bytes of an object for which there is room."""
+        delivery = self._open.get(number)
+        if delivery is None or not delivery.has_room:
+            if self._settled.get(number, b"").startswith(REFUSED):
+                return []  # they were under way when we refused it
+            raise Violation(f"bytes of number {number}, which was not wanted")
+        if offset != delivery.filled or offset + len(data) > delivery.length:
+            raise Violation(
+                f"{len(data)} bytes of number {number} at {offset}, where {delivery.filled} of "
+                f"{delivery.length} had come"
+            )
+        try:
+            self._objects.write(delivery.object, offset, data)
+        except OSError as error:
+            return [*self._refuse(number, delivery.object, str(error)), *self.room()]
+        delivery.filled += len(data)
+        self._unfilled -= len(data)
+        if delivery.filled < delivery.length:
+            return []
+        return [*self._complete(number, delivery.object), *self.room()]
+
+    def room(self) -> list[Outcome]:
+        """Ask for the room that those need who wait for it."""
+        outcomes: list[Outcome] = []
+        while self._queue:
+            number = next(iter(self._queue))
+            delivery = self._open[number]
+            if self._unfilled and self._unfilled + delivery.length > AHEAD:
+                break
+            try:
+                if not self._objects.reserve(delivery.object, delivery.length):
+                    break
+            except (ValueError, OSError) as error:
+                outcomes += self._refuse(number, delivery.object, str(error))
+                continue
+            del self._queue[number]
+            delivery.has_room = True
+            self._unfilled += delivery.length
+            if delivery.length:
+                outcomes.append(Send(pack(WANT, number)))
+            else:
+                outcomes += self._complete(number, delivery.object)
+        return outcomes
+
+    def _heard(self, number: int, name: ObjectId) -> bytes:
+        """Check a number on its first mention in a connection; the answer if it is settled."""
+        if number <= self._last:
+            raise Violation(f"number {number} after number {self._last}")
+        if answer := self._settled.get(number):
+            self._last = number
+            return answer
+        if number <= self._highest - WINDOW or len(self._open) >= WINDOW:
+            raise Violation(f"more than {WINDOW} objects under way")
+        if name in self._names:
+            raise Violation("one object under two numbers")
+        self._last = number
+        self._highest = max(self._highest, number)
+        return b""
+
+    def _complete(self, number: int, name: ObjectId) -> list[Outcome]:
+        del self._open[number]
+        self._names.discard(name)
+        self._objects.stored(name)
+        return self._arrived(number, name, known=False)
+
+    def _arrived(self, number: int, name: ObjectId, *, known: bool) -> list[Outcome]:
+        return [self._settle(number, pack(STORED, number)), Arrived(name, known)]
+
+    def _refuse(self, number: int, name: ObjectId, why: str) -> list[Outcome]:
+        self._drop(number)
+        reason = why.encode(errors="replace")[:MOST_REASON]
+        return [self._settle(number, pack(REFUSED, number, 0, reason)), Lost(name, why)]
+
+    def _drop(self, number: int) -> None:
+        delivery = self._open.pop(number)
+        self._names.discard(delivery.object)
+        self._queue.pop(number, None)
+        if delivery.has_room:
+            self._unfilled -= delivery.length - delivery.filled
+            self._objects.discard(delivery.object)
+
+    def _settle(self, number: int, answer: bytes) -> Send:
+        self._settled[number] = answer
+        if len(self._settled) >= 2 * WINDOW:
+            floor = self._highest - WINDOW
+            self._settled = {key: kept for key, kept in self._settled.items() if key > floor}
+        return Send(answer)

@@ -1,0 +1,136 @@
+"""Gives a controller's courier a connection while it needs one.
+
+It dials when something is to leave or to arrive, at once at first and then every few seconds; the
+delay grows until an object has made it. A connection that was not needed for a minute is closed: it
+takes one of the daemon's places and some 100 kB, and dialling again costs a few round trips, which
+nobody notices after a minute. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import endpoints
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from scattergather.link.blocks.carriage import calling
+from scattergather.link.blocks.courier import Courier
+from scattergather.link.gate import gate
+from scattergather.link.gate.caller import GatedEndpoint
+from scattergather.settings.furl import Furl
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+GROWTH = 1.7
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 60.0
+TELLING = 4
+"""Attempts in a row that fail before the user is told: some seconds."""
+
+
+class Dialler:
+    """Dials for one session.
+
+    Args:
+        furl: the daemon's.
+        session: the id of the session, and ``ticket`` what opens its block stream.
+        courier: whom the connection is for; ``look`` is to hear whenever it ``changed``.
+        name: the host's, for the log.
+        trouble: hears a sentence when large values do not get through for a while.
+        chance: spreads the delays of many hosts.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        furl: Furl,
+        session: bytes,
+        ticket: bytes,
+        courier: Courier,
+        *,
+        name: str,
+        trouble: Callable[[str], None],
+        chance: random.Random,
+    ) -> None:
+        self._reactor = reactor
+        self._furl = furl
+        self.courier = courier
+        self._name = name
+        self._trouble = trouble
+        self._failures = 0
+        self._chance = chance
+        self._key = gate.Key.of(furl.name)
+        self._factory = calling(reactor, furl.tub, session, ticket, courier)
+        self._attempts = 0
+        self._settled = 0
+        self._delay = 0.0
+        self._dialing: Deferred[Any] | None = None
+        self._timer: Any = None
+        self._idle: Any = None
+        self._stopped = False
+
+    def look(self) -> None:
+        """The courier may need a connection now, or none any more."""
+        if self._stopped:
+            return
+        if self.courier.settled != self._settled:
+            self._settled, self._delay, self._failures = self.courier.settled, 0.0, 0
+        if not self.courier.outstanding:
+            if self.courier.connected and not _active(self._idle):
+                self._idle = self._reactor.callLater(IDLE_SECONDS, self.courier.hang_up)
+            return
+        if _active(self._idle):
+            self._idle.cancel()
+        if not self.courier.connected and self._dialing is None and not _active(self._timer):
+            self._timer = self._reactor.callLater(self._next_delay(), self._dial)
+
+    def stop(self) -> None:
+        """The session ended: dial no more."""
+        self._stopped = True
+        for timer in (self._timer, self._idle):
+            if _active(timer):
+                timer.cancel()
+        if self._dialing is not None:
+            self._dialing.cancel()
+        self.courier.close()
+
+    def _next_delay(self) -> float:
+        delay = self._delay * (0.75 + 0.5 * self._chance.random())
+        self._delay = min(max(self._delay * GROWTH, FIRST_DELAY), LONGEST_DELAY)
+        return delay
+
+    def _dial(self) -> None:
+        addresses = self._furl.addresses
+        host, port = addresses[self._attempts % len(addresses)]
+        self._attempts += 1
+        inner = endpoints.HostnameEndpoint(self._reactor, host, port)
+        gated = GatedEndpoint(self._reactor, inner, self._key, gate.DATA)
+        dialing: Deferred[Any] = gated.connect(self._factory)
+        dialing.addCallback(lambda carriage: carriage.begun)
+        self._dialing = dialing.addTimeout(CONNECT_SECONDS, self._reactor)
+        dialing.addErrback(self._failed)
+        dialing.addBoth(self._dialed)
+
+    def _failed(self, failure: Any) -> None:
+        if failure.check(CancelledError) is None:
+            why = str(failure.value)
+            self._log.info("{host}: no block stream: {why}", host=self._name, why=why)
+            self._failures += 1
+            if self._failures == TELLING:
+                self._trouble(
+                    f"{self._name}: large values do not get through ({why}); tasks that take or "
+                    "return them wait there, and it is tried again"
+                )
+
+    def _dialed(self, _: Any) -> None:
+        self._dialing = None
+        self.look()
+
+
+def _active(timer: Any) -> bool:
+    return timer is not None and timer.active()

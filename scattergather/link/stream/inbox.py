@@ -1,0 +1,50 @@
+"""The receiving half of a stream: what has arrived in order, and what we owe for it."""
+
+from __future__ import annotations
+
+from scattergather.link.stream.piece import Piece
+from scattergather.wire.frame import FrameReader
+
+
+class Inbox:
+    """Pieces go in, frames come out.
+
+    Attributes:
+        received: number of the last piece taken in order.
+        owed: pieces taken since the last acknowledgement left.
+        due: when an acknowledgement must leave at the latest; None if nothing is owed.
+        repeated: pieces that arrived again.
+    """
+
+    __slots__ = ("_reader", "due", "owed", "received", "repeated")
+
+    def __init__(self) -> None:
+        self._reader = FrameReader()
+        self.received = 0
+        self.owed = 0
+        self.due: float | None = None
+        self.repeated = 0
+
+    def take(self, piece: Piece, due: float) -> list[tuple[bytes, bytes]]:
+        """The frames that this piece completes; none if it was here before.
+
+        Args:
+            piece: not beyond the next one in order.
+            due: by when it is to be acknowledged.
+
+        Raises:
+            FrameError: the stream holds no frame of ours.
+        """
+        self.owed += 1
+        if self.due is None:
+            self.due = due
+        if piece.number <= self.received:
+            self.repeated += 1
+            return []
+        self.received = piece.number
+        return list(self._reader.feed(piece.data))
+
+    def acknowledged(self) -> None:
+        """An acknowledgement of all that was taken has left."""
+        self.owed = 0
+        self.due = None

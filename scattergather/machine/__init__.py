@@ -1,0 +1,5 @@
+"""What the system of this machine tells and does, where Python has no name for it.
+
+``proc``    what ``/proc`` says of processes
+``kernel``  the few system calls that Python does not name
+"""

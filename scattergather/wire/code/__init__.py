@@ -1,0 +1,14 @@
+"""Functions and classes of the notebook, by digest.
+
+``shipping``      frozen once a job
+``code``          one blob of shipped code
+``codebook``      what a process knows by digest
+``fingerprint``   whether a function is still what it was
+``recipe``        how functions are taken apart
+``class_recipe``  how classes are
+``bundle``        groups of them
+``rebuild``       how they are made again
+``names``         which globals code reaches
+``origin``        where a thing lives
+``pushed``        source that the user has pushed
+"""

@@ -1,0 +1,292 @@
+"""Reductions for what pickle refuses or would look up in ``__main__``: functions and their parts.
+
+The same reductions serve the C pickler and dill's, so both write payloads that one plain C
+unpickler reads. Why dill does not do functions here: on mutually recursive functions, and on
+classes whose methods name each other, it runs without end; each function gets globals of its own;
+and it replaces ``sys.stdout`` while it looks for names, under the feet of other threads. Seen with
+dill 0.4.1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import marshal
+import sys
+import threading
+import types
+import typing
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from scattergather.wire.code import rebuild
+from scattergather.wire.code.names import attribute_names, global_names
+from scattergather.wire.code.origin import NOTEBOOK, importable
+
+
+class Writing(Protocol):
+    """The pickler, as far as a recipe needs it."""
+
+    namespaces: dict[int, dict[str, Any]]
+    holds_code: bool
+    outside: Any
+
+
+class Refused(TypeError):
+    """A thing says, or we know, that it must not travel; the text is reason and cure.
+
+    ``thing`` is what must not, where it is known.
+    """
+
+    def __init__(self, text: object, thing: object = None) -> None:
+        super().__init__(text)
+        self.thing = thing
+
+
+def refusal(thing: Any) -> str | None:
+    """Why ``thing`` must not travel, if it says so with ``__scattergather_refuse__``."""
+    if isinstance(thing, type):
+        return None
+    said = getattr(type(thing), "__scattergather_refuse__", None)
+    if callable(said):
+        said = said(thing)
+    return None if said is None else str(said)
+
+
+def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
+    """An importable function by reference, another one by value.
+
+    Functions of one module share one namespace within a payload, so that ``global`` statements in
+    one are seen by the other; it is filled after they exist, so that they may name each other.
+    """
+    module: str | None = function.__module__
+    if module is not None and module.startswith("scattergather.wire."):
+        return NotImplemented
+    if importable(function):
+        return NotImplemented
+    code = function.__code__
+    variables = function.__globals__
+    values = {name: variables[name] for name in global_names(code) if name in variables}
+    values.pop("__name__", None)
+    values.pop("__builtins__", None)
+    home = str(variables.get("__name__", ""))
+    namespace: dict[str, Any] | str
+    if home not in NOTEBOOK and getattr(sys.modules.get(home), "__dict__", None) is variables:
+        namespace = home
+        values = {}
+    else:
+        namespace = writing.namespaces.setdefault(id(variables), {"__name__": home})
+    state = {
+        "globals": values,
+        "submodules": _submodules(values, code),
+        "dict": function.__dict__,
+        "attributes": {
+            "__qualname__": function.__qualname__,
+            "__module__": module,
+            "__doc__": function.__doc__,
+            "__defaults__": function.__defaults__,
+            "__kwdefaults__": function.__kwdefaults__,
+            "__annotations__": function.__annotations__,
+        },
+    }
+    arguments = (code, namespace, function.__name__, function.__closure__)
+    return rebuild.make_function, arguments, state, None, None, rebuild.fill_function
+
+
+def _submodules(values: dict[str, Any], code: types.CodeType) -> tuple[str, ...]:
+    """Modules that ``import a.b`` bound under the name ``a``: importing ``a`` alone lacks them."""
+    packages = [
+        value.__name__
+        for value in values.values()
+        if isinstance(value, types.ModuleType) and hasattr(value, "__path__")
+    ]
+    if not packages:
+        return ()
+    spoken = set(attribute_names(code))
+    return tuple(
+        sorted(
+            name
+            for package in packages
+            for name in list(sys.modules)
+            if name.startswith(package + ".")
+            and spoken.issuperset(name[len(package) + 1 :].split("."))
+        )
+    )
+
+
+def reduce_code(writing: Writing, code: types.CodeType) -> Any:
+    """Byte code, which only the same minor version of Python can run."""
+    # Version 2 of the format, because later ones look at reference counts: the same code would
+    # get another digest each time.
+    writing.holds_code = True
+    return marshal.loads, (marshal.dumps(code, 2),)
+
+
+def reduce_cell(_writing: Writing, cell: types.CellType) -> Any:
+    """A closure cell; it may hold the function that it belongs to."""
+    try:
+        contents = cell.cell_contents
+    except ValueError:
+        return rebuild.make_cell, ()
+    return rebuild.make_cell, (), (contents,), None, None, rebuild.fill_cell
+
+
+def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
+    """A module by its name."""
+    if sys.modules.get(module.__name__) is not module:
+        return NotImplemented
+    return rebuild.import_module, (module.__name__,)
+
+
+def reduce_method(_writing: Writing, method: types.MethodType) -> Any:
+    """A method whose function goes by another name on its object, by value."""
+    standing = _standing(method, method.__func__.__name__)
+    if standing is not None:
+        return standing
+    if getattr(method.__self__, method.__func__.__name__, None) == method:
+        return NotImplemented
+    return types.MethodType, (method.__func__, method.__self__)
+
+
+def reduce_builtin_method(_writing: Writing, method: types.BuiltinMethodType) -> Any:
+    """A method written in C; a function is found by its name."""
+    return _standing(method, method.__name__) or NotImplemented
+
+
+def _standing(method: Any, name: str) -> Any:
+    """A method that its module offers as a function, like ``random.random``, by that name.
+
+    With its object it would bring the state of this process's generator along, and every worker
+    would draw the same numbers.
+    """
+    owner = method.__self__
+    if owner is None or isinstance(owner, (types.ModuleType, type)):
+        return None
+    module = sys.modules.get(type(owner).__module__)
+    if module is None or getattr(module, name, None) is not method:
+        return None
+    return getattr, (module, name)
+
+
+def reduce_property(_writing: Writing, found: property) -> Any:
+    """A property with its functions."""
+    return property, (found.fget, found.fset, found.fdel, found.__doc__)
+
+
+def reduce_wrapped(_writing: Writing, found: Any) -> Any:
+    """A ``classmethod`` or ``staticmethod`` with its function."""
+    return type(found), (found.__func__,)
+
+
+def reduce_proxy(_writing: Writing, proxy: types.MappingProxyType[Any, Any]) -> Any:
+    """A read-only view as a copy of what it shows."""
+    return types.MappingProxyType, (dict(proxy),)
+
+
+def reduce_cached_property(_writing: Writing, found: functools.cached_property[Any]) -> Any:
+    """A cached property without its lock."""
+    return rebuild.make_cached_property, (found.func, found.attrname)
+
+
+def reduce_cached(_writing: Writing, found: Any) -> Any:
+    """An ``lru_cache`` without what it holds."""
+    if importable(found):
+        return NotImplemented
+    settings = found.cache_parameters()
+    return rebuild.make_cached, (found.__wrapped__, settings["maxsize"], settings["typed"])
+
+
+def reduce_type_variable(_writing: Writing, variable: typing.TypeVar) -> Any:
+    """A type variable of the notebook; pickle would write a name in ``__main__``."""
+    if importable_name(variable):
+        return NotImplemented
+    making = functools.partial(
+        typing.TypeVar,
+        bound=variable.__bound__,
+        covariant=variable.__covariant__,
+        contravariant=variable.__contravariant__,
+    )
+    return making, (variable.__name__, *variable.__constraints__)
+
+
+def reduce_new_type(_writing: Writing, found: Any) -> Any:
+    """A ``NewType`` of the notebook."""
+    if importable(found):
+        return NotImplemented
+    return typing.NewType, (found.__name__, found.__supertype__)
+
+
+def reduce_weak_keys(_writing: Writing, found: weakref.WeakKeyDictionary[Any, Any]) -> Any:
+    """A weak dictionary as one with the same items; ``singledispatch`` holds one."""
+    return rebuild.make_weak_keys, (list(found.items()),)
+
+
+def reduce_stream(_writing: Writing, stream: io.IOBase) -> Any:
+    """The standard streams as those of the other process; no other open file."""
+    for name in ("stdout", "stderr", "stdin"):
+        if stream is getattr(sys, name):
+            return getattr, (sys, name)
+    raise Refused("An open file cannot travel")
+
+
+def reduce_lock(_writing: Writing, _lock: Any) -> Any:
+    """Never: dill would make a lock of its own in each process, silently."""
+    raise Refused("A lock means nothing in another process")
+
+
+def reduce_generator(_writing: Writing, _generator: Any) -> Any:
+    """Never: where it stands is in its frame."""
+    raise Refused("A generator cannot travel")
+
+
+def reduce_constant(_writing: Writing, constant: Any) -> Any:
+    """The constants of ``dataclasses`` are compared by identity: they go by their names."""
+    for name, value in vars(dataclasses).items():
+        if value is constant:
+            return name
+    return NotImplemented
+
+
+def importable_name(variable: typing.TypeVar) -> bool:
+    """Type variables have no qualified name; they are found by their plain one."""
+    module = sys.modules.get(variable.__module__)
+    return (
+        variable.__module__ not in NOTEBOOK and getattr(module, variable.__name__, None) is variable
+    )
+
+
+Recipe = Callable[[Any, Any], Any]
+
+RECIPES: dict[type, Recipe] = {
+    types.FunctionType: reduce_function,
+    types.CodeType: reduce_code,
+    types.CellType: reduce_cell,
+    types.ModuleType: reduce_module,
+    types.MethodType: reduce_method,
+    types.BuiltinMethodType: reduce_builtin_method,
+    types.MappingProxyType: reduce_proxy,
+    property: reduce_property,
+    classmethod: reduce_wrapped,
+    staticmethod: reduce_wrapped,
+    functools.cached_property: reduce_cached_property,
+    type(functools.lru_cache(int)): reduce_cached,
+    typing.TypeVar: reduce_type_variable,
+    typing.NewType: reduce_new_type,
+    weakref.WeakKeyDictionary: reduce_weak_keys,
+    io.TextIOWrapper: reduce_stream,
+    io.BufferedReader: reduce_stream,
+    io.BufferedWriter: reduce_stream,
+    io.BufferedRandom: reduce_stream,
+    io.FileIO: reduce_stream,
+    type(threading.Lock()): reduce_lock,
+    type(threading.RLock()): reduce_lock,
+    types.GeneratorType: reduce_generator,
+    types.AsyncGeneratorType: reduce_generator,
+    type(dataclasses.MISSING): reduce_constant,
+    type(dataclasses.KW_ONLY): reduce_constant,
+    type(dataclasses._FIELD): reduce_constant,  # type: ignore[attr-defined]
+    type(dataclasses._HAS_DEFAULT_FACTORY): reduce_constant,  # type: ignore[attr-defined]
+}
+"""By exact type. Classes are not here: see :mod:`scattergather.wire.code.shipping`."""

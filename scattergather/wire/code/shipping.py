@@ -1,0 +1,183 @@
+"""Code on its way out: frozen once for each job, and sent by digest.
+
+A :class:`Shipment` is one consistent freeze. Within it a class has one digest; the next shipment
+looks at the class anew, so that a job never runs with older code than when it was added.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from scattergather.wire.code.bundle import bundle
+from scattergather.wire.code.code import Code
+from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
+from scattergather.wire.code.origin import at_home, importable, name_in_types, written_in_c
+from scattergather.wire.values.picklers import ValuePickler, write
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Carrier(Protocol):
+    """Says how classes travel: beside the payloads (a shipment) or inside them."""
+
+    book: CodeBook
+
+    def reduce_class(self, kind: type) -> Any:
+        """The reduction of a class, or ``NotImplemented`` for a reference by name."""
+
+    def require(self, codes: Iterable[Code]) -> None:
+        """The value just written refers to these, too."""
+
+    def take_needs(self) -> tuple[bytes, ...]:
+        """Digests that the values written since the last call refer to."""
+
+
+class Shipment:
+    """One freeze, from one thread: the blobs in :attr:`code` go to whoever runs the job."""
+
+    def __init__(self, book: CodeBook) -> None:
+        self.book = book
+        self.code: dict[bytes, Code] = {}
+        self._reductions: dict[int, tuple[type, Any]] = {}
+        self._needs: dict[bytes, None] = {}
+
+    def freeze(self, function: Callable[..., Any]) -> bytes:
+        """The digest of any callable, whose blob, with all that it needs, is in :attr:`code`.
+
+        Raises:
+            CannotPickle: it reaches something that cannot travel; the path is in the message.
+        """
+        outer, self._needs = self._needs, {}
+        try:
+            buffer = io.BytesIO()
+            pickler = ValuePickler(buffer, self.reduce_class)
+            holds_code = write(function, self.reduce_class, pickler, buffer, _title(function))
+            return self._add(buffer.getvalue(), holds_code).digest
+        finally:
+            self._needs = outer
+
+    def include(self, code: Code) -> None:
+        """A blob frozen before is part of this shipment too."""
+        self.code[code.digest] = code
+
+    def require(self, codes: Iterable[Code]) -> None:
+        """See :class:`Carrier`."""
+        for code in codes:
+            self.include(code)
+            self._needs[code.digest] = None
+
+    def reduce_class(self, kind: type) -> Any:
+        """See :class:`Carrier`."""
+        reduction = self._placed(kind)
+        if reduction is None:
+            self._ship(kind)
+            reduction = self._placed(kind)
+        return reduction
+
+    def take_needs(self) -> tuple[bytes, ...]:
+        """See :class:`Carrier`."""
+        needs = tuple(self._needs)
+        self._needs.clear()
+        return needs
+
+    def _placed(self, kind: type) -> Any:
+        entry = self._reductions.get(id(kind))
+        if entry is None:
+            plain = _plain(kind)
+            if plain is None:
+                return None
+            entry = self._reductions[id(kind)] = (kind, plain)
+        reduction = entry[1]
+        if reduction is not NotImplemented and reduction[0] is resolve:
+            self._needs[reduction[1][0]] = None
+        return reduction
+
+    def _ship(self, first: type) -> None:
+        outer, self._needs = self._needs, {}
+        try:
+            group, blob, holds_code = bundle(first, self._placed)
+            code = self._add(blob, holds_code)
+        finally:
+            self._needs = outer
+        for index, kind in enumerate(group):
+            self._reductions[id(kind)] = (kind, (resolve, (code.digest, index)))
+        self.book.sent(code, group)
+
+    def _add(self, blob: bytes, holds_code: bool) -> Code:
+        code = Code(
+            digest=digest_of(blob),
+            blob=blob,
+            needs=tuple(self._needs),
+            python=PYTHON if holds_code else "",
+        )
+        self.code[code.digest] = code
+        return code
+
+
+class Inline:
+    """The carrier of a worker.
+
+    Classes that came by digest go back by it. Those that exist only here, made inside a task or
+    pushed, go inside the payload, once in each value.
+    """
+
+    def __init__(self, book: CodeBook) -> None:
+        self.book = book
+        self._reductions: dict[int, tuple[type, Any]] = {}
+
+    def require(self, codes: Iterable[Code]) -> None:
+        """See :class:`Carrier`; whoever reads has what came by digest."""
+
+    def reduce_class(self, kind: type) -> Any:
+        """See :class:`Carrier`."""
+        reduction = self._placed(kind)
+        if reduction is None:
+            group, blob, _ = bundle(kind, self._placed)
+            code = Code(digest=digest_of(blob), blob=blob)
+            self.book.sent(code, group)
+            for index, member in enumerate(group):
+                home = member.__qualname__ if at_home(member) else ""
+                arguments = (code.digest, index, blob, home)
+                self._reductions[id(member)] = (member, (adopt, arguments))
+            reduction = self._placed(kind)
+        return reduction
+
+    def take_needs(self) -> tuple[bytes, ...]:
+        """See :class:`Carrier`; what a value needs is inside it or came by digest."""
+        # A task that makes a class would keep one alive for each time that it ran.
+        if len(self._reductions) > 256:
+            self._reductions.clear()
+        return ()
+
+    def _placed(self, kind: type) -> Any:
+        entry = self._reductions.get(id(kind))
+        if entry is not None:
+            return entry[1]
+        place = self.book.place(kind)
+        reduction = _plain(kind) if place is None else (resolve, place)
+        if reduction is None:
+            return None
+        self._reductions[id(kind)] = (kind, reduction)
+        return reduction
+
+
+def _plain(kind: type) -> Any:
+    """The reduction of a class that every host has; None for one that has to travel."""
+    if importable(kind):
+        return NotImplemented
+    name = name_in_types(kind)
+    if name is not None and kind is not type(None):
+        return getattr, (types, name)
+    # Pickle says why it cannot, or dill finds a way.
+    return NotImplemented if written_in_c(kind) else None
+
+
+def _title(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        return f"task object {type(function).__qualname__!r}"
+    return f"{'class' if isinstance(function, type) else 'function'} {name!r}"

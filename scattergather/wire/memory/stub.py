@@ -1,0 +1,149 @@
+"""A value of which parts lie outside of its blob, in objects.
+
+Its blob ends with a trailer::
+
+    pickle | object id ... | number of ids, uint32 | flag
+
+A pickle ends with ``.``, a trailer never does, so one byte tells which it is. With the flag
+``INSIDE`` the pickle stands in front and the ids are those of its out-of-band buffers (pickle
+protocol 5), in order. With ``OUTSIDE`` the pickle is an object too, the first of the ids.
+
+What was put (``client.values.ref``) is an object that holds such a blob; a value that takes it
+calls :func:`resolve` when it is loaded. Classes of the notebook may have got other references
+since it was put: the value that takes it says which, so that all it holds is of the same classes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from scattergather.model.ids import ObjectId
+
+STOP = ord(".")
+INSIDE, OUTSIDE = 0, 1
+ID_BYTES = 16
+_END = struct.Struct("<IB")
+
+View = Callable[[ObjectId], Any]
+"""The bytes of an object, as a buffer that the value may keep."""
+
+
+Place = tuple[bytes, int]
+"""The reference of a class: a digest and an index (``wire.code.codebook``)."""
+
+_here = threading.local()
+"""``view`` is that of the load at work in this thread; ``moved`` are the classes that have other
+references by now, the innermost value last."""
+
+
+def trailer(buffers: Sequence[ObjectId], pickled: ObjectId | None = None) -> bytes:
+    """What follows a pickle with these buffers; ``pickled`` is the object of the pickle itself."""
+    ids = buffers if pickled is None else [pickled, *buffers]
+    return b"".join(ids) + _END.pack(len(ids), INSIDE if pickled is None else OUTSIDE)
+
+
+def is_stub(blob: bytes | memoryview) -> bool:
+    """True when parts of the value lie outside."""
+    return not blob or blob[-1] != STOP
+
+
+def load(blob: bytes | memoryview, view: View) -> Any:
+    """The value of a blob, stub or not; what it resolves is looked at through ``view``, too.
+
+    Raises:
+        LookupError: by ``view``, for an object that is not here.
+        ValueError: the trailer makes no sense.
+    """
+    outer = getattr(_here, "view", None), getattr(_here, "moved", ())
+    _here.view, _here.moved = view, ()
+    try:
+        return _load(blob, view)
+    finally:
+        _here.view, _here.moved = outer
+
+
+def resolve(name: ObjectId, moved: Mapping[Place, Place] | None = None) -> Any:
+    """The value that was put as this object; a fresh one, whose buffers are its own.
+
+    ``moved`` are the present references of classes that have others in it.
+
+    Raises:
+        LookupError: nothing is being loaded here, or the object is not here.
+    """
+    view: View | None = getattr(_here, "view", None)
+    if view is None:
+        raise LookupError("a Ref can be resolved only where it was sent to")
+    return load_moved(memoryview(view(name)).cast("B"), moved or {})
+
+
+def moving(blob: bytes, moved: Mapping[Place, Place]) -> bytes:
+    """A blob with the same value and parts, but for the classes that have other references now."""
+    if not moved:
+        return blob
+    pickled = pickle.dumps(_Moving(blob, moved), 5)
+    return pickled + trailer(parts(blob)) if is_stub(blob) else pickled
+
+
+class _Moving:
+    """Pickled in the place of the value of ``blob``."""
+
+    def __init__(self, blob: bytes, moved: Mapping[Place, Place]) -> None:
+        self._blob = blob
+        self._moved = moved
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_moved, (self._blob, self._moved)
+
+
+def load_moved(blob: bytes | memoryview, moved: Mapping[Place, Place]) -> Any:
+    """See :func:`moving`."""
+    outer = getattr(_here, "moved", ())
+    _here.moved = (*outer, moved)
+    try:
+        return _load(blob, getattr(_here, "view", None))
+    finally:
+        _here.moved = outer
+
+
+def present(digest: bytes, index: int) -> Place:
+    """The reference that stands for this one in the load at work in this thread."""
+    place = digest, index
+    for moved in reversed(getattr(_here, "moved", ())):
+        place = moved.get(place, place)
+    return place
+
+
+def parts(blob: bytes | memoryview) -> list[ObjectId]:
+    """The objects in which parts of a value lie.
+
+    Raises:
+        ValueError: the trailer makes no sense.
+    """
+    return _cut(blob)[1] if is_stub(blob) else []
+
+
+def _load(blob: bytes | memoryview, view: View | None) -> Any:
+    if not is_stub(blob):
+        return pickle.loads(blob)
+    if view is None:
+        raise LookupError("parts of a value are not here")
+    at, ids, flag = _cut(blob)
+    if flag == INSIDE:
+        return pickle.loads(memoryview(blob)[:at], buffers=map(view, ids))
+    return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+
+
+def _cut(blob: bytes | memoryview) -> tuple[int, list[ObjectId], int]:
+    """Where a stub's trailer begins, its ids and its flag."""
+    end = len(blob) - _END.size
+    count, flag = _END.unpack_from(blob, end) if end >= 0 else (0, INSIDE)
+    at = end - ID_BYTES * count
+    # The pickle stands in front of the ids, whole, or it is one of them.
+    fits = count and at == 0 if flag == OUTSIDE else at > 0 and blob[at - 1] == STOP
+    if flag not in (INSIDE, OUTSIDE) or not fits:
+        raise ValueError(f"a stub of {len(blob)} bytes cannot have {count} objects")
+    return at, [bytes(blob[n : n + ID_BYTES]) for n in range(at, end, ID_BYTES)], flag

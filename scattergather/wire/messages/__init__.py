@@ -1,0 +1,8 @@
+"""Every message that may pass between two processes, by who speaks with whom.
+
+``page``    one union a direction, and how each is read and written; imported as ``messages``
+``client``  client and controller
+``pool``    controller, pool and worker
+``zygote``  pool daemon and zygote
+``shared``  what several of them use
+"""

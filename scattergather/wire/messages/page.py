@@ -1,0 +1,190 @@
+"""Every message that may pass, one union a direction.
+
+::
+
+    client  --ToController-->  controller  --ToPool-->   pool  --ToWorker-->   worker
+            <--ToClient------              <--FromPool-        <--FromWorker-
+    pool daemon  --ToZygote-->  zygote  (with file descriptors, see workers.process)
+
+A message is the head of a frame; its body, where it has one, is said in its docstring. *Blobs*
+means: ``count`` uint64 end offsets, then the blobs themselves, back to back (``wire.blobs``).
+Heads are msgpack arrays, checked against these types when they are read, so that a stranger's or a
+broken peer's message is refused as a whole. Whatever a message does not name, it cannot do.
+
+``PROTOCOL`` changes with every incompatible change here; a hello names it before anything else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from scattergather.wire.messages.client import (
+    AddJob,
+    AddTasks,
+    Answer,
+    CancelJob,
+    CancelTasks,
+    Command,
+    EndTasks,
+    EverywhereOutcome,
+    ForgetJob,
+    Freed,
+    GoReady,
+    Notice,
+    Placed,
+    Refused,
+    RunEverywhere,
+    Spawn,
+    Status,
+    TaskOutcomes,
+    TaskOutput,
+    TasksCancelled,
+    Versions,
+)
+from scattergather.wire.messages.pool import (
+    Allowance,
+    Born,
+    Cancel,
+    CancelDone,
+    Drop,
+    Dropped,
+    Everywhere,
+    EverywhereDone,
+    GaveBack,
+    Kept,
+    LetGo,
+    NestedOutcome,
+    NestedSubmit,
+    Outcomes,
+    Output,
+    Recycle,
+    Refresh,
+    Refreshed,
+    Resumed,
+    Run,
+    TakeBack,
+    Waiting,
+    Want,
+    WorkersChanged,
+)
+from scattergather.wire.messages.shared import Code, Forget, Loss, Release, Resident, Slab, SlabGone
+from scattergather.wire.messages.zygote import Exited, Fork, Forked, Kill, OpenSession, ZygoteReady
+
+PROTOCOL = 2
+
+ToController = (
+    Spawn
+    | Slab
+    | SlabGone
+    | Release
+    | Code
+    | Forget
+    | Resident
+    | AddJob
+    | AddTasks
+    | EndTasks
+    | CancelJob
+    | CancelTasks
+    | ForgetJob
+    | Command
+    | RunEverywhere
+)
+
+
+ToClient = (
+    GoReady
+    | Slab
+    | SlabGone
+    | Freed
+    | Status
+    | Placed
+    | TaskOutcomes
+    | TasksCancelled
+    | TaskOutput
+    | EverywhereOutcome
+    | Answer
+    | Notice
+    | Refused
+)
+
+
+ToPool = (
+    Code
+    | Forget
+    | Resident
+    | Run
+    | TakeBack
+    | Cancel
+    | Refresh
+    | Everywhere
+    | NestedOutcome
+    | Drop
+    | Want
+)
+ToWorker = (
+    Code
+    | Forget
+    | Resident
+    | Run
+    | Everywhere
+    | NestedOutcome
+    | Slab
+    | SlabGone
+    | Allowance
+    | Recycle
+)
+
+
+FromWorker = (
+    Born
+    | Outcomes
+    | Output
+    | GaveBack
+    | EverywhereDone
+    | NestedSubmit
+    | Code
+    | Waiting
+    | Resumed
+    | Slab
+    | SlabGone
+    | Kept
+    | LetGo
+    | Release
+)
+FromPool = (
+    Outcomes
+    | Output
+    | GaveBack
+    | CancelDone
+    | WorkersChanged
+    | Refreshed
+    | EverywhereDone
+    | NestedSubmit
+    | Code
+    | Want
+    | Dropped
+    | Release
+)
+
+
+ToZygote = OpenSession | Fork | Kill
+
+
+FromZygote = ZygoteReady | Forked | Exited
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+encode = _ENCODER.encode
+"""The head of a frame for a message (or the bytes of a ``Loss``)."""
+
+read_versions = msgspec.msgpack.Decoder(Versions).decode
+read_to_controller = msgspec.msgpack.Decoder(ToController).decode
+read_to_client = msgspec.msgpack.Decoder(ToClient).decode
+read_to_pool = msgspec.msgpack.Decoder(ToPool).decode
+read_from_pool = msgspec.msgpack.Decoder(FromPool).decode
+read_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+read_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+read_to_zygote = msgspec.msgpack.Decoder(ToZygote).decode
+read_from_zygote = msgspec.msgpack.Decoder(FromZygote).decode
+read_loss = msgspec.msgpack.Decoder(Loss).decode

@@ -1,0 +1,230 @@
+"""What a controller says to a pool, a pool to its workers, and what comes back."""
+
+from __future__ import annotations
+
+from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
+from scattergather.wire.messages.shared import Count, Extent, Limits, Message
+
+
+class Run(Message, frozen=True, kw_only=True):
+    """Run tasks ``first`` ... of a job, in order; the body is their blobs.
+
+    ``chunk`` is unique within the controller and names this lease: whatever comes back names it.
+    ``brief`` says that its tasks are short, so that a worker may be handed the next chunk early.
+    ``attempt`` counts from 1 and holds for the whole chunk. ``lend`` says that the results are for
+    a task on the same host: their large parts stay there (``Outcomes.lent``).
+    """
+
+    chunk: int
+    job: JobId
+    function: FunctionName
+    first: Count
+    count: Count
+    attempt: int = 1
+    needs: tuple[Digest, ...] = ()
+    retry_on: Digest = b""
+    code_version: int = 0
+    brief: bool = False
+    limits: Limits = Limits()
+    label: str = ""
+    objects: tuple[Extent, ...] = ()
+    lend: bool = False
+
+
+class TakeBack(Message, frozen=True, kw_only=True):
+    """Give back queued chunks that no worker has, newest first, until ``count`` tasks are free."""
+
+    count: Count
+
+
+class Cancel(Message, frozen=True, kw_only=True):
+    """End these chunks: the queued ones at once, the running ones however they resist."""
+
+    chunks: tuple[int, ...]
+
+
+class Refresh(Message, frozen=True, kw_only=True):
+    """Replace every worker of this session; answered by ``Refreshed``."""
+
+    call: int
+
+
+class Everywhere(Message, frozen=True, kw_only=True):
+    """One call on every worker, when each is free; the body is one blob ``(args, kwargs)``."""
+
+    call: int
+    function: FunctionName
+    needs: tuple[Digest, ...] = ()
+    code_version: int = 0
+    objects: tuple[Extent, ...] = ()
+
+
+class NestedOutcome(Message, frozen=True, kw_only=True):
+    """What came of a call that task-side code submitted; the body is one blob.
+
+    ``objects`` are large parts of it, which the worker holds until it says ``Release``.
+    """
+
+    worker: int
+    ticket: int
+    kind: int
+    host: str = ""
+    pid: int = 0
+    objects: tuple[Extent, ...] = ()
+
+
+class Drop(Message, frozen=True, kw_only=True):
+    """No task will take these objects any more; answered by ``Dropped``, once nobody maps them."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class Allowance(Message, frozen=True, kw_only=True):
+    """How many bytes of results a worker may keep in slabs; beyond, they travel in messages.
+
+    A value of more than ``most`` bytes cannot be sent at all.
+    """
+
+    size: Count
+    most: Count
+
+
+class Recycle(Message, frozen=True, kw_only=True):
+    """Results that their reader has done with: the worker may use their memory again."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class Want(Message, frozen=True, kw_only=True):
+    """These objects lie at the other end, and are needed here.
+
+    Of a pool: a chunk takes them, or a task that waits for a nested result. Of a controller: a pool
+    wants them that does not lie on the same host.
+    """
+
+    objects: tuple[ObjectId, ...]
+
+
+class Outcomes(Message, frozen=True, kw_only=True):
+    """Outcomes of tasks ``first`` ... of a chunk, in the order they ran; the body is their blobs.
+
+    ``elapsed`` is the time in seconds that running them took (unpickling, call, pickling); 0 says
+    nothing, as where the function was new to the worker. ``objects`` are large parts of them,
+    ``lent`` such as stay on this host until somebody wants them, and ``borrowed`` large arguments
+    that were returned as they came.
+    """
+
+    chunk: int
+    first: Count
+    kinds: bytes
+    elapsed: float = 0.0
+    worker: int = 0
+    objects: tuple[Extent, ...] = ()
+    borrowed: tuple[Extent, ...] = ()
+    lent: tuple[Extent, ...] = ()
+
+
+class Output(Message, frozen=True, kw_only=True):
+    """What task ``index`` of a chunk printed; the body is UTF-8."""
+
+    chunk: int
+    index: Count
+    worker: int = 0
+    dropped: int = 0
+
+
+class GaveBack(Message, frozen=True, kw_only=True):
+    """Tasks ``first`` ... of a chunk were never started and are free to run elsewhere."""
+
+    chunk: int
+    first: Count
+
+
+class CancelDone(Message, frozen=True, kw_only=True):
+    """A cancelled chunk is gone: tasks from ``first`` on have no outcome."""
+
+    chunk: int
+    first: Count
+
+
+class WorkersChanged(Message, frozen=True, kw_only=True):
+    """How many workers this session may keep busy, and how many live."""
+
+    workers: Count
+    alive: Count = 0
+    why: str = ""
+
+
+class Refreshed(Message, frozen=True, kw_only=True):
+    """Every worker was replaced; ``interrupted`` tasks were running."""
+
+    call: int
+    workers: Count
+    interrupted: Count
+    seconds: float
+
+
+class EverywhereDone(Message, frozen=True, kw_only=True):
+    """What one worker made of an ``Everywhere``; the body is one blob. ``last`` closes the call.
+
+    ``objects`` and ``borrowed`` as in ``Outcomes``.
+    """
+
+    call: int
+    worker: int
+    kind: int
+    last: bool = False
+    objects: tuple[Extent, ...] = ()
+    borrowed: tuple[Extent, ...] = ()
+
+
+class NestedSubmit(Message, frozen=True, kw_only=True):
+    """Task-side code submits one call; the body is one blob ``(args, kwargs)``.
+
+    ``worker`` is filled in by the pool, ``ticket`` numbers the calls of a worker. ``lent`` are
+    large parts of the arguments, which stay on this host until somebody wants them, and
+    ``borrowed`` such as the task was given itself.
+    """
+
+    ticket: int
+    function: FunctionName
+    needs: tuple[Digest, ...] = ()
+    worker: int = 0
+    chunk: int = 0
+    lent: tuple[Extent, ...] = ()
+    borrowed: tuple[Extent, ...] = ()
+
+
+class Waiting(Message, frozen=True, kw_only=True):
+    """The task in this worker waits for a nested result: its slot is free to be lent."""
+
+
+class Resumed(Message, frozen=True, kw_only=True):
+    """The task in this worker goes on; its slot is taken again."""
+
+
+class Born(Message, frozen=True, kw_only=True):
+    """A worker is ready; sent once, first."""
+
+    pid: int
+
+
+class Kept(Message, frozen=True, kw_only=True):
+    """Sent before the outcome of a task: it has kept arguments that lie in these objects."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class LetGo(Message, frozen=True, kw_only=True):
+    """What was kept is not any more."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class Dropped(Message, frozen=True, kw_only=True):
+    """Nobody in this pool reads these objects any more, and they are not here any more.
+
+    The answer to ``Drop``, and said unasked when there is no room for them beside others.
+    """
+
+    objects: tuple[ObjectId, ...]

@@ -1,0 +1,112 @@
+"""What messages of several directions are made of, and the messages that pass in more than one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from scattergather.model.ids import Digest, ObjectId, SlabId
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
+    """Common ground of all messages: frozen, sent as ``[name, field, field, ...]``."""
+
+
+class Code(Message, frozen=True, kw_only=True):
+    """One bundle of shipped code; the body is the blob, unpickled only in a worker.
+
+    ``needs`` are the digests it refers to; they were sent before. ``python`` is the minor version
+    whose byte code it holds (``"3.11"``), or empty.
+    """
+
+    digest: Digest
+    needs: tuple[Digest, ...] = ()
+    python: str = ""
+
+
+class Forget(Message, frozen=True, kw_only=True):
+    """Shipped code that will be sent anew before it is named again.
+
+    Whoever has it drops it once no unfinished job uses it, and tells those whom it has sent it to.
+    """
+
+    digests: tuple[Digest, ...]
+
+
+class Resident(Message, frozen=True, kw_only=True):
+    """Source to run in the workers' ``__main__``: version ``version`` adds it to those before."""
+
+    version: int
+    source: str
+
+
+class Extent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """An object: bytes that travel beside the messages, and where they lie on this host.
+
+    A buffer of a large array, or a whole large blob. Between hosts only ``object`` and ``length``
+    mean anything; the bytes go through the block stream.
+    """
+
+    object: ObjectId
+    length: Count
+    slab: SlabId = b""
+    offset: Count = 0
+
+
+class Slab(Message, frozen=True, kw_only=True):
+    """Shared memory in which extents lie; its descriptor comes with this frame.
+
+    Whoever made it writes into it, everybody else reads.
+    """
+
+    slab: SlabId
+    size: Count
+
+
+class SlabGone(Message, frozen=True, kw_only=True):
+    """Nothing more will be written there: who has mapped what he needs closes his descriptor."""
+
+    slab: SlabId
+
+
+class Limits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What each attempt of a task may take: seconds and bytes; None is unlimited."""
+
+    time: float | None = None
+    memory: int | None = None
+
+
+class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """Why a task has no outcome of its own: the wire form of a ``TaskLost``.
+
+    ``kind`` is the name of the error class. ``attempt`` of ``attempts`` is filled in by the
+    scheduler, ``host`` by the controller; the pool knows the rest. ``size`` is that of a result for
+    which the controller never has room.
+    """
+
+    kind: str
+    reason: str
+    host: str = ""
+    worker: int = 0
+    attempt: int = 1
+    attempts: int = 1
+    signal: int = 0
+    status: int = 0
+    output: str = ""
+    where: str = ""
+    limit: float = 0.0
+    peak: int = 0
+    arguments: str = ""
+    size: int = 0
+
+
+class Release(Message, frozen=True, kw_only=True):
+    """The client, or a worker, needs these objects no more. Once for each time that it got one.
+
+    Unfinished tasks that take one keep it. What is the client's own comes back by ``Freed``.
+    """
+
+    objects: tuple[ObjectId, ...]

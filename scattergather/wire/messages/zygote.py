@@ -1,0 +1,62 @@
+"""What a pool daemon and a zygote say to each other, one message a SOCK_SEQPACKET datagram."""
+
+from __future__ import annotations
+
+import msgspec
+
+from scattergather.wire.messages.shared import Message
+
+
+class OpenSession(Message, frozen=True, kw_only=True):
+    """Fork a session zygote that listens on the one descriptor passed along.
+
+    Empty ``directory`` and ``path`` keep the daemon's own; ``environment`` is added to it.
+    """
+
+    directory: str = ""
+    path: tuple[str, ...] = ()
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Fork(Message, frozen=True, kw_only=True):
+    """Fork a worker. Descriptors passed along: its socket, its journal, its output file."""
+
+    worker: int
+
+
+class Kill(Message, frozen=True, kw_only=True):
+    """Signal a worker, and with ``group`` all that it started. Ignored if it is gone."""
+
+    worker: int
+    signal: int
+    group: bool = False
+
+
+class ZygoteReady(Message, frozen=True, kw_only=True):
+    """A zygote has imported what every worker needs; ``problems`` says which services failed."""
+
+    pid: int
+    services: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Forked(Message, frozen=True, kw_only=True):
+    """A worker lives; from a root zygote: the zygote of the session that was opened as this one."""
+
+    worker: int
+    pid: int
+
+
+SPENT = 75
+"""Exit status of a worker that ends because a task bent its process for good. Whatever it had not
+begun is free."""
+
+
+class Exited(Message, frozen=True, kw_only=True):
+    """A worker ended: exit ``status`` or ``signal``; ``peak`` is its largest memory, in bytes."""
+
+    worker: int
+    pid: int
+    status: int = 0
+    signal: int = 0
+    peak: int = 0

@@ -1,0 +1,9 @@
+"""One value, one blob: C pickle where it can, dill where it must.
+
+``payload``    the door: a value to a blob and back
+``picklers``   the two picklers and the unpickler
+``by_dill``    the slow one
+``arrays``     small numpy arrays at half the cost
+``raised``     exceptions with their tracebacks
+``culprit``    which part of a value cannot be pickled
+"""

@@ -1,0 +1,30 @@
+"""dill, for what the C pickler refuses: imported when first needed, as it takes 60 ms."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import dill
+
+from scattergather.wire.memory.outside import Outside
+from scattergather.wire.values.picklers import PROTOCOL, ReduceClass, Reducing
+
+
+class DillPickler(Reducing, dill.Pickler):  # type: ignore[misc]
+    """dill's pickler with our functions and classes, so that a C unpickler reads what it writes."""
+
+    def __init__(
+        self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
+    ) -> None:
+        Reducing.__init__(self, reduce_class, outside)
+        callback = None if outside is None else outside.buffer
+        dill.Pickler.__init__(self, file, PROTOCOL, recurse=True, buffer_callback=callback)
+
+    def dump(self, value: Any) -> None:
+        """Write ``value``; a warning of dill is an error."""
+        with warnings.catch_warnings():
+            # It warns where it writes a reference that cannot be found again.
+            warnings.simplefilter("error", dill.PicklingWarning)
+            super().dump(value)

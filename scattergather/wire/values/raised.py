@@ -1,0 +1,226 @@
+"""Exceptions of tasks on their way home.
+
+What arrives is an exception of the original type, with its attributes and notes, whose cause is
+the remote traceback as text. What cannot be rebuilt, and what would end the notebook if it were
+raised there (``SystemExit``, ``KeyboardInterrupt``), is stood in for by a ``TaskError``.
+
+An exception whose text is longer than 64 kB, which nobody reads and ten thousand of which fill the
+notebook's memory, has the strings among its arguments cut to that. Its attributes are data, not
+text: they arrive whole, as large as the task made them.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import pickle
+import re
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scattergather.errors import CannotPickle, RequestError, TaskError
+from scattergather.wire.code import rebuild
+from scattergather.wire.code.codebook import BOOK, CodeBook
+from scattergather.wire.code.shipping import Carrier
+from scattergather.wire.values.payload import dumps, loads
+
+MOST_TEXT = 64 << 10
+_VERSION = 2
+_BARE_FRAME = re.compile(
+    r'^(?P<indent> +)File "(?P<file>[^"\n]+)", line (?P<line>[0-9]+), in .*\n(?!(?P=indent)  )',
+    re.MULTILINE,
+)
+_HERE = Path(__file__).parents[2]
+_OURS = (f"{_HERE / 'wire'}{os.sep}", f"{_HERE / 'workers' / 'process'}{os.sep}")
+_MACHINERY = frozenset({"scattergather", "importlib", "pickle", "dill"})
+_ONLY_EXCEPTIONS = "only what is derived from Exception is raised here"
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception that came from a worker: its traceback there, as text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{_with_sources(self.text)}"""'
+
+
+def _with_sources(text: str) -> str:
+    """``text`` with the lines of source that a worker has not: those of the notebook's cells."""
+
+    def completed(frame: re.Match[str]) -> str:
+        line = linecache.getline(frame["file"], int(frame["line"])).strip()
+        return f"{frame[0]}{frame['indent']}  {line}\n" if line else frame[0]
+
+    return _BARE_FRAME.sub(completed, text)
+
+
+class _Bare:
+    """Pickled in the place of an exception whose ``__init__`` cannot be called with its args."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = self._error
+        return rebuild.make_exception, (type(error), error.args, dict(error.__dict__))
+
+
+class _Cut:
+    """Pickled in the place of ``form``: the same, made from arguments whose texts are cut."""
+
+    def __init__(self, form: Any) -> None:
+        self._form = form
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, args, *state = self._form.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return make, _cut(args), *state
+
+
+def _cut(value: Any) -> Any:
+    if type(value) is tuple:
+        return tuple(_cut(each) for each in value)
+    return _fit(value) if type(value) is str else value
+
+
+def pack_exception(
+    error: BaseException, carrier: Carrier | CodeBook = BOOK, *, skip: int = 0
+) -> bytes:
+    """``error`` as bytes; never raises.
+
+    Args:
+        error: what the task raised.
+        carrier: as for :class:`Packer`.
+        skip: how many leading frames of its traceback are ours.
+    """
+    type_name = _type_name(type(error))
+    text = _raw_text(error)
+    blob, why = b"", _ONLY_EXCEPTIONS
+    if isinstance(error, Exception):
+        forms: list[Any] = [error, _Bare(error)]
+        if len(text) > MOST_TEXT:
+            forms = [*map(_Cut, forms), *forms]
+        book = carrier if isinstance(carrier, CodeBook) else carrier.book
+        for form in forms:
+            blob, said = _tried(form, error, carrier, book)
+            if form is error:
+                why = said
+            if blob:
+                break
+    text = _fit(text)
+    return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip), why), 5)
+
+
+def unpack_exception(body: bytes, book: CodeBook = BOOK, note: str | None = None) -> BaseException:
+    """The exception in ``body``, with the remote traceback as its cause and ``note`` added."""
+    version, *parts = pickle.loads(body)
+    if version != _VERSION:
+        raise ValueError(f"an exception in format {version} came; this side reads {_VERSION}")
+    blob, type_name, text, trace, why = parts
+    error: BaseException | None = None
+    if blob:
+        try:
+            error = loads(blob, book)
+        except Exception as failed:
+            why = f"it cannot be rebuilt here: {failed}"
+    if not isinstance(error, BaseException):
+        message = f"{type_name}: {text}" if text else type_name
+        error = TaskError(message, type_name=type_name, text=text)
+        error.add_note(f"TaskError stands in for {type_name}: {why}")
+    error.__cause__ = RemoteTraceback(trace)
+    if note:
+        error.add_note(note)
+    return error
+
+
+def text_of(error: BaseException) -> str:
+    """``str(error)``, whatever its ``__str__`` does, not longer than :data:`MOST_TEXT`."""
+    return _fit(_raw_text(error))
+
+
+def _raw_text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"<its __str__ raised {type(failed).__name__}>"
+
+
+def traceback_text(error: BaseException, skip: int = 0) -> str:
+    """The traceback with its chain, without the first ``skip`` frames of ``error`` itself."""
+    trace: TracebackType | None = error.__traceback__
+    for _ in range(skip):
+        if trace is not None:
+            trace = trace.tb_next
+    try:
+        if isinstance(error, RequestError) and not _passes_through_a_task(error, trace):
+            return _fit("".join(traceback.format_exception_only(error)))
+        told = traceback.TracebackException(type(error), error, trace, compact=True)
+        _drop_our_frames(told)
+        return _fit("".join(told.format()))
+    except Exception as failed:
+        return f"{_type_name(type(error))} (its traceback cannot be shown: {failed!r})\n"
+
+
+def _drop_our_frames(told: traceback.TracebackException | None) -> None:
+    """Those of the worker and the wire: how a limit ends a task, or how a value is pickled."""
+    while told is not None:
+        if told.stack:
+            told.stack[:] = [each for each in told.stack if not each.filename.startswith(_OURS)]
+            if not told.stack:
+                told.stack = None  # type: ignore[assignment]  # else a heading without frames
+        for each in told.exceptions or ():
+            _drop_our_frames(each)
+        told = told.__cause__ or told.__context__
+
+
+def _passes_through_a_task(error: BaseException, trace: TracebackType | None) -> bool:
+    """False if all frames, those of the causes too, are ours or of what imports and pickles."""
+    link: BaseException | None = error
+    while link is not None:
+        while trace is not None:
+            module = str(trace.tb_frame.f_globals.get("__name__"))
+            if module.partition(".")[0] not in _MACHINERY:
+                return True
+            trace = trace.tb_next
+        link = link.__cause__ or link.__context__
+        trace = None if link is None else link.__traceback__
+    return False
+
+
+def _tried(
+    form: Any, error: Exception, carrier: Carrier | CodeBook, book: CodeBook
+) -> tuple[bytes, str]:
+    """``form`` as bytes if ``error`` comes out of them again, else nothing and why not."""
+    try:
+        blob = dumps(form, carrier, name="exception")
+        copy = loads(blob, book)
+        # A message built in __init__ from an argument is built twice by a naive copy.
+        cut = isinstance(form, _Cut)
+        same = len(str(copy)) < len(str(error)) if cut else str(copy) == str(error)
+        if same and type(copy) is type(error) and len(copy.args) == len(error.args):
+            return blob, ""
+        return b"", "a copy of it would not be the same"
+    except CannotPickle as failed:
+        return b"", f"it cannot travel, because of {failed.path}"
+    except Exception as failed:
+        return b"", f"a copy of it cannot be made ({type(failed).__name__}: {text_of(failed)})"
+
+
+def _fit(text: str) -> str:
+    """At most :data:`MOST_TEXT` bytes of UTF-8, the middle left out, surrogates replaced."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > MOST_TEXT:
+        half = MOST_TEXT // 2 - 32
+        mark = f"\n... [{len(data) - 2 * half} bytes cut here] ...\n"
+        data = data[:half] + mark.encode() + data[-half:]
+    return data.decode("utf-8", "replace")
+
+
+def _type_name(kind: type) -> str:
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"

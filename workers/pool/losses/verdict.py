@@ -1,0 +1,68 @@
+"""What is said of a task whose worker died under it."""
+
+from __future__ import annotations
+
+import signal
+
+from scattergather.wire.messages.shared import Limits, Loss
+from scattergather.workers.pool.events import WorkerExited
+from scattergather.workers.pool.worker import Doom, Worker
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV``, or the number of a signal that has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def loss_of(worker: Worker, event: WorkerExited, limits: Limits | None = None) -> Loss:
+    """The death certificate of one task, as far as the pool knows it.
+
+    Without ``limits`` it is that of a call which was still to come when the worker died.
+    """
+    peak = max(worker.peak, event.peak)
+    limit = 0.0
+    match worker.doom:
+        case Doom.REFRESH:
+            kind, reason = "TaskLost", "its worker was replaced by a refresh"
+        case Doom.TIME | Doom.MEMORY if limits is None:
+            kind, reason = "TaskLost", "its worker was ended, for a task that exceeded a limit"
+        case Doom.TIME:
+            assert limits is not None
+            kind, limit = "TimeLimitExceeded", float(limits.time or 0)
+            reason = f"it ran longer than its time limit of {limit:g} s and did not stop when told"
+        case Doom.MEMORY:
+            assert limits is not None
+            kind, limit, peak = "MemoryLimitExceeded", float(limits.memory or 0), worker.peak
+            reason = (
+                f"it took {peak:,} bytes, its memory limit is {limits.memory:,}, "
+                "and it did not stop when told"
+            )
+        case Doom.STOPPED:
+            kind = "TaskKilledWorker"
+            reason = "its worker was stopped by a signal and did not go on, so it was replaced"
+        case _:
+            kind, reason = _own_death(event)
+    return Loss(
+        kind=kind,
+        reason=reason,
+        worker=worker.pid,
+        signal=event.signal,
+        status=event.status,
+        output=event.harvest.output,
+        where=event.harvest.where,
+        arguments=event.harvest.arguments,
+        limit=limit,
+        peak=peak,
+    )
+
+
+def _own_death(event: WorkerExited) -> tuple[str, str]:
+    """Kind and reason, of a worker that the pool did not end."""
+    if event.out_of_memory:
+        return "OutOfMemory", "the kernel ended its worker for want of memory"
+    if event.signal:
+        return "TaskKilledWorker", f"its worker was ended by {signal_name(event.signal)}"
+    return "ExitCalled", f"it ended its worker process with exit status {event.status}"

@@ -1,0 +1,9 @@
+"""What a task finds around it, and what it leaves.
+
+``place``     directory, module path and environment that a session's workers see
+``capture``   what a task prints, in a file that outlives the worker
+``mending``   undoes what a task bent in its process
+``reseed``    forked siblings must not draw the same numbers
+``registry``  functions by name or digest: services, shipped code, pushed names
+``resident``  versions of ``__main__``, made of pushed source
+"""

@@ -1,0 +1,9 @@
+"""The life of a task, from its chunk to its outcome.
+
+``chunk``       the hot loop over the tasks of a chunk
+``call``        a function with a job's circumstances: name, label, limits, types to retry
+``journal``     outcomes and the task now running, in memory that outlives the worker
+``outcomes``    results and exceptions as outcomes
+``interrupts``  signals that may end a task: the user's cancel, the time limit
+``nested``      what a running task may call, joined to the line
+"""

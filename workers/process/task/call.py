@@ -1,0 +1,113 @@
+"""What a chunk calls: a function, and the circumstances of its job on this worker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scattergather.model.ids import Digest, FunctionName, digest_of, shipped
+from scattergather.wire.code.code import Code
+from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.code.names import complete
+from scattergather.wire.messages import page as messages
+from scattergather.workers.process.surroundings.registry import Services
+from scattergather.workers.process.surroundings.resident import Residents
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A function that is ready to be called. ``retry_on`` are types of exceptions."""
+
+    function: Function
+    name: str
+    retry_on: tuple[type[BaseException], ...] = ()
+
+
+class Calls:
+    """Finds what chunks call. Main thread of a worker; runs code of the user."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.residents = Residents()
+        self._blobs: dict[Digest, bytes] = {}
+        self._ready: dict[tuple[FunctionName, int], Call] = {}
+
+    def learn(self, message: messages.Code, body: bytes) -> None:
+        """Code arrived."""
+        BOOK.add(
+            Code(
+                digest=message.digest, blob=body, needs=tuple(message.needs), python=message.python
+            )
+        )
+        self._blobs[message.digest] = body
+
+    def forget(self, digests: tuple[Digest, ...]) -> None:
+        """Code is not needed any more. Any thread; nothing that runs uses it."""
+        names = {shipped(digest) for digest in digests}
+        for key in [key for key in list(self._ready) if key[0] in names]:
+            self._ready.pop(key, None)
+        for digest in digests:
+            self._blobs.pop(digest, None)
+            BOOK.discard(digest)
+
+    def knows(self, name: FunctionName, version: int) -> bool:
+        """Whether this function was prepared here before."""
+        return (name, version) in self._ready
+
+    def prepare(self, name: FunctionName, version: int, retry_on: bytes = b"") -> Call:
+        """The function called ``name``, with ``__main__`` at ``version``.
+
+        Raises:
+            RequestError: it is not known here, or cannot be loaded.
+            BaseException: whatever the user's code raised while it was loaded.
+        """
+        namespace = self.residents.enter(version)
+        # By version too: a function's missing names are filled in from one version for good.
+        call = self._ready.get((name, version))
+        if call is None:
+            call = self._ready[name, version] = self._found(name, version, namespace)
+        if retry_on:
+            types = BOOK.function(retry_on)
+            return Call(function=call.function, name=call.name, retry_on=tuple(types))  # type: ignore[arg-type]
+        return call
+
+    def _found(self, name: str, version: int, namespace: dict[str, Any]) -> Call:
+        digest = digest_of(name)
+        if digest is None:
+            function = self._services.find(name, namespace)
+        elif version:
+            function = self._own_copy(digest)
+            complete(function, namespace)
+        else:
+            function = BOOK.function(digest)
+        shown = getattr(function, "__qualname__", None) or type(function).__qualname__
+        if inspect.iscoroutinefunction(function):
+            function = _awaited(function)
+        return Call(function=function, name=shown)
+
+    def _own_copy(self, digest: bytes) -> Function:
+        blob = self._blobs.get(digest)
+        if blob is None:
+            return BOOK.function(digest)  # raises, with the right words
+        return BOOK.load(blob)  # type: ignore[no-any-return]
+
+
+def _awaited(function: Function) -> Function:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return awaited(function(*args, **kwargs))
+
+    return call
+
+
+def awaited(awaitable: Awaitable[Any]) -> Any:
+    """What an awaitable comes to, in an event loop of its own."""
+    import asyncio  # noqa: PLC0415  (60 ms that few workers need)
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return asyncio.run(wait())

@@ -1,0 +1,6 @@
+"""Arguments and results of a worker that are too large for messages.
+
+``large``    what came and what goes, and who still has it
+``answers``  results of nested calls that this worker was lent
+``views``    which mapping a value still is
+"""

@@ -1,0 +1,293 @@
+"""What is too large for messages: the worker's end of it, both ways.
+
+Arguments lie in slabs of others, which are mapped privately, anew for every task that takes them.
+A task may keep such an argument: then the worker says so, before the outcome, and says again when
+it is gone. Results go into slabs of this worker's own, as far as its allowance goes, and so does
+what nested calls take; what those return is in ``answers``.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from scattergather.errors import TooLarge
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.memory import stub
+from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.garbage import Gone, Watch
+from scattergather.wire.memory.outside import Placed
+from scattergather.wire.memory.views import View
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
+from scattergather.workers.process.line import Line, raised_descriptor
+from scattergather.workers.process.task.interrupts import Interrupts
+from scattergather.workers.process.values.answers import Answers
+from scattergather.workers.process.values.views import Views
+
+IDLE_SECONDS = 5.0
+"""After so long without work free memory goes back to the system."""
+
+KEPT_SECONDS = 0.5
+"""How often an idle worker looks if what a task had kept is gone."""
+
+
+class Arguments:
+    """Loads the arguments of a chunk, wherever they lie. Main thread of a worker.
+
+    :meth:`unchanged` and :meth:`descriptor` are for any thread of a task.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._slabs: dict[SlabId, int] = {}
+        self._extents: dict[ObjectId, Extent] = {}
+        self._views = Views()
+        self._unmapped: deque[Gone[ObjectId, View]] = deque()
+        self._mapped: Watch[ObjectId] = Watch(self._unmapped.append)
+        self._told: set[ObjectId] = set()
+        self._collected = False
+        self.unchanged = self._views.unchanged
+
+    def adopt(self, slab: SlabId, fd: int) -> None:
+        """A slab came; ``fd`` is ours from now on."""
+        # A task that closes "all" descriptors must not reach it.
+        self._slabs[slab] = raised_descriptor(fd)
+
+    def drop(self, slab: SlabId) -> None:
+        """Nothing more will be read there."""
+        fd = self._slabs.pop(slab, None)
+        if fd is not None:
+            os.close(fd)
+
+    def descriptor(self, slab: SlabId) -> int | None:
+        """That of a slab which is here."""
+        return self._slabs.get(slab)
+
+    def open(self, extents: Iterable[Extent]) -> None:
+        """The tasks of the chunk at work refer to these."""
+        self._extents = {extent.object: extent for extent in extents}
+        self._views.forget()
+        self._collected = False
+
+    def load(self, blob: memoryview) -> Any:
+        """The arguments in a blob.
+
+        Raises:
+            LookupError: an object is not here.
+            OSError: one cannot be mapped.
+        """
+        # What an earlier task took may be free by the time that this one's outcome is heard.
+        self._views.forget()
+        return stub.load(blob, self._view)
+
+    def _view(self, name: ObjectId) -> Any:
+        extent = self._extents.get(name)
+        fd = None if extent is None else self._slabs.get(extent.slab)
+        if extent is None or fd is None:
+            raise LookupError("a large argument did not arrive here; add the task again")
+        view = self._views.map(fd, extent)
+        self._mapped.begin(view, name)
+        return view
+
+    def settle(self) -> None:
+        """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
+        while self._unmapped:
+            self._mapped.over(self._unmapped.popleft())
+        if not (self._mapped or self._told):
+            return
+        mapped = set(self._mapped.keys())
+        if gone := self._told - mapped:
+            self._line.send(messages.LetGo(objects=tuple(gone)))
+        if kept := mapped - self._told:
+            self._line.send(messages.Kept(objects=tuple(kept)))
+        self._told = mapped
+
+    def rest(self) -> None:
+        """There is no work: what only a cycle keeps, such as that of an error, is kept no more."""
+        if not self._collected:
+            self._collected = True
+            gc.collect()
+        self.settle()
+
+    @property
+    def kept(self) -> bool:
+        """Tasks that are over have kept some."""
+        return bool(self._told)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An object of ours, or an argument; implements ``wire.memory.outside.Placed``."""
+
+    extent: Extent
+    borrowed: bool = False
+
+
+class Returns:
+    """Puts results into slabs; implements ``wire.memory.outside.Place``. Any thread of a task."""
+
+    def __init__(self, line: Line, interrupts: Interrupts, arguments: Arguments) -> None:
+        self._line = line
+        self._interrupts = interrupts
+        self._arguments = arguments
+        self._arena = Arena(0, self._gone)
+        self._most = 0
+        self._announced: set[SlabId] = set()
+        self._announcing = threading.Lock()
+        self._dirty = False
+        self._used = 0.0
+
+    def allow(self, size: int, most: int) -> None:
+        """So many bytes may lie in slabs, and no value may be larger than ``most``."""
+        self._arena.bound = size
+        self._most = most
+
+    def borrow(self, data: memoryview) -> Result | None:
+        """See ``outside.Place``: an argument that is returned as it came is there already."""
+        extent = self._arguments.unchanged(data)
+        return None if extent is None else Result(extent, borrowed=True)
+
+    def has_room(self, size: int) -> bool:
+        """See ``outside.Place``; nobody waits here."""
+        return True
+
+    def put(
+        self, data: bytes | memoryview, beside: int = 0, what: str = "the result"
+    ) -> Result | None:
+        """See ``outside.Place``; ``what`` it is.
+
+        Raises:
+            TooLarge: it could be sent in no way.
+        """
+        size = memoryview(data).nbytes
+        if self._most and size > self._most:
+            raise TooLarge.of(what, size, self._most)
+        if not self._arena.bound:
+            return None
+        with self._interrupts.shielded():
+            self._line.catch_up()  # what was read meanwhile is free again
+            self._use()
+            try:
+                extent = self._arena.put(data)
+            except OSError:
+                return None  # no memory, no descriptors: a message may still do
+            return None if extent is None else Result(extent)
+
+    def free(self, placed: Placed) -> None:
+        """See ``outside.Place``."""
+        # What was borrowed may be ours: a nested call has returned what it took from us.
+        if not (isinstance(placed, Result) and placed.borrowed):
+            self._arena.free(placed.extent.object)
+
+    def recycle(self, names: Iterable[ObjectId]) -> None:
+        """Their readers have done with these."""
+        self._use()
+        for name in names:
+            self._arena.free(name)
+
+    def announce(self, parts: Iterable[Placed]) -> tuple[tuple[Extent, ...], tuple[Extent, ...]]:
+        """What is new of these, and what was borrowed; whoever hears of them has their slabs."""
+        new = [part.extent for part in parts if not (isinstance(part, Result) and part.borrowed)]
+        ours = {extent.object for extent in new}
+        borrowed = tuple(part.extent for part in parts if part.extent.object not in ours)
+        with self._announcing:  # nobody goes on before it is sent
+            for slab in dict.fromkeys(extent.slab for extent in new):
+                found = self._arena.descriptor(slab)
+                if found is not None and slab not in self._announced:
+                    fd, size = found
+                    self._line.send_with(fd, messages.Slab(slab=slab, size=size))
+                    self._announced.add(slab)
+        return tuple(new), borrowed
+
+    def _gone(self, slab: SlabId) -> None:
+        if slab in self._announced:
+            self._announced.discard(slab)
+            self._line.send(messages.SlabGone(slab=slab))
+
+    def _use(self) -> None:
+        self._dirty, self._used = True, time.monotonic()
+
+    @property
+    def dirty(self) -> bool:
+        """There may be free memory to give back."""
+        return self._dirty
+
+    def rest(self) -> None:
+        """There is no work: what has lain free for a while goes back."""
+        if self._dirty and time.monotonic() >= self._used + IDLE_SECONDS:
+            self._dirty = False
+            self._arena.trim()
+
+
+class Passed:
+    """Puts what nested calls take beside the results; implements ``wire.memory.outside.Place``.
+
+    What the task was given itself is there already. Any thread of a task.
+    """
+
+    def __init__(self, arguments: Arguments, answers: Answers, returns: Returns) -> None:
+        self._arguments = arguments
+        self._answers = answers
+        self._returns = returns
+        self.has_room = returns.has_room
+        self.free = returns.free
+
+    def borrow(self, data: memoryview) -> Result | None:
+        """See ``outside.Place``."""
+        extent = self._arguments.unchanged(data) or self._answers.unchanged(data)
+        return None if extent is None else Result(extent, borrowed=True)
+
+    def put(self, data: bytes | memoryview, beside: int = 0) -> Result | None:
+        """See ``outside.Place``.
+
+        Raises:
+            TooLarge: it could be sent in no way.
+        """
+        return self._returns.put(data, beside, "the argument of a nested call")
+
+
+class Large:
+    """Both ends, and what the pool says of them."""
+
+    def __init__(self, line: Line, interrupts: Interrupts) -> None:
+        self._line = line
+        self.arguments = Arguments(line)
+        self.answers = Answers(line, self.arguments.descriptor)
+        self.returns = Returns(line, interrupts, self.arguments)
+        self.passed = Passed(self.arguments, self.answers, self.returns)
+
+    def sort(self, message: messages.ToWorker) -> bool:
+        """Take a message that is for us. Any thread that reads the line."""
+        match message:
+            case messages.Slab():
+                self.arguments.adopt(message.slab, self._line.received.take())
+            case messages.SlabGone():
+                self.arguments.drop(message.slab)
+            case messages.Recycle():
+                self.returns.recycle(message.objects)
+            case messages.Allowance():
+                self.returns.allow(message.size, message.most)
+            case _:
+                return False
+        return True
+
+    @property
+    def patience(self) -> float | None:
+        """How long to wait for work before :meth:`rest`; None: for ever."""
+        if self.arguments.kept or self.answers.held:
+            return KEPT_SECONDS
+        return IDLE_SECONDS if self.returns.dirty else None
+
+    def rest(self) -> None:
+        """There was no work for that long."""
+        if self.arguments.kept or self.answers.held:
+            self.arguments.rest()
+            self.answers.settle()
+        self.returns.rest()
