@@ -12,12 +12,12 @@ from typing import Any, Literal, TypeVar
 
 from scattergather.client import naming
 from scattergather.client.everywhere import call_everywhere
-from scattergather.client.executor import Mapped, View, check_map
-from scattergather.client.futures.futures import Streams, TaskFuture
+from scattergather.client.executor import Mapped, OptionsView, check_map
+from scattergather.client.futures.futures import CallStreams, TaskFuture
 from scattergather.client.jobs import adding
 from scattergather.client.jobs.feeding import Feeder
 from scattergather.client.jobs.gathering import Gathering
-from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.job import Job, finish, wait
 from scattergather.client.jobs.plain import are_plain
@@ -26,7 +26,7 @@ from scattergather.client.jobs.tasks import check_all, iterated
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.seen import showing
 from scattergather.client.seen.cell import current_cell
-from scattergather.client.seen.echo import Channel, Printed
+from scattergather.client.seen.echo import JobEcho, Printed
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import CURE, Session
 from scattergather.client.values.freezing import Frozen, freeze_types, title_of
@@ -56,7 +56,7 @@ class ScatterGather(Executor):
     def __init__(self, session: Session, function: naming.Function | None = None) -> None:
         self._session = session
         self._function = function
-        self._streams = Streams(session)
+        self._streams = CallStreams(session)
         self._unread: list[Gathering] = []
         self._numbers = itertools.count(1)
         self._go_read = False
@@ -153,9 +153,9 @@ class ScatterGather(Executor):
             shipment = session.shipper.shipment()
             frozen = naming.resolve(session, function, self._function, shipment)
         label = options.name or f"job {next(self._numbers)}"
-        gathering = Gathering(label, Inputs(shipment.code) if keeps else None)
+        gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)
         gathering.iterating = window is not None
-        channel = Channel(label, current_cell()) if options.echo else None
+        channel = JobEcho(label, current_cell()) if options.echo else None
         printed = Printed()
         round_ = Round(session.new_job(), gathering, printed, session.echo, channel)
         retry_on = freeze_types(options.retry_on, shipment)
@@ -408,13 +408,13 @@ class ScatterGather(Executor):
         )
         return Mapped(Results(session, walk, self, then=then, timeout=timeout), drop)
 
-    def options(self, **options: Any) -> View:
+    def options(self, **options: Any) -> OptionsView:
         """An executor with these options of ``addJob``.
 
         Raises:
             UnknownName: there is no such option.
         """
-        return View(self, _PLAIN.changed(**options))
+        return OptionsView(self, _PLAIN.changed(**options))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing new is taken; the controller ends when what is outstanding is through.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scattergather.client.client import ScatterGather
 
 
-class View(Executor):
+class OptionsView(Executor):
     """An executor of a client, with options of its own. Shutting it down leaves the client."""
 
     def __init__(self, client: ScatterGather, options: JobOptions) -> None:
@@ -47,9 +47,9 @@ class View(Executor):
         self._check()
         return self._client._map(fn, iterables, timeout, chunksize, buffersize, self._options)
 
-    def options(self, **options: Any) -> View:
+    def options(self, **options: Any) -> OptionsView:
         """A further view, with these options changed."""
-        return View(self._client, self._options.changed(**options))
+        return OptionsView(self._client, self._options.changed(**options))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No new calls through this view; the client and its other views go on."""

@@ -17,7 +17,7 @@ import msgspec
 from scattergather.controller.nested import NestedCalls, Origin
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.inputs import Inputs
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import Digest, JobId, code_of, digest_of
 from scattergather.model.outcome import Kind
 from scattergather.reactor.turns import Turns
@@ -77,7 +77,7 @@ class Driver:
     def __init__(
         self,
         roster: Roster,
-        objects: Objects,
+        objects: ObjectLedger,
         send: Callable[[messages.ToClient, bytes], None],
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
@@ -289,7 +289,7 @@ class Driver:
             while at < len(placed) and (placed[at].job, placed[at].first) == (job, stop):
                 stop += placed[at].count
                 at += 1
-            self._send(messages.Placed(job=job, first=first, count=stop - first), b"")
+            self._send(messages.TasksPlaced(job=job, first=first, count=stop - first), b"")
 
     def _send_chunk(self, action: actions.SendChunk) -> None:
         record = self.jobs.get(action.job)

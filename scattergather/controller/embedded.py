@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scattergather.link.seams import HostListener, Session
+from scattergather.link.seams import HostListener, PoolSession
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.service import PoolService
@@ -36,7 +36,7 @@ class EmbeddedHost:
         self._pool = pool
         self._upward = _Upward(pool, listener)
         self._place = place
-        self._session: Session | None = None
+        self._session: PoolSession | None = None
 
     def start(self) -> None:
         """Fork the workers."""

@@ -16,7 +16,7 @@ from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.arrivals import Arrivals
 from scattergather.controller.values.landing import Landing
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.controller.watch import ParentWatch
 from scattergather.link.seams import Host, PoolFacts
 from scattergather.model.ids import ObjectId, SlabId
@@ -82,7 +82,7 @@ class Controller:
         self._roster = Roster(spawn.hosts)
         self._store = Store(spawn.memory // 2 or None)
         self._landing = Landing(reactor, self._store)
-        objects = Objects(self._store, self._roster, self._to_client, self._bring)
+        objects = ObjectLedger(self._store, self._roster, self._to_client, self._bring)
         objects.give_up = self._landing.give_up
         self._driver = Driver(self._roster, objects, self._to_client, reactor.callLater)
         self._desk = FrontDesk(

@@ -24,10 +24,10 @@ from scattergather.link import remote
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.blocks.dialler import Dialler
 from scattergather.link.gate.caller import HINT, HintHandler
-from scattergather.link.seams import HostListener, NoObjects, Objects, PoolFacts
+from scattergather.link.seams import HostListener, NoObjectStore, ObjectStore, PoolFacts
 from scattergather.link.sentences import Reason, explain, mismatch
 from scattergather.link.stream.line import Line
-from scattergather.link.stream.stream import Statistics
+from scattergather.link.stream.stream import StreamStatistics
 from scattergather.link.tubs.tub import CONNECT_SECONDS, make_tub, new_certificate
 from scattergather.model.ids import ObjectId
 from scattergather.settings.furl import Furl
@@ -56,12 +56,12 @@ class Links:
         reactor: Any,
         *,
         controller: str = "",
-        objects: Objects | None = None,
+        objects: ObjectStore | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self.reactor = reactor
         self.controller = controller[:100]
-        self.objects: Objects = NoObjects() if objects is None else objects
+        self.objects: ObjectStore = NoObjectStore() if objects is None else objects
         self.chance = chance or random.Random()
         self.hosts: list[RemoteHost] = []
         self._handler = HintHandler()
@@ -184,7 +184,7 @@ class RemoteHost:
         """Bytes sent that the daemon has not acknowledged: what credit is measured by."""
         return self._line.waiting if self._line else 0
 
-    def statistics(self) -> Statistics | None:
+    def statistics(self) -> StreamStatistics | None:
         """What passed in this session, if there is one."""
         return self._line.statistics() if self._line else None
 

@@ -56,14 +56,14 @@ class RIPool(RemoteInterface):
         """The controller has ended this session."""
 
 
-class Versions(msgspec.Struct, frozen=True, kw_only=True):
+class PeerVersions(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a greeting or an answer that every version of ours can read."""
 
     protocol: int
     version: str
 
 
-class Greeting(Versions, frozen=True, kw_only=True):
+class Greeting(PeerVersions, frozen=True, kw_only=True):
     """What a controller says first.
 
     ``session`` is 16 random bytes, or empty to look only. ``received`` is ``NEW``, or the number of
@@ -77,7 +77,7 @@ class Greeting(Versions, frozen=True, kw_only=True):
     received: int = NEW
 
 
-class Welcome(Versions, frozen=True, kw_only=True, tag=True):
+class Welcome(PeerVersions, frozen=True, kw_only=True, tag=True):
     """The session is open; ``received`` is the last piece that came from the controller.
 
     ``ticket`` opens the session's block stream (``carriage``); a secret.
@@ -92,7 +92,7 @@ class Welcome(Versions, frozen=True, kw_only=True, tag=True):
         return f"Welcome({self.facts!r}, received={self.received})"
 
 
-class Refusal(Versions, frozen=True, kw_only=True, tag=True):
+class Refusal(PeerVersions, frozen=True, kw_only=True, tag=True):
     """It is not: ``reason`` says why. ``unknown``: there is no such session to resume."""
 
     reason: str
@@ -100,14 +100,14 @@ class Refusal(Versions, frozen=True, kw_only=True, tag=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_VERSIONS = msgspec.msgpack.Decoder(Versions)
+_VERSIONS = msgspec.msgpack.Decoder(PeerVersions)
 _GREETING = msgspec.msgpack.Decoder(Greeting)
 _ANSWER = msgspec.msgpack.Decoder(Welcome | Refusal)
 
 encode = _ENCODER.encode
 
 
-def read_versions(sent: bytes) -> Versions:
+def read_versions(sent: bytes) -> PeerVersions:
     """Who speaks; raises ``msgspec.MsgspecError`` if it is none of us."""
     return _VERSIONS.decode(sent)
 

@@ -28,7 +28,7 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     pid: int = 0
 
 
-class Objects(Protocol):
+class ObjectStore(Protocol):
     """The large objects of a process, as the block stream reads and fills them.
 
     One that arrives is ``reserve``, some ``write`` in sequence, ``stored``; ``discard`` may come
@@ -62,7 +62,7 @@ class Objects(Protocol):
         """What arrived of it, if anything, is worth nothing: its room is free again."""
 
 
-class Session(Protocol):
+class PoolSession(Protocol):
     """One controller's part of a pool."""
 
     def receive(self, message: ToPool, body: bytes) -> None:
@@ -88,17 +88,17 @@ class Peer(Protocol):
         """Pass a message up to the controller."""
 
 
-class Pool(Protocol):
+class HostPool(Protocol):
     """A pool that controllers may join."""
 
     @property
-    def objects(self) -> Objects:
+    def objects(self) -> ObjectStore:
         """What its tasks take that came from a controller, and the results that are to go there."""
 
     def facts(self) -> PoolFacts:
         """What a controller is told before it joins."""
 
-    def open(self, peer: Peer, *, controller: str, workers: int) -> Session:
+    def open(self, peer: Peer, *, controller: str, workers: int) -> PoolSession:
         """Begin a session for a controller that wants at most ``workers`` (0: all) of the pool.
 
         ``controller`` names it in logs. Messages reach ``peer`` from then on.
@@ -155,8 +155,8 @@ class Host(Protocol):
         """Leave for good. The listener hears nothing more."""
 
 
-class NoObjects:
-    """The ``Objects`` of one who has none and takes none."""
+class NoObjectStore:
+    """The ``ObjectStore`` of one who has none and takes none."""
 
     def length(self, name: ObjectId) -> int | None:
         """Not here."""

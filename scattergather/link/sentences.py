@@ -10,7 +10,7 @@ from twisted.internet import defer, error
 
 import scattergather
 from scattergather.link.gate.caller import GateClosed, NotAPool, PoolFull, Silent
-from scattergather.link.remote import Versions
+from scattergather.link.remote import PeerVersions
 from scattergather.settings.furl import Furl, redacted
 from scattergather.wire.messages import page as messages
 
@@ -70,7 +70,7 @@ def explain(why: BaseException, furl: Furl) -> Reason:
     return Reason(f"{at} cannot be joined: {type(why).__name__}: {_first_line(why)}")
 
 
-def mismatch(theirs: Versions, who: str, us: str) -> str:
+def mismatch(theirs: PeerVersions, who: str, us: str) -> str:
     """Why two versions do not fit; both are named."""
     older = who if theirs.protocol < messages.PROTOCOL else us
     return (

@@ -28,7 +28,7 @@ from scattergather.link.gate import gate
 from scattergather.link.gate.doorkeeper import Doorkeeper
 from scattergather.link.gate.doors import Doors
 from scattergather.link.gate.gate import Key, Keys
-from scattergather.link.seams import Pool, Session
+from scattergather.link.seams import HostPool, PoolSession
 from scattergather.link.sentences import mismatch
 from scattergather.link.stream.line import Line
 from scattergather.link.tubs.tub import make_tub
@@ -48,7 +48,7 @@ HUNG_UP_GRACE = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class ServerStatistics:
     """Who is there now, and how many were turned away at the gate so far."""
 
     sessions: int
@@ -72,7 +72,7 @@ class LinkServer:
     def __init__(
         self,
         reactor: Any,
-        pool: Pool,
+        pool: HostPool,
         identity: Identity,
         *,
         interface: str = "127.0.0.1",
@@ -81,7 +81,7 @@ class LinkServer:
     ) -> None:
         self.reactor = reactor
         self.pool = pool
-        self.guests: dict[bytes, _Guest] = {}
+        self.guests: dict[bytes, _Visit] = {}
         self._identity = identity
         self._where = (interface, port)
         self._advertise = advertise
@@ -158,7 +158,7 @@ class LinkServer:
         elif sum(guest.who == who for guest in self.guests.values()) >= MOST_OF_ONE:
             return self._refusal(f"{MOST_OF_ONE} controllers of one FURL are the most it takes")
         else:
-            guest = self.guests[greeting.session] = _Guest(self, who, greeting)
+            guest = self.guests[greeting.session] = _Visit(self, who, greeting)
         guest.connect(back, max(greeting.received, 0))
         return self._welcome(guest.line.received, guest.ticket)
 
@@ -174,9 +174,9 @@ class LinkServer:
         for guest in list(self.guests.values()):
             guest.room()
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> ServerStatistics:
         """Who is there."""
-        return Statistics(
+        return ServerStatistics(
             sessions=len(self.guests),
             connections=self._keeper.connections,
             unproved=self._keeper.porch.waiting,
@@ -222,7 +222,7 @@ class _FrontDoor(Referenceable):
             guest.end(reason.decode(errors="replace"))
 
 
-class _Guest:
+class _Visit:
     """One controller's session; the ``seams.Peer`` that the pool sends to."""
 
     def __init__(self, server: LinkServer, who: str, greeting: remote.Greeting) -> None:
@@ -231,7 +231,7 @@ class _Guest:
         self.line = Line(server.reactor, greeting.session, self._received, self.end)
         self._server = server
         self._back: Any = None
-        self._session: Session | None = None
+        self._session: PoolSession | None = None
         self._courier: Courier | None = None
         self._greeting = greeting
         self._name = f"{greeting.controller or 'a controller'} #{server.number()}"
@@ -277,7 +277,7 @@ class _Guest:
         if self._courier is not None:
             self._courier.room()
 
-    def _tell(self, tell: Callable[[Session], None]) -> None:
+    def _tell(self, tell: Callable[[PoolSession], None]) -> None:
         if self._session is None:
             return
         try:

@@ -18,7 +18,7 @@ from typing import Any
 
 from twisted.python import failure, log
 
-from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, Received, send_with
+from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, ReceivedDescriptors, send_with
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
@@ -50,7 +50,7 @@ class FramePipe:
         self._on_frame = on_frame
         self._on_end = on_end
         self._reader = FrameReader()
-        self.received = Received()
+        self.received = ReceivedDescriptors()
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._backlog: deque[Bytes | Escorted] = deque()
         self.waiting = 0

@@ -48,7 +48,7 @@ class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     job: JobId
 
 
-class TasksCancelled(Struct, frozen=True, kw_only=True, gc=False):
+class TasksWithdrawn(Struct, frozen=True, kw_only=True, gc=False):
     """The user wants those of ``[first, first + count)`` dropped that no pool has yet."""
 
     job: JobId
@@ -115,7 +115,7 @@ Event = (
     | TasksAdded
     | TasksEnded
     | JobCancelled
-    | TasksCancelled
+    | TasksWithdrawn
     | HostJoined
     | HostLeft
     | SlotsChanged

@@ -12,7 +12,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 
-from scattergather.scheduler.job import Job
+from scattergather.scheduler.job import ScheduledJob
 
 Rank = tuple[int, int]
 
@@ -21,14 +21,14 @@ class Lines:
     """The jobs that have something queued, in lines by rank."""
 
     def __init__(self) -> None:
-        self._lines: dict[Rank, deque[Job]] = {}
+        self._lines: dict[Rank, deque[ScheduledJob]] = {}
         self._ranks: list[Rank] = []
         self._standing: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._standing)
 
-    def join(self, job: Job) -> None:
+    def join(self, job: ScheduledJob) -> None:
         """Let a job stand in line, at the end; nothing happens if it does already."""
         if job.spec.job in self._standing or not job.pending:
             return
@@ -40,16 +40,16 @@ class Lines:
             insort(self._ranks, rank)
         line.append(job)
 
-    def in_order(self) -> Iterator[Job]:
+    def in_order(self) -> Iterator[ScheduledJob]:
         """Jobs in the order of their turns. Whoever serves one calls ``served`` and stops."""
         for rank in list(self._ranks):
             yield from list(self._lines[rank])
 
-    def first(self) -> Job | None:
+    def first(self) -> ScheduledJob | None:
         """The job whose turn it is."""
         return self._lines[self._ranks[0]][0] if self._ranks else None
 
-    def served(self, job: Job) -> None:
+    def served(self, job: ScheduledJob) -> None:
         """The job had its turn: to the end of the line, or out of it when nothing is queued."""
         rank = (-job.spec.priority, -job.spec.depth)
         line = self._lines[rank]
@@ -65,7 +65,7 @@ class Lines:
             del self._lines[rank]
             self._ranks.remove(rank)
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: ScheduledJob) -> None:
         """Take a job out whose queue was emptied otherwise."""
         if job.spec.job in self._standing and not job.pending:
             self.served(job)

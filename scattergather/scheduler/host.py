@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scattergather.scheduler.job import Job, Lease
+from scattergather.scheduler.job import HostLease, ScheduledJob
 
 
 @dataclass(slots=True)
-class Host:
+class ScheduledHost:
     """One pool that joined. ``recalling``: it was asked to give chunks back and has not yet."""
 
     name: str
@@ -16,7 +16,7 @@ class Host:
     python: str
     services: frozenset[str]
     round_trip: float
-    leases: dict[int, Lease] = field(default_factory=dict)
+    leases: dict[int, HostLease] = field(default_factory=dict)
     recalling: bool = False
 
     @property
@@ -29,6 +29,6 @@ class Host:
         """How many chunks it holds that no worker can have started."""
         return len(self.leases) - self.slots
 
-    def fits(self, job: Job) -> bool:
+    def fits(self, job: ScheduledJob) -> bool:
         """Whether the job's code can run here at all."""
         return not job.spec.python or job.spec.python == self.python

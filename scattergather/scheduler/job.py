@@ -26,11 +26,11 @@ class Range:
 
 
 @dataclass(slots=True)
-class Lease:
+class HostLease:
     """A chunk that a host has. Outcomes arrive in order: ``next`` is the first without one."""
 
     chunk: int
-    job: Job
+    job: ScheduledJob
     host: str
     next: int
     stop: int
@@ -38,7 +38,7 @@ class Lease:
 
 
 @dataclass(slots=True)
-class Job:
+class ScheduledJob:
     """One job. ``total`` is None while tasks may still come."""
 
     spec: JobAdded
@@ -52,7 +52,7 @@ class Job:
     total: int | None = None
     proven: int = 1
     cancelled: bool = False
-    leases: dict[int, Lease] = field(default_factory=dict)
+    leases: dict[int, HostLease] = field(default_factory=dict)
 
     @property
     def attempts(self) -> int:

@@ -22,8 +22,8 @@ from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.chunking import Estimate, chunk_size, read_ahead
 from scattergather.scheduler.fairness import Lines
-from scattergather.scheduler.host import Host
-from scattergather.scheduler.job import Job, Lease
+from scattergather.scheduler.host import ScheduledHost
+from scattergather.scheduler.job import HostLease, ScheduledJob
 
 _FINAL = bytes([Kind.RETURNED, Kind.RAISED, Kind.EXCEEDED])
 KNOWN_FUNCTIONS = 10_000
@@ -34,9 +34,9 @@ class Scheduler:
     """Jobs, hosts and leases. Reactor thread in the controller; anywhere in tests."""
 
     def __init__(self) -> None:
-        self.jobs: dict[JobId, Job] = {}
-        self.hosts: dict[str, Host] = {}
-        self._leases: dict[int, Lease] = {}
+        self.jobs: dict[JobId, ScheduledJob] = {}
+        self.hosts: dict[str, ScheduledHost] = {}
+        self._leases: dict[int, HostLease] = {}
         self._lines = Lines()
         self._estimates: dict[str, Estimate] = {}
         self._chunks = 0
@@ -60,7 +60,7 @@ class Scheduler:
                 self._given_back(event, out)
             case events.JobCancelled():
                 self._job_cancelled(event, out)
-            case events.TasksCancelled():
+            case events.TasksWithdrawn():
                 self._tasks_cancelled(event, out)
             case events.CancelCompleted():
                 self._cancel_completed(event, out)
@@ -77,7 +77,7 @@ class Scheduler:
                 assert_never(event)
         return out
 
-    def job_of(self, chunk: int) -> Job | None:
+    def job_of(self, chunk: int) -> ScheduledJob | None:
         """The job that a live lease belongs to."""
         lease = self._leases.get(chunk)
         return lease.job if lease is not None else None
@@ -89,7 +89,7 @@ class Scheduler:
         self._estimates[event.function] = estimate
         if len(self._estimates) > KNOWN_FUNCTIONS:
             del self._estimates[next(iter(self._estimates))]
-        self.jobs[event.job] = Job(event, estimate)
+        self.jobs[event.job] = ScheduledJob(event, estimate)
 
     def _tasks_added(self, event: events.TasksAdded, out: list[actions.Action]) -> None:
         job = self.jobs.get(event.job)
@@ -125,7 +125,7 @@ class Scheduler:
         for host, chunks in by_host.items():
             out.append(actions.CancelChunks(host=host, chunks=tuple(chunks)))
 
-    def _tasks_cancelled(self, event: events.TasksCancelled, out: list[actions.Action]) -> None:
+    def _tasks_cancelled(self, event: events.TasksWithdrawn, out: list[actions.Action]) -> None:
         job = self.jobs.get(event.job)
         if job is None:
             return
@@ -133,23 +133,25 @@ class Scheduler:
             self._cancelled(job, first, stop, out)
         self._lines.leave(job)
 
-    def _cancelled(self, job: Job, first: int, stop: int, out: list[actions.Action]) -> None:
+    def _cancelled(
+        self, job: ScheduledJob, first: int, stop: int, out: list[actions.Action]
+    ) -> None:
         if stop > first:
             job.done += stop - first
             out.append(actions.ReportCancelled(job=job.spec.job, first=first, count=stop - first))
             self._end_if_done(job, out)
 
-    def _end_if_done(self, job: Job, out: list[actions.Action]) -> None:
+    def _end_if_done(self, job: ScheduledJob, out: list[actions.Action]) -> None:
         if job.ended and self.jobs.pop(job.spec.job, None) is not None:
             out.append(actions.EndJob(job=job.spec.job))
 
     # ---- what hosts say ----
 
-    def _lease(self, chunk: int, host: str) -> Lease | None:
+    def _lease(self, chunk: int, host: str) -> HostLease | None:
         lease = self._leases.get(chunk)
         return lease if lease is not None and lease.host == host else None
 
-    def _release(self, lease: Lease) -> None:
+    def _release(self, lease: HostLease) -> None:
         del self._leases[lease.chunk]
         del lease.job.leases[lease.chunk]
         host = self.hosts[lease.host]
@@ -157,7 +159,7 @@ class Scheduler:
         host.recalling = False
         lease.job.running -= lease.stop - lease.next
 
-    def _shorten(self, lease: Lease, first: int) -> tuple[int, int]:
+    def _shorten(self, lease: HostLease, first: int) -> tuple[int, int]:
         """Take the tasks from ``first`` on out of a lease; those before have outcomes to come."""
         first, stop = min(max(first, lease.next), lease.stop), lease.stop
         lease.stop = first
@@ -187,7 +189,13 @@ class Scheduler:
         self._feed(self.hosts[event.host], out)
 
     def _final(
-        self, job: Job, first: int, offset: int, count: int, attempt: int, out: list[actions.Action]
+        self,
+        job: ScheduledJob,
+        first: int,
+        offset: int,
+        count: int,
+        attempt: int,
+        out: list[actions.Action],
     ) -> None:
         if count:
             job.done += count
@@ -203,7 +211,7 @@ class Scheduler:
             )
 
     def _judge(
-        self, lease: Lease, event: events.OutcomesArrived, out: list[actions.Action]
+        self, lease: HostLease, event: events.OutcomesArrived, out: list[actions.Action]
     ) -> None:
         """Deliver the final ones in runs, and queue again what may run again."""
         job, begin, again = lease.job, 0, []
@@ -225,7 +233,7 @@ class Scheduler:
             self._again(job, index, index + 1, attempt, out)
 
     def _again(
-        self, job: Job, first: int, stop: int, attempt: int, out: list[actions.Action]
+        self, job: ScheduledJob, first: int, stop: int, attempt: int, out: list[actions.Action]
     ) -> None:
         if job.cancelled:
             self._cancelled(job, first, stop, out)
@@ -260,7 +268,7 @@ class Scheduler:
     # ---- hosts ----
 
     def _host_joined(self, event: events.HostJoined, out: list[actions.Action]) -> None:
-        self.hosts[event.host] = Host(
+        self.hosts[event.host] = ScheduledHost(
             event.host, event.slots, event.python, event.services, event.round_trip
         )
         self._count_slots()
@@ -318,14 +326,14 @@ class Scheduler:
                 open_hosts.remove(host)
         self._recall(out)
 
-    def _feed(self, host: Host, out: list[actions.Action]) -> None:
+    def _feed(self, host: ScheduledHost, out: list[actions.Action]) -> None:
         """Fill up one host that has just become less busy."""
         while host.slots and self._lines and self._send_one(host, out):
             pass
         if not self._lines:
             self._recall(out)
 
-    def _send_one(self, host: Host, out: list[actions.Action]) -> bool:
+    def _send_one(self, host: ScheduledHost, out: list[actions.Action]) -> bool:
         job = self._lines.first()
         if job is None or not self._eligible(host, job):
             job = next((job for job in self._lines.in_order() if self._eligible(host, job)), None)
@@ -346,7 +354,7 @@ class Scheduler:
         taken = job.take(size)
         self._lines.served(job)
         self._chunks += 1
-        lease = Lease(self._chunks, job, host.name, taken.first, taken.stop, taken.attempt)
+        lease = HostLease(self._chunks, job, host.name, taken.first, taken.stop, taken.attempt)
         self._leases[lease.chunk] = job.leases[lease.chunk] = host.leases[lease.chunk] = lease
         count = taken.stop - taken.first
         job.running += count
@@ -365,7 +373,7 @@ class Scheduler:
             out.append(actions.ReportPlaced(job=job.spec.job, first=taken.first, count=count))
         return True
 
-    def _eligible(self, host: Host, job: Job) -> bool:
+    def _eligible(self, host: ScheduledHost, job: ScheduledJob) -> bool:
         """Whether this host may run the job: its code loads there, and its service is there.
 
         A name that no host lists may come from pushed code: then any host will do, and answers.
@@ -377,7 +385,7 @@ class Scheduler:
             return True
         return not any(service in each.services for each in self.hosts.values())
 
-    def _homeless(self, job: Job) -> bool:
+    def _homeless(self, job: ScheduledJob) -> bool:
         """No host can run the job, and all have answered; with no host at all, it waits."""
         return bool(
             job.spec.python
@@ -392,7 +400,7 @@ class Scheduler:
             if self._homeless(job):
                 self._fail(job, out)
 
-    def _fail(self, job: Job, out: list[actions.Action]) -> None:
+    def _fail(self, job: ScheduledJob, out: list[actions.Action]) -> None:
         """End what is queued of a job that no host can run."""
         pythons = ", ".join(f"{host.name} runs {host.python}" for host in self.hosts.values())
         reason = (
@@ -437,5 +445,5 @@ class Scheduler:
             out.append(actions.TakeBackFrom(host=victim.name, count=max(1, tasks // 2)))
 
 
-def _load(host: Host) -> float:
+def _load(host: ScheduledHost) -> float:
     return host.load

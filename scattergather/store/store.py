@@ -23,7 +23,7 @@ Recycle = Callable[[tuple[ObjectId, ...]], None]
 
 
 @dataclass(slots=True)
-class _Lent:
+class _ForeignSlab:
     """A slab of somebody else. ``live`` are the objects in it that are known here."""
 
     fd: int
@@ -45,7 +45,7 @@ class Store:
         self._disk = Arena(None, self._slab_gone, on_disk=True)
         self._beyond = Arena(None, self._slab_gone)
         self._arenas = (self._arena, self._disk, self._beyond)
-        self._lent: dict[SlabId, _Lent] = {}
+        self._lent: dict[SlabId, _ForeignSlab] = {}
         self._extents: dict[ObjectId, Extent] = {}
         self._arriving: dict[ObjectId, tuple[Arena, Extent]] = {}
         self.slab_gone: list[Callable[[SlabId], None]] = []
@@ -67,7 +67,7 @@ class Store:
         if slab in self._lent:  # whoever sent it was interrupted, and sent it again
             os.close(fd)
             return
-        self._lent[slab] = _Lent(fd, size, recycle)
+        self._lent[slab] = _ForeignSlab(fd, size, recycle)
 
     def abandon(self, slab: SlabId) -> None:
         """Its owner is gone, or says that it is done with."""
@@ -131,7 +131,7 @@ class Store:
         for told in self.room:
             told()
 
-    def _close_if_done(self, slab: SlabId, lent: _Lent) -> None:
+    def _close_if_done(self, slab: SlabId, lent: _ForeignSlab) -> None:
         if lent.gone and not lent.live and self._lent.pop(slab, None) is not None:
             os.close(lent.fd)
             self._slab_gone(slab)

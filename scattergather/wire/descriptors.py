@@ -56,7 +56,7 @@ def send_with(connection: socket.socket, data: bytes, fds: Sequence[int]) -> int
             time.sleep(RETRY_SECONDS)
 
 
-class Received:
+class ReceivedDescriptors:
     """Descriptors that have arrived and whose frames were not read yet; they belong to us."""
 
     def __init__(self) -> None:

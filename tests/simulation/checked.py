@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from scattergather.scheduler import actions as scheduler_actions
 from scattergather.scheduler import events as scheduler_events
 from scattergather.scheduler.chunking import read_ahead
-from scattergather.scheduler.job import Job
+from scattergather.scheduler.job import ScheduledJob
 from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions as pool_actions
 from scattergather.workers.pool import events as pool_events
 from scattergather.workers.pool.pool import Pool
-from scattergather.workers.pool.session import Session
+from scattergather.workers.pool.tenant import Tenant
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger
@@ -49,7 +49,7 @@ class CheckedScheduler(Scheduler):
             self._ledger.check(held <= most, f"{held} chunks on {host}, which has room for {most}")
         return out
 
-    def _check_job(self, job: Job, thorough: bool) -> None:
+    def _check_job(self, job: ScheduledJob, thorough: bool) -> None:
         check = self._ledger.check
         check(
             job.queued + job.running + job.done == job.added,
@@ -107,7 +107,7 @@ class CheckedPool(Pool):
             f"{running} workers run in {self.slots} slots",
         )
 
-    def _check_session(self, session: Session, forked: bool) -> None:
+    def _check_session(self, session: Tenant, forked: bool) -> None:
         check = self._ledger.check
         busy, chunks = 0, len(session.queue) + len(session.waiting)
         seen = {*session.queue, *session.waiting}

@@ -128,7 +128,7 @@ class Client:
             case (
                 messages.GoReady()
                 | messages.Status()
-                | messages.Placed()
+                | messages.TasksPlaced()
                 | messages.TaskOutput()
                 | messages.EverywhereOutcome()
                 | messages.Notice()

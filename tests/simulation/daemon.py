@@ -192,7 +192,9 @@ class Service(PoolService):
         )
 
     def handle(self, event: events.Event) -> None:
-        if isinstance(event, events.Received) and isinstance(event.message, messages.Refresh):
+        if isinstance(event, events.MessageReceived) and isinstance(
+            event.message, messages.Refresh
+        ):
             self._spare(event.session)
         try:
             super().handle(event)

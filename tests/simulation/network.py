@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.host import Links, RemoteHost
-from scattergather.link.seams import Objects
+from scattergather.link.seams import ObjectStore
 from scattergather.link.stream.piece import Piece
 from scattergather.settings.furl import Furl
 from tests.pour import pour
@@ -338,7 +338,7 @@ class Path:
 class Tubs(Links):
     """``Links`` without its Tub: calls go to the paths of a simulated network."""
 
-    def __init__(self, clock: Clock, chance: random.Random, objects: Objects) -> None:
+    def __init__(self, clock: Clock, chance: random.Random, objects: ObjectStore) -> None:
         self.reactor = clock
         self.controller = "simulated"
         self.chance = chance

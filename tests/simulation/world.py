@@ -15,7 +15,7 @@ from scattergather.controller.embedded import EmbeddedHost
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.arrivals import Arrivals
 from scattergather.controller.values.landing import Landing
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
 from scattergather.model.ids import ObjectId
 from scattergather.wire import blobs
@@ -106,7 +106,7 @@ class World:
         room = random.Random(f"room {seed}").choice((None, 1, 2, 8))
         self.store = self.large.store(None if room is None else room * PAGE)
         landing = Landing(self.clock, self.store)
-        self.objects = objects = Objects(
+        self.objects = objects = ObjectLedger(
             self.store, self.roster, self.client.receive, self.large.bring
         )
         objects.give_up = landing.give_up

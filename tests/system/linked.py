@@ -13,7 +13,7 @@ from twisted.internet import task, threads
 from twisted.internet.defer import Deferred
 
 from scattergather.link.host import Links, RemoteHost
-from scattergather.link.seams import NoObjects, Objects, Peer, PoolFacts
+from scattergather.link.seams import NoObjectStore, ObjectStore, Peer, PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tubs.tub import new_certificate
 from scattergather.model.ids import ObjectId
@@ -67,7 +67,7 @@ class EchoPool:
 
     def __init__(self) -> None:
         self.sessions: list[EchoSession] = []
-        self.objects: Objects = NoObjects()
+        self.objects: ObjectStore = NoObjectStore()
 
     def facts(self) -> PoolFacts:
         return PoolFacts(
@@ -149,7 +149,7 @@ class Ends:
     """A server with an echo pool, and hosts that join it."""
 
     def __init__(
-        self, folder: Path, theirs: Objects | None = None, ours: Objects | None = None
+        self, folder: Path, theirs: ObjectStore | None = None, ours: ObjectStore | None = None
     ) -> None:
         self.folder = folder
         self.pool = EchoPool()

@@ -13,7 +13,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import Root, launch
 from scattergather.workers.daemon.memory_kills import MemoryKills
 from scattergather.workers.daemon.process import WorkerProcess
-from scattergather.workers.daemon.zygotes import OnMessage, Zygote
+from scattergather.workers.daemon.zygotes import OnMessage, ZygoteLink
 
 
 class Machine:
@@ -30,10 +30,10 @@ class Machine:
 
     def root(
         self, services: Sequence[str], on_message: OnMessage, on_end: Callable[[], None]
-    ) -> Zygote:
+    ) -> ZygoteLink:
         """Start a root zygote that preloads ``services``."""
         root, self._launched = self._launched or launch(services), None
-        return Zygote(self._reactor, root.channel, on_message, on_end, root.process)
+        return ZygoteLink(self._reactor, root.channel, on_message, on_end, root.process)
 
     def worker(
         self,

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 import scattergather
-from scattergather.link.seams import Objects, Peer, PoolFacts, Session
+from scattergather.link.seams import ObjectStore, Peer, PoolFacts, PoolSession
 from scattergather.model.ids import ObjectId
 from scattergather.reactor.turns import Turns
 from scattergather.store.store import Store
@@ -28,7 +28,7 @@ from scattergather.workers.daemon.large import Holdings, Slabs, Taking
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.machine import Machine
 from scattergather.workers.daemon.process import WorkerProcess
-from scattergather.workers.daemon.zygotes import Zygote
+from scattergather.workers.daemon.zygotes import ZygoteLink
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.losses.restarts import Restarts
 from scattergather.workers.pool.losses.watching import STOPPED_AFTER
@@ -68,7 +68,7 @@ class _Member:
     place: messages.OpenSession
     service: PoolService
     large: Holdings
-    zygote: Zygote | None = None
+    zygote: ZygoteLink | None = None
     restarts: Restarts = field(default_factory=Restarts)
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
@@ -76,7 +76,7 @@ class _Member:
         if isinstance(message, Taking) and message.objects:
             missing, refused = self.large.lacks(message.objects)
         self.service.handle(
-            events.Received(
+            events.MessageReceived(
                 session=self.number, message=message, body=body, missing=missing, refused=refused
             )
         )
@@ -134,7 +134,7 @@ class PoolService:
         self.store.pressed.append(self._pressed)
         self._pressing = False
         self._machine = machine or Machine(reactor, root)
-        self._root: Zygote | None = None
+        self._root: ZygoteLink | None = None
         self._ready: Deferred[PoolService] = Deferred()
         self._zygote = messages.ZygoteReady(pid=0)
         self._members: dict[int, _Member] = {}
@@ -194,7 +194,7 @@ class PoolService:
     # ---- what a controller may do ----
 
     @property
-    def objects(self) -> Objects:
+    def objects(self) -> ObjectStore:
         """See ``link.seams.Pool``."""
         return self.store
 
@@ -218,7 +218,7 @@ class PoolService:
         controller: str,
         workers: int,
         place: messages.OpenSession | None = None,
-    ) -> Session:
+    ) -> PoolSession:
         """Begin a session; see ``link.seams.Pool``. ``place`` is what its workers see."""
         self._count += 1
         place = place or messages.OpenSession()
@@ -267,7 +267,7 @@ class PoolService:
         self._restarts.died(self._reactor.seconds())
         self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self._relaunch)
 
-    def _reap(self, root: Zygote) -> None:
+    def _reap(self, root: ZygoteLink) -> None:
         """It has closed its socket and may take a while to end; nobody else waits for it."""
         if not root.ended() and not self._stopping:
             self._reactor.callLater(RELAUNCH_SECONDS, self._reap, root)

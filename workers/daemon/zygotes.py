@@ -25,7 +25,7 @@ too many descriptors are under way."""
 OnMessage = Callable[[messages.FromZygote], None]
 
 
-class Zygote:
+class ZygoteLink:
     """Our end of a zygote's socket, and its process. Reactor thread only.
 
     Writes block for the moment that they take: they are few, small, and the zygote does nothing
@@ -51,7 +51,7 @@ class Zygote:
         self._on_end = on_end
         self._process = process
         self._count = 0
-        self._unborn: dict[int, Zygote] = {}
+        self._unborn: dict[int, ZygoteLink] = {}
         self.pid = process.pid if process is not None else 0
         self.looks = 0
         self.open = True
@@ -63,13 +63,13 @@ class Zygote:
 
     def open_session(
         self, place: messages.OpenSession, on_message: OnMessage, on_end: Callable[[], None]
-    ) -> Zygote:
+    ) -> ZygoteLink:
         """Let a root zygote fork a session's."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._send(place, [theirs.fileno()])
         self._count += 1
-        zygote = self._unborn[self._count] = Zygote(self._reactor, ours, on_message, on_end)
+        zygote = self._unborn[self._count] = ZygoteLink(self._reactor, ours, on_message, on_end)
         return zygote
 
     def fork(self, worker: WorkerProcess) -> None:

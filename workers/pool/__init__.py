@@ -3,7 +3,7 @@
 ``pool``     the door
 ``events``   what can happen to a pool
 ``actions``  what it can ask for
-``session``  one controller's part: its queue, its code, its workers
+``tenant``   one controller's part: its queue, its code, its workers
 ``worker``   one worker process as the pool sees it
 ``crew``     what all parts share: sessions, workers, the alarm; who is forked and retired
 ``objects``  what travels beside chunks: which ones wait for it, who keeps it

@@ -6,8 +6,8 @@ import signal
 
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
-from scattergather.workers.pool.session import Session
-from scattergather.workers.pool.worker import Doom, Worker
+from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.worker import Doom, PoolWorker
 
 SPARE_SECONDS = 5.0
 """How long an idle worker beyond the limit (it had a lent slot) is kept."""
@@ -18,8 +18,8 @@ class Crew:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.sessions: dict[int, Session] = {}
-        self.workers: dict[int, Worker] = {}
+        self.sessions: dict[int, Tenant] = {}
+        self.workers: dict[int, PoolWorker] = {}
         self.wake_at: float | None = None
         self._count = 0
 
@@ -28,7 +28,7 @@ class Crew:
         if self.wake_at is None or at < self.wake_at:
             self.wake_at = at
 
-    def fork(self, session: Session, now: float, out: list[actions.Action]) -> list[int]:
+    def fork(self, session: Tenant, now: float, out: list[actions.Action]) -> list[int]:
         """Fork workers until the session has what it may have; returns their numbers."""
         forked: list[int] = []
         wanted = session.limit + session.blocked - session.alive
@@ -36,13 +36,13 @@ class Crew:
             wanted = int(now >= session.restarts.until and wanted > 0 and not session.unborn)
         for _ in range(wanted):
             self._count += 1
-            worker = Worker(self._count, session.number)
+            worker = PoolWorker(self._count, session.number)
             self.workers[worker.number] = session.workers[worker.number] = worker
             forked.append(worker.number)
             out.append(actions.ForkWorker(session=session.number, worker=worker.number))
         return forked
 
-    def idle(self, session: Session, worker: Worker, now: float) -> None:
+    def idle(self, session: Tenant, worker: PoolWorker, now: float) -> None:
         """It has nothing to do, and may be given a chunk."""
         if worker.doom is None:
             worker.since = now
@@ -56,7 +56,7 @@ class Crew:
                 self.wake(now + SPARE_SECONDS)
 
     def retire_spares(
-        self, session: Session, now: float, kept: float, out: list[actions.Action]
+        self, session: Tenant, now: float, kept: float, out: list[actions.Action]
     ) -> None:
         """End workers beyond the limit that were idle for ``kept`` seconds."""
         surplus = session.alive - session.limit - session.blocked
@@ -68,13 +68,13 @@ class Crew:
                 self.wake(worker.since + kept)
 
 
-def retire(worker: Worker, out: list[actions.Action]) -> None:
+def retire(worker: PoolWorker, out: list[actions.Action]) -> None:
     """End a worker that has nothing to do."""
     worker.doom = Doom.RETIRED
     out.append(actions.RetireWorker(worker=worker.number))
 
 
-def kill(worker: Worker, doom: Doom, out: list[actions.Action]) -> None:
+def kill(worker: PoolWorker, doom: Doom, out: list[actions.Action]) -> None:
     """End a worker with all that it started, unless that is under way; ``doom`` says why."""
     if worker.doom is None:
         worker.doom = doom
@@ -82,13 +82,13 @@ def kill(worker: Worker, doom: Doom, out: list[actions.Action]) -> None:
 
 
 def report(
-    session: Session, message: messages.FromPool, out: list[actions.Action], body: bytes = b""
+    session: Tenant, message: messages.FromPool, out: list[actions.Action], body: bytes = b""
 ) -> None:
     """Tell the controller."""
     out.append(actions.Report(session=session.number, message=message, body=body))
 
 
-def report_slots(session: Session, out: list[actions.Action]) -> None:
+def report_slots(session: Tenant, out: list[actions.Action]) -> None:
     """Tell the controller how many chunks can be worked on, lent slots included."""
     slots = session.limit + session.blocked
     report(session, messages.WorkersChanged(workers=slots, alive=session.alive), out)

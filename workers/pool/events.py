@@ -21,7 +21,7 @@ class SessionClosed(Struct, frozen=True, kw_only=True, gc=False):
     session: int
 
 
-class Received(Struct, frozen=True, kw_only=True, gc=False):
+class MessageReceived(Struct, frozen=True, kw_only=True, gc=False):
     """A controller sent a message; ``missing`` is what it names and is not on this host yet.
 
     ``refused`` says why all that it names can never be here at a time, if it cannot.
@@ -113,7 +113,7 @@ class Ticked(Struct, frozen=True, kw_only=True, gc=False):
 Event = (
     SessionOpened
     | SessionClosed
-    | Received
+    | MessageReceived
     | ObjectsArrived
     | ObjectsLost
     | RoomWanted

@@ -25,25 +25,25 @@ from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Loss
 from scattergather.workers.pool import actions
-from scattergather.workers.pool.chunks import rounds
+from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.crew import Crew, report, retire
-from scattergather.workers.pool.session import Queued, Session
-from scattergather.workers.pool.worker import Worker
+from scattergather.workers.pool.tenant import Queued, Tenant
+from scattergather.workers.pool.worker import PoolWorker
 
 KEEPING_SECONDS = 2.0
 """How long an idle worker may keep what is in the way: until it has looked what it keeps no more
 (``process.values.large.KEPT_SECONDS``)."""
 
 
-def wait(session: Session, queued: Queued, out: list[actions.Action]) -> None:
+def wait(session: Tenant, queued: Queued, out: list[actions.Action]) -> None:
     """A chunk is not ready: ask for what it lacks, unless that is on its way."""
     session.waiting[queued.run.chunk] = queued
     _want(session, queued.missing, out)
 
 
 def postpone(
-    session: Session,
+    session: Tenant,
     message: messages.Everywhere | messages.NestedOutcome,
     body: bytes,
     missing: Iterable[ObjectId],
@@ -55,7 +55,7 @@ def postpone(
     _want(session, lacking, out)
 
 
-def _want(session: Session, missing: set[ObjectId], out: list[actions.Action]) -> None:
+def _want(session: Tenant, missing: set[ObjectId], out: list[actions.Action]) -> None:
     new = tuple(sorted(missing - session.wanted))  # so that it can be replayed
     if new:
         session.wanted.update(new)
@@ -64,7 +64,7 @@ def _want(session: Session, missing: set[ObjectId], out: list[actions.Action]) -
 
 def arrived(
     crew: Crew,
-    session: Session,
+    session: Tenant,
     names: Iterable[ObjectId],
     now: float,
     out: list[actions.Action],
@@ -90,12 +90,12 @@ def arrived(
             if isinstance(message, messages.NestedOutcome):
                 give(session, message, body, out)
             else:
-                rounds.everywhere(crew, session, message, body, now, out)
+                roll_calls.everywhere(crew, session, message, body, now, out)
     feed(crew, now, out)
 
 
 def lost(
-    session: Session, names: Iterable[ObjectId], reason: str, out: list[actions.Action]
+    session: Tenant, names: Iterable[ObjectId], reason: str, out: list[actions.Action]
 ) -> None:
     """These will not come: the tasks that take one are lost here, and may run elsewhere."""
     gone = set(names)
@@ -111,10 +111,10 @@ def lost(
             if isinstance(message, messages.NestedOutcome):
                 withhold(session, message, reason, out)
             else:
-                rounds.failed(session, message.call, reason, out)
+                roll_calls.failed(session, message.call, reason, out)
 
 
-def lose(session: Session, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
+def lose(session: Tenant, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
     """A chunk can never run here."""
     loss = messages.encode(Loss(kind="TaskLost", reason=reason))
     outcomes = messages.Outcomes(
@@ -124,7 +124,7 @@ def lose(session: Session, run: messages.Run, reason: str, out: list[actions.Act
 
 
 def give(
-    session: Session, message: messages.NestedOutcome, body: bytes, out: list[actions.Action]
+    session: Tenant, message: messages.NestedOutcome, body: bytes, out: list[actions.Action]
 ) -> None:
     """A worker gets what came of a nested call."""
     worker = session.workers.get(message.worker)
@@ -137,7 +137,7 @@ def give(
 
 
 def withhold(
-    session: Session, message: messages.NestedOutcome, reason: str, out: list[actions.Action]
+    session: Tenant, message: messages.NestedOutcome, reason: str, out: list[actions.Action]
 ) -> None:
     """What a nested call returned cannot be brought here: it counts as lost."""
     loss = messages.encode(Loss(kind="TaskLost", reason=reason))
@@ -148,7 +148,7 @@ def withhold(
 
 
 def given_back(
-    session: Session, worker: Worker, names: Iterable[ObjectId], out: list[actions.Action]
+    session: Tenant, worker: PoolWorker, names: Iterable[ObjectId], out: list[actions.Action]
 ) -> None:
     """A worker needs these no more, once for each time that it was given one."""
     worker.given.subtract(names)
@@ -156,7 +156,7 @@ def given_back(
     report(session, messages.Release(objects=tuple(names)), out)
 
 
-def make_room(crew: Crew, session: Session, now: float, out: list[actions.Action]) -> None:
+def make_room(crew: Crew, session: Tenant, now: float, out: list[actions.Action]) -> None:
     """Drop one that no chunk here takes, or try again later; the controller has it still.
 
     The one that has been here longest without being taken. When nothing runs that could make room,
@@ -200,7 +200,7 @@ def make_room(crew: Crew, session: Session, now: float, out: list[actions.Action
 
 
 def _replace_keeper(
-    crew: Crew, session: Session, first: set[ObjectId], now: float, out: list[actions.Action]
+    crew: Crew, session: Tenant, first: set[ObjectId], now: float, out: list[actions.Action]
 ) -> None:
     """End the one that has been idle longest of those that keep what is not needed ``first``.
 
@@ -248,7 +248,7 @@ def _needed_first(crew: Crew) -> set[ObjectId]:
     return set()
 
 
-def _miss(session: Session, name: ObjectId, out: list[actions.Action]) -> None:
+def _miss(session: Tenant, name: ObjectId, out: list[actions.Action]) -> None:
     """Whatever waits and takes this waits for it, too."""
     for queued in session.waiting.values():
         if any(extent.object == name for extent in queued.run.objects):
@@ -259,21 +259,21 @@ def _miss(session: Session, name: ObjectId, out: list[actions.Action]) -> None:
     _want(session, {name}, out)
 
 
-def drop(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
+def drop(session: Tenant, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
     """The controller needs these no more."""
     session.wanted.difference_update(names)
     session.dropping.update(names)
     _report_free(session, names, out)
 
 
-def keep(session: Session, worker: Worker, names: Iterable[ObjectId]) -> None:
+def keep(session: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
     """A task that is about to end has kept these."""
     for name in names:
         session.kept.setdefault(name, set()).add(worker.number)
 
 
 def let_go(
-    session: Session, worker: Worker, names: Iterable[ObjectId], out: list[actions.Action]
+    session: Tenant, worker: PoolWorker, names: Iterable[ObjectId], out: list[actions.Action]
 ) -> None:
     """A worker has none of these any more."""
     for name in names:
@@ -285,7 +285,7 @@ def let_go(
     _report_free(session, names, out)
 
 
-def died(session: Session, worker: Worker, out: list[actions.Action]) -> None:
+def died(session: Tenant, worker: PoolWorker, out: list[actions.Action]) -> None:
     """A worker is dead, and has let go of everything."""
     if session.kept:
         let_go(session, worker, list(session.kept), out)
@@ -293,7 +293,7 @@ def died(session: Session, worker: Worker, out: list[actions.Action]) -> None:
         given_back(session, worker, tuple(worker.given.elements()), out)
 
 
-def _report_free(session: Session, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
+def _report_free(session: Tenant, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
     free = tuple(name for name in names if name in session.dropping and name not in session.kept)
     if free:
         for name in free:

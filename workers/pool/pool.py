@@ -15,11 +15,11 @@ import msgspec
 
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions, events, objects
-from scattergather.workers.pool.chunks import cancelling, feeding, leases, rounds
+from scattergather.workers.pool.chunks import cancelling, feeding, leases, roll_calls
 from scattergather.workers.pool.crew import SPARE_SECONDS, Crew, report, report_slots
 from scattergather.workers.pool.losses import deaths, watching
-from scattergather.workers.pool.session import Queued, Session
-from scattergather.workers.pool.worker import Worker
+from scattergather.workers.pool.tenant import Queued, Tenant
+from scattergather.workers.pool.worker import PoolWorker
 
 
 class Pool:
@@ -44,7 +44,7 @@ class Pool:
                 worker = self.workers.get(event.worker)
                 if worker is not None:
                     self._worker_said(worker, event.message, event.body, now, out)
-            case events.Received():
+            case events.MessageReceived():
                 session = self.sessions.get(event.session)
                 if session is not None:
                     self._received(session, event, now, out)
@@ -64,7 +64,7 @@ class Pool:
                 deaths.worker_exited(self._crew, event, now, out)
             case events.SessionOpened():
                 limit = min(event.workers or self.slots, self.slots)
-                session = Session(event.session, limit)
+                session = Tenant(event.session, limit)
                 self.sessions[event.session] = session
                 self._crew.fork(session, now, out)
             case events.SessionClosed():
@@ -88,8 +88,8 @@ class Pool:
 
     def _received(
         self,
-        session: Session,
-        event: events.Received,
+        session: Tenant,
+        event: events.MessageReceived,
         now: float,
         out: list[actions.Action],
     ) -> None:
@@ -98,7 +98,7 @@ class Pool:
             case messages.Run() if event.refused:
                 objects.lose(session, message, event.refused, out)
             case messages.Everywhere() if event.refused:
-                rounds.failed(session, message.call, event.refused, out)
+                roll_calls.failed(session, message.call, event.refused, out)
             case messages.Run() if event.missing:
                 objects.wait(session, Queued(message, body, set(event.missing)), out)
             case messages.Run():
@@ -123,11 +123,11 @@ class Pool:
                 for chunk in message.chunks:
                     cancelling.cancel(self._crew, session, chunk, now, out)
             case messages.Refresh():
-                rounds.refresh(self._crew, session, message.call, now, out)
+                roll_calls.refresh(self._crew, session, message.call, now, out)
             case messages.Everywhere() if event.missing:
                 objects.postpone(session, message, body, event.missing, out)
             case messages.Everywhere():
-                rounds.everywhere(self._crew, session, message, body, now, out)
+                roll_calls.everywhere(self._crew, session, message, body, now, out)
             case messages.NestedOutcome() if event.refused:
                 objects.withhold(session, message, event.refused, out)
             case messages.NestedOutcome() if event.missing:
@@ -141,7 +141,7 @@ class Pool:
 
     def _worker_said(
         self,
-        worker: Worker,
+        worker: PoolWorker,
         message: messages.FromWorker,
         body: bytes,
         now: float,
@@ -160,7 +160,7 @@ class Pool:
             case messages.GaveBack():
                 leases.gave_back(self._crew, session, worker, message, now, out)
             case messages.EverywhereDone():
-                rounds.answered(session, worker, message, body, out)
+                roll_calls.answered(session, worker, message, body, out)
             case messages.NestedSubmit():
                 submit = msgspec.structs.replace(message, worker=worker.number)
                 report(session, submit, out, body)
@@ -186,7 +186,7 @@ class Pool:
                 assert_never(message)
 
     def _born(
-        self, session: Session, worker: Worker, pid: int, now: float, out: list[actions.Action]
+        self, session: Tenant, worker: PoolWorker, pid: int, now: float, out: list[actions.Action]
     ) -> None:
         worker.born, worker.pid = True, pid
         if worker.doom is not None:
@@ -196,15 +196,15 @@ class Pool:
         if paused:
             self._crew.fork(session, now, out)
         out += [actions.Tell(worker=worker.number, message=each) for each in session.residents]
-        rounds.catch_up(session, worker, out)
+        roll_calls.catch_up(session, worker, out)
         self._crew.idle(session, worker, now)
         session.idle.move_to_end(worker.number, last=False)  # nothing of it is warm
         report_slots(session, out)
-        rounds.settled(session, worker, now, out)
+        roll_calls.settled(session, worker, now, out)
         feeding.feed(self._crew, now, out)
 
     def _waiting(
-        self, session: Session, worker: Worker, now: float, out: list[actions.Action]
+        self, session: Tenant, worker: PoolWorker, now: float, out: list[actions.Action]
     ) -> None:
         if worker.blocked:
             return

@@ -22,7 +22,7 @@ class Doom(Enum):
 
 
 @dataclass(slots=True)
-class Lease:
+class WorkerLease:
     """A chunk that a worker has, up to ``stop``. Outcomes come in order: ``next`` has none yet."""
 
     run: Run
@@ -32,7 +32,7 @@ class Lease:
 
 
 @dataclass(slots=True)
-class Worker:
+class PoolWorker:
     """A process that runs one task at a time.
 
     ``leases[0]`` is what it works on, a second one is what it holds ready. While ``blocked`` its
@@ -47,7 +47,7 @@ class Worker:
     session: int
     born: bool = False
     pid: int = 0
-    leases: deque[Lease] = field(default_factory=deque)
+    leases: deque[WorkerLease] = field(default_factory=deque)
     known: set[bytes] = field(default_factory=set)
     blocked: bool = False
     doom: Doom | None = None

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from scattergather.wire.descriptors import Received, send_with
+from scattergather.wire.descriptors import ReceivedDescriptors, send_with
 from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 from scattergather.wire.messages import page as messages
 
@@ -54,13 +54,13 @@ def _receive_waits(_fd: int, _timeout: float | None) -> bool:
     return True
 
 
-class Line:
+class WorkerLine:
     """Both directions of one worker's socket."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._reader = FrameReader()
-        self.received = Received()
+        self.received = ReceivedDescriptors()
         """Descriptors that came along; whoever sorts a frame that brings one takes it."""
         self._sending = threading.Lock()
         self._changed = threading.Condition(threading.Lock())

@@ -21,7 +21,7 @@ from scattergather.model.outcome import Kind
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import SPENT
-from scattergather.workers.process.line import Line, LineLost, raised_descriptor
+from scattergather.workers.process.line import LineLost, WorkerLine, raised_descriptor
 from scattergather.workers.process.surroundings.capture import Capture, OutputFile
 from scattergather.workers.process.surroundings.mending import Spent
 from scattergather.workers.process.surroundings.registry import Services
@@ -32,7 +32,7 @@ from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.task.journal import Journal
 from scattergather.workers.process.task.nested import Nested
 from scattergather.workers.process.task.outcomes import Circumstances, ResultPickler
-from scattergather.workers.process.values.large import Large
+from scattergather.workers.process.values.large import TaskValues
 
 BROKEN = 70
 """Exit status of a worker that failed by our own fault; its output says how."""
@@ -55,7 +55,7 @@ def live(parent: int, descriptors: Sequence[int], services: Services) -> Never:
         memory = Journal.attach(journal)
         os.close(journal)
         reseed()
-        line = Line(socket.socket(fileno=raised_descriptor(connection)))
+        line = WorkerLine(socket.socket(fileno=raised_descriptor(connection)))
         Worker(line, memory, capture, services, socket.gethostname()).serve()
     except LineLost:
         status = 0
@@ -92,13 +92,13 @@ class Worker:
     """Reads messages from the pool and acts on them."""
 
     def __init__(
-        self, line: Line, journal: Journal, capture: Capture, services: Services, host: str
+        self, line: WorkerLine, journal: Journal, capture: Capture, services: Services, host: str
     ) -> None:
         self._line = line
         self._calls = Calls(services)
         self._circumstances = Circumstances(host)
         interrupts = Interrupts(journal)
-        self._large = Large(line, interrupts)
+        self._large = TaskValues(line, interrupts)
         self._outside = Outside(self._large.returns)
         self._results = ResultPickler(self._outside)
         self._chunks = Chunks(

@@ -25,7 +25,7 @@ from scattergather.client.options import JobOptions
 from scattergather.client.pipe.outbox import Growing
 from scattergather.client.pipe.waiting import Bell, readers, refuse_reader
 from scattergather.client.seen.cell import current_cell, current_name
-from scattergather.client.seen.echo import Channel
+from scattergather.client.seen.echo import JobEcho
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Refusal, Session
 from scattergather.client.values.freezing import Frozen, freeze_types
@@ -59,7 +59,7 @@ os.register_at_fork(after_in_child=_looking._at_fork_reinit)  # type: ignore[att
 class TaskFuture(Future[Any]):
     """A ``concurrent.futures.Future`` of one submitted call."""
 
-    def __init__(self, stream: Stream, holder: object) -> None:
+    def __init__(self, stream: CallStream, holder: object) -> None:
         if _AS_WE_KNOW_IT:
             # As the base does, but for a lock of its own: see `_condition`.
             self._own: threading.Condition | None = None
@@ -232,7 +232,7 @@ class TaskFuture(Future[Any]):
         self._holder = None
 
 
-class Stream:
+class CallStream:
     """The open job of one function and one set of options. Any thread, but where it is said."""
 
     def __init__(
@@ -252,7 +252,7 @@ class Stream:
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
-        self._channel = Channel(self.title, current_cell()) if options.echo else None
+        self._channel = JobEcho(self.title, current_cell()) if options.echo else None
 
     # ---- the submitting side --------------------------------------------------------------------
 
@@ -444,14 +444,14 @@ class Stream:
             future.resolve(Kind.LOST, error())
 
 
-class Streams:
+class CallStreams:
     """All streams of a client."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._open: OrderedDict[tuple[Any, ...], Stream] = OrderedDict()
+        self._open: OrderedDict[tuple[Any, ...], CallStream] = OrderedDict()
         self._lock = threading.Lock()
-        self._last: tuple[Frozen, JobOptions, int, str, bytes, Stream] | None = None
+        self._last: tuple[Frozen, JobOptions, int, str, bytes, CallStream] | None = None
 
     def submit(
         self,
@@ -523,7 +523,7 @@ class Streams:
 
     def _stream(
         self, function: Frozen, options: JobOptions, shipment: Shipment | None, retry_on: bytes
-    ) -> Stream:
+    ) -> CallStream:
         version = len(self._session.sources)
         # Output belongs to the cell that submitted, so each cell has streams of its own.
         cell = current_name()
@@ -550,7 +550,7 @@ class Streams:
         retry_on: bytes,
         version: int,
         cell: str,
-    ) -> Stream:
+    ) -> CallStream:
         key = (function.name, version, options, cell, retry_on)
         stream = self._open.get(key)
         if stream is not None and not stream.ended:
@@ -561,7 +561,7 @@ class Streams:
                 self._open.move_to_end(key)
                 return stream
             session = self._session
-            stream = Stream(session, function, options, self.trim)
+            stream = CallStream(session, function, options, self.trim)
             shipment = shipment or session.shipper.shipment()
             retry_on = retry_on or freeze_types(options.retry_on, shipment)
             adding.begin(
@@ -582,7 +582,7 @@ class Streams:
                 if not stream.end():
                     self._open[key] = stream
 
-    def all(self) -> list[Stream]:
+    def all(self) -> list[CallStream]:
         """The streams that are open."""
         with self._lock:
             return list(self._open.values())

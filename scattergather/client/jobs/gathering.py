@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.segment import VOID, Segment
 from scattergather.client.pipe.waiting import Bell
 from scattergather.errors import ScatterGatherError
@@ -36,7 +36,7 @@ class Gathering:
         inputs: its packed tasks; None for a job that forgets.
     """
 
-    def __init__(self, label: str, inputs: Inputs | None) -> None:
+    def __init__(self, label: str, inputs: KeptInputs | None) -> None:
         self.label = label
         self.inputs = inputs
         self.bell = Bell()

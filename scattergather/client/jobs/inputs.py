@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from scattergather.client.values.large import Loan
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.memory.outside import Placed
 
 
-class Inputs:
+class KeptInputs:
     """Runs of packed tasks. Filled by one thread, then read by any.
 
     The bytes are those that were sent, so a task costs 8 bytes beside its own. ``code`` is what
@@ -23,11 +23,11 @@ class Inputs:
 
     __slots__ = ("_firsts", "_lent", "_runs", "code", "size")
 
-    def __init__(self, code: Mapping[bytes, Code] | None = None) -> None:
-        self.code: Mapping[bytes, Code] = {} if code is None else code
+    def __init__(self, code: Mapping[bytes, CodeBlob] | None = None) -> None:
+        self.code: Mapping[bytes, CodeBlob] = {} if code is None else code
         self._firsts: list[int] = []
         self._runs: list[tuple[array[int], bytes, tuple[bytes, ...]]] = []
-        self._lent: dict[int, _Lent] = {}
+        self._lent: dict[int, _RunObjects] = {}
         self.size = 0
 
     def add(
@@ -40,7 +40,7 @@ class Inputs:
     ) -> None:
         """Keep the tasks from ``first`` on, and the objects that they take."""
         if objects:
-            self._lent[len(self._runs)] = _Lent(objects, len(ends), len(ends))
+            self._lent[len(self._runs)] = _RunObjects(objects, len(ends), len(ends))
         self._runs.append((ends, data, needs))
         self._firsts.append(first)
         self.size += len(data)
@@ -88,7 +88,7 @@ class Inputs:
 
 
 @dataclass(slots=True)
-class _Lent:
+class _RunObjects:
     """The objects of a run: how many of its tasks have no outcome, and how many did not return."""
 
     objects: tuple[Placed, ...]

@@ -30,8 +30,8 @@ from scattergather.wire.messages import page as messages
 
 if TYPE_CHECKING:
     from scattergather.client.client import ScatterGather
-    from scattergather.client.jobs.inputs import Inputs
-    from scattergather.client.seen.echo import Channel, Printed
+    from scattergather.client.jobs.inputs import KeptInputs
+    from scattergather.client.seen.echo import JobEcho, Printed
     from scattergather.client.session.session import Session
     from scattergather.client.values.freezing import Frozen
 
@@ -55,7 +55,7 @@ class Job(Generic[T]):
         options: JobOptions,
         retry_on: bytes,
         printed: Printed,
-        channel: Channel | None,
+        channel: JobEcho | None,
     ) -> None:
         self.name = name
         self._client = client
@@ -227,7 +227,7 @@ class Job(Generic[T]):
             self._retry(function, gathering.inputs)
         return self
 
-    def _retry(self, function: naming.Function | None, inputs: Inputs) -> None:
+    def _retry(self, function: naming.Function | None, inputs: KeptInputs) -> None:
         client, gathering = self._client, self._gathering
         session = client._session
         shipment = session.shipper.shipment()

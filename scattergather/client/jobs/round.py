@@ -7,7 +7,7 @@ from itertools import groupby
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import Segment
-from scattergather.client.seen.echo import Channel, Echo, Printed
+from scattergather.client.seen.echo import Echo, JobEcho, Printed
 from scattergather.client.session.session import Refusal
 from scattergather.client.values.large import Part
 from scattergather.model.ids import JobId
@@ -33,7 +33,7 @@ class Round:
         gathering: Gathering,
         printed: Printed,
         echo: Echo,
-        channel: Channel | None,
+        channel: JobEcho | None,
         indexes: array[int] | None = None,
     ) -> None:
         self.job = job

@@ -38,7 +38,7 @@ BOUND = 64 << 20
 """Bytes that may wait; then whoever puts bounded frames waits."""
 
 
-class Entry(Protocol):
+class Writable(Protocol):
     """Something in the outbox."""
 
     def close(self) -> tuple[list[Piece], int]:
@@ -55,7 +55,7 @@ class Ready:
         self.size = sum(map(len, pieces))
 
     def close(self) -> tuple[list[Piece], int]:
-        """See :class:`Entry`."""
+        """See :class:`Writable`."""
         return list(self.pieces), self.size
 
 
@@ -96,7 +96,7 @@ class Growing:
         self._blobs.append(blob)
 
     def close(self) -> tuple[list[Piece], int]:
-        """See :class:`Entry`."""
+        """See :class:`Writable`."""
         with self._lock:
             written, self.taken = self.taken, True
         if written:
@@ -139,7 +139,7 @@ def distinct(objects: Iterable[Placed]) -> tuple[Extent, ...]:
 
 Then = ObjectId | Callable[[], object]
 
-_Waiting = Entry | Gone[Then, Any]
+_Waiting = Writable | Gone[Then, Any]
 
 
 class Outbox:

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from scattergather.client.pipe import waiting
 from scattergather.client.pipe.outbox import Outbox, Piece
 from scattergather.machine.proc import is_stopped
-from scattergather.wire.descriptors import Escorted, Received
+from scattergather.wire.descriptors import Escorted, ReceivedDescriptors
 from scattergather.wire.frame import Bytes, FrameError, FrameReader
 
 RECEIVE = 1 << 16
@@ -89,7 +89,7 @@ class Pipe:
     def __init__(self, outbox: Outbox, start: Start, listener: Listener) -> None:
         self._socket: socket.socket | None = None
         self._hung_up = False
-        self.descriptors = Received()
+        self.descriptors = ReceivedDescriptors()
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._outbox = outbox
         self._start = start

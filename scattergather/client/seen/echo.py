@@ -58,7 +58,7 @@ class Printed:
         return f"[{cut} bytes of earlier output were dropped]\n{text}" if cut else text
 
 
-class Channel:
+class JobEcho:
     """The echo of one job: ``label`` marks its lines, ``cell`` is where they belong."""
 
     def __init__(self, label: str, cell: Cell | None) -> None:
@@ -112,7 +112,7 @@ class Echo:
     """Shows what all jobs of a client print. Any thread may put; one thread shows."""
 
     def __init__(self) -> None:
-        self._dirty: deque[Channel] = deque()
+        self._dirty: deque[JobEcho] = deque()
         self._notices: deque[str] = deque()
         self._bell = Bell()
         self._closed = False
@@ -125,7 +125,7 @@ class Echo:
         self._notices.append(text)
         self._wake()
 
-    def put(self, channel: Channel, index: int, text: str, dropped: int = 0) -> None:
+    def put(self, channel: JobEcho, index: int, text: str, dropped: int = 0) -> None:
         """A task printed ``text``, after ``dropped`` bytes that are missing."""
         channel.add(index, text, dropped)
         if channel not in self._dirty:

@@ -27,7 +27,7 @@ from scattergather.client.pipe.waiting import Bell
 from scattergather.client.seen.echo import Echo
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.values.freezing import Shipper
-from scattergather.client.values.large import Large, Part
+from scattergather.client.values.large import LargeValues, Part
 from scattergather.errors import (
     Closed,
     ControllerLost,
@@ -90,7 +90,7 @@ class Receiver(Protocol):
         """
 
 
-class Call:
+class Question:
     """A numbered call; whoever made it waits for the answer."""
 
     def __init__(self, number: int) -> None:
@@ -120,7 +120,7 @@ class Session:
         self.hosts = tuple(hosts)
         self.log = log
         self.outbox = Outbox()
-        self.large = Large(self.outbox, memory)
+        self.large = LargeValues(self.outbox, memory)
         self.shipper = Shipper(self.outbox, self.large)
         self.echo = Echo()
         self.bell = Bell()
@@ -142,7 +142,7 @@ class Session:
         self._unasked = False
         self._running = False
         self._start_error: Exception | None = None
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, Question] = {}
         self._numbers = iter(range(1, 1 << 62))
         self._begun = time.monotonic()
         self._process = os.getpid()
@@ -269,7 +269,7 @@ class Session:
         make: Callable[[int], messages.CancelTasks | messages.Command | messages.RunEverywhere],
         *body: bytes,
         timeout: float | None = None,
-    ) -> Call:
+    ) -> Question:
         """Send a numbered call and wait for its answer.
 
         Raises:
@@ -278,7 +278,7 @@ class Session:
             TimeoutError: no answer in ``timeout`` seconds.
         """
         self._alive()
-        call = Call(next(self._numbers))
+        call = Question(next(self._numbers))
         self._calls[call.number] = call
         try:
             self.outbox.send(make(call.number), *body)
@@ -329,7 +329,7 @@ class Session:
                 self.failed_tasks += len(message.kinds) - returned
                 large = self.large.hold(message.objects) if message.objects else ()
                 self._to(message.job, lambda job: job.outcomes(message, body, large))
-            case messages.Placed():
+            case messages.TasksPlaced():
                 self._to(message.job, lambda job: job.placed(message.first, message.count))
             case messages.TasksCancelled():
                 self._to(message.job, lambda job: job.dropped(message.first, message.count))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox
-from scattergather.client.values.large import Large
+from scattergather.client.values.large import LargeValues
 from scattergather.errors import CannotPickle
 from scattergather.model.ids import shipped
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import BOOK, resolve
 from scattergather.wire.code.fingerprint import Memory, fingerprint
 from scattergather.wire.code.shipping import Shipment
@@ -45,7 +45,7 @@ class Frozen:
     name: str
     title: str
     needs: tuple[bytes, ...] = ()
-    code: Code | None = None
+    code: CodeBlob | None = None
 
     def board(self, shipment: Shipment) -> None:
         """What is kept of it travels with ``shipment``."""
@@ -61,7 +61,7 @@ class Shipper:
     both within :meth:`holding`, so that nobody forgets the one before the other is there.
     """
 
-    def __init__(self, outbox: Outbox, large: Large) -> None:
+    def __init__(self, outbox: Outbox, large: LargeValues) -> None:
         self._outbox = outbox
         self._large = large
         self._unchanged: Memory[Frozen] = Memory()
@@ -201,7 +201,7 @@ def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> 
 
 
 def moved_classes(
-    codes: Iterable[Code], reduce_class: Callable[[type], Any]
+    codes: Iterable[CodeBlob], reduce_class: Callable[[type], Any]
 ) -> dict[stub.Place, stub.Place]:
     """Where the classes of blobs that were frozen before are in the shipment at work.
 

@@ -48,7 +48,7 @@ class Loan:
 
     extent: Extent
 
-    def __init__(self, large: Large, name: ObjectId) -> None:
+    def __init__(self, large: LargeValues, name: ObjectId) -> None:
         self.rests = False
         """No task that is under way ends it: it is held until the user gives something up."""
         self._large = large
@@ -76,7 +76,7 @@ class Held:
 
     __slots__ = ("__weakref__", "_slab", "extent")
 
-    def __init__(self, large: Large, extent: Extent, slab: _Foreign | None) -> None:
+    def __init__(self, large: LargeValues, extent: Extent, slab: _Foreign | None) -> None:
         self.extent = extent
         self._slab = slab
         if slab is not None:
@@ -150,7 +150,7 @@ class _Foreign:
                 punch(self.file.fileno(), offset, whole_pages(length))
 
 
-class Large:
+class LargeValues:
     """See the module.
 
     Args:

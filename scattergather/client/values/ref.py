@@ -15,8 +15,8 @@ from scattergather.client.values.freezing import moved_classes
 from scattergather.client.values.large import Loan
 from scattergather.errors import BadRequest, Closed
 from scattergather.model.ids import ObjectId
-from scattergather.wire.code.code import Code
-from scattergather.wire.code.recipe import RECIPES, Refused
+from scattergather.wire.code.code import CodeBlob
+from scattergather.wire.code.recipe import RECIPES, MustNotTravel
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.outside import Outside, Placed
 from scattergather.wire.values.payload import Packer
@@ -32,7 +32,11 @@ class Ref(Generic[T]):
     """
 
     def __init__(
-        self, session: Session, name: ObjectId, objects: tuple[Placed, ...], code: Iterable[Code]
+        self,
+        session: Session,
+        name: ObjectId,
+        objects: tuple[Placed, ...],
+        code: Iterable[CodeBlob],
     ) -> None:
         self._session = session
         self._name = name
@@ -122,11 +126,11 @@ def put(session: Session, value: T) -> Ref[T]:
 def _reduce(writing: Any, ref: Ref[Any]) -> Any:
     outside: Outside | None = getattr(writing, "outside", None)
     if outside is None:
-        raise Refused(
+        raise MustNotTravel(
             "only an argument may be a Ref, not what a function brings along; pass it as one", ref
         )
     if why := ref._unfit(outside.place):
-        raise Refused(why, ref)
+        raise MustNotTravel(why, ref)
     outside.refer(ref._objects, ref._code)
     moved = moved_classes(ref._code, writing.reducer_override)
     return stub.resolve, (ref._name, moved) if moved else (ref._name,)

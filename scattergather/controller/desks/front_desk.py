@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from scattergather.controller import heap
 from scattergather.controller.driver import Driver
 from scattergather.controller.roster import Entry, Roster
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
 from scattergather.model.ids import Digest, code_of
 from scattergather.scheduler import actions, events
@@ -28,7 +28,7 @@ STATUS_SECONDS = 0.5
 
 
 @dataclass(slots=True)
-class Call:
+class Survey:
     """A numbered call that several hosts answer: who has not yet, and what the others said.
 
     ``code`` are the digests that it names, ``objects`` what its arguments take.
@@ -60,7 +60,7 @@ class FrontDesk:
         reactor: Any,
         roster: Roster,
         driver: Driver,
-        objects: Objects,
+        objects: ObjectLedger,
         descriptor: Callable[[], int],
         send: Callable[[messages.ToClient, bytes], None],
         die: Callable[[], None],
@@ -75,7 +75,7 @@ class FrontDesk:
         self._begun = time.monotonic()
         self._gone = False
         self._tidy = False
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, Survey] = {}
         self._postponed: list[tuple[messages.RunEverywhere, bytes]] = []
         reactor.callLater(GO_SECONDS, self._go)
         reactor.callLater(STATUS_SECONDS, self._push_status)
@@ -126,7 +126,7 @@ class FrontDesk:
 
     def _cancel_tasks(self, message: messages.CancelTasks) -> None:
         done = self._driver.handle(
-            events.TasksCancelled(job=message.job, first=message.first, count=message.count)
+            events.TasksWithdrawn(job=message.job, first=message.first, count=message.count)
         )
         dropped = [
             [action.first, action.count]
@@ -180,7 +180,7 @@ class FrontDesk:
         objects: tuple[Extent, ...] = (),
     ) -> None:
         up = self._roster.up()
-        self._calls[call] = Call({entry.spec.name for entry in up}, code, objects)
+        self._calls[call] = Survey({entry.spec.name for entry in up}, code, objects)
         for entry in up:
             self._roster.teach(entry, code)
             self._roster.send(entry, message, body)
@@ -270,7 +270,7 @@ class FrontDesk:
                 )
             case messages.WorkersChanged():
                 self._workers_changed(entry, message)
-            case messages.Refreshed():
+            case messages.RefreshDone():
                 self._refreshed(name, message)
             case messages.EverywhereDone():
                 self._everywhere_done(name, message, body)
@@ -298,7 +298,7 @@ class FrontDesk:
             entry.slots = message.workers
             self._driver.handle(events.SlotsChanged(host=entry.spec.name, slots=message.workers))
 
-    def _refreshed(self, host: str, message: messages.Refreshed) -> None:
+    def _refreshed(self, host: str, message: messages.RefreshDone) -> None:
         call = self._calls.get(message.call)
         if call is not None:
             call.waiting.discard(host)

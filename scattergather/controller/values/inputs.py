@@ -17,7 +17,7 @@ from scattergather.wire.messages.shared import Extent
 
 
 @dataclass(slots=True)
-class Segment:
+class InputRun:
     """Tasks ``first`` ... of a job: end offsets and the blobs behind each other."""
 
     first: int
@@ -37,7 +37,7 @@ class Inputs:
     """The inputs of one job. Segments are added in task order."""
 
     def __init__(self) -> None:
-        self._segments: list[Segment] = []
+        self._segments: list[InputRun] = []
         self.size = 0
 
     def add(
@@ -55,7 +55,7 @@ class Inputs:
         """
         ends = blobs.ends_of(body, count)
         data = memoryview(body)[count * blobs.WIDTH :]
-        self._segments.append(Segment(first, ends, data, needs, objects, count))
+        self._segments.append(InputRun(first, ends, data, needs, objects, count))
         self.size += len(body)
 
     def _place(self, index: int) -> int:

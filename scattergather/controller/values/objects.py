@@ -24,7 +24,7 @@ from scattergather.wire.messages.shared import Extent
 
 
 @dataclass(slots=True)
-class _Lent:
+class _LargeObject:
     """An object of the client, or of a worker of ``maker``.
 
     ``uses`` counts the runs of unfinished tasks that take it. ``held`` counts how often the client
@@ -45,7 +45,7 @@ class _Lent:
         return bool(self.held or self.uses or self.given)
 
 
-class Objects:
+class ObjectLedger:
     """See the module. Reactor thread only.
 
     Args:
@@ -68,7 +68,7 @@ class Objects:
         self._roster = roster
         self._send = send
         self._bring = bring
-        self._lent: dict[ObjectId, _Lent] = {}
+        self._lent: dict[ObjectId, _LargeObject] = {}
         self._fetching: dict[ObjectId, tuple[Entry, set[str]]] = {}
         self._brought: set[SlabId] = set()
         store.slab_gone.append(self._slab_gone)
@@ -81,7 +81,7 @@ class Objects:
         for extent in extents:
             lent = self._lent.get(extent.object)
             if lent is None:
-                lent = self._lent[extent.object] = _Lent(extent, held=1)
+                lent = self._lent[extent.object] = _LargeObject(extent, held=1)
                 self.store.learn([extent])
                 fresh += extent.length
             lent.uses += 1
@@ -218,7 +218,7 @@ class Objects:
         for extent in extents:
             if extent.object in self._lent:  # no host of ours does that
                 continue
-            self._lent[extent.object] = _Lent(extent, maker=entry)
+            self._lent[extent.object] = _LargeObject(extent, maker=entry)
             if entry.spec.furl:
                 entry.objects.add(extent.object)
                 entry.held += extent.length
@@ -232,7 +232,7 @@ class Objects:
         """A worker of this host gets the large parts of an outcome of ``maker``."""
         self.lend(maker, message.lent)
         for extent in message.objects:  # these have come here already
-            self._lent.setdefault(extent.object, _Lent(extent, maker=maker))
+            self._lent.setdefault(extent.object, _LargeObject(extent, maker=maker))
         given = (*message.objects, *message.lent, *message.borrowed)
         for extent in given:
             self._lent[extent.object].given[entry.spec.name] += 1

@@ -11,9 +11,16 @@ from typing import Protocol, assert_never
 
 from twisted.logger import Logger
 
-from scattergather.link.blocks.deliveries import Arrived, Lost, Send
-from scattergather.link.blocks.exchange import NOWHERE, Action, Drop, Exchange, GoOn, Shipped
-from scattergather.link.seams import Objects
+from scattergather.link.blocks.deliveries import Lost, ObjectArrived, Send
+from scattergather.link.blocks.exchange import (
+    NOWHERE,
+    Action,
+    CutConnection,
+    Exchange,
+    GoOn,
+    Shipped,
+)
+from scattergather.link.seams import ObjectStore
 from scattergather.model.ids import ObjectId
 from scattergather.reactor.turns import Turns
 
@@ -50,7 +57,7 @@ class Courier:
 
     def __init__(
         self,
-        objects: Objects,
+        objects: ObjectStore,
         *,
         arrived: Callable[[ObjectId], None],
         lost: Callable[[ObjectId, str], None],
@@ -109,7 +116,7 @@ class Courier:
             return
         self._closed = True
         for action in self._turns.withdraw(lambda _: True):
-            if isinstance(action, Arrived) and not action.known:  # nobody would drop it
+            if isinstance(action, ObjectArrived) and not action.known:  # nobody would drop it
                 self._objects.discard(action.object)
         self._expected.clear()
         self._missed.clear()
@@ -170,7 +177,7 @@ class Courier:
             case Send(frames):
                 if self._road is not None:
                     self._road.write(frames)
-            case Arrived(name, _):
+            case ObjectArrived(name, _):
                 self.settled += 1
                 self._expected.discard(name)
                 self._arrived(name)
@@ -189,7 +196,7 @@ class Courier:
             case GoOn():
                 if self._road is not None:
                     self._road.go_on()
-            case Drop(reason):
+            case CutConnection(reason):
                 self.log.warn("cut a block stream: {why}", why=reason)
                 self._leave(reason)
             case _:

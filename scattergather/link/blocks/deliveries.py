@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from scattergather.link.blocks.block import MOST_REASON, REFUSED, STORED, WANT, Violation, pack
 from scattergather.link.blocks.shipments import WINDOW
-from scattergather.link.seams import Objects
+from scattergather.link.seams import ObjectStore
 from scattergather.model.ids import ObjectId
 
 AHEAD = 1 << 25
@@ -32,7 +32,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ObjectArrived:
     """This object is here; ``known``: it was before, and somebody has heard of it."""
 
     object: ObjectId
@@ -47,7 +47,7 @@ class Lost:
     reason: str
 
 
-Outcome = Send | Arrived | Lost
+Outcome = Send | ObjectArrived | Lost
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class _Delivery:
 class Deliveries:
     """What arrives at one end."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._open: dict[int, _Delivery] = {}
         self._names: set[ObjectId] = set()
@@ -195,7 +195,7 @@ class Deliveries:
         return self._arrived(number, name, known=False)
 
     def _arrived(self, number: int, name: ObjectId, *, known: bool) -> list[Outcome]:
-        return [self._settle(number, pack(STORED, number)), Arrived(name, known)]
+        return [self._settle(number, pack(STORED, number)), ObjectArrived(name, known)]
 
     def _refuse(self, number: int, name: ObjectId, why: str) -> list[Outcome]:
         self._drop(number)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from scattergather.link.blocks import block
 from scattergather.link.blocks.block import Cutter, Frame, Violation
-from scattergather.link.blocks.deliveries import Arrived, Deliveries, Lost, Send
+from scattergather.link.blocks.deliveries import Deliveries, Lost, ObjectArrived, Send
 from scattergather.link.blocks.shipments import Shipments
-from scattergather.link.seams import Objects
+from scattergather.link.seams import ObjectStore
 from scattergather.model.ids import ObjectId
 
 
@@ -32,7 +32,7 @@ class GoOn:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class CutConnection:
     """Cut the connection: the other end broke the protocol."""
 
     reason: str
@@ -40,7 +40,7 @@ class Drop:
 
 NOWHERE = memoryview(bytearray())
 
-Action = Send | Arrived | Lost | Shipped | GoOn | Drop
+Action = Send | ObjectArrived | Lost | Shipped | GoOn | CutConnection
 
 
 class Exchange:
@@ -50,7 +50,7 @@ class Exchange:
         objects: what is read and filled.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self._shipments = Shipments(objects)
         self._deliveries = Deliveries(objects)
         self._cutter: Cutter | None = None
@@ -93,7 +93,7 @@ class Exchange:
         return NOWHERE if self._cutter is None else self._cutter.space()
 
     def filled(self, count: int) -> list[Action]:
-        """So many bytes came, and are there. After a ``Drop`` there is no connection."""
+        """So many bytes came, and are there. After a ``CutConnection`` there is no connection."""
         if self._cutter is None:
             return []
         try:
@@ -101,7 +101,7 @@ class Exchange:
             return [] if frame is None else self._take(frame)
         except Violation as violation:
             self.disconnected()
-            return [Drop(str(violation))]
+            return [CutConnection(str(violation))]
 
     def _take(self, frame: Frame) -> list[Action]:
         number = frame.number

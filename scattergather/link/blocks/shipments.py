@@ -33,7 +33,7 @@ from scattergather.link.blocks.block import (
     head,
     pack,
 )
-from scattergather.link.seams import Objects
+from scattergather.link.seams import ObjectStore
 from scattergather.model.ids import ObjectId
 
 WINDOW = 1024
@@ -58,7 +58,7 @@ class _Shipment:
 class Shipments:
     """What leaves one end. Methods that return bytes return frames that are to be sent."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._connected = False
         self._waiting: dict[ObjectId, None] = {}

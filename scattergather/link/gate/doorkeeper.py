@@ -62,7 +62,7 @@ class Doorkeeper:
         """How many there are that have proved a key."""
         return len(self._connected)
 
-    def _proved(self, sock: socket.socket, entry: gate.Entry, plane: bytes) -> None:
+    def _proved(self, sock: socket.socket, entry: gate.Keyholder, plane: bytes) -> None:
         """The caller is in, if there is room."""
         verdict = self._judge(entry.key, plane)
         # Twisted works on a duplicate. An OSError says that he hung up meanwhile.

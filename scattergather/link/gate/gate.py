@@ -85,7 +85,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Keyholder:
     """Who a key was given to."""
 
     key: Key
@@ -96,13 +96,13 @@ class Keys:
     """The keys that open a gate, and the live connections that each has opened."""
 
     def __init__(self) -> None:
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, Keyholder] = {}
         self._live: dict[bytes, set[Any]] = {}
 
     def add(self, name: str, who: str) -> Key:
         """Whoever knows the FURL with this secret name may come in."""
         key = Key.of(name)
-        self._entries[key.id] = Entry(key, who)
+        self._entries[key.id] = Keyholder(key, who)
         return key
 
     def revoke(self, key_id: bytes) -> int:
@@ -113,7 +113,7 @@ class Keys:
             transport.abortConnection()
         return len(live)
 
-    def prove(self, preface: bytes, nonce: bytes) -> Entry | None:
+    def prove(self, preface: bytes, nonce: bytes) -> Keyholder | None:
         """Whose key the preface proves, if it does."""
         at = len(OPENING)
         plane, key_id = preface[at : at + 1], preface[at + 1 : at + 1 + KEY_ID_BYTES]
@@ -158,7 +158,7 @@ class Door:
         """Bytes that the preface lacks yet; what comes behind it is not the gate's."""
         return PREFACE_BYTES - len(self._heard)
 
-    def hear(self, data: bytes) -> tuple[Entry, bytes] | None:
+    def hear(self, data: bytes) -> tuple[Keyholder, bytes] | None:
         """Take what the caller said, at most ``missing`` bytes."""
         self._heard += data
         opening = self._heard[: len(OPENING)]

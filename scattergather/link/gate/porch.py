@@ -74,7 +74,7 @@ class Porch:
         self,
         reactor: Any,
         keys: gate.Keys,
-        proved: Callable[[socket.socket, gate.Entry, bytes], None],
+        proved: Callable[[socket.socket, gate.Keyholder, bytes], None],
         *,
         spent: Callable[[], float] = time.thread_time,
     ) -> None:

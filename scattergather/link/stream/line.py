@@ -14,7 +14,7 @@ from scattergather.reactor.turns import Turns
 from scattergather.wire.frame import Bytes
 
 
-class Carrier(Protocol):
+class Connection(Protocol):
     """One connection of two Tubs; ``LinkBroker`` is one."""
 
     lines: dict[bytes, Callable[[Piece], None]]
@@ -47,7 +47,7 @@ class Line:
         self._deliver = deliver
         self._lost = lost
         self._stream = stream.Stream(reactor.seconds())
-        self._carrier: Carrier | None = None
+        self._carrier: Connection | None = None
         self._early: list[Piece] | None = None
         self._timer: Any = None
         self._turns = Turns(self._perform)
@@ -68,11 +68,11 @@ class Line:
         """True while there is a connection to send over."""
         return self._carrier is not None and self._early is None
 
-    def statistics(self) -> stream.Statistics:
+    def statistics(self) -> stream.StreamStatistics:
         """What passed so far."""
         return self._stream.statistics()
 
-    def expect(self, carrier: Carrier) -> None:
+    def expect(self, carrier: Connection) -> None:
         """Pieces may come over this connection from now on; they are kept for ``attach``.
 
         The other end may send as soon as it has heard our hello, and before we have its answer.
@@ -87,9 +87,9 @@ class Line:
         early, self._early = self._early or [], None
         self._tell(stream.Connected(received))
         for piece in early:
-            self._tell(stream.Arrived(piece))
+            self._tell(stream.PieceArrived(piece))
 
-    def detach(self, carrier: Carrier | None, reason: str, grace: float | None = None) -> None:
+    def detach(self, carrier: Connection | None, reason: str, grace: float | None = None) -> None:
         """This connection is gone; no effect if it was replaced already.
 
         The session is lost after ``grace`` seconds, or the usual ones, without another.
@@ -118,7 +118,7 @@ class Line:
         if self._early is not None:
             self._early.append(piece)
         else:
-            self._tell(stream.Arrived(piece))
+            self._tell(stream.PieceArrived(piece))
 
     def _tell(self, event: stream.Event) -> None:
         if self._closed:
@@ -131,11 +131,11 @@ class Line:
             case stream.Transmit(piece):
                 if self._carrier is not None:
                     self._carrier.carry(self.session, piece)
-            case stream.Deliver(head, body):
+            case stream.DeliverFrame(head, body):
                 self._deliver(head, body)
             case stream.FlushLater():
                 self._reactor.callLater(0, self._tell, stream.TurnEnded())
-            case stream.Drop(reason):
+            case stream.CutLink(reason):
                 carrier = self._carrier
                 self.detach(carrier, reason)
                 if carrier is not None:
@@ -157,4 +157,4 @@ class Line:
                 return
             self._timer.reset(left)
         else:
-            self._timer = self._reactor.callLater(left, self._tell, stream.Ticked())
+            self._timer = self._reactor.callLater(left, self._tell, stream.DeadlinePassed())

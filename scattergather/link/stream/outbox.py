@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from scattergather.wire.frame import Bytes, frame
 
 
-class Outbox:
+class SendWindow:
     """Frames go in, numbered pieces come out as the window allows.
 
     Attributes:

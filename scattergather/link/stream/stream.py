@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from scattergather.link.stream.inbox import Inbox
-from scattergather.link.stream.outbox import Outbox
+from scattergather.link.stream.outbox import SendWindow
 from scattergather.link.stream.piece import Piece
 from scattergather.wire.frame import Bytes, FrameError
 
@@ -75,18 +75,18 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class PieceArrived:
     """A piece came over the link."""
 
     piece: Piece
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
+class DeadlinePassed:
     """``deadline`` may have passed."""
 
 
-Event = Offered | TurnEnded | Connected | Disconnected | Arrived | Ticked
+Event = Offered | TurnEnded | Connected | Disconnected | PieceArrived | DeadlinePassed
 
 
 # ---- actions ------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class Transmit:
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
+class DeliverFrame:
     """A frame has arrived, whole and in its place."""
 
     head: bytes
@@ -113,7 +113,7 @@ class FlushLater:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class CutLink:
     """Cut the link, which is of no use any more, and dial again."""
 
     reason: str
@@ -126,7 +126,7 @@ class Lose:
     reason: str
 
 
-Action = Transmit | Deliver | FlushLater | Drop | Lose
+Action = Transmit | DeliverFrame | FlushLater | CutLink | Lose
 
 
 # ---- states -------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class _Lost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class StreamStatistics:
     """Counts since the stream began, and what it holds now, in bytes."""
 
     waiting: int
@@ -175,7 +175,7 @@ class Stream:
         self._grace = grace
         self._patience = patience
         self._state: _Up | _Down | _Lost = _Down(now, "never connected", grace)
-        self._outbox = Outbox(PIECE_BYTES, WINDOW)
+        self._outbox = SendWindow(PIECE_BYTES, WINDOW)
         self._inbox = Inbox()
         self._turn_is_open = False
         self._connections = 0
@@ -192,7 +192,7 @@ class Stream:
 
     @property
     def deadline(self) -> float | None:
-        """When ``Ticked`` must come at the latest."""
+        """When ``DeadlinePassed`` must come at the latest."""
         match self._state:
             case _Up(progress):
                 due = self._inbox.due
@@ -205,9 +205,9 @@ class Stream:
             case _Lost():
                 return None
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StreamStatistics:
         """What passed so far."""
-        return Statistics(
+        return StreamStatistics(
             waiting=self._outbox.waiting,
             under_way=self._outbox.under_way,
             sent=self._outbox.sent,
@@ -230,7 +230,7 @@ class Stream:
             case TurnEnded():
                 self._turn_is_open = False
                 return self._transmit(now)
-            case Arrived(piece):
+            case PieceArrived(piece):
                 return self._arrived(piece, now)
             case Connected(received):
                 return self._connected(received, now)
@@ -238,7 +238,7 @@ class Stream:
                 if isinstance(self._state, _Up):
                     self._state = _Down(now, reason, self._grace if grace is None else grace)
                 return []
-            case Ticked():
+            case DeadlinePassed():
                 return self._ticked(now)
         assert_never(event)
 
@@ -271,7 +271,7 @@ class Stream:
             return self._lose(f"the stream is broken: {error}")
         if self._inbox.owed >= ACKNOWLEDGE_PIECES:
             actions.append(self._piece(0, b""))
-        actions += [Deliver(head, body) for head, body in frames]
+        actions += [DeliverFrame(head, body) for head, body in frames]
         return actions
 
     def _ticked(self, now: float) -> list[Action]:
@@ -302,7 +302,7 @@ class Stream:
 
     def _drop(self, why: str, now: float) -> list[Action]:
         self._state = _Down(now, why, self._grace)
-        return [Drop(why)]
+        return [CutLink(why)]
 
     def _lose(self, why: str) -> list[Action]:
         self._state = _Lost()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class CodeBlob:
     """One blob of code.
 
     Attributes:

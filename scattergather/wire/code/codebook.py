@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.errors import CannotImport
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.origin import at_home, present
 from scattergather.wire.memory import stub
 from scattergather.wire.values.picklers import ValueUnpickler
@@ -34,7 +34,7 @@ REMEMBERED = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    code: Code
+    code: CodeBlob
     classes: tuple[weakref.ref[type], ...]
     homes: tuple[str, ...]
     """Qualified name of each class that stood in ``__main__``, else ""."""
@@ -63,7 +63,7 @@ class CodeBook:
     """See the module. Any thread."""
 
     def __init__(self) -> None:
-        self._codes: dict[bytes, Code] = {}
+        self._codes: dict[bytes, CodeBlob] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._classes: dict[bytes, tuple[type, ...]] = {}
         self._sent: OrderedDict[bytes, _Sent] = OrderedDict()
@@ -75,7 +75,7 @@ class CodeBook:
             (adopt.__module__, adopt.__name__): self.adopt,
         }
 
-    def add(self, code: Code) -> None:
+    def add(self, code: CodeBlob) -> None:
         """The blob can be loaded from now on."""
         self._codes[code.digest] = code
 
@@ -134,7 +134,7 @@ class CodeBook:
             kind = present(home) if home else None
             if kind is not None:
                 return kind
-            self.add(Code(digest=digest, blob=blob))
+            self.add(CodeBlob(digest=digest, blob=blob))
         return self.resolve(digest, index)
 
     def standing(self, digest: bytes) -> list[tuple[int, type]]:
@@ -160,7 +160,7 @@ class CodeBook:
             return None
         return entry[1], entry[2]
 
-    def sent(self, code: Code, classes: tuple[type, ...]) -> None:
+    def sent(self, code: CodeBlob, classes: tuple[type, ...]) -> None:
         """Objects of these classes come home as their instances."""
         with self._lock:
             known = self._sent.pop(code.digest, None)

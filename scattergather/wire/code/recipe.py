@@ -34,7 +34,7 @@ class Writing(Protocol):
     outside: Any
 
 
-class Refused(TypeError):
+class MustNotTravel(TypeError):
     """A thing says, or we know, that it must not travel; the text is reason and cure.
 
     ``thing`` is what must not, where it is known.
@@ -228,17 +228,17 @@ def reduce_stream(_writing: Writing, stream: io.IOBase) -> Any:
     for name in ("stdout", "stderr", "stdin"):
         if stream is getattr(sys, name):
             return getattr, (sys, name)
-    raise Refused("An open file cannot travel")
+    raise MustNotTravel("An open file cannot travel")
 
 
 def reduce_lock(_writing: Writing, _lock: Any) -> Any:
     """Never: dill would make a lock of its own in each process, silently."""
-    raise Refused("A lock means nothing in another process")
+    raise MustNotTravel("A lock means nothing in another process")
 
 
 def reduce_generator(_writing: Writing, _generator: Any) -> Any:
     """Never: where it stands is in its frame."""
-    raise Refused("A generator cannot travel")
+    raise MustNotTravel("A generator cannot travel")
 
 
 def reduce_constant(_writing: Writing, constant: Any) -> Any:

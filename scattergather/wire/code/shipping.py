@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from scattergather.wire.code.bundle import bundle
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
 from scattergather.wire.code.origin import at_home, importable, name_in_types, written_in_c
 from scattergather.wire.values.picklers import ValuePickler, write
@@ -29,7 +29,7 @@ class Carrier(Protocol):
     def reduce_class(self, kind: type) -> Any:
         """The reduction of a class, or ``NotImplemented`` for a reference by name."""
 
-    def require(self, codes: Iterable[Code]) -> None:
+    def require(self, codes: Iterable[CodeBlob]) -> None:
         """The value just written refers to these, too."""
 
     def take_needs(self) -> tuple[bytes, ...]:
@@ -41,7 +41,7 @@ class Shipment:
 
     def __init__(self, book: CodeBook) -> None:
         self.book = book
-        self.code: dict[bytes, Code] = {}
+        self.code: dict[bytes, CodeBlob] = {}
         self._reductions: dict[int, tuple[type, Any]] = {}
         self._needs: dict[bytes, None] = {}
 
@@ -60,11 +60,11 @@ class Shipment:
         finally:
             self._needs = outer
 
-    def include(self, code: Code) -> None:
+    def include(self, code: CodeBlob) -> None:
         """A blob frozen before is part of this shipment too."""
         self.code[code.digest] = code
 
-    def require(self, codes: Iterable[Code]) -> None:
+    def require(self, codes: Iterable[CodeBlob]) -> None:
         """See :class:`Carrier`."""
         for code in codes:
             self.include(code)
@@ -107,8 +107,8 @@ class Shipment:
             self._reductions[id(kind)] = (kind, (resolve, (code.digest, index)))
         self.book.sent(code, group)
 
-    def _add(self, blob: bytes, holds_code: bool) -> Code:
-        code = Code(
+    def _add(self, blob: bytes, holds_code: bool) -> CodeBlob:
+        code = CodeBlob(
             digest=digest_of(blob),
             blob=blob,
             needs=tuple(self._needs),
@@ -129,7 +129,7 @@ class Inline:
         self.book = book
         self._reductions: dict[int, tuple[type, Any]] = {}
 
-    def require(self, codes: Iterable[Code]) -> None:
+    def require(self, codes: Iterable[CodeBlob]) -> None:
         """See :class:`Carrier`; whoever reads has what came by digest."""
 
     def reduce_class(self, kind: type) -> Any:
@@ -137,7 +137,7 @@ class Inline:
         reduction = self._placed(kind)
         if reduction is None:
             group, blob, _ = bundle(kind, self._placed)
-            code = Code(digest=digest_of(blob), blob=blob)
+            code = CodeBlob(digest=digest_of(blob), blob=blob)
             self.book.sent(code, group)
             for index, member in enumerate(group):
                 home = member.__qualname__ if at_home(member) else ""

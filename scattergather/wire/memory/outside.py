@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from scattergather.model.ids import ObjectId
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.memory.slabs import LARGE, whole_pages
 from scattergather.wire.memory.stub import trailer
 from scattergather.wire.messages.shared import Extent
@@ -67,7 +67,7 @@ class Outside:
         self.place = place
         self.placed: dict[ObjectId, Placed] = {}
         """The objects that the values since the last :meth:`take` refer to."""
-        self.code: list[Code] = []
+        self.code: list[CodeBlob] = []
         """What must be there to load the objects that the value at work refers to."""
         self.used = False
         """True when the value at work has parts outside already."""
@@ -106,7 +106,7 @@ class Outside:
         self.used = True
         return False
 
-    def refer(self, others: Iterable[Placed], code: Iterable[Code]) -> None:
+    def refer(self, others: Iterable[Placed], code: Iterable[CodeBlob]) -> None:
         """The value takes objects that were put before, and what is needed to load them."""
         for placed in others:
             self._mentioned[placed.extent.object] = placed

@@ -13,7 +13,7 @@ _FILE_PAGES = bytes(top for top in range(256) if not top & 0xC0 or top & 0x20)
 process's own: bits 7 and 6 say present and swapped, bit 5 that the page is the file's."""
 
 
-class View(Mapping):
+class PrivateView(Mapping):
     """A private mapping of an extent, as a writable buffer. See :func:`private`."""
 
     __slots__ = ("extent", "keeps")
@@ -24,7 +24,7 @@ class View(Mapping):
     """Whatever shall live as long."""
 
 
-def private(fd: int, extent: Extent, *keeps: object) -> View:
+def private(fd: int, extent: Extent, *keeps: object) -> PrivateView:
     """A writable buffer over an extent, which goes when nobody has it any more.
 
     Args:
@@ -35,12 +35,12 @@ def private(fd: int, extent: Extent, *keeps: object) -> View:
     Raises:
         OSError: it cannot be mapped.
     """
-    view = View(fd, extent.offset, extent.length, mmap.MAP_PRIVATE)
+    view = PrivateView(fd, extent.offset, extent.length, mmap.MAP_PRIVATE)
     view.extent, view.keeps = extent, keeps
     return view
 
 
-def unchanged(view: View) -> bool:
+def unchanged(view: PrivateView) -> bool:
     """True when nothing was written into a private mapping, which so reads as what it maps.
 
     The kernel says of each page whether it is still the file's. Where it says nothing: False.

@@ -23,14 +23,14 @@ class HostSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return f"HostSpec({self.name!r}, workers={self.workers}, service={self.service!r})"
 
 
-class Versions(Message, frozen=True, kw_only=True, tag="Spawn"):
+class SpawnVersions(Message, frozen=True, kw_only=True, tag="Spawn"):
     """The beginning of a ``Spawn``, which stays as it is in every protocol."""
 
     protocol: int
     version: str
 
 
-class Spawn(Versions, frozen=True, kw_only=True, tag=True):
+class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
     """The first message of a client: what to connect to, and the place that its tasks see.
 
     ``memory`` is how many bytes large values may take on its machine, arguments and results.
@@ -180,7 +180,7 @@ class Status(Message, frozen=True, kw_only=True):
     held: int = 0
 
 
-class Placed(Message, frozen=True, kw_only=True):
+class TasksPlaced(Message, frozen=True, kw_only=True):
     """Tasks of a stream job went to a pool: their futures are running and cannot be cancelled."""
 
     job: JobId

@@ -31,15 +31,15 @@ from scattergather.wire.messages.client import (
     Freed,
     GoReady,
     Notice,
-    Placed,
     Refused,
     RunEverywhere,
     Spawn,
+    SpawnVersions,
     Status,
     TaskOutcomes,
     TaskOutput,
     TasksCancelled,
-    Versions,
+    TasksPlaced,
 )
 from scattergather.wire.messages.pool import (
     Allowance,
@@ -59,7 +59,7 @@ from scattergather.wire.messages.pool import (
     Output,
     Recycle,
     Refresh,
-    Refreshed,
+    RefreshDone,
     Resumed,
     Run,
     TakeBack,
@@ -97,7 +97,7 @@ ToClient = (
     | SlabGone
     | Freed
     | Status
-    | Placed
+    | TasksPlaced
     | TaskOutcomes
     | TasksCancelled
     | TaskOutput
@@ -157,7 +157,7 @@ FromPool = (
     | GaveBack
     | CancelDone
     | WorkersChanged
-    | Refreshed
+    | RefreshDone
     | EverywhereDone
     | NestedSubmit
     | Code
@@ -178,7 +178,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 encode = _ENCODER.encode
 """The head of a frame for a message (or the bytes of a ``Loss``)."""
 
-read_versions = msgspec.msgpack.Decoder(Versions).decode
+read_versions = msgspec.msgpack.Decoder(SpawnVersions).decode
 read_to_controller = msgspec.msgpack.Decoder(ToController).decode
 read_to_client = msgspec.msgpack.Decoder(ToClient).decode
 read_to_pool = msgspec.msgpack.Decoder(ToPool).decode

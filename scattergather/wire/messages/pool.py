@@ -44,7 +44,7 @@ class Cancel(Message, frozen=True, kw_only=True):
 
 
 class Refresh(Message, frozen=True, kw_only=True):
-    """Replace every worker of this session; answered by ``Refreshed``."""
+    """Replace every worker of this session; answered by ``RefreshDone``."""
 
     call: int
 
@@ -155,7 +155,7 @@ class WorkersChanged(Message, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Refreshed(Message, frozen=True, kw_only=True):
+class RefreshDone(Message, frozen=True, kw_only=True):
     """Every worker was replaced; ``interrupted`` tasks were running."""
 
     call: int

@@ -18,7 +18,7 @@ from scattergather.errors import CannotPickle, ScatterGatherError
 from scattergather.wire.code.class_recipe import state
 from scattergather.wire.code.names import global_names
 from scattergather.wire.code.origin import importable, written_in_c
-from scattergather.wire.code.recipe import RECIPES, Refused, refusal
+from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal
 from scattergather.wire.memory.outside import Outside
 
 MOST_THINGS = 20_000
@@ -53,7 +53,7 @@ class _Probe(pickle.Pickler):
     def reducer_override(self, thing: Any) -> Any:
         kind = type(thing)
         if hasattr(kind, "__scattergather_refuse__"):
-            raise Refused(refusal(thing))
+            raise MustNotTravel(refusal(thing))
         recipe = RECIPES.get(kind)
         if recipe is not None:
             return recipe(self, thing)
@@ -71,7 +71,7 @@ def explain(
         outside.abandon()
     path, culprit, why = found or (name, value, error)
     kind = type(culprit)
-    said = refusal(culprit) or (str(why) if isinstance(why, Refused) else None)
+    said = refusal(culprit) or (str(why) if isinstance(why, MustNotTravel) else None)
     reason = said or f"{_type_name(kind)}: {_told(why)[:500]}"
     full = path if path.endswith(")") else f"{path} (a {_type_name(kind)})"
     cure = CURE if name.startswith(_CODE) or _BROUGHT.search(path) else ARGUMENT_CURE
@@ -154,7 +154,7 @@ def _search(
     # Down from one bad thing to a bad part of it, until no part is bad alone, or one says itself
     # why it cannot be sent.
     while True:
-        if refusal(value) or (isinstance(error, Refused) and error.thing is value):
+        if refusal(value) or (isinstance(error, MustNotTravel) and error.thing is value):
             return path, value, error
         for step, part in _parts(value):
             if time.monotonic() > deadline or len(done) > MOST_THINGS:

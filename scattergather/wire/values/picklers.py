@@ -15,7 +15,7 @@ from typing import Any
 
 from scattergather.errors import CannotImport, CannotPickle, TooLarge
 from scattergather.wire.code import rebuild
-from scattergather.wire.code.recipe import RECIPES, Refused, refusal
+from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.arrays import ARRAY, reduce_array
 from scattergather.wire.values.culprit import explain, retold, too_deep
@@ -49,7 +49,7 @@ class Reducing:
         if issubclass(kind, type):
             return self._reduce_class(thing)
         if hasattr(kind, "__scattergather_refuse__"):
-            raise Refused(refusal(thing))
+            raise MustNotTravel(refusal(thing))
         if (kind.__module__, kind.__qualname__) == ARRAY:
             RECIPES[kind] = reduce_array
             return reduce_array(self, thing)
@@ -140,7 +140,7 @@ def write(
         if isinstance(error, TooLarge) or not isinstance(error, Exception):
             raise
         if not isinstance(error, RecursionError):
-            if isinstance(error, Refused):
+            if isinstance(error, MustNotTravel):
                 raise explain(value, name, error, outside) from None  # its sentence says it all
             return _write_by_dill(value, reduce_class, buffer, name, error, outside)
         raise too_deep(value, name, outside) from error

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from scattergather.client.client import ScatterGather
-from scattergather.workers.daemon.zygotes import SEND_SECONDS, Zygote
+from scattergather.workers.daemon.zygotes import SEND_SECONDS, ZygoteLink
 from tests.conftest import calls
 from tests.pace import Promise
 from tests.system.faults.ledger import Ledger, once_each
@@ -129,7 +129,7 @@ def test_a_zygote_that_reads_nothing_holds_nobody_up_for_long():
     ended: list[bool] = []
     with subprocess.Popen(["sleep", "600"]) as process, theirs:
         promise, sent = Promise(SEND_SECONDS + 1), 0
-        zygote = Zygote(
+        zygote = ZygoteLink(
             NoReactor(), ours, print, lambda: ended.append(not promise.broken()), process
         )
         while not ended:

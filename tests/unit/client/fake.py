@@ -27,7 +27,7 @@ from scattergather.client.spawn import first_message
 from scattergather.model.ids import digest_of
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.frame import FrameReader, frame
 from scattergather.wire.messages import page as messages
@@ -198,7 +198,7 @@ class FakeController:
             case messages.Code():
                 self._needs[message.digest] = message
                 self._book.add(
-                    Code(
+                    CodeBlob(
                         digest=message.digest,
                         blob=body,
                         needs=message.needs,
@@ -311,7 +311,7 @@ class FakeController:
                 job.running.add(index)
             blob, attempt = entry
             if job.spec.stream:
-                self.send(messages.Placed(job=identity, first=index, count=1))
+                self.send(messages.TasksPlaced(job=identity, first=index, count=1))
             self._run(job, identity, index, blob, attempt, pid)
             job.running.discard(index)
 

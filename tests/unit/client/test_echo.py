@@ -9,7 +9,7 @@ import types
 import pytest
 
 from scattergather.client.seen import cell, echo
-from scattergather.client.seen.echo import Channel, Echo, Printed
+from scattergather.client.seen.echo import Echo, JobEcho, Printed
 from scattergather.wire.messages import page as messages
 from tests.unit.client import work
 from tests.unit.client.fake import say, until
@@ -59,7 +59,7 @@ def test_notices_go_to_stderr(c, fake, monkeypatch):
 
 
 def test_a_flood_shows_its_last_lines_and_says_so(capsys):
-    channel = Channel("job 1", None)
+    channel = JobEcho("job 1", None)
     channel.add(0, "".join(f"line {n}\n" for n in range(1000)))
     channel.show()
     lines = capsys.readouterr().out.splitlines()
@@ -83,7 +83,7 @@ def test_what_was_dropped_where_it_was_printed_is_counted_too(c, fake, capsys):
 
 
 def test_what_was_dropped_is_told_though_nothing_is_left_to_show(capsys):
-    channel = Channel("job 1", None)
+    channel = JobEcho("job 1", None)
     channel.add(0, "", dropped=5_600_000)
     channel.show()
     channel.show()
@@ -97,7 +97,7 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
-    channel = Channel("job 1", None)
+    channel = JobEcho("job 1", None)
     shown.put(channel, 0, "lost")
     until(lambda: not shown._dirty)
     shown.flush()  # the thread is through with it
@@ -110,7 +110,7 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
 def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch):
     monkeypatch.setattr(echo, "IDLE", 0.01)
     shown = printed(monkeypatch)
-    here, channel = Echo(), Channel("job 1", None)
+    here, channel = Echo(), JobEcho("job 1", None)
     here.put(channel, 0, "one")
     until(lambda: here._thread is None)
     here.put(channel, 0, "two")
@@ -119,16 +119,16 @@ def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch):
 
 def test_who_waits_for_what_was_printed_waits_for_whoever_is_just_showing_it(monkeypatch):
     shown = printed(monkeypatch)
-    real, taken, go_on = Channel.show, threading.Event(), threading.Event()
+    real, taken, go_on = JobEcho.show, threading.Event(), threading.Event()
 
     def show(channel):
         taken.set()
         assert go_on.wait(60)
         real(channel)
 
-    monkeypatch.setattr(Channel, "show", show)
+    monkeypatch.setattr(JobEcho, "show", show)
     here = Echo()
-    here.put(Channel("job 1", None), 0, "here")
+    here.put(JobEcho("job 1", None), 0, "here")
     assert taken.wait(60)
     threading.Timer(0.1, go_on.set).start()
     here.flush()
@@ -195,7 +195,7 @@ def shell(request, monkeypatch):
 def test_output_belongs_to_the_cell_that_added_the_job(shell):
     here = cell.current_cell()
     assert here is not None
-    channel = Channel("job 1", here)
+    channel = JobEcho("job 1", here)
     shell.running = "cell 2"
     for n in range(2):
         channel.add(n, f"line {n}")
@@ -208,7 +208,7 @@ def test_output_belongs_to_the_cell_that_added_the_job(shell):
 
 
 def test_a_cell_shows_the_last_lines(shell):
-    channel = Channel("job 1", cell.current_cell())
+    channel = JobEcho("job 1", cell.current_cell())
     for n in range(300):
         channel.add(n, "x")
         channel.show()

@@ -6,13 +6,13 @@ from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.values.freezing import Frozen, Shipper
-from scattergather.client.values.large import Large
+from scattergather.client.values.large import LargeValues
 from scattergather.wire.code.codebook import CodeBook
 
 
 def test_a_function_is_frozen_again_when_what_it_reaches_changed() -> None:
     outbox = Outbox()
-    shipper = Shipper(outbox, Large(outbox, 0))
+    shipper = Shipper(outbox, LargeValues(outbox, 0))
     main: dict[str, Any] = {"__name__": "__main__"}
     exec("x = 1000\ndef g(): return x\ndef f(): return g()", main)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scattergather.client.jobs.gathering import Gathering
-from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.round import Round
 from scattergather.client.seen.echo import Echo, Printed
@@ -39,7 +39,7 @@ def deliver(round_: Round, first: int, failed: list[bool], attempt: int = 1) -> 
 
 
 def gathering(total: int, keeps: bool = True) -> tuple[Gathering, Round]:
-    made = Gathering("job 1", Inputs() if keeps else None)
+    made = Gathering("job 1", KeptInputs() if keeps else None)
     made.expect(total)
     made.close()
     round_ = Round(JOB, made, Printed(), Echo(), None)

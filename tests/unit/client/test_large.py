@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scattergather.client.jobs.inputs import Inputs
+from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.pipe.waiting import readers
 from scattergather.client.values import large
-from scattergather.client.values.large import Copied, Held, Large, Loan
+from scattergather.client.values.large import Copied, Held, LargeValues, Loan
 from scattergather.errors import Closed, TooLarge
 from scattergather.model.outcome import Kind
 from scattergather.wire.descriptors import Escorted
@@ -40,7 +40,7 @@ class Controller:
 
     def __init__(self, bound: int = ROOM) -> None:
         self.outbox = Outbox()
-        self.large = Large(self.outbox, bound)
+        self.large = LargeValues(self.outbox, bound)
         self.said: list[Any] = []
 
     def read(self) -> list[Any]:
@@ -70,7 +70,7 @@ def there() -> Iterator[Controller]:
     controller.large.close()
 
 
-def put(large: Large, pages: float, fill: bytes = b"x") -> Loan:
+def put(large: LargeValues, pages: float, fill: bytes = b"x") -> Loan:
     loan = large.put(fill * int(pages * PAGE))
     assert loan is not None
     return loan
@@ -83,7 +83,7 @@ def released(said: list[Any]) -> list[bytes]:
 class Waiting:
     """Somebody who puts, in a thread."""
 
-    def __init__(self, large: Large, pages: int, beside: int = 0) -> None:
+    def __init__(self, large: LargeValues, pages: int, beside: int = 0) -> None:
         self.outcome: Any = None
 
         def run() -> None:
@@ -341,7 +341,7 @@ def test_a_put_that_the_end_overtakes_leaves_the_value_to_its_message(
 class Theirs:
     """A slab of somebody else, of ten pages that are all there."""
 
-    def __init__(self, large: Large) -> None:
+    def __init__(self, large: LargeValues) -> None:
         self.id = os.urandom(16)
         self.size = 10 * PAGE
         slab = create(self.size)
@@ -559,9 +559,9 @@ def test_when_much_is_lent_an_argument_that_comes_back_is_copied(there: Controll
 # ---- what is kept for a retry -------------------------------------------------------------------
 
 
-def filled(there: Controller, tasks: int) -> tuple[Inputs, list[bytes]]:
+def filled(there: Controller, tasks: int) -> tuple[KeptInputs, list[bytes]]:
     """The inputs of tasks in runs of two, an object a run."""
-    inputs, names = Inputs(), []
+    inputs, names = KeptInputs(), []
     for first in range(0, tasks, 2):
         loan = put(there.large, 1)
         names.append(loan.extent.object)

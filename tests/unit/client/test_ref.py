@@ -14,7 +14,7 @@ import pytest
 
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.values.freezing import Shipper
-from scattergather.client.values.large import Large
+from scattergather.client.values.large import LargeValues
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import BadRequest, CannotPickle, Closed, TooLarge
 from scattergather.model.ids import ObjectId
@@ -28,7 +28,7 @@ class There:
     def __init__(self, bound: int = 1 << 22) -> None:
         self.outbox = Outbox()
         self._released: list[ObjectId] = []
-        self.large = Large(self.outbox, bound)
+        self.large = LargeValues(self.outbox, bound)
         self.shipper = Shipper(self.outbox, self.large)
         self.session: Any = SimpleNamespace(
             large=self.large, shipper=self.shipper, ended=False, check=lambda: None

@@ -12,7 +12,7 @@ from scattergather.controller.desks.front_desk import FrontDesk
 from scattergather.controller.driver import Driver
 from scattergather.controller.roster import Roster
 from scattergather.controller.values.arrivals import Arrivals
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
 from scattergather.model.outcome import Kind
 from scattergather.store.store import Store
@@ -64,7 +64,7 @@ class There:
         self.entry = roster.entries["far"]
         self.entry.host = self.host
         store = Store(BOUND)
-        objects = Objects(store, roster, self._send, lambda *_: None)
+        objects = ObjectLedger(store, roster, self._send, lambda *_: None)
         driver = Driver(roster, objects, self._send, clock.callLater)
         desk = FrontDesk(clock, roster, driver, objects, lambda: -1, self._send, lambda: None)
         self.arrivals = Arrivals(store, objects.fetched, desk.host_said)

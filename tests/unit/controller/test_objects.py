@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scattergather.controller.roster import Entry, Roster
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
@@ -56,7 +56,7 @@ class There:
         self.store = Store()
         self.roster = Roster(specs)
         self.freed: Counter[ObjectId] = Counter()
-        self.objects = Objects(self.store, self.roster, self._said, lambda *_: None)
+        self.objects = ObjectLedger(self.store, self.roster, self._said, lambda *_: None)
         self.hosts = {}
         for name, entry in self.roster.entries.items():
             host = self.hosts[name] = Host(self, entry)
@@ -368,7 +368,7 @@ TestLending.settings = settings(max_examples=80, stateful_step_count=30)
 
 def test_a_slab_is_brought_to_the_client_once_before_it_is_named_and_told_gone_once() -> None:
     store, told = Store(), list[Any]()
-    objects = Objects(
+    objects = ObjectLedger(
         store,
         Roster(()),
         lambda message, _: told.append(message),

@@ -17,7 +17,7 @@ from scattergather.reactor import frame_pipe
 from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.wire.frame import FrameReader, frame
 from scattergather.wire.messages import page as messages
-from scattergather.workers.process.line import Line, LineLost
+from scattergather.workers.process.line import LineLost, WorkerLine
 
 pytestmark = pytest.mark.usefixtures("counted")
 
@@ -159,7 +159,7 @@ def test_what_arrives_for_nobody_is_closed_with_the_pipe(there: There) -> None:
     before = descriptors()
     there.pipe._on_frame = lambda _head, _body: None
     fd = memory(b"")
-    line = Line(there.theirs.dup())
+    line = WorkerLine(there.theirs.dup())
     line.send_with(fd, messages.Slab(slab=b"s", size=1))
     os.close(fd)
     there.pipe.drain()
@@ -266,7 +266,7 @@ def test_a_frame_that_comes_without_its_descriptor_ends_the_pipe(there: There) -
 def test_a_line_sends_whole_frames_with_their_descriptors_though_the_socket_is_full(
     there: There,
 ) -> None:
-    line = Line(there.theirs.dup())
+    line = WorkerLine(there.theirs.dup())
 
     def say() -> None:
         for number in range(20):
@@ -298,7 +298,7 @@ def test_a_line_sends_whole_frames_with_their_descriptors_though_the_socket_is_f
 
 
 def test_a_line_whose_pool_is_gone_says_so_and_keeps_no_copy(there: There) -> None:
-    line = Line(there.theirs.dup())
+    line = WorkerLine(there.theirs.dup())
     there.pipe.close()
     fd = memory(b"")
     before = descriptors()
@@ -310,7 +310,7 @@ def test_a_line_whose_pool_is_gone_says_so_and_keeps_no_copy(there: There) -> No
 
 
 def test_a_line_sends_a_descriptor_where_no_copy_can_be_had(there: There) -> None:
-    line, fd, came = Line(there.theirs.dup()), memory(b"1"), list[bytes]()
+    line, fd, came = WorkerLine(there.theirs.dup()), memory(b"1"), list[bytes]()
 
     def hear(_head: bytes, _body: bytes) -> None:
         brought = there.pipe.received.take()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from scattergather.link.blocks import block, deliveries, shipments
 from scattergather.link.blocks.block import BLOCK_BYTES, HEAD_BYTES, Cutter, Violation, pack
-from scattergather.link.blocks.deliveries import Arrived, Lost, Send
-from scattergather.link.blocks.exchange import Drop, Exchange, Shipped
+from scattergather.link.blocks.deliveries import Lost, ObjectArrived, Send
+from scattergather.link.blocks.exchange import CutConnection, Exchange, Shipped
 from tests.pour import pour
 from tests.stock import Stock
 
@@ -52,13 +52,13 @@ class End:
             match action:
                 case Send(frames):
                     self.out += frames
-                case Arrived(name):
+                case ObjectArrived(name):
                     self.arrived.append(name)
                 case Lost(name, _):
                     self.lost.append(name)
                 case Shipped(name, refused):
                     (self.refused if refused else self.shipped).append(name)
-                case Drop(reason):
+                case CutConnection(reason):
                     self.drops.append(reason)
 
     def hear(self, data: bytes) -> None:

@@ -31,11 +31,11 @@ class End:
             match action:
                 case s.Transmit(piece):
                     self.sent.append(piece)
-                case s.Deliver(head, body):
+                case s.DeliverFrame(head, body):
                     self.delivered.append((head, body))
                 case s.FlushLater():
                     self.flush = True
-                case s.Drop(reason):
+                case s.CutLink(reason):
                     self.dropped = reason
                 case s.Lose(reason):
                     self.lost = reason
@@ -71,7 +71,7 @@ class Pair:
             return False
         piece = self.ends[source].sent.popleft()
         for _ in range(1 + twice):
-            self.ends[1 - source].do(s.Arrived(piece), self.now)
+            self.ends[1 - source].do(s.PieceArrived(piece), self.now)
         return True
 
     def settle(self) -> None:
@@ -84,7 +84,7 @@ class Pair:
             if not moved:
                 self.now += s.ACKNOWLEDGE_SECONDS
                 for end in self.ends:
-                    end.do(s.Ticked(), self.now)
+                    end.do(s.DeadlinePassed(), self.now)
                 moved = any(end.sent for end in self.ends)
 
 
@@ -127,7 +127,7 @@ def test_frames_arrive_once_and_in_order_however_the_link_is_mistreated(steps):
                 pair.join()
             case "tick":
                 pair.now += size / 1000
-                end.do(s.Ticked(), pair.now)
+                end.do(s.DeadlinePassed(), pair.now)
         if any(each.dropped for each in pair.ends):
             for each in pair.ends:
                 each.dropped = ""
@@ -181,9 +181,9 @@ def test_an_acknowledgement_waits_50_ms_for_a_piece_to_ride_on():
     assert two.sent[0].acknowledged == 1
     assert two.stream.deadline == pytest.approx(0.01 + s.PATIENCE)
     pair.pass_one(1)
-    one.do(s.Ticked(), 0.02)
+    one.do(s.DeadlinePassed(), 0.02)
     assert not one.sent
-    one.do(s.Ticked(), 0.05)
+    one.do(s.DeadlinePassed(), 0.05)
     assert (one.sent[-1].number, one.sent[-1].acknowledged) == (0, 1)
 
 
@@ -240,9 +240,9 @@ def test_no_acknowledgement_for_long_drops_the_link():
     one, _ = pair.ends
     one.do(s.Offered(b"x"), 5.0)
     assert one.stream.deadline == 5.0 + s.PATIENCE
-    one.do(s.Ticked(), 4.9 + s.PATIENCE)
+    one.do(s.DeadlinePassed(), 4.9 + s.PATIENCE)
     assert not one.dropped
-    one.do(s.Ticked(), 5.0 + s.PATIENCE)
+    one.do(s.DeadlinePassed(), 5.0 + s.PATIENCE)
     assert one.dropped == "nothing was acknowledged in 6 s"
 
 
@@ -253,14 +253,14 @@ def test_the_grace_without_a_link_loses_the_session():
     pair.cut()
     end = 3.0 + s.GRACE
     assert one.stream.deadline == end
-    one.do(s.Ticked(), end)
+    one.do(s.DeadlinePassed(), end)
     assert one.lost == "no connection for 4 s (cut)"
     assert one.do(s.Connected(0), end + 0.1) == []
     assert one.do(s.Offered(b"x"), end + 0.1) == []
     assert one.stream.deadline is None
 
 
-@pytest.mark.parametrize("event", [s.Connected(3), s.Arrived(Piece(0, 3))])
+@pytest.mark.parametrize("event", [s.Connected(3), s.PieceArrived(Piece(0, 3))])
 def test_an_end_that_claims_what_was_never_sent_loses_the_session(event):
     pair = Pair()
     pair.ends[0].do(event)
@@ -269,7 +269,7 @@ def test_an_end_that_claims_what_was_never_sent_loses_the_session(event):
 
 def test_a_stream_without_frames_in_it_loses_the_session():
     pair = Pair()
-    pair.ends[0].do(s.Arrived(Piece(1, 0, b"\xff" * 8)))
+    pair.ends[0].do(s.PieceArrived(Piece(1, 0, b"\xff" * 8)))
     assert pair.ends[0].lost.startswith("the stream is broken")
 
 
@@ -277,8 +277,8 @@ def test_a_frame_may_be_cut_at_any_byte():
     data = b"".join(frame(b"head", b"body")) * 2
     for at in range(len(data)):
         pair = Pair()
-        pair.ends[0].do(s.Arrived(Piece(1, 0, data[:at])))
-        pair.ends[0].do(s.Arrived(Piece(2, 0, data[at:])))
+        pair.ends[0].do(s.PieceArrived(Piece(1, 0, data[:at])))
+        pair.ends[0].do(s.PieceArrived(Piece(2, 0, data[at:])))
         assert pair.ends[0].delivered == [(b"head", b"body")] * 2
 
 
@@ -294,5 +294,5 @@ def test_a_disconnection_may_leave_less_than_the_usual_grace():
     one, _ = pair.ends
     one.do(s.Disconnected("it hung up", 1.5), 3.0)
     assert one.stream.deadline == 4.5
-    one.do(s.Ticked(), 4.5)
+    one.do(s.DeadlinePassed(), 4.5)
     assert one.lost == "no connection for 1.5 s (it hung up)"

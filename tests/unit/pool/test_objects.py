@@ -71,7 +71,7 @@ class There:
         missing = frozenset[ObjectId]()
         if isinstance(message, messages.Run | messages.Everywhere | messages.NestedOutcome):
             missing = frozenset(each.object for each in message.objects) - self.here
-        self(events.Received(session=1, message=message, missing=missing, refused=refused))
+        self(events.MessageReceived(session=1, message=message, missing=missing, refused=refused))
 
     def run(self, chunk: int, *names: ObjectId, count: int = 1, refused: str = "") -> None:
         objects = tuple(Extent(object=name, length=1) for name in names)

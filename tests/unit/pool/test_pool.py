@@ -37,7 +37,7 @@ class Bench:
         return self.receive(message, b"body")
 
     def receive(self, message: messages.ToPool, body: bytes = b"") -> list[actions.Action]:
-        return self(events.Received(session=1, message=message, body=body))
+        return self(events.MessageReceived(session=1, message=message, body=body))
 
     def said(self, worker: int, message: messages.FromWorker) -> list[actions.Action]:
         return self(events.WorkerSaid(worker=worker, message=message))
@@ -161,7 +161,7 @@ def test_refresh_forks_replacements_at_once_and_interrupts_what_runs() -> None:
     forked = [each.worker for each in out if isinstance(each, actions.ForkWorker)]
     assert (killed, forked) == ([1, 2], [3, 4])
     bench.born(3)
-    (done,) = [r for r in reports(bench.born(4)) if isinstance(r, messages.Refreshed)]
+    (done,) = [r for r in reports(bench.born(4)) if isinstance(r, messages.RefreshDone)]
     assert (done.call, done.workers, done.interrupted) == (7, 2, 1)
     out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
     kinds = [r.kinds for r in reports(out) if isinstance(r, messages.Outcomes)]
@@ -351,7 +351,7 @@ def test_two_sessions_share_the_slots() -> None:
     for chunk in range(1, 5):
         bench.run(chunk)
     run = messages.Run(chunk=9, job=JOB, function="f", first=900, count=1)
-    assert not told(bench(events.Received(session=2, message=run)))
+    assert not told(bench(events.MessageReceived(session=2, message=run)))
     assert [message.chunk for _, message in told(bench.done(1, 1))] == [9], "the poorer goes first"
 
 
@@ -362,7 +362,7 @@ def test_a_session_that_gets_nothing_for_a_second_is_given_one_worker_more() -> 
     bench.born(fork.worker)
     bench.run(1)
     run = messages.Run(chunk=9, job=JOB, function="f", first=900, count=1)
-    assert not told(bench(events.Received(session=2, message=run)))
+    assert not told(bench(events.MessageReceived(session=2, message=run)))
     bench.now = bench.pool.wake_at or 0.0
     assert bench.now == 1.0
     assert [message.chunk for _, message in told(bench(events.Ticked()))] == [9]
@@ -436,7 +436,7 @@ def test_forgotten_code_is_forgotten_by_the_workers_that_have_it() -> None:
     digest = b"d" * 16
     bench.receive(messages.Code(digest=digest), b"blob")
     bench(
-        events.Received(
+        events.MessageReceived(
             session=1,
             message=messages.Run(chunk=1, job=JOB, function=shipped(digest), first=100, count=1),
             body=b"body",

@@ -123,8 +123,8 @@ class PoolMachine(RuleBasedStateMachine):
             case messages.CancelDone():
                 assert message.chunk in self.cancelled
                 self.rest_back(tasks, message.chunk, message.first)
-            case messages.Refreshed() | messages.EverywhereDone():
-                done = isinstance(message, messages.Refreshed) or message.last
+            case messages.RefreshDone() | messages.EverywhereDone():
+                done = isinstance(message, messages.RefreshDone) or message.last
                 if done:
                     self.unanswered[session].remove(message.call)
             case messages.WorkersChanged():
@@ -186,7 +186,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.receive(session, run)
 
     def receive(self, session: int, message: messages.ToPool) -> None:
-        self.tell(events.Received(session=session, message=message))
+        self.tell(events.MessageReceived(session=session, message=message))
 
     @rule(number=numbers, count=st.integers(0, 9))
     def take_back(self, number: int, count: int) -> None:

@@ -21,7 +21,7 @@ from scattergather.wire.messages.shared import Extent
 from scattergather.wire.values.payload import Packer
 from scattergather.workers.process.task.outcomes import ResultPickler
 from scattergather.workers.process.values import large
-from scattergather.workers.process.values.large import Arguments, Large, Returns
+from scattergather.workers.process.values.large import Arguments, Returns, TaskValues
 
 
 class There:
@@ -184,7 +184,7 @@ def test_a_worker_that_keeps_an_argument_gives_its_free_memory_back_all_the_same
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there = There()
-    idle = Large(there.arguments._line, there.returns._interrupts)
+    idle = TaskValues(there.arguments._line, there.returns._interrupts)
     idle.arguments, idle.returns = there.arguments, there.returns
     kept = there.load(there.lend(1))
     there.arguments.settle()

@@ -185,8 +185,8 @@ def test_single_queued_tasks_can_be_cancelled_and_running_ones_cannot() -> None:
     bench = Bench()
     bench.host(slots=1)
     bench.job(tasks=5)
-    assert bench(events.TasksCancelled(job=A, first=0, count=1)) == []
-    out = bench(events.TasksCancelled(job=A, first=3, count=1))
+    assert bench(events.TasksWithdrawn(job=A, first=0, count=1)) == []
+    out = bench(events.TasksWithdrawn(job=A, first=3, count=1))
     assert finals(out) == [actions.ReportCancelled(job=A, first=3, count=1)]
 
 

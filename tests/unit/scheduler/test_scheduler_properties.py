@@ -171,7 +171,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def cancel_tasks(self, number: int, first: int, count: int) -> None:
         job = sorted(self.places)[number % len(self.places)]
         before = dict(self.places[job])
-        self.tell(events.TasksCancelled(job=job, first=first, count=count))
+        self.tell(events.TasksWithdrawn(job=job, first=first, count=count))
         for index, place in before.items():
             wanted = first <= index < first + count and place == QUEUED
             assert (self.places[job][index] != place) <= wanted

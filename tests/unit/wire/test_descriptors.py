@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scattergather.wire.descriptors import Escorted, Received
+from scattergather.wire.descriptors import Escorted, ReceivedDescriptors
 
 pytestmark = pytest.mark.usefixtures("counted")
 
@@ -68,7 +68,7 @@ def test_each_frame_finds_its_own_descriptor_however_it_is_read(pair: Pair, size
         ours.sendall(b"p" * (number % 3))
         rest = escort(b"<%02d>" % number, b"%d" % number).send(ours)
         ours.sendall(rest)
-    received, data, taken = Received(), b"", []
+    received, data, taken = ReceivedDescriptors(), b"", []
     theirs.setblocking(False)
     while True:
         try:
@@ -87,7 +87,7 @@ def test_each_frame_finds_its_own_descriptor_however_it_is_read(pair: Pair, size
 
 def test_a_frame_without_its_descriptor_is_an_error(pair: Pair) -> None:
     with pytest.raises(LookupError, match="without its descriptor"):
-        Received().take()
+        ReceivedDescriptors().take()
 
 
 def test_what_nobody_took_is_closed(pair: Pair) -> None:
@@ -96,7 +96,7 @@ def test_what_nobody_took_is_closed(pair: Pair) -> None:
     for _ in range(3):
         escort(b"x", b"")
         escort(b"x", b"").send(ours)
-    received = Received()
+    received = ReceivedDescriptors()
     while len(received._waiting) < 3:
         received.receive(theirs, 100)
     assert descriptors() == before + 3
@@ -124,7 +124,7 @@ def test_a_full_socket_takes_nothing_and_the_descriptor_stays_for_the_next_try(p
     escorted = escort(b"<frame>", b"here")
     with pytest.raises(BlockingIOError):
         escorted.send(ours)
-    received = Received()
+    received = ReceivedDescriptors()
     while len(received.receive(theirs, 1 << 20)) == 1 << 20:
         pass
     rest = escorted.send(ours)
@@ -151,7 +151,7 @@ def test_too_many_descriptors_under_way_are_as_a_full_socket(
     refusing.settimeout(None)
     assert escorted.send(refusing) == b""
     refusing.close()
-    received = Received()
+    received = ReceivedDescriptors()
     assert received.receive(pair[1], 100) == b"<frame>"
     fd = received.take()
     assert content(fd) == b"here"
@@ -164,7 +164,7 @@ def test_a_part_that_did_not_fit_follows_without_a_descriptor(pair: Pair) -> Non
     large = bytes(range(256)) * 8192
     rest = escort(large, b"once").send(ours)
     assert 0 < len(rest) < len(large)
-    received, data = Received(), b""
+    received, data = ReceivedDescriptors(), b""
     while len(data) < len(large):
         data += received.receive(theirs, 1 << 20)
         if rest:
@@ -186,7 +186,7 @@ def test_a_descriptor_for_which_there_is_no_number_is_an_error_and_no_mistake(pa
     resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
     try:
         with pytest.raises(OSError, match="no descriptors are left"):
-            Received().receive(theirs, 100)
+            ReceivedDescriptors().receive(theirs, 100)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

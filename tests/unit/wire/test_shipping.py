@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scattergather.errors import CannotImport, CannotPickle
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.code.names import complete, global_names
 from scattergather.wire.code.shipping import Shipment
@@ -105,7 +105,7 @@ def test_byte_code_is_marked_with_its_python_and_a_reference_is_not() -> None:
 
 def test_code_is_frozen() -> None:
     with pytest.raises(AttributeError):
-        Code(digest=b"", blob=b"").blob = b"x"  # type: ignore[misc]
+        CodeBlob(digest=b"", blob=b"").blob = b"x"  # type: ignore[misc]
 
 
 def test_objects_come_home_as_the_present_class_after_the_cell_was_run_again(notebook: Any) -> None:

@@ -3,7 +3,7 @@
 import pickle
 import sys
 
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.values.payload import Packer, Unpacker
 from scattergather.wire.values.raised import pack_exception
@@ -13,7 +13,7 @@ def main() -> None:
     codes, calls = pickle.load(sys.stdin.buffer)
     book = CodeBook()
     for digest, blob, needs in codes:
-        book.add(Code(digest=digest, blob=blob, needs=needs))
+        book.add(CodeBlob(digest=digest, blob=blob, needs=needs))
     packer = Packer(book, name="result")
     outcomes = {}
     for name, digest, body, needs in calls:

@@ -7,15 +7,15 @@ import signal
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.crew import Crew, kill, report
-from scattergather.workers.pool.session import Session
-from scattergather.workers.pool.worker import Doom, Worker
+from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.worker import Doom, PoolWorker
 
 TERM_AFTER = 1.0
 KILL_AFTER = 2.0
 """Seconds from the interrupt of a cancelled task to SIGTERM and to SIGKILL."""
 
 
-def cancel(crew: Crew, session: Session, chunk: int, now: float, out: list[actions.Action]) -> None:
+def cancel(crew: Crew, session: Tenant, chunk: int, now: float, out: list[actions.Action]) -> None:
     """Drop a chunk that is queued; interrupt the worker that has it."""
     queued = session.unqueue(chunk)
     if queued is not None:
@@ -30,7 +30,7 @@ def cancel(crew: Crew, session: Session, chunk: int, now: float, out: list[actio
                 return
 
 
-def interrupt(crew: Crew, worker: Worker, now: float, out: list[actions.Action]) -> None:
+def interrupt(crew: Crew, worker: PoolWorker, now: float, out: list[actions.Action]) -> None:
     """SIGINT now; SIGTERM and SIGKILL follow unless the chunk ends before."""
     if worker.doom is None:
         out.append(actions.InterruptChunk(worker=worker.number, chunk=worker.leases[0].run.chunk))
@@ -41,7 +41,7 @@ def interrupt(crew: Crew, worker: Worker, now: float, out: list[actions.Action])
         crew.wake(now + TERM_AFTER)
 
 
-def escalate(crew: Crew, worker: Worker, now: float, out: list[actions.Action]) -> None:
+def escalate(crew: Crew, worker: PoolWorker, now: float, out: list[actions.Action]) -> None:
     """Send what is due to a worker that did not heed the interrupt."""
     while worker.escalation and worker.escalation[0][0] <= now:
         _, number = worker.escalation.pop(0)

@@ -16,8 +16,8 @@ from scattergather.model.ids import digest_of
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.crew import Crew
-from scattergather.workers.pool.session import Session
-from scattergather.workers.pool.worker import Lease, Worker
+from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.worker import PoolWorker, WorkerLease
 
 HUNGRY_AFTER = 1.0
 
@@ -56,7 +56,7 @@ def _feed_fairly(crew: Crew, now: float, out: list[actions.Action]) -> None:
             _assign(session, session.idle.popitem()[1], out)
 
 
-def _feed_ahead(session: Session, out: list[actions.Action]) -> None:
+def _feed_ahead(session: Tenant, out: list[actions.Action]) -> None:
     for worker in session.workers.values():
         if not session.queue:
             return
@@ -73,7 +73,7 @@ def _feed_ahead(session: Session, out: list[actions.Action]) -> None:
             _assign(session, worker, out)
 
 
-def _assign(session: Session, worker: Worker, out: list[actions.Action]) -> None:
+def _assign(session: Tenant, worker: PoolWorker, out: list[actions.Action]) -> None:
     _, queued = session.queue.popitem(last=False)
     run = queued.run
     teach(session, worker, run.function, run.needs, out)
@@ -81,13 +81,13 @@ def _assign(session: Session, worker: Worker, out: list[actions.Action]) -> None
         _teach_digest(session, worker, run.retry_on, out)
     if not worker.leases:
         session.running += 1
-    worker.leases.append(Lease(run, run.first, run.first + run.count))
+    worker.leases.append(WorkerLease(run, run.first, run.first + run.count))
     out.append(actions.Tell(worker=worker.number, message=run, body=queued.body))
 
 
 def teach(
-    session: Session,
-    worker: Worker,
+    session: Tenant,
+    worker: PoolWorker,
     function: str,
     needs: tuple[bytes, ...],
     out: list[actions.Action],
@@ -101,7 +101,7 @@ def teach(
 
 
 def _teach_digest(
-    session: Session, worker: Worker, digest: bytes, out: list[actions.Action]
+    session: Tenant, worker: PoolWorker, digest: bytes, out: list[actions.Action]
 ) -> None:
     if digest in worker.known:
         return
@@ -111,7 +111,7 @@ def _teach_digest(
         out.append(actions.Tell(worker=worker.number, message=code, body=blob))
 
 
-def forget(session: Session, digests: tuple[bytes, ...], out: list[actions.Action]) -> None:
+def forget(session: Tenant, digests: tuple[bytes, ...], out: list[actions.Action]) -> None:
     """Drop code that no job names any more, here and in the workers that know it."""
     for digest in digests:
         session.code.pop(digest, None)

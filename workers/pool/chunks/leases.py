@@ -10,11 +10,11 @@ from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import cancelling
 from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.crew import Crew, report, report_slots, retire
-from scattergather.workers.pool.session import Session
-from scattergather.workers.pool.worker import Lease, Worker
+from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.worker import PoolWorker, WorkerLease
 
 
-def take_back(session: Session, count: int, out: list[actions.Action]) -> None:
+def take_back(session: Tenant, count: int, out: list[actions.Action]) -> None:
     """Give back the chunks that were queued last, until those have ``count`` tasks."""
     while count > 0 and (session.queue or session.waiting):
         chunk, queued = session.unqueue_last()
@@ -24,8 +24,8 @@ def take_back(session: Session, count: int, out: list[actions.Action]) -> None:
 
 def arrived(
     crew: Crew,
-    session: Session,
-    worker: Worker,
+    session: Tenant,
+    worker: PoolWorker,
     message: messages.Outcomes,
     body: bytes,
     now: float,
@@ -50,8 +50,8 @@ def arrived(
 
 def gave_back(
     crew: Crew,
-    session: Session,
-    worker: Worker,
+    session: Tenant,
+    worker: PoolWorker,
     message: messages.GaveBack,
     now: float,
     out: list[actions.Action],
@@ -67,7 +67,7 @@ def gave_back(
             return
 
 
-def free(session: Session, lease: Lease, first: int, out: list[actions.Action]) -> None:
+def free(session: Tenant, lease: WorkerLease, first: int, out: list[actions.Action]) -> None:
     """Tell the controller that the rest of a chunk is free, or gone if it was cancelled."""
     if first < lease.stop:
         kind = messages.CancelDone if lease.cancelled else messages.GaveBack
@@ -75,7 +75,7 @@ def free(session: Session, lease: Lease, first: int, out: list[actions.Action]) 
 
 
 def _ended(
-    crew: Crew, session: Session, worker: Worker, now: float, out: list[actions.Action]
+    crew: Crew, session: Tenant, worker: PoolWorker, now: float, out: list[actions.Action]
 ) -> None:
     """A worker is done with its chunk: it begins the next, is idle, or ends."""
     worker.leases.popleft()

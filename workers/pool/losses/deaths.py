@@ -14,13 +14,13 @@ from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.pool import actions, events, objects
-from scattergather.workers.pool.chunks import rounds
+from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.chunks.leases import free
 from scattergather.workers.pool.crew import Crew, report, report_slots
 from scattergather.workers.pool.losses.verdict import loss_of, signal_name
-from scattergather.workers.pool.session import Session
-from scattergather.workers.pool.worker import Doom, Lease, Worker
+from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.worker import Doom, PoolWorker, WorkerLease
 
 _KINDS: dict[Doom | None, Kind] = {
     Doom.REFRESH: Kind.INTERRUPTED,
@@ -47,17 +47,17 @@ def worker_exited(
         report_slots(session, out)
     _settle_leases(session, worker, event, out)
     objects.died(session, worker, out)
-    rounds.lost(session, worker, event, out)
+    roll_calls.lost(session, worker, event, out)
     if not worker.born and worker.doom is None:
         _died_early(crew, session, event, now, out)
     elif worker.doom is not Doom.RETIRED:
         crew.fork(session, now, out)
-    rounds.settled(session, worker, now, out)
+    roll_calls.settled(session, worker, now, out)
     feed(crew, now, out)
 
 
 def _settle_leases(
-    session: Session, worker: Worker, event: events.WorkerExited, out: list[actions.Action]
+    session: Tenant, worker: PoolWorker, event: events.WorkerExited, out: list[actions.Action]
 ) -> None:
     """Every task of the dead worker's chunks gets its due: outcome, loss, or freedom."""
     if not worker.leases:
@@ -85,9 +85,9 @@ def _settle_leases(
 
 
 def _outcome(
-    session: Session,
-    worker: Worker,
-    lease: Lease,
+    session: Tenant,
+    worker: PoolWorker,
+    lease: WorkerLease,
     kind: int,
     blob: bytes,
     out: list[actions.Action],
@@ -102,7 +102,7 @@ def _outcome(
 
 def _died_early(
     crew: Crew,
-    session: Session,
+    session: Tenant,
     event: events.WorkerExited,
     now: float,
     out: list[actions.Action],

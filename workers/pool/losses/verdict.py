@@ -6,7 +6,7 @@ import signal
 
 from scattergather.wire.messages.shared import Limits, Loss
 from scattergather.workers.pool.events import WorkerExited
-from scattergather.workers.pool.worker import Doom, Worker
+from scattergather.workers.pool.worker import Doom, PoolWorker
 
 
 def signal_name(number: int) -> str:
@@ -17,7 +17,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def loss_of(worker: Worker, event: WorkerExited, limits: Limits | None = None) -> Loss:
+def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = None) -> Loss:
     """The death certificate of one task, as far as the pool knows it.
 
     Without ``limits`` it is that of a call which was still to come when the worker died.

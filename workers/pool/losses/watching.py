@@ -13,8 +13,8 @@ from scattergather.wire.messages.shared import Limits
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.chunks.leases import free
 from scattergather.workers.pool.crew import Crew, kill
-from scattergather.workers.pool.session import Session
-from scattergather.workers.pool.worker import Doom, Worker
+from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.worker import Doom, PoolWorker
 
 LIMIT_GRACE = 2.0
 """Seconds that a task has, after the exception of a limit, before its worker is replaced."""
@@ -59,7 +59,7 @@ def sampled(crew: Crew, event: events.Sampled, now: float, out: list[actions.Act
 
 
 def _over_memory(
-    worker: Worker, event: events.Sampled, limit: int, now: float, out: list[actions.Action]
+    worker: PoolWorker, event: events.Sampled, limit: int, now: float, out: list[actions.Action]
 ) -> None:
     """At first sight the task is told, by an exception; if that does not help, it is ended."""
     if worker.over_since is None:
@@ -70,7 +70,7 @@ def _over_memory(
         kill(worker, Doom.MEMORY, out)
 
 
-def _unload(session: Session, worker: Worker, index: int, out: list[actions.Action]) -> None:
+def _unload(session: Tenant, worker: PoolWorker, index: int, out: list[actions.Action]) -> None:
     """Free what waits behind a task that takes long, in two looks.
 
     At the first the worker is told to begin nothing more. If at the next it is in the same task

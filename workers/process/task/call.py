@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.model.ids import Digest, FunctionName, digest_of, shipped
-from scattergather.wire.code.code import Code
+from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.code.names import complete
 from scattergather.wire.messages import page as messages
@@ -39,7 +39,7 @@ class Calls:
     def learn(self, message: messages.Code, body: bytes) -> None:
         """Code arrived."""
         BOOK.add(
-            Code(
+            CodeBlob(
                 digest=message.digest, blob=body, needs=tuple(message.needs), python=message.python
             )
         )

@@ -24,7 +24,7 @@ from scattergather.wire.memory.outside import Outside, Placed
 from scattergather.wire.memory.slabs import LARGE as BESIDE
 from scattergather.wire.messages import page as messages
 from scattergather.wire.values.payload import Unpacker
-from scattergather.workers.process.line import Line, LineLost
+from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
 from scattergather.workers.process.surroundings.mending import WORTH_IT, Mending
 from scattergather.workers.process.task.call import Call, Calls
@@ -44,7 +44,7 @@ from scattergather.workers.process.task.outcomes import (
     ResultPickler,
     in_short,
 )
-from scattergather.workers.process.values.large import Large
+from scattergather.workers.process.values.large import TaskValues
 
 FLUSH_SECONDS = 2e-2
 """Longer than a chunk of short tasks should last: then each makes one batch."""
@@ -56,13 +56,13 @@ class Chunks:
     def __init__(
         self,
         *,
-        line: Line,
+        line: WorkerLine,
         journal: Journal,
         capture: Capture,
         interrupts: Interrupts,
         calls: Calls,
         circumstances: Circumstances,
-        large: Large,
+        large: TaskValues,
     ) -> None:
         self._line = line
         self._large = large

@@ -56,7 +56,7 @@ _BLOBS = _NOTE + NOTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Harvest:
+class Remains:
     """What a worker left.
 
     Attributes:
@@ -108,7 +108,7 @@ class Journal:
         chunk, running, started = seen
         return (chunk - 1, running - 1, started) if running > finished else None
 
-    def harvest(self) -> Harvest:
+    def harvest(self) -> Remains:
         """What a worker that is dead, or waits, has left."""
         words, ends = self.words, self.ends
         first, count = words[FIRST], min(words[COUNT], SLOTS)
@@ -119,7 +119,7 @@ class Journal:
             outcomes.append((first + place, self.kinds[place], bytes(self.blobs[start:end])))
             start = end
         running = self.running()
-        return Harvest(
+        return Remains(
             chunk=words[CHUNK] - 1,
             running=running[1] if running is not None else None,
             started=self.times[STARTED],
@@ -129,7 +129,7 @@ class Journal:
             ),
         )
 
-    def waiting(self, since: float) -> Harvest | None:
+    def waiting(self, since: float) -> Remains | None:
         """Outcomes that wait for the end of a task which began before ``since``, if there are any.
 
         The worker may go on meanwhile: what is read counts only if nothing had moved when it was

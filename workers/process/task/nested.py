@@ -24,19 +24,24 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Loss
 from scattergather.wire.values.payload import Packer, loads
 from scattergather.wire.values.raised import unpack_exception
-from scattergather.workers.process.line import Line, poll
+from scattergather.workers.process.line import WorkerLine, poll
 from scattergather.workers.process.task.call import Calls
 from scattergather.workers.process.task.chunk import Chunks
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Holds
-from scattergather.workers.process.values.large import Large
+from scattergather.workers.process.values.large import TaskValues
 
 
 class Nested:
     """Implements ``inside.Hook``. Any thread of a task."""
 
     def __init__(
-        self, line: Line, chunks: Chunks, calls: Calls, interrupts: Interrupts, large: Large
+        self,
+        line: WorkerLine,
+        chunks: Chunks,
+        calls: Calls,
+        interrupts: Interrupts,
+        large: TaskValues,
     ) -> None:
         self._line = line
         self._large = large

@@ -16,7 +16,7 @@ from scattergather.wire.memory import stub
 from scattergather.wire.memory.garbage import Gone, Watch
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
-from scattergather.workers.process.line import Line
+from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.values.views import Views
 
 
@@ -40,7 +40,7 @@ class Answers:
         descriptor: finds that of a slab.
     """
 
-    def __init__(self, line: Line, descriptor: Callable[[SlabId], int | None]) -> None:
+    def __init__(self, line: WorkerLine, descriptor: Callable[[SlabId], int | None]) -> None:
         self._line = line
         self._descriptor = descriptor
         self._views = Views()

@@ -23,10 +23,10 @@ from scattergather.wire.memory import stub
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.garbage import Gone, Watch
 from scattergather.wire.memory.outside import Placed
-from scattergather.wire.memory.views import View
+from scattergather.wire.memory.views import PrivateView
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
-from scattergather.workers.process.line import Line, raised_descriptor
+from scattergather.workers.process.line import WorkerLine, raised_descriptor
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Answers
 from scattergather.workers.process.values.views import Views
@@ -44,12 +44,12 @@ class Arguments:
     :meth:`unchanged` and :meth:`descriptor` are for any thread of a task.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: WorkerLine) -> None:
         self._line = line
         self._slabs: dict[SlabId, int] = {}
         self._extents: dict[ObjectId, Extent] = {}
         self._views = Views()
-        self._unmapped: deque[Gone[ObjectId, View]] = deque()
+        self._unmapped: deque[Gone[ObjectId, PrivateView]] = deque()
         self._mapped: Watch[ObjectId] = Watch(self._unmapped.append)
         self._told: set[ObjectId] = set()
         self._collected = False
@@ -133,7 +133,7 @@ class Result:
 class Returns:
     """Puts results into slabs; implements ``wire.memory.outside.Place``. Any thread of a task."""
 
-    def __init__(self, line: Line, interrupts: Interrupts, arguments: Arguments) -> None:
+    def __init__(self, line: WorkerLine, interrupts: Interrupts, arguments: Arguments) -> None:
         self._line = line
         self._interrupts = interrupts
         self._arguments = arguments
@@ -253,10 +253,10 @@ class Passed:
         return self._returns.put(data, beside, "the argument of a nested call")
 
 
-class Large:
+class TaskValues:
     """Both ends, and what the pool says of them."""
 
-    def __init__(self, line: Line, interrupts: Interrupts) -> None:
+    def __init__(self, line: WorkerLine, interrupts: Interrupts) -> None:
         self._line = line
         self.arguments = Arguments(line)
         self.answers = Answers(line, self.arguments.descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 
 from scattergather.wire.memory.owned import address_of
-from scattergather.wire.memory.views import View, private, unchanged
+from scattergather.wire.memory.views import PrivateView, private, unchanged
 from scattergather.wire.messages.shared import Extent
 
 
@@ -13,9 +13,11 @@ class Views:
     """See the module. Any thread of a task."""
 
     def __init__(self) -> None:
-        self._by_address: weakref.WeakValueDictionary[int, View] = weakref.WeakValueDictionary()
+        self._by_address: weakref.WeakValueDictionary[int, PrivateView] = (
+            weakref.WeakValueDictionary()
+        )
 
-    def map(self, fd: int, extent: Extent, *keeps: object) -> View:
+    def map(self, fd: int, extent: Extent, *keeps: object) -> PrivateView:
         """See :func:`scattergather.wire.memory.views.private`."""
         view = private(fd, extent, *keeps)
         self._by_address[view.address] = view

@@ -11,13 +11,13 @@ from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.chunks.feeding import teach
 from scattergather.workers.pool.crew import Crew, kill, report
 from scattergather.workers.pool.losses.verdict import loss_of
-from scattergather.workers.pool.session import Round, Session
-from scattergather.workers.pool.worker import Doom, Worker
+from scattergather.workers.pool.tenant import RollCall, Tenant
+from scattergather.workers.pool.worker import Doom, PoolWorker
 
 # ---- refresh ----
 
 
-def refresh(crew: Crew, session: Session, call: int, now: float, out: list[actions.Action]) -> None:
+def refresh(crew: Crew, session: Tenant, call: int, now: float, out: list[actions.Action]) -> None:
     """Replace all workers. The new ones are forked before the old ones are dead."""
     running = sum(bool(worker.leases) for worker in session.workers.values())
     _end_refresh(session, now, out)
@@ -26,10 +26,10 @@ def refresh(crew: Crew, session: Session, call: int, now: float, out: list[actio
     session.idle.clear()
     session.restarts.lived()  # or so we hope: it is given a fresh start
     forked = crew.fork(session, now, out)
-    session.refresh = Round(call, set(forked), begun=now, interrupted=running)
+    session.refresh = RollCall(call, set(forked), begun=now, interrupted=running)
 
 
-def settled(session: Session, worker: Worker, now: float, out: list[actions.Action]) -> None:
+def settled(session: Tenant, worker: PoolWorker, now: float, out: list[actions.Action]) -> None:
     """A worker is ready, or will never be: a refresh waits no longer for it."""
     if session.refresh is not None:
         session.refresh.waiting.discard(worker.number)
@@ -37,12 +37,12 @@ def settled(session: Session, worker: Worker, now: float, out: list[actions.Acti
             _end_refresh(session, now, out)
 
 
-def _end_refresh(session: Session, now: float, out: list[actions.Action]) -> None:
+def _end_refresh(session: Tenant, now: float, out: list[actions.Action]) -> None:
     ended, session.refresh = session.refresh, None
     if ended is not None:
         report(
             session,
-            messages.Refreshed(
+            messages.RefreshDone(
                 call=ended.call,
                 workers=session.alive,
                 interrupted=ended.interrupted,
@@ -57,7 +57,7 @@ def _end_refresh(session: Session, now: float, out: list[actions.Action]) -> Non
 
 def everywhere(
     crew: Crew,
-    session: Session,
+    session: Tenant,
     message: messages.Everywhere,
     body: bytes,
     now: float,
@@ -74,21 +74,21 @@ def everywhere(
     session.everywhere[message.call] = (
         message,
         body,
-        Round(message.call, {worker.number for worker in targets}),
+        RollCall(message.call, {worker.number for worker in targets}),
     )
     for worker in targets:
         if worker.born:
             _tell(session, worker, message, body, out)
 
 
-def failed(session: Session, call: int, why: str, out: list[actions.Action]) -> None:
+def failed(session: Tenant, call: int, why: str, out: list[actions.Action]) -> None:
     """No worker here can make this call."""
     loss = Loss(kind="TaskLost", reason=why)
     none = messages.EverywhereDone(call=call, worker=0, kind=Kind.LOST, last=True)
     report(session, none, out, messages.encode(loss))
 
 
-def catch_up(session: Session, worker: Worker, out: list[actions.Action]) -> None:
+def catch_up(session: Tenant, worker: PoolWorker, out: list[actions.Action]) -> None:
     """Tell a worker that was just born of the calls that wait for it."""
     for message, body, round_ in session.everywhere.values():
         if worker.number in round_.waiting:
@@ -96,8 +96,8 @@ def catch_up(session: Session, worker: Worker, out: list[actions.Action]) -> Non
 
 
 def answered(
-    session: Session,
-    worker: Worker,
+    session: Tenant,
+    worker: PoolWorker,
     message: messages.EverywhereDone,
     body: bytes,
     out: list[actions.Action],
@@ -117,7 +117,7 @@ def answered(
 
 
 def lost(
-    session: Session, worker: Worker, event: events.WorkerExited, out: list[actions.Action]
+    session: Tenant, worker: PoolWorker, event: events.WorkerExited, out: list[actions.Action]
 ) -> None:
     """A dead worker will call nothing any more."""
     for message, _, round_ in list(session.everywhere.values()):
@@ -127,8 +127,8 @@ def lost(
 
 
 def _tell(
-    session: Session,
-    worker: Worker,
+    session: Tenant,
+    worker: PoolWorker,
     message: messages.Everywhere,
     body: bytes,
     out: list[actions.Action],

@@ -9,7 +9,7 @@ from scattergather.model.ids import ObjectId
 from scattergather.wire.messages.pool import Everywhere, NestedOutcome, Run
 from scattergather.wire.messages.shared import Code, Resident
 from scattergather.workers.pool.losses.restarts import Restarts
-from scattergather.workers.pool.worker import Worker
+from scattergather.workers.pool.worker import PoolWorker
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Queued:
 
 
 @dataclass(slots=True)
-class Round:
+class RollCall:
     """A ``Refresh`` or an ``Everywhere`` that is under way: which workers have not answered."""
 
     call: int
@@ -32,7 +32,7 @@ class Round:
 
 
 @dataclass(slots=True)
-class Session:
+class Tenant:
     """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy.
 
     ``queue`` holds the chunks that are ready, ``waiting`` those that large objects are missing for,
@@ -57,11 +57,11 @@ class Session:
     pressed: bool = False
     code: dict[bytes, tuple[Code, bytes]] = field(default_factory=dict)
     residents: list[Resident] = field(default_factory=list)
-    workers: dict[int, Worker] = field(default_factory=dict)
-    idle: OrderedDict[int, Worker] = field(default_factory=OrderedDict)
+    workers: dict[int, PoolWorker] = field(default_factory=dict)
+    idle: OrderedDict[int, PoolWorker] = field(default_factory=OrderedDict)
     running: int = 0
-    refresh: Round | None = None
-    everywhere: dict[int, tuple[Everywhere, bytes, Round]] = field(default_factory=dict)
+    refresh: RollCall | None = None
+    everywhere: dict[int, tuple[Everywhere, bytes, RollCall]] = field(default_factory=dict)
     restarts: Restarts = field(default_factory=Restarts)
     hungry_since: float | None = None
 
