@@ -14,7 +14,15 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "SECURITY.md",
 ]
-PLACES = ("", "scattergather", "workers", "workers/process", "workers/pool", "tests", "tests/system")
+PLACES = (
+    "",
+    "scattergather",
+    "workers",
+    "workers/process",
+    "workers/pool",
+    "tests",
+    "tests/system",
+)
 
 
 def exists(path: str, document: Path) -> bool:
