@@ -115,12 +115,12 @@ def _shown(answer: Any) -> str:
 def _ask(furls: dict[str, Furl]) -> dict[str, Any]:
     """The answer of each host, or the exception why there is none."""
     # Half a second that only this command needs.
-    from twisted.internet import reactor as the_reactor  # noqa: PLC0415
     from twisted.internet.defer import DeferredList  # noqa: PLC0415
 
     from scattergather.link.host import Links  # noqa: PLC0415
+    from scattergather.reactor.monotonic import monotonic_reactor  # noqa: PLC0415
 
-    reactor: Any = the_reactor
+    reactor = monotonic_reactor()
     answers: dict[str, Any] = {}
 
     def begin() -> None:

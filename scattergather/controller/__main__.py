@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 import msgspec
@@ -87,22 +86,20 @@ def main() -> None:
     )
 
     # Only now: see above.
-    from twisted.internet import reactor  # noqa: PLC0415
     from twisted.logger import globalLogBeginner, textFileLogObserver  # noqa: PLC0415
 
     from scattergather.controller.service import Controller  # noqa: PLC0415
+    from scattergather.reactor.monotonic import monotonic_reactor  # noqa: PLC0415
 
     _serve_the_living(connection, client)
-    loop: Any = reactor
-    # Timers must not jump with the wall clock.
-    loop.seconds = time.monotonic
+    reactor = monotonic_reactor()
     observer: Any = textFileLogObserver(sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    controller = Controller(loop, connection, spawn, root)
-    signal.signal(signal.SIGTERM, lambda *_: loop.callFromThread(controller.stop))
+    controller = Controller(reactor, connection, spawn, root)
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(controller.stop))
     # What was imported stays; collecting it again and again would cost every task some time.
     gc.freeze()
-    loop.run(installSignalHandlers=False)
+    reactor.run(installSignalHandlers=False)
 
 
 if __name__ == "__main__":

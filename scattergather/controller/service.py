@@ -21,6 +21,7 @@ from scattergather.controller.watch import ParentWatch
 from scattergather.link.seams import Host, PoolFacts
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.reactor.frame_pipe import FramePipe
+from scattergather.reactor.seam import Reactor
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import Root
@@ -71,7 +72,7 @@ class Controller:
     log = Logger()
 
     def __init__(
-        self, reactor: Any, connection: socket.socket, spawn: messages.Spawn, root: Root | None
+        self, reactor: Reactor, connection: socket.socket, spawn: messages.Spawn, root: Root | None
     ) -> None:
         self._reactor = reactor
         self._spawn = spawn

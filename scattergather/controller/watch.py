@@ -11,7 +11,9 @@ import os
 import select
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scattergather.reactor.seam import Reactor
 
 if TYPE_CHECKING:  # this is asked before Twisted is imported
     from twisted.python import failure
@@ -39,7 +41,7 @@ def has_left(connection: socket.socket, pid: int) -> bool:
 class ParentWatch:
     """Calls ``on_death`` once when process ``pid`` ends; asks the kernel, else polls."""
 
-    def __init__(self, reactor: Any, pid: int, on_death: Callable[[], None]) -> None:
+    def __init__(self, reactor: Reactor, pid: int, on_death: Callable[[], None]) -> None:
         self._reactor = reactor
         self._pid = pid
         self._on_death = on_death

@@ -30,6 +30,7 @@ from scattergather.link.stream.line import Line
 from scattergather.link.stream.stream import StreamStatistics
 from scattergather.link.tubs.tub import CONNECT_SECONDS, make_tub, new_certificate
 from scattergather.model.ids import ObjectId
+from scattergather.reactor.seam import Reactor, for_twisted
 from scattergather.settings.furl import Furl
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
@@ -53,7 +54,7 @@ class Links:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         *,
         controller: str = "",
         objects: ObjectStore | None = None,
@@ -133,7 +134,7 @@ class Links:
 
     def in_time(self, waiting: Any) -> Any:
         """The same Deferred, which fails when it has not fired in ten seconds."""
-        return waiting.addTimeout(CONNECT_SECONDS, self.reactor)
+        return waiting.addTimeout(CONNECT_SECONDS, for_twisted(self.reactor))
 
     def ended(self, session: bytes, reason: str) -> None:
         """A pool has ended a session."""
@@ -145,7 +146,7 @@ class Links:
         for host in self.hosts:
             host.stop()
         stopping: Deferred[Any] = self._tub.stopService()
-        return stopping.addTimeout(STOP_SECONDS, self.reactor).addBoth(lambda _: None)
+        return stopping.addTimeout(STOP_SECONDS, for_twisted(self.reactor)).addBoth(lambda _: None)
 
 
 @implementer(remote.RIController)

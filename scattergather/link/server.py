@@ -32,6 +32,7 @@ from scattergather.link.seams import HostPool, PoolSession
 from scattergather.link.sentences import mismatch
 from scattergather.link.stream.line import Line
 from scattergather.link.tubs.tub import make_tub
+from scattergather.reactor.seam import Reactor, for_twisted
 from scattergather.settings.furl import Furl
 from scattergather.settings.identity import Identity
 from scattergather.settings.invitations import OWNER, Invitations
@@ -71,7 +72,7 @@ class LinkServer:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         pool: HostPool,
         identity: Identity,
         *,
@@ -135,7 +136,7 @@ class LinkServer:
         for guest in list(self.guests.values()):
             guest.dismiss("the pool stops")
         stopping: Deferred[Any] = self._tub.stopService()
-        return stopping.addTimeout(STOP_SECONDS, self.reactor).addBoth(lambda _: None)
+        return stopping.addTimeout(STOP_SECONDS, for_twisted(self.reactor)).addBoth(lambda _: None)
 
     def hello(self, who: str, said: bytes, back: Any) -> remote.Welcome | remote.Refusal:
         """What a controller's hello is answered with."""

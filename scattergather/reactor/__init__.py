@@ -1,5 +1,7 @@
 """What controller and daemon share of Twisted.
 
+``seam``        what our code asks of a reactor (protocols)
+``monotonic``   Twisted's reactor, with a clock that does not jump
 ``frame_pipe``  frames and descriptors over a local socket
 ``turns``       what happens because something happened is done in turn
 """

@@ -14,10 +14,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.python import failure, log
 
+from scattergather.reactor.seam import Reactor
 from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, ReceivedDescriptors, send_with
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 
@@ -39,7 +39,7 @@ class FramePipe:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         connection: socket.socket,
         on_frame: Callable[[bytes, bytes], None],
         on_end: Callable[[str], None],

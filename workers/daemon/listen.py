@@ -9,13 +9,11 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
@@ -25,12 +23,13 @@ from scattergather.link.logs import log_to
 from scattergather.link.server import LinkServer
 from scattergather.link.tubs.tub import new_certificate
 from scattergather.machine.kernel import allow_descriptors, dump_no_core
+from scattergather.reactor.monotonic import monotonic_reactor
+from scattergather.reactor.seam import Reactor
 from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
 
-reactor: Any = the_reactor
 log = Logger()
 
 EXIT_SECONDS = 1.8
@@ -74,8 +73,7 @@ def listen(options: Options) -> int:
     os.umask(0o077)
     dump_no_core()
     allow_descriptors()
-    # Timers must not jump with the wall clock.
-    reactor.seconds = time.monotonic
+    reactor = monotonic_reactor()
     with _log_of(options) as file:
         log_to(file)
         known = _identity(options)
@@ -100,7 +98,12 @@ def listen(options: Options) -> int:
             server.start()
         except CannotListenError as error:
             raise PortTaken(error) from None
-        daemon = _Daemon(pool, server, lambda: _ready(pool, server.furl, known.furl_file, options))
+        daemon = _Daemon(
+            reactor,
+            pool,
+            server,
+            lambda: _ready(pool, server.furl, known.furl_file, options),
+        )
         reactor.callWhenRunning(daemon.begin)
         reactor.run(installSignalHandlers=False)
         return daemon.code
@@ -109,8 +112,15 @@ def listen(options: Options) -> int:
 class _Daemon:
     """Pool and server, from the first turn of the reactor to the last."""
 
-    def __init__(self, pool: PoolService, server: LinkServer, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        pool: PoolService,
+        server: LinkServer,
+        ready: Callable[[], bool],
+    ) -> None:
         self.code = 0
+        self._reactor = reactor
         self._ready = ready
         self._pool = pool
         self._server = server
@@ -119,7 +129,7 @@ class _Daemon:
     def begin(self) -> None:
         """Start the workers; from now on signals end it."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: reactor.callFromThread(self.end, 0))
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self.end, 0))
         starting: Deferred[Any] = self._pool.start()
         starting.addCallback(self._started).addErrback(self._failed)
 
@@ -130,10 +140,10 @@ class _Daemon:
         self._ending = True
         self.code = code
         log.info("the pool stops")
-        reactor.callLater(EXIT_SECONDS, reactor.stop)
+        self._reactor.callLater(EXIT_SECONDS, self._reactor.stop)
         stopping: Deferred[Any] = self._server.stop()
         stopping.addBoth(lambda _: self._pool.stop())
-        stopping.addBoth(lambda _: reactor.stop())
+        stopping.addBoth(lambda _: self._reactor.stop())
         stopping.addErrback(lambda _: None)  # it had stopped by itself
 
     def _started(self, _: Any) -> None:

@@ -7,8 +7,8 @@ own, where all of these are simulated.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from scattergather.reactor.seam import Reactor
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import Root, launch
 from scattergather.workers.daemon.memory_kills import MemoryKills
@@ -23,7 +23,7 @@ class Machine:
         root: a root zygote that was launched before; the first that is asked for.
     """
 
-    def __init__(self, reactor: Any, root: Root | None = None) -> None:
+    def __init__(self, reactor: Reactor, root: Root | None = None) -> None:
         self._reactor = reactor
         self._launched = root
         self.memory_kills = MemoryKills()

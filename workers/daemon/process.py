@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from scattergather.machine import proc
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.reactor.frame_pipe import FramePipe
+from scattergather.reactor.seam import Reactor
 from scattergather.wire import blobs
 from scattergather.wire.frame import Bytes
 from scattergather.wire.messages import page as messages
@@ -43,7 +43,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         number: int,
         on_message: Callable[[int, messages.FromWorker, bytes], None],
         on_broken: Callable[[int, str], None],

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 import scattergather
 from scattergather.link.seams import ObjectStore, Peer, PoolFacts, PoolSession
 from scattergather.model.ids import ObjectId
+from scattergather.reactor.seam import Reactor
 from scattergather.reactor.turns import Turns
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
@@ -114,7 +115,7 @@ class PoolService:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         *,
         workers: int,
         services: Sequence[str] = (),

@@ -7,11 +7,11 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.python import failure
 
 from scattergather.machine import proc
+from scattergather.reactor.seam import Reactor
 from scattergather.wire.descriptors import send_with
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.process import WorkerProcess
@@ -39,7 +39,7 @@ class ZygoteLink:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         channel: socket.socket,
         on_message: OnMessage,
         on_end: Callable[[], None],

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, assert_never
+from typing import assert_never
 
 from twisted.logger import Logger
 
@@ -18,6 +18,7 @@ from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
 from scattergather.model.ids import Digest, code_of
+from scattergather.reactor.seam import Clock
 from scattergather.scheduler import actions, events
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import JobState
@@ -57,7 +58,7 @@ class FrontDesk:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Clock,
         roster: Roster,
         driver: Driver,
         objects: ObjectLedger,

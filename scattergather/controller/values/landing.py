@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from scattergather.model.ids import ObjectId
+from scattergather.reactor.seam import Clock, Timer
 from scattergather.store.store import Store
 
 PATIENCE = 1.0
@@ -27,12 +27,12 @@ class Landing:
         room: who hears that there may be room.
     """
 
-    def __init__(self, reactor: Any, store: Store) -> None:
+    def __init__(self, reactor: Clock, store: Store) -> None:
         self.room: list[Callable[[], None]] = []
         self._reactor = reactor
         self._store = store
         self._read = -math.inf
-        self._timer: Any = None
+        self._timer: Timer | None = None
         store.spills = True
         store.room.append(self._tell)
         self.length, self.read = store.length, store.read

@@ -28,6 +28,7 @@ from zope.interface import implementer
 from scattergather.link.blocks import tunnel
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.blocks.tunnel import Tunnel
+from scattergather.reactor.seam import Clock, Timer, call_off
 
 SESSION_BYTES = 16
 TICKET_BYTES = 32
@@ -72,7 +73,7 @@ class Carriage(protocol.Protocol):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Clock,
         tunnel: Tunnel,
         expected: int,
         judge: Callable[[bytes], Courier | None],
@@ -92,7 +93,7 @@ class Carriage(protocol.Protocol):
         self._judge = judge
         self._shaken = False
         self._courier: Courier | None = None
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._cut = ""
         self._paused = False
         self._writing = False
@@ -142,7 +143,7 @@ class Carriage(protocol.Protocol):
         if courier is None:
             self.cut("not what it should say")
             return
-        self._stop_timer()
+        call_off(self._timer)
         _prepare(self.transport)
         self._courier = courier
         self.transport.registerProducer(self, True)
@@ -153,7 +154,7 @@ class Carriage(protocol.Protocol):
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         """Nothing more comes or goes."""
-        self._stop_timer()
+        call_off(self._timer)
         why = ConnectionError(self._cut) if self._cut else reason
         self._cut = self._cut or "it is gone"
         courier, self._courier = self._courier, None
@@ -161,10 +162,6 @@ class Carriage(protocol.Protocol):
             courier.detach(self)
         elif not self.begun.called:
             self.begun.errback(why)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
 
     # ---- courier.Road --------------------------------------------------------------------------
 
@@ -207,7 +204,7 @@ class Carriage(protocol.Protocol):
 
     def cut(self, reason: str) -> None:
         """End the connection at once."""
-        self._stop_timer()
+        call_off(self._timer)
         self._cut = self._cut or reason
         self._paused = True
         self.transport.abortConnection()
@@ -232,7 +229,7 @@ class Carriage(protocol.Protocol):
         self._paused = True
 
 
-def admitting(reactor: Any, key: Path, claim: Callable[[bytes, bytes], Courier | None]) -> Any:
+def admitting(reactor: Clock, key: Path, claim: Callable[[bytes, bytes], Courier | None]) -> Any:
     """The daemon's factory of carriages, behind the gate.
 
     ``key`` is the file with the pool's certificate and key (PEM). ``claim`` gives the courier of a
@@ -253,7 +250,7 @@ def admitting(reactor: Any, key: Path, claim: Callable[[bytes, bytes], Courier |
     return _factory(carriage)
 
 
-def calling(reactor: Any, tub: str, session: bytes, ticket: bytes, courier: Courier) -> Any:
+def calling(reactor: Clock, tub: str, session: bytes, ticket: bytes, courier: Courier) -> Any:
     """The controller's factory of carriages, once the gate is passed.
 
     ``tub`` is the digest of the daemon's certificate, as FURLs name it.

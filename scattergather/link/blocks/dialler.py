@@ -20,6 +20,7 @@ from scattergather.link.blocks.carriage import calling
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.gate import gate
 from scattergather.link.gate.caller import GatedEndpoint
+from scattergather.reactor.seam import Reactor, Timer, call_off, for_twisted, planned
 from scattergather.settings.furl import Furl
 
 FIRST_DELAY = 0.1
@@ -47,7 +48,7 @@ class Dialler:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         furl: Furl,
         session: bytes,
         ticket: bytes,
@@ -70,8 +71,8 @@ class Dialler:
         self._settled = 0
         self._delay = 0.0
         self._dialing: Deferred[Any] | None = None
-        self._timer: Any = None
-        self._idle: Any = None
+        self._timer: Timer | None = None
+        self._idle: Timer | None = None
         self._stopped = False
 
     def look(self) -> None:
@@ -81,20 +82,18 @@ class Dialler:
         if self.courier.settled != self._settled:
             self._settled, self._delay, self._failures = self.courier.settled, 0.0, 0
         if not self.courier.outstanding:
-            if self.courier.connected and not _active(self._idle):
+            if self.courier.connected and not planned(self._idle):
                 self._idle = self._reactor.callLater(IDLE_SECONDS, self.courier.hang_up)
             return
-        if _active(self._idle):
-            self._idle.cancel()
-        if not self.courier.connected and self._dialing is None and not _active(self._timer):
+        call_off(self._idle)
+        if not self.courier.connected and self._dialing is None and not planned(self._timer):
             self._timer = self._reactor.callLater(self._next_delay(), self._dial)
 
     def stop(self) -> None:
         """The session ended: dial no more."""
         self._stopped = True
-        for timer in (self._timer, self._idle):
-            if _active(timer):
-                timer.cancel()
+        call_off(self._timer)
+        call_off(self._idle)
         if self._dialing is not None:
             self._dialing.cancel()
         self.courier.close()
@@ -112,7 +111,7 @@ class Dialler:
         gated = GatedEndpoint(self._reactor, inner, self._key, gate.DATA)
         dialing: Deferred[Any] = gated.connect(self._factory)
         dialing.addCallback(lambda carriage: carriage.begun)
-        self._dialing = dialing.addTimeout(CONNECT_SECONDS, self._reactor)
+        self._dialing = dialing.addTimeout(CONNECT_SECONDS, for_twisted(self._reactor))
         dialing.addErrback(self._failed)
         dialing.addBoth(self._dialed)
 
@@ -130,7 +129,3 @@ class Dialler:
     def _dialed(self, _: Any) -> None:
         self._dialing = None
         self.look()
-
-
-def _active(timer: Any) -> bool:
-    return timer is not None and timer.active()

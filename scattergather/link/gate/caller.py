@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from scattergather.link.gate import gate
 from scattergather.link.gate.doorkeeper import insist
+from scattergather.reactor.seam import Reactor, Timer, call_off
 from scattergather.settings.furl import Furl
 
 HINT = "gate"
@@ -54,7 +55,7 @@ class HintHandler:
             hints.append(f"{HINT}:{key.id.hex()}:{shown}:{port}")
         return f"pb://{furl.tub}@{','.join(hints)}/{furl.name}"
 
-    def hint_to_endpoint(self, hint: str, reactor: Any, update_status: Any) -> tuple[Any, str]:
+    def hint_to_endpoint(self, hint: str, reactor: Reactor, update_status: Any) -> tuple[Any, str]:
         """Called by Foolscap: the endpoint, and the host's name."""
         kind, key_id, address = hint.split(":", 2)
         key = self._keys.get(key_id)
@@ -75,7 +76,7 @@ class GatedEndpoint:
     """Connects, passes the gate, and only then builds the protocol."""
 
     def __init__(
-        self, reactor: Any, inner: Any, key: gate.Key, plane: bytes = gate.CONTROL
+        self, reactor: Reactor, inner: Any, key: gate.Key, plane: bytes = gate.CONTROL
     ) -> None:
         self._reactor = reactor
         self._inner = inner
@@ -98,7 +99,7 @@ class _Knocking(protocol.Protocol):
 
     transport: Any
 
-    def __init__(self, reactor: Any, key: gate.Key, plane: bytes, factory: Any) -> None:
+    def __init__(self, reactor: Reactor, key: gate.Key, plane: bytes, factory: Any) -> None:
         self.passed: Any = defer.Deferred(lambda _: self.transport.abortConnection())
         self._reactor = reactor
         self._key = key
@@ -107,7 +108,7 @@ class _Knocking(protocol.Protocol):
         self._heard = b""
         self._answered = False
         self._inner: Any = None
-        self._timer: Any = None
+        self._timer: Timer | None = None
 
     def connectionMade(self) -> None:
         insist(self.transport)
@@ -141,7 +142,7 @@ class _Knocking(protocol.Protocol):
         elif verdict != gate.WELCOME:
             self._fail(NotAPool("it does not answer as a pool does"))
         elif self.passed is not None:
-            self._timer.cancel()
+            call_off(self._timer)
             self._inner = self._factory.buildProtocol(self.transport.getPeer())
             passed, self.passed = self.passed, None
             self._inner.makeConnection(self.transport)
@@ -150,8 +151,7 @@ class _Knocking(protocol.Protocol):
                 self._inner.dataReceived(rest)
 
     def _fail(self, why: Exception) -> None:
-        if self._timer.active():
-            self._timer.cancel()
+        call_off(self._timer)
         passed, self.passed = self.passed, None
         self.transport.abortConnection()
         if passed is not None:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from scattergather.link.gate import gate
 from scattergather.link.gate.porch import Porch
+from scattergather.reactor.seam import Reactor
 
 USER_TIMEOUT = 15_000
 """Milliseconds after which the kernel gives up bytes that are not acknowledged."""
@@ -33,7 +34,7 @@ class Doorkeeper:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, keys: gate.Keys) -> None:
+    def __init__(self, reactor: Reactor, keys: gate.Keys) -> None:
         self.reactor = reactor
         self.keys = keys
         self.porch = Porch(reactor, keys, self._proved)

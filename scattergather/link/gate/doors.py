@@ -11,12 +11,13 @@ says why, and mending it lets the user in again.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from scattergather.errors import BadRequest
+from scattergather.reactor.seam import Clock, for_twisted
 from scattergather.settings.invitations import OWNER, Invitations, Stamp
 
 SECONDS = 0.5
@@ -37,14 +38,14 @@ class Doors:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, invitations: Invitations, house: House) -> None:
+    def __init__(self, clock: Clock, invitations: Invitations, house: House) -> None:
         self._invitations = invitations
         self._house = house
         self._open: dict[str, str] = {}
         self._stamp: Stamp = ()
         self._complaint = ""
         self._looking = LoopingCall(self._look)
-        self._looking.clock = reactor
+        self._looking.clock = for_twisted(clock)
 
     def start(self, secrets: dict[str, str]) -> None:
         """Open to these users and to the guests, and look for changes from now on.

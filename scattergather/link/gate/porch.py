@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from scattergather.link.gate import gate
 from scattergather.link.gate.budget import Budget
+from scattergather.reactor.seam import Reactor, Timer, call_off, planned
 
 BACKLOG = 512
 """Callers in the kernel's queue, empty again in half a second; one who finds it full waits 1 s."""
@@ -72,7 +73,7 @@ class Porch:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         keys: gate.Keys,
         proved: Callable[[socket.socket, gate.Keyholder, bytes], None],
         *,
@@ -90,8 +91,8 @@ class Porch:
         self._crowds: dict[str, dict[int, None]] = {}
         self._listening: socket.socket | None = None
         self._poll = select.epoll()
-        self._rest: Any = None
-        self._alarm: Any = None
+        self._rest: Timer | None = None
+        self._alarm: Timer | None = None
 
     @property
     def waiting(self) -> int:
@@ -127,9 +128,8 @@ class Porch:
         if self._listening is None:
             return
         self._reactor.removeReader(self)
-        for timer in (self._rest, self._alarm):
-            if timer is not None and timer.active():
-                timer.cancel()
+        call_off(self._rest)
+        call_off(self._alarm)
         for caller in list(self._callers.values()):
             self._drop(caller)
         self._listening.close()
@@ -245,7 +245,7 @@ class Porch:
 
     def _set_alarm(self) -> None:
         """One timer for all: they wait in the order in which they came."""
-        if self._callers and (self._alarm is None or not self._alarm.active()):
+        if self._callers and not planned(self._alarm):
             left = next(iter(self._callers.values())).deadline - self._reactor.seconds()
             self._alarm = self._reactor.callLater(max(left, 0.0), self._time_is_up)
 

@@ -6,10 +6,11 @@ The same for a controller and for a daemon. Reactor thread only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from scattergather.link.stream import stream
 from scattergather.link.stream.piece import Piece
+from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.reactor.turns import Turns
 from scattergather.wire.frame import Bytes
 
@@ -37,7 +38,7 @@ class Line:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Clock,
         session: bytes,
         deliver: Callable[[bytes, bytes], None],
         lost: Callable[[str], None],
@@ -49,7 +50,7 @@ class Line:
         self._stream = stream.Stream(reactor.seconds())
         self._carrier: Connection | None = None
         self._early: list[Piece] | None = None
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._turns = Turns(self._perform)
         self._closed = False
 
@@ -111,8 +112,7 @@ class Line:
         if self._carrier is not None:
             self._carrier.lines.pop(self.session, None)
             self._carrier = None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        call_off(self._timer)
 
     def _arrived(self, piece: Piece) -> None:
         if self._early is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from foolscap import banana, broker, call
 from foolscap.slicer import BaseUnslicer
@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from scattergather.link.stream.piece import HEAD, Piece, pack, unpack
 from scattergather.link.stream.stream import PIECE_BYTES
 from scattergather.link.tubs.inspector import Excess, Inspector
+from scattergather.reactor.seam import Clock
 
 LONGEST = HEAD.size + PIECE_BYTES
 OPENING = b"\x05" + STRING + b"piece"
@@ -35,7 +36,7 @@ LONGEST_NAME = 64
 MOST_UNSENT = 1 << 24
 """Bytes that wait for a peer who does not read. A window of pieces is an eighth of that."""
 
-reactor: Any = the_reactor
+reactor = cast(Clock, the_reactor)
 """The global one: Foolscap knows no other."""
 
 
