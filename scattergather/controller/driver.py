@@ -19,7 +19,7 @@ from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.inputs import Inputs
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import Digest, JobId, code_of, digest_of
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.reactor.turns import Turns
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.scheduler import Scheduler
@@ -142,7 +142,7 @@ class Driver:
             # A thread has outlived the task that was given it.
             self._objects.discard(entry, (), message.lent)
             reason = "a large argument of it was of a task that is over"
-            loss = Loss(kind="TaskLost", reason=reason, host=host)
+            loss = Loss(kind=LossKind.LOST, reason=reason, host=host)
             lost = messages.NestedOutcome(
                 worker=message.worker, ticket=message.ticket, kind=Kind.LOST, host=host
             )
@@ -445,11 +445,12 @@ def _certify(kinds: bytes, body: bytes, host: str, action: actions.Deliver) -> t
             judged[place] = Kind.RAISED
         elif kind in (Kind.LOST, Kind.INTERRUPTED, Kind.EXCEEDED):
             judged[place] = Kind.LOST
+            try:
+                loss = messages.read_loss(kept[place])
+            except msgspec.DecodeError as error:  # the scheduler has counted its task as done
+                loss = Loss(kind=LossKind.LOST, reason=f"what its host says is no loss: {error}")
             loss = msgspec.structs.replace(
-                messages.read_loss(kept[place]),
-                host=host,
-                attempt=action.attempt,
-                attempts=action.attempts,
+                loss, host=host, attempt=action.attempt, attempts=action.attempts
             )
             kept[place] = messages.encode(loss)
     return bytes(judged), blobs.pack(kept)

@@ -1,8 +1,11 @@
-"""What can come of a task: one byte a task, so that a batch of outcomes is judged by one scan."""
+"""What can come of a task, and how it can be lost.
+
+A kind is one byte a task, so that a batch of outcomes is judged by one scan.
+"""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Kind(IntEnum):
@@ -18,7 +21,7 @@ class Kind(IntEnum):
     """Raised, and of a type that the job's ``retry_on`` names; never delivered as such."""
 
     LOST = 3
-    """The blob is an encoded ``messages.Loss``: something died under the task."""
+    """The blob is an encoded ``Loss``: something died under the task, or it could not be run."""
 
     INTERRUPTED = 4
     """A refresh ended it on purpose: run again at no charge. The blob is an encoded ``Loss``."""
@@ -29,6 +32,26 @@ class Kind(IntEnum):
     EXCEEDED = 6
     """It exceeded a limit and did not stop when told; not run again, as it would exceed the same
     limit again. The blob is an encoded ``Loss``."""
+
+
+class LossKind(StrEnum):
+    """Why a task has no outcome of its own; on the wire it is the name of its error class."""
+
+    LOST = "TaskLost"
+    """For another reason than these, which is said in words."""
+
+    KILLED_WORKER = "TaskKilledWorker"
+    OUT_OF_MEMORY = "OutOfMemory"
+    EXIT_CALLED = "ExitCalled"
+    HOST_LOST = "HostLost"
+    TIME_LIMIT = "TimeLimitExceeded"
+    MEMORY_LIMIT = "MemoryLimitExceeded"
+
+    TOO_LARGE = "TooLarge"
+    """It returned something that has no room where the result must go."""
+
+    VERSION_MISMATCH = "VersionMismatch"
+    """It never started: no host runs the Python that its code is made for."""
 
 
 RETURNED_BYTE = bytes([Kind.RETURNED])

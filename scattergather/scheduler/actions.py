@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from scattergather.model.ids import JobId
+from scattergather.model.outcome import LossKind
 
 
 class SendChunk(Struct, frozen=True, kw_only=True, gc=False):
@@ -45,12 +46,12 @@ class Deliver(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DeliverLoss(Struct, frozen=True, kw_only=True, gc=False):
-    """Tasks ``[first, first + count)`` are lost for good; ``kind`` names the error class."""
+    """Tasks ``[first, first + count)`` are lost for good."""
 
     job: JobId
     first: int
     count: int
-    kind: str
+    kind: LossKind
     reason: str
     host: str
     attempt: int

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from scattergather.model.ids import JobId
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.chunking import Estimate, chunk_size, read_ahead
 from scattergather.scheduler.fairness import Lines
@@ -299,7 +299,7 @@ class Scheduler:
                         job=job.spec.job,
                         first=lease.next,
                         count=lease.stop - lease.next,
-                        kind="HostLost",
+                        kind=LossKind.HOST_LOST,
                         reason=event.reason,
                         host=event.host,
                         attempt=lease.attempt,
@@ -415,7 +415,7 @@ class Scheduler:
                     job=job.spec.job,
                     first=first,
                     count=stop - first,
-                    kind="VersionMismatch",
+                    kind=LossKind.VERSION_MISMATCH,
                     reason=reason,
                     host="",
                     attempt=1,

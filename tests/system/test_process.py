@@ -26,9 +26,9 @@ from scattergather.errors import (
     TimeLimitExceeded,
     UnknownName,
 )
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.shared import Limits
+from scattergather.wire.messages.shared import Limits, Loss
 from scattergather.wire.values.payload import dumps, loads
 from scattergather.wire.values.raised import pack_exception
 from scattergather.workers.process.surroundings.capture import HELD, KEPT
@@ -726,6 +726,28 @@ def test_nested_errors_are_raised_as_they_were(worker: Worker) -> None:
         worker.tell(messages.NestedOutcome(worker=1, ticket=ticket, kind=kind), body)
         assert isinstance(worker.read()[0], messages.Resumed)
         assert worker.collect(1)[0].value == said
+
+
+@pytest.mark.parametrize("kind", LossKind)
+def test_the_loss_of_a_nested_call_is_raised_as_what_it_is(worker: Worker, kind: LossKind) -> None:
+    def outer() -> Any:
+        try:
+            inside.submit("all_series", 1).result()
+        except Exception as error:
+            return type(error).__name__, str(error)
+
+    worker.start(outer, [()])
+    ticket = worker.read()[0].ticket
+    assert isinstance(worker.read()[0], messages.Waiting)
+    lost = messages.NestedOutcome(worker=1, ticket=ticket, kind=Kind.LOST, host="alpha")
+    worker.tell(lost, messages.encode(Loss(kind=kind, reason="so it was")))
+    assert isinstance(worker.read()[0], messages.Resumed)
+    said = {
+        LossKind.TOO_LARGE: "A nested call ended on alpha, and so it was",
+        LossKind.VERSION_MISMATCH: "A nested call cannot run: so it was",
+    }
+    sentence = said.get(kind, "A nested call was lost on alpha: so it was")
+    assert worker.collect(1)[0].value == (str(kind), sentence)
 
 
 def test_a_waiting_task_can_be_cancelled_and_its_worker_goes_on(worker: Worker) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 import msgspec
 
 from scattergather.model.ids import ObjectId
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Loss
@@ -116,7 +116,7 @@ def lost(
 
 def lose(session: Tenant, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
     """A chunk can never run here."""
-    loss = messages.encode(Loss(kind="TaskLost", reason=reason))
+    loss = messages.encode(Loss(kind=LossKind.LOST, reason=reason))
     outcomes = messages.Outcomes(
         chunk=run.chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
     )
@@ -140,7 +140,7 @@ def withhold(
     session: Tenant, message: messages.NestedOutcome, reason: str, out: list[actions.Action]
 ) -> None:
     """What a nested call returned cannot be brought here: it counts as lost."""
-    loss = messages.encode(Loss(kind="TaskLost", reason=reason))
+    loss = messages.encode(Loss(kind=LossKind.LOST, reason=reason))
     lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=())
     names = tuple(extent.object for extent in message.objects)
     report(session, messages.Release(objects=names), out)

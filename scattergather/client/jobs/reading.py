@@ -8,45 +8,22 @@ from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
-from scattergather import errors
 from scattergather.client.jobs.plain import load_all, load_one
 from scattergather.client.values.large import Part
-from scattergather.errors import (
-    CannotImport,
-    ScatterGatherError,
-    TaskError,
-    TaskLost,
-    TooLarge,
-    VersionMismatch,
-)
+from scattergather.errors import CannotImport, TaskError
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.code.codebook import BOOK
-from scattergather.wire.code.pushed import PUSHED
 from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
+from scattergather.wire.values.losses import error_of
 from scattergather.wire.values.payload import Unpacker
 from scattergather.wire.values.raised import RemoteTraceback, unpack_exception
 
-_LOSSES: dict[str, type[TaskLost]] = {
-    kind.__name__: kind
-    for kind in (
-        errors.TaskLost,
-        errors.TaskKilledWorker,
-        errors.OutOfMemory,
-        errors.ExitCalled,
-        errors.HostLost,
-        errors.TimeLimitExceeded,
-        errors.MemoryLimitExceeded,
-    )
-}
 FAILURES = (Exception, SystemExit, GeneratorExit)
 """What a result may raise while it is unpickled, and may not raise in the thread that asks for it.
 An interrupt is the user's own."""
-
-LINES_SHOWN = 20
-"""Of what a lost task printed."""
 
 _OUR_NOTE = "[scattergather] "
 _WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
@@ -116,71 +93,12 @@ def read_error(kind: int, blob: bytes, index: int, description: str, label: str)
         return CancelledError(f"task {index} of {label} was cancelled")
     try:
         if kind in (Kind.LOST, Kind.INTERRUPTED):
-            return read_loss(blob, index, label)
+            return error_of(messages.read_loss(blob), f"task {index} of {label}", index)
         error = unpack_exception(blob, BOOK)
         _address(error, description)
         return error
     except FAILURES as failed:
         return not_rebuilt(failed, description)
-
-
-def read_loss(blob: bytes, index: int, label: str) -> ScatterGatherError:
-    """A loss as the error that its kind names."""
-    loss = messages.read_loss(blob)
-    if loss.kind == VersionMismatch.__name__:  # it never started
-        return VersionMismatch(f"task {index} of {label} cannot run: {loss.reason}")
-    where = f" on {loss.host}" if loss.host else ""
-    where += f", worker {loss.worker}" if loss.worker else ""
-    if loss.kind == TooLarge.__name__:
-        message = f"task {index} of {label} ended{where}, and {loss.reason}"
-        return TooLarge(message, size=loss.size, bound=int(loss.limit))
-    message = f"task {index} of {label} was lost{where}: {loss.reason}"
-    if loss.attempts > 1:
-        message += f" (attempt {loss.attempt} of {loss.attempts})"
-    if loss.arguments.startswith(PUSHED):
-        message += f"\nIt was in {loss.arguments.removeprefix(PUSHED)}"
-    elif loss.arguments:
-        message += f"\nIts arguments: {loss.arguments}"
-    if loss.peak:
-        message += f"\nIts worker held at most {loss.peak:,} bytes"
-    if loss.where:
-        message += f"\n{_last_words(loss.where)}"
-    if loss.output:
-        message += "\nThe last that it printed:\n" + "\n".join(
-            "    " + line for line in loss.output.splitlines()[-LINES_SHOWN:]
-        )
-    facts: dict[str, Any] = {
-        "index": index,
-        "host": loss.host,
-        "worker": loss.worker,
-        "attempt": loss.attempt,
-        "attempts": loss.attempts,
-        "reason": loss.reason,
-        "output": loss.output,
-        "where": loss.where,
-        "arguments": loss.arguments,
-        "peak": loss.peak,
-    }
-    match loss.kind:
-        case "TaskKilledWorker":
-            facts["signal"] = loss.signal
-        case "ExitCalled":
-            facts["status"] = loss.status
-        case "TimeLimitExceeded":
-            facts["limit"] = loss.limit
-        case "MemoryLimitExceeded":
-            facts["limit"] = int(loss.limit)
-        case _:
-            pass
-    return _LOSSES.get(loss.kind, TaskLost)(message, **facts)
-
-
-def _last_words(where: str) -> str:
-    """What the faulthandler wrote: what happened, if it says so, and the frames of each thread."""
-    first, _, rest = where.partition("\n")
-    if not rest or first.startswith((" ", "Thread ", "Current thread ")):
-        return f"It was at:\n{where}"
-    return f"{first}, at:\n{rest}"
 
 
 def _address(error: BaseException, description: str) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from scattergather import errors
 from scattergather.controller.roster import Entry
 from scattergather.model.ids import ObjectId
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.store.store import Store
 from scattergather.wire import blobs
 from scattergather.wire.memory import stub
@@ -197,12 +197,18 @@ def _line_of(message: messages.FromPool) -> _Line | None:
 def _too_large(message: _Outcome, size: int, bound: int) -> bytes:
     reason = str(errors.TooLarge.of("the result", size, bound))
     return messages.encode(
-        Loss(kind="TooLarge", reason=reason, worker=message.worker, size=size, limit=float(bound))
+        Loss(
+            kind=LossKind.TOO_LARGE,
+            reason=reason,
+            worker=message.worker,
+            size=size,
+            limit=float(bound),
+        )
     )
 
 
 def _as_lost(message: _Outcome, reason: str) -> tuple[_Outcome, bytes]:
-    loss = messages.encode(Loss(kind="TaskLost", reason=reason))
+    loss = messages.encode(Loss(kind=LossKind.LOST, reason=reason))
     if isinstance(message, messages.EverywhereDone):
         lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=(), borrowed=())
         return lost, loss

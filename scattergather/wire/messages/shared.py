@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from scattergather.model.ids import Digest, ObjectId, SlabId
+from scattergather.model.outcome import LossKind
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -80,14 +81,14 @@ class Limits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """Why a task has no outcome of its own: the wire form of a ``TaskLost``.
+    """Why a task has no outcome of its own; ``wire.values.losses`` makes an error of it.
 
-    ``kind`` is the name of the error class. ``attempt`` of ``attempts`` is filled in by the
-    scheduler, ``host`` by the controller; the pool knows the rest. ``size`` is that of a result for
-    which the controller never has room.
+    ``attempt`` of ``attempts`` is filled in by the scheduler, ``host`` by the controller; the pool
+    knows the rest. ``size`` is that of a result for which the controller never has room. ``limit``
+    is in seconds or bytes, whichever was exceeded.
     """
 
-    kind: str
+    kind: LossKind
     reason: str
     host: str = ""
     worker: int = 0

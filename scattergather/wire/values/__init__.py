@@ -5,5 +5,6 @@
 ``by_dill``    the slow one
 ``arrays``     small numpy arrays at half the cost
 ``raised``     exceptions with their tracebacks
+``losses``     a lost task as the error that the user sees
 ``culprit``    which part of a value cannot be pickled
 """

@@ -14,7 +14,7 @@ from scattergather.controller.roster import Roster
 from scattergather.controller.values.arrivals import Arrivals
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.store.store import Store
 from scattergather.wire import blobs
 from scattergather.wire.memory import stub
@@ -69,6 +69,7 @@ class There:
         desk = FrontDesk(clock, roster, driver, objects, lambda: -1, self._send, lambda: None)
         self.arrivals = Arrivals(store, objects.fetched, desk.host_said)
         self.to_client: list[Any] = []
+        self.bodies: list[bytes] = []
         facts = PoolFacts(host="far", workers=1, python="", version="", protocol=0)
         desk.host_joined(self.entry, facts)
         desk.receive(messages.AddJob(job=JOB, name="job", function="sum"), b"")
@@ -88,6 +89,7 @@ class There:
 
     def _send(self, message: messages.ToClient, body: bytes) -> None:
         self.to_client.append(message)
+        self.bodies.append(body)
 
     def say(self, message: messages.FromPool, body: bytes = b"") -> None:
         if isinstance(message, messages.Outcomes) and not body:
@@ -125,7 +127,21 @@ def test_the_calls_of_a_worker_that_died_are_cancelled() -> None:
     there = There()
     run, host = there.run, there.host
     nested = there.call()
-    loss = messages.encode(Loss(kind="TaskLost", reason="it died"))
+    loss = messages.encode(Loss(kind=LossKind.LOST, reason="it died"))
     dead = msgspec.structs.replace(there.returned(run.chunk, run.first), kinds=bytes([Kind.LOST]))
     there.say(dead, blobs.pack([loss]))
     assert [each.chunks for each in host.take(messages.Cancel)] == [(nested.chunk,)]
+
+
+def test_a_loss_of_an_unknown_kind_ends_its_task_and_no_other() -> None:
+    there = There()
+    run = there.run
+    kinds = bytes([Kind.EXCEEDED, Kind.RETURNED])
+    message = msgspec.structs.replace(there.returned(run.chunk, run.first), kinds=kinds)
+    unknown = msgspec.msgpack.encode(["Unheard", "a meteorite"])
+    there.say(message, blobs.pack([unknown, b"."]))
+    outcomes, body = there.to_client[-1], there.bodies[-1]
+    assert (outcomes.first, outcomes.kinds) == (run.first, bytes([Kind.LOST, Kind.RETURNED]))
+    loss = messages.read_loss(blobs.each(body, 2)[0])
+    assert (loss.kind, loss.host) == (LossKind.LOST, "far")
+    assert "'Unheard'" in loss.reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Loss
 from scattergather.workers.pool import actions, events
@@ -83,7 +83,7 @@ def everywhere(
 
 def failed(session: Tenant, call: int, why: str, out: list[actions.Action]) -> None:
     """No worker here can make this call."""
-    loss = Loss(kind="TaskLost", reason=why)
+    loss = Loss(kind=LossKind.LOST, reason=why)
     none = messages.EverywhereDone(call=call, worker=0, kind=Kind.LOST, last=True)
     report(session, none, out, messages.encode(loss))
 

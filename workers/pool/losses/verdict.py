@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from scattergather.model.outcome import LossKind
 from scattergather.wire.messages.shared import Limits, Loss
 from scattergather.workers.pool.events import WorkerExited
 from scattergather.workers.pool.worker import Doom, PoolWorker
@@ -26,22 +27,22 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
     limit = 0.0
     match worker.doom:
         case Doom.REFRESH:
-            kind, reason = "TaskLost", "its worker was replaced by a refresh"
+            kind, reason = LossKind.LOST, "its worker was replaced by a refresh"
         case Doom.TIME | Doom.MEMORY if limits is None:
-            kind, reason = "TaskLost", "its worker was ended, for a task that exceeded a limit"
+            kind, reason = LossKind.LOST, "its worker was ended, for a task that exceeded a limit"
         case Doom.TIME:
             assert limits is not None
-            kind, limit = "TimeLimitExceeded", float(limits.time or 0)
+            kind, limit = LossKind.TIME_LIMIT, float(limits.time or 0)
             reason = f"it ran longer than its time limit of {limit:g} s and did not stop when told"
         case Doom.MEMORY:
             assert limits is not None
-            kind, limit, peak = "MemoryLimitExceeded", float(limits.memory or 0), worker.peak
+            kind, limit, peak = LossKind.MEMORY_LIMIT, float(limits.memory or 0), worker.peak
             reason = (
                 f"it took {peak:,} bytes, its memory limit is {limits.memory:,}, "
                 "and it did not stop when told"
             )
         case Doom.STOPPED:
-            kind = "TaskKilledWorker"
+            kind = LossKind.KILLED_WORKER
             reason = "its worker was stopped by a signal and did not go on, so it was replaced"
         case _:
             kind, reason = _own_death(event)
@@ -59,10 +60,10 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
     )
 
 
-def _own_death(event: WorkerExited) -> tuple[str, str]:
+def _own_death(event: WorkerExited) -> tuple[LossKind, str]:
     """Kind and reason, of a worker that the pool did not end."""
     if event.out_of_memory:
-        return "OutOfMemory", "the kernel ended its worker for want of memory"
+        return LossKind.OUT_OF_MEMORY, "the kernel ended its worker for want of memory"
     if event.signal:
-        return "TaskKilledWorker", f"its worker was ended by {signal_name(event.signal)}"
-    return "ExitCalled", f"it ended its worker process with exit status {event.status}"
+        return LossKind.KILLED_WORKER, f"its worker was ended by {signal_name(event.signal)}"
+    return LossKind.EXIT_CALLED, f"it ended its worker process with exit status {event.status}"

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
 
-from scattergather import errors
-from scattergather.errors import RequestError, TaskLost
+from msgspec.structs import replace
+
+from scattergather.errors import RequestError
 from scattergather.inside import Where
 from scattergather.model.ids import shipped
 from scattergather.model.outcome import Kind
@@ -21,7 +22,7 @@ from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.shared import Loss
+from scattergather.wire.values.losses import error_of
 from scattergather.wire.values.payload import Packer, loads
 from scattergather.wire.values.raised import unpack_exception
 from scattergather.workers.process.line import WorkerLine, poll
@@ -141,7 +142,9 @@ class Nested:
             case Kind.CANCELLED:
                 return None, CancelledError("The nested call was cancelled.")
             case _:
-                return None, _lost(messages.read_loss(body), message.host)
+                loss = messages.read_loss(body)
+                loss = replace(loss, host=loss.host or message.host)
+                return None, error_of(loss, "A nested call")
 
     def forget(self) -> None:
         """A chunk is over: what its tasks submitted and did not wait for interests nobody."""
@@ -184,25 +187,3 @@ class Nested:
             self._line.send(messages.GaveBack(chunk=run.chunk, first=run.first))
         self._waiting = True
         self._line.send(messages.Waiting())
-
-
-def _lost(loss: Loss, host: str) -> TaskLost:
-    kind = getattr(errors, loss.kind, TaskLost)
-    if not (isinstance(kind, type) and issubclass(kind, TaskLost)):
-        kind = TaskLost
-    where = loss.host or host
-    return kind(
-        f"A nested call was lost on {where}: {loss.reason}.",
-        host=where,
-        worker=loss.worker,
-        attempt=loss.attempt,
-        attempts=loss.attempts,
-        reason=loss.reason,
-        output=loss.output,
-        where=loss.where,
-        arguments=loss.arguments,
-        signal=loss.signal,
-        status=loss.status,
-        limit=loss.limit,
-        peak=loss.peak,
-    )
