@@ -19,7 +19,7 @@ class Entry:
     ``workers`` is how many it has for us, ``slots`` how many chunks it can work on now: more while
     workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
     digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
-    ``held`` its bytes.
+    ``held`` its bytes. ``round_trip`` is what was measured of the way to it, 0.0 before.
     """
 
     spec: HostSpec
@@ -33,6 +33,7 @@ class Entry:
     known: set[bytes] = field(default_factory=set)
     objects: set[bytes] = field(default_factory=set)
     held: int = 0
+    round_trip: float = 0.0
 
     @property
     def settled(self) -> bool:
@@ -57,6 +58,7 @@ class Entry:
             version=facts.version if facts else "",
             services=facts.services if facts else (),
             why=self.why,
+            round_trip=self.round_trip,
             memory=memory,
         )
 

@@ -48,6 +48,9 @@ class _Listener:
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         self._arrivals.lost(self._entry, objects, reason)
 
+    def measured(self, round_trip: float) -> None:
+        self._desk.host_measured(self._entry, round_trip)
+
     def troubled(self, sentence: str) -> None:
         self._desk.notice(sentence)
 

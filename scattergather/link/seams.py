@@ -120,6 +120,13 @@ class HostListener(Protocol):
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         """These objects of results will not arrive while this session lasts."""
 
+    def measured(self, round_trip: float) -> None:
+        """A word to the pool and back takes so many seconds now, without what queues on its way.
+
+        Said after ``joined`` and whenever it has changed notably; never where the pool is in the
+        same process.
+        """
+
     def troubled(self, sentence: str) -> None:
         """The session goes on, but the user should know something."""
 

@@ -63,7 +63,6 @@ class HostJoined(Struct, frozen=True, kw_only=True, gc=False):
     slots: int
     python: str = ""
     services: frozenset[str] = frozenset()
-    round_trip: float = 0.0002
 
 
 class HostLeft(Struct, frozen=True, kw_only=True, gc=False):
@@ -78,6 +77,13 @@ class SlotsChanged(Struct, frozen=True, kw_only=True, gc=False):
 
     host: str
     slots: int
+
+
+class RoundTripMeasured(Struct, frozen=True, kw_only=True, gc=False):
+    """A word to this pool and back takes ``seconds`` now, by itself: without what queues."""
+
+    host: str
+    seconds: float
 
 
 class OutcomesArrived(Struct, frozen=True, kw_only=True, gc=False):
@@ -119,6 +125,7 @@ Event = (
     | HostJoined
     | HostLeft
     | SlotsChanged
+    | RoundTripMeasured
     | OutcomesArrived
     | ChunkGivenBack
     | CancelCompleted

@@ -6,16 +6,23 @@ from dataclasses import dataclass, field
 
 from scattergather.scheduler.job import HostLease, ScheduledJob
 
+LOCAL_ROUND_TRIP = 0.0002
+"""Seconds to a worker of the controller's own pool and back."""
+
 
 @dataclass(slots=True)
 class ScheduledHost:
-    """One pool that joined. ``recalling``: it was asked to give chunks back and has not yet."""
+    """One pool that joined.
+
+    ``round_trip`` is what was measured last, in seconds; a pool in the controller's own process is
+    never measured. ``recalling``: it was asked to give chunks back and has not yet.
+    """
 
     name: str
     slots: int
     python: str
     services: frozenset[str]
-    round_trip: float
+    round_trip: float = LOCAL_ROUND_TRIP
     leases: dict[int, HostLease] = field(default_factory=dict)
     recalling: bool = False
 

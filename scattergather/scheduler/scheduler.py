@@ -68,6 +68,8 @@ class Scheduler:
                 self._host_joined(event, out)
             case events.SlotsChanged():
                 self._slots_changed(event, out)
+            case events.RoundTripMeasured():
+                self._round_trip_measured(event, out)
             case events.HostLeft():
                 self._host_left(event, out)
             case events.HostsSettled():
@@ -269,7 +271,7 @@ class Scheduler:
 
     def _host_joined(self, event: events.HostJoined, out: list[actions.Action]) -> None:
         self.hosts[event.host] = ScheduledHost(
-            event.host, event.slots, event.python, event.services, event.round_trip
+            event.host, event.slots, event.python, event.services
         )
         self._count_slots()
         self._feed_all(out)
@@ -279,6 +281,14 @@ class Scheduler:
         if host is not None:
             host.slots = event.slots
             self._count_slots()
+            self._feed(host, out)
+
+    def _round_trip_measured(
+        self, event: events.RoundTripMeasured, out: list[actions.Action]
+    ) -> None:
+        host = self.hosts.get(event.host)
+        if host is not None:
+            host.round_trip = event.seconds
             self._feed(host, out)
 
     def _host_left(self, event: events.HostLeft, out: list[actions.Action]) -> None:

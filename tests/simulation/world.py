@@ -72,6 +72,9 @@ class _Listener:
         self._world.arrivals.left(self._entry)
         self._world.desk.host_left(self._entry, reason)
 
+    def measured(self, round_trip: float) -> None:
+        self._world.desk.host_measured(self._entry, round_trip)
+
     def troubled(self, sentence: str) -> None:
         raise AssertionError(sentence)
 

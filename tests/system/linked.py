@@ -117,6 +117,7 @@ class Ear:
         self.others: list[messages.FromPool] = []
         self.results: list[ObjectId] = []
         self.missing: list[tuple[ObjectId, str]] = []
+        self.round_trips: list[float] = []
 
     def joined(self, facts: PoolFacts) -> None:
         self.heard.append("joined")
@@ -136,6 +137,9 @@ class Ear:
     def left(self, reason: str) -> None:
         self.heard.append("left")
         self.reasons.append(reason)
+
+    def measured(self, round_trip: float) -> None:
+        self.round_trips.append(round_trip)
 
     def troubled(self, sentence: str) -> None:
         raise AssertionError(sentence)

@@ -222,7 +222,6 @@ class FrontDesk:
                 slots=entry.workers,
                 python=facts.python,
                 services=frozenset(facts.services),
-                round_trip=0.002 if entry.spec.furl else 0.0002,
             )
         )
         self._settle()
@@ -236,6 +235,12 @@ class FrontDesk:
             self._send(messages.Notice(text=told), b"")
         self._driver.dirty = True
         self._settle()
+
+    def host_measured(self, entry: Entry, seconds: float) -> None:
+        """A word to a host that is up and back takes so long now."""
+        entry.round_trip = seconds
+        self._driver.dirty = True
+        self._driver.handle(events.RoundTripMeasured(host=entry.spec.name, seconds=seconds))
 
     def notice(self, sentence: str) -> None:
         """The user should see this."""

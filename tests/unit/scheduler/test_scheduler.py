@@ -247,3 +247,19 @@ def test_what_was_given_back_and_comes_again_from_further_behind_changes_nothing
     lease = bench.scheduler.jobs[A].leases[sent.chunk]
     assert not bench(back[0])
     assert (lease.next, lease.stop) == (sent.first, sent.first + 1)
+
+
+def test_as_much_is_kept_ahead_as_the_measured_round_trip_takes() -> None:
+    bench = Bench()
+    bench.host(slots=8)
+    held = len(sent := chunks(bench.job(tasks=10**6)))
+    for first in sent:  # the function is known to be brief now
+        held += len(chunks(bench.done(first, each=1e-4))) - 1
+    assert held == 8 + 16  # as many as hide the way to a pool nearby
+    far = chunks(bench(events.RoundTripMeasured(host="h", seconds=0.05)))
+    assert held + len(far) == 8 + 64
+    held += len(far)
+    near = bench(events.RoundTripMeasured(host="h", seconds=0.0005))
+    assert not chunks(near), "what is there stays there"
+    assert not chunks(bench.done(far[0], each=1e-4)), "and nothing follows it for now"
+    assert not bench(events.RoundTripMeasured(host="gone", seconds=1.0))
