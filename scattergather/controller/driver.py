@@ -313,7 +313,7 @@ class Driver:
                 needs=needs,
                 retry_on=spec.retry_on,
                 code_version=spec.code_version,
-                brief=action.brief,
+                ahead=action.ahead,
                 limits=spec.limits,
                 label=spec.name,
                 objects=objects,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import ctypes
 import os
+import platform
 import resource
 import signal
+import time
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -15,6 +17,12 @@ _PUNCH_HOLE_KEEP_SIZE = 0x03
 
 _DESCRIPTORS = 1 << 16
 """More than that nobody needs, and where everything is allowed, some go through all."""
+
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 375}.get(
+    platform.machine()
+)
+_GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 1 << 1, 1 << 2
+_SETTLED_SECONDS = 1e-4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -70,3 +78,22 @@ def limit_descriptors(soft: int) -> None:
     """Whoever is forked from here may have so many; what a task starts may know no more."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def heed_barriers() -> None:
+    """:func:`barrier` of other processes reaches this one from now on."""
+    if _MEMBARRIER is not None:
+        _libc.syscall(_MEMBARRIER, _REGISTER_GLOBAL_EXPEDITED, 0, 0)
+
+
+def barrier() -> None:
+    """What this process stored before is seen by what others load from now on, and the reverse.
+
+    A processor may load before its earlier stores are seen by others. So of two processes that
+    each store a word and then look at the other's, neither may see anything. With this between the
+    two steps of one of them, at least one sees the other's. The other pays nothing for it, but must
+    have called :func:`heed_barriers`. Where the system has no such call (before Linux 4.16), a
+    pause does it: stores wait for less than a microsecond.
+    """
+    if _MEMBARRIER is None or _libc.syscall(_MEMBARRIER, _GLOBAL_EXPEDITED, 0, 0) != 0:
+        time.sleep(_SETTLED_SECONDS)

@@ -17,7 +17,7 @@ class SendChunk(Struct, frozen=True, kw_only=True, gc=False):
     first: int
     count: int
     attempt: int
-    brief: bool
+    ahead: bool
 
 
 class TakeBackFrom(Struct, frozen=True, kw_only=True, gc=False):

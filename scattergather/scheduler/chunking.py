@@ -19,8 +19,11 @@ CHUNK_SECONDS = 0.016
 """What a chunk of short tasks should last."""
 
 BRIEF_SECONDS = 0.004
-"""Tasks up to this length (some twenty local round trips) are brief: a worker may hold a next
-chunk of them, since waiting for it would cost more than the imbalance that it risks."""
+"""Tasks up to this length (some twenty local round trips) are brief: they travel together."""
+
+AHEAD_SECONDS = 0.1
+"""Tasks up to this length may wait in a worker behind another one. What has not begun there can be
+taken back at once, so that it costs nothing when the other one turns out to be long."""
 
 MAX_BYTES = 1 << 20
 """What the arguments of a chunk of several tasks may take."""
@@ -56,6 +59,11 @@ class Estimate:
             and self.variance <= BRIEF_SECONDS**2
         )
 
+    @property
+    def ahead(self) -> bool:
+        """True when a worker may hold the next chunk before it is through with the one at hand."""
+        return self.seconds is not None and self.seconds <= AHEAD_SECONDS
+
     def fitting(self) -> float:
         """How many tasks last ``CHUNK_SECONDS`` together, and hardly ever more than twice that.
 
@@ -87,9 +95,9 @@ def read_ahead(estimate: Estimate, *, slots: int, round_trip: float) -> int:
     seconds = estimate.seconds
     if seconds is None:
         return 0
-    if estimate.brief:
-        trips = math.ceil(2 * round_trip / CHUNK_SECONDS)
-        return slots * (1 + trips)
+    if estimate.ahead:
+        lasts = CHUNK_SECONDS if estimate.brief else max(seconds, BRIEF_SECONDS)
+        return slots * (1 + math.ceil(2 * round_trip / lasts))
     if seconds > 1.0:
         return 0
     return max(1, math.ceil(slots * min(1.0, 2 * round_trip / seconds)))

@@ -376,7 +376,7 @@ class Scheduler:
                 first=taken.first,
                 count=count,
                 attempt=taken.attempt,
-                brief=job.estimate.brief and not job.spec.limited and taken.attempt == 1,
+                ahead=job.estimate.ahead and not job.spec.limited and taken.attempt == 1,
             )
         )
         if job.spec.stream:

@@ -122,8 +122,8 @@ class CheckedPool(Pool):
             seen.update(lease.run.chunk for lease in worker.leases)
             check(len(worker.leases) <= 2, f"worker {number} has {len(worker.leases)} chunks")
             if len(worker.leases) == 2:
-                check(worker.leases[1].run.brief, "a long chunk waits behind another")
-                check(worker.leases[0].run.brief, "a chunk waits behind a long one")
+                check(worker.leases[1].run.ahead, "a long chunk waits behind another")
+                check(worker.leases[0].run.ahead, "a chunk waits behind a long one")
             if worker.escalation:
                 due = worker.escalation[0][0]
                 check(self.wake_at is not None and self.wake_at <= due, "nobody wakes the pool")

@@ -63,7 +63,7 @@ class Process:
         self.run: messages.Run | None = None
         self.tasks: list[bytes] = []
         self.chunk = -1
-        self._cancelled = self._last = -1
+        self._cancelled = self._last = self._skipped = -1
         self._exceeded = (-1, -1)
         self.index = 0
         self.in_task = False
@@ -190,6 +190,10 @@ class Process:
     def stop(self, chunk: int) -> None:
         self._last = max(self._last, chunk)
 
+    def recall(self, chunk: int) -> bool:
+        self._skipped = chunk
+        return self.chunk != chunk
+
     def hang_up(self) -> None:
         """It is idle, and ends."""
         self.written.clear()
@@ -278,7 +282,7 @@ class Process:
         return self.ledger.workload.nature(self.task)
 
     def _begin(self) -> None:
-        if self._last >= self.chunk:
+        if self._last >= self.chunk or self._skipped == self.chunk:
             self._chunk_over()
             return
         run = self.run

@@ -101,6 +101,24 @@ def test_a_long_task_holds_up_neither_those_before_it_nor_those_behind(c, tmp_pa
     assert next(outcomes)[0] == 10
 
 
+def test_naps_that_wait_behind_one_that_turns_out_to_be_long_run_elsewhere(c, gate) -> None:
+    def nap(held: Callable[[int], int] | None) -> None:
+        if held is None:
+            time.sleep(0.01)
+        else:
+            held(0)
+
+    c.addJob(calls(*[None] * 20), nap).results()  # not brief, and short enough to be held ready
+    job = c.addJob(calls(*[None] * 5, gate.task(), *[None] * 20), nap)
+    outcomes = iter(job.as_completed())
+    try:
+        assert {next(outcomes)[0] for _ in range(25)} == {*range(5), *range(6, 26)}
+    finally:
+        gate.open()
+    assert next(outcomes)[0] == 5
+    assert job.failures == []
+
+
 def test_closures_and_classes_travel(c) -> None:
     factor = 7
 

@@ -117,6 +117,10 @@ class WorkerProcess:
         """No further task of this chunk, or of one before it, begins."""
         self.journal.request_stop(chunk)
 
+    def recall(self, chunk: int) -> bool:
+        """The chunk behind the one at work does not begin; True if it surely has not."""
+        return self.journal.request_skip(chunk)
+
     def running(self) -> tuple[int, int, float] | None:
         """Chunk, index and start (monotonic) of the task at work, or None between tasks."""
         return self.journal.running()

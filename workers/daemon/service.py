@@ -415,6 +415,10 @@ class PoolService:
                 process = self._processes.get(action.worker)
                 if process is not None:
                     process.stop(action.chunk)
+            case actions.RecallChunk():
+                process = self._processes.get(action.worker)
+                if process is not None and process.recall(action.chunk):
+                    self.handle(events.ChunkRecalled(worker=action.worker, chunk=action.chunk))
             case actions.RetireWorker():
                 process = self._processes.get(action.worker)
                 if process is not None:

@@ -72,6 +72,17 @@ class StopWorker(Struct, frozen=True, kw_only=True, gc=False):
     chunk: int
 
 
+class RecallChunk(Struct, frozen=True, kw_only=True, gc=False):
+    """Let this chunk, which a worker holds behind another, not begin there.
+
+    If it surely has not, ``ChunkRecalled`` follows at once. Else the worker says by itself what
+    becomes of it.
+    """
+
+    worker: int
+    chunk: int
+
+
 class RetireWorker(Struct, frozen=True, kw_only=True, gc=False):
     """Close an idle worker's socket: it ends by itself."""
 
@@ -86,6 +97,7 @@ Action = (
     | InterruptChunk
     | WarnWorker
     | StopWorker
+    | RecallChunk
     | DropResults
     | Overdraw
     | RetireWorker

@@ -106,6 +106,13 @@ class Sampled(Struct, frozen=True, kw_only=True, gc=False):
     memory: int
 
 
+class ChunkRecalled(Struct, frozen=True, kw_only=True, gc=False):
+    """A chunk that a worker held behind another has not begun there, and never will."""
+
+    worker: int
+    chunk: int
+
+
 class Ticked(Struct, frozen=True, kw_only=True, gc=False):
     """Time passed: ``Pool.wake_at`` came."""
 
@@ -121,5 +128,6 @@ Event = (
     | WorkerExited
     | FoundStopped
     | Sampled
+    | ChunkRecalled
     | Ticked
 )

@@ -71,6 +71,11 @@ class Pool:
                 self._session_closed(event, now, out)
             case events.Sampled():
                 watching.sampled(self._crew, event, now, out)
+            case events.ChunkRecalled():
+                holder = self.workers.get(event.worker)
+                session = self.sessions.get(holder.session) if holder is not None else None
+                if holder is not None and session is not None:
+                    leases.recalled(self._crew, session, holder, event.chunk, out)
             case events.FoundStopped():
                 watching.found_stopped(self._crew, event, now, out)
             case events.Ticked():

@@ -39,6 +39,7 @@ class Tenant:
     ``postponed`` the calls everywhere and the results of nested calls that are.
     ``here`` came from another host, what was taken last at its end; ``wanted`` is on its way.
     ``kept`` are the workers that keep an object, ``dropping`` what the controller needs no more.
+    ``ahead`` are the workers that hold a chunk behind another which can be taken back.
     ``pressed`` says that room is wanted and that nothing could be dropped so far.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
     """
@@ -59,6 +60,7 @@ class Tenant:
     residents: list[Resident] = field(default_factory=list)
     workers: dict[int, PoolWorker] = field(default_factory=dict)
     idle: OrderedDict[int, PoolWorker] = field(default_factory=OrderedDict)
+    ahead: OrderedDict[int, PoolWorker] = field(default_factory=OrderedDict)
     running: int = 0
     refresh: RollCall | None = None
     everywhere: dict[int, tuple[Everywhere, bytes, RollCall]] = field(default_factory=dict)

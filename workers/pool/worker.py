@@ -23,11 +23,15 @@ class Doom(Enum):
 
 @dataclass(slots=True)
 class WorkerLease:
-    """A chunk that a worker has, up to ``stop``. Outcomes come in order: ``next`` has none yet."""
+    """A chunk that a worker has, up to ``stop``. Outcomes come in order: ``next`` has none yet.
+
+    ``body`` is kept while it may be taken back and given to another worker: behind another chunk.
+    """
 
     run: Run
     next: int
     stop: int
+    body: bytes = b""
     cancelled: bool = False
 
 
@@ -38,6 +42,7 @@ class PoolWorker:
     ``leases[0]`` is what it works on, a second one is what it holds ready. While ``blocked`` its
     task waits for a nested result and its slot is lent. ``since`` is when it became idle. ``stuck``
     is the task that takes long while others wait behind it: none of those will begin here.
+    ``skipping`` is a chunk that it was told not to begin, and has not yet said that it did not.
     ``over_since`` is when its task was told that it takes too much memory: the worker is replaced
     when that task is over. ``stopped_since`` is when it was first found stopped (state T).
     ``given`` are the large results of nested calls that it has, and how often it got each.
@@ -54,6 +59,7 @@ class PoolWorker:
     escalation: list[tuple[float, int]] = field(default_factory=list)
     peak: int = 0
     stuck: int | None = None
+    skipping: int | None = None
     over_since: float | None = None
     given: Counter[ObjectId] = field(default_factory=Counter)
     stopped_since: float | None = None

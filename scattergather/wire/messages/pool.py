@@ -10,7 +10,7 @@ class Run(Message, frozen=True, kw_only=True):
     """Run tasks ``first`` ... of a job, in order; the body is their blobs.
 
     ``chunk`` is unique within the controller and names this lease: whatever comes back names it.
-    ``brief`` says that its tasks are short, so that a worker may be handed the next chunk early.
+    ``ahead`` says that its tasks are short enough for a worker to hold it behind another chunk.
     ``attempt`` counts from 1 and holds for the whole chunk. ``lend`` says that the results are for
     a task on the same host: their large parts stay there (``Outcomes.lent``).
     """
@@ -24,7 +24,7 @@ class Run(Message, frozen=True, kw_only=True):
     needs: tuple[Digest, ...] = ()
     retry_on: Digest = b""
     code_version: int = 0
-    brief: bool = False
+    ahead: bool = False
     limits: Limits = Limits()
     label: str = ""
     objects: tuple[Extent, ...] = ()

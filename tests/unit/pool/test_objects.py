@@ -415,7 +415,7 @@ def test_a_chunk_that_waited_does_not_hide_the_one_before_it_from_a_stop() -> No
     for chunk, names in ((1, (A,)), (2, ())):
         objects = tuple(Extent(object=name, length=1) for name in names)
         run = messages.Run(
-            chunk=chunk, job=b"j", function="f", first=0, count=3, brief=True, objects=objects
+            chunk=chunk, job=b"j", function="f", first=0, count=3, ahead=True, objects=objects
         )
         there.receive(run)
     there.arrive(A)

@@ -89,14 +89,84 @@ def test_of_idle_workers_the_one_that_was_busy_last_goes_first() -> None:
     assert workers == [1, 1, 1, 1]
 
 
-def test_a_second_chunk_is_handed_out_early_only_when_both_are_brief() -> None:
+def test_a_second_chunk_is_handed_out_early_only_when_both_may_be() -> None:
     bench = Bench(slots=1)
-    assert told(bench.run(1, brief=True))
+    assert told(bench.run(1, ahead=True))
     assert not told(bench.run(2))
     bench = Bench(slots=1)
-    bench.run(1, brief=True)
-    assert told(bench.run(2, brief=True))
-    assert not told(bench.run(3, brief=True)), "two are enough"
+    bench.run(1, ahead=True)
+    assert told(bench.run(2, ahead=True))
+    assert not told(bench.run(3, ahead=True)), "two are enough"
+
+
+def recalled(out: list[actions.Action]) -> list[tuple[int, int]]:
+    return [(each.worker, each.chunk) for each in out if isinstance(each, actions.RecallChunk)]
+
+
+def test_an_idle_worker_gets_what_another_one_holds_behind_its_task() -> None:
+    bench = Bench(slots=2)
+    for chunk in (1, 2, 3):
+        bench.run(chunk, ahead=True)
+    assert recalled(bench.done(2, 2)) == [(1, 3)]
+    out = bench(events.ChunkRecalled(worker=1, chunk=3))
+    assert [(worker, run.chunk) for worker, run in told(out)] == [(2, 3)]
+    assert not reports(out)
+    bench.done(2, 3)
+    assert not recalled(bench.said(1, messages.GaveBack(chunk=3, first=300))), "it was asked once"
+
+
+def test_a_chunk_that_has_begun_after_all_stays_where_it_is() -> None:
+    bench = Bench(slots=2)
+    for chunk in (1, 2, 3):
+        bench.run(chunk, ahead=True)
+    assert recalled(bench.done(2, 2)) == [(1, 3)]
+    bench.done(1, 1)
+    out = bench.done(1, 3)
+    assert [r.chunk for r in reports(out) if isinstance(r, messages.Outcomes)] == [3]
+
+
+def test_a_chunk_that_was_skipped_unseen_is_given_back() -> None:
+    bench = Bench(slots=2)
+    for chunk in (1, 2, 3):
+        bench.run(chunk, ahead=True)
+    bench.done(2, 2)
+    bench.done(1, 1)
+    out = bench.said(1, messages.GaveBack(chunk=3, first=300))
+    assert reports(out) == [messages.GaveBack(chunk=3, first=300)]
+
+
+def test_nothing_is_put_behind_a_task_before_the_worker_has_said_that_it_skipped() -> None:
+    bench = Bench(slots=2)
+    for chunk in (1, 2, 3):
+        bench.run(chunk, ahead=True)
+    bench.done(2, 2)
+    bench(events.ChunkRecalled(worker=1, chunk=3))
+    assert [worker for worker, _ in told(bench.run(4, ahead=True))] == [2]
+    assert not told(bench.run(5, ahead=True))
+    bench.done(1, 1)
+    out = bench.said(1, messages.GaveBack(chunk=3, first=300))
+    assert not reports(out)
+    assert [worker for worker, _ in told(bench.run(6, ahead=True))] == [1]
+
+
+def test_what_workers_hold_behind_their_tasks_is_given_to_another_host_too() -> None:
+    bench = Bench(slots=1)
+    bench.run(1, ahead=True)
+    bench.run(2, ahead=True)
+    out = bench.receive(messages.TakeBack(count=1))
+    assert recalled(out) == [(1, 2)]
+    out = bench(events.ChunkRecalled(worker=1, chunk=2))
+    assert reports(out) == [messages.GaveBack(chunk=2, first=200)]
+
+
+def test_a_recalled_chunk_that_was_cancelled_is_gone() -> None:
+    bench = Bench(slots=2)
+    for chunk in (1, 2, 3):
+        bench.run(chunk, ahead=True)
+    bench.done(2, 2)
+    bench.receive(messages.Cancel(chunks=(3,)))
+    out = bench(events.ChunkRecalled(worker=1, chunk=3))
+    assert reports(out) == [messages.CancelDone(chunk=3, first=300)]
 
 
 def test_a_death_costs_only_the_task_that_ran() -> None:
@@ -127,8 +197,8 @@ def test_outcomes_that_were_sent_and_still_stand_in_the_journal_count_once() -> 
 
 def test_what_a_dead_worker_held_ready_is_given_back_whole() -> None:
     bench = Bench(slots=1)
-    bench.run(1, brief=True)
-    bench.run(2, brief=True)
+    bench.run(1, ahead=True)
+    bench.run(2, ahead=True)
     out = bench.exited(1, signal=9, harvest=events.Harvest(chunk=1, running=100))
     assert messages.GaveBack(chunk=2, first=200) in reports(out)
 
@@ -385,8 +455,8 @@ def sampled(bench: Bench, index: int, started: float = 0.0) -> list[actions.Acti
 
 def test_what_waits_behind_a_long_task_is_given_back() -> None:
     bench = Bench(slots=1)
-    bench.run(1, count=10, brief=True)
-    bench.run(2, count=5, brief=True)
+    bench.run(1, count=10, ahead=True)
+    bench.run(2, count=5, ahead=True)
     bench.done(1, 1, count=3)
     bench.now = 1.0
     assert sampled(bench, 103) == [actions.StopWorker(worker=1, chunk=2)]
@@ -396,13 +466,13 @@ def test_what_waits_behind_a_long_task_is_given_back() -> None:
         messages.GaveBack(chunk=2, first=200),
     ]
     assert not sampled(bench, 103), "once"
-    assert not told(bench.run(3, brief=True)), "nothing more is put behind it"
+    assert not told(bench.run(3, ahead=True)), "nothing more is put behind it"
     assert [run.chunk for _, run in told(bench.done(1, 1, first=3))] == [3]
 
 
 def test_a_worker_that_has_moved_on_before_the_second_look_gives_back_by_itself() -> None:
     bench = Bench(slots=1)
-    bench.run(1, count=10, brief=True)
+    bench.run(1, count=10, ahead=True)
     bench.now = 1.0
     sampled(bench, 100)
     bench.done(1, 1, count=2)

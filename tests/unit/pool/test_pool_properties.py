@@ -39,6 +39,7 @@ class Worker:
     cancel: int = -1
     interrupted: float = 0.0
     stop: int = -1
+    skip: int = -1
     doomed: bool = False
     refreshed: bool = False
 
@@ -66,6 +67,7 @@ class PoolMachine(RuleBasedStateMachine):
     # ---- the book ----
 
     def tell(self, event: events.Event) -> None:
+        follow: list[events.Event] = []
         for action in self.pool.handle(event, self.now):
             match action:
                 case actions.ForkWorker():
@@ -87,21 +89,33 @@ class PoolMachine(RuleBasedStateMachine):
                 case actions.StopWorker():
                     worker = self.workers[action.worker]
                     worker.stop = max(worker.stop, action.chunk)
+                case actions.RecallChunk():
+                    worker = self.workers[action.worker]
+                    skipped = [run for run in worker.runs if run.chunk == worker.skip]
+                    assert not skipped, "there is one word for it"
+                    worker.skip = action.chunk
+                    if worker.runs[0].chunk != action.chunk:
+                        recalled = events.ChunkRecalled(worker=action.worker, chunk=action.chunk)
+                        follow.append(recalled)
                 case actions.RetireWorker():
                     worker = self.workers[action.worker]
                     assert not worker.runs
                     worker.doomed = True
+        for event in follow:
+            self.tell(event)
 
     def told(self, worker: Worker, message: messages.ToWorker) -> None:
         assert worker.born
         if isinstance(message, messages.Run):
             assert not worker.doomed
             # Those that it was told not to begin were given back, and it will find that.
-            held = [run for run in worker.runs if run.chunk > worker.stop]
+            held = [
+                run for run in worker.runs if run.chunk > worker.stop and run.chunk != worker.skip
+            ]
             assert len(held) < 2
             if held:
-                assert message.brief
-                assert held[0].brief
+                assert message.ahead
+                assert held[0].ahead
                 assert not worker.waiting
             if not worker.runs:
                 worker.at = message.first
@@ -173,15 +187,15 @@ class PoolMachine(RuleBasedStateMachine):
         }
 
     @precondition(lambda self: self.open)
-    @rule(number=numbers, counts=st.lists(st.integers(1, 4), min_size=1), brief=st.booleans())
-    def run(self, number: int, counts: list[int], brief: bool) -> None:
+    @rule(number=numbers, counts=st.lists(st.integers(1, 4), min_size=1), ahead=st.booleans())
+    def run(self, number: int, counts: list[int], ahead: bool) -> None:
         session = self.session(number)
         for count in counts[:6]:
             self.chunks += 1
             first = 10 * self.chunks
             self.open[session][self.chunks] = set(range(first, first + count))
             run = messages.Run(
-                chunk=self.chunks, job=JOB, function="f", first=first, count=count, brief=brief
+                chunk=self.chunks, job=JOB, function="f", first=first, count=count, ahead=ahead
             )
             self.receive(session, run)
 
@@ -251,7 +265,9 @@ class PoolMachine(RuleBasedStateMachine):
         self.say(number, outcomes, blobs.pack([b""]))
         if rest and worker.stop >= run.chunk:
             self.say(number, messages.GaveBack(chunk=run.chunk, first=index + 1))
-        while worker.runs and worker.stop >= worker.runs[0].chunk:
+        while worker.runs and (
+            worker.stop >= worker.runs[0].chunk or worker.skip == worker.runs[0].chunk
+        ):
             run = worker.runs[0]
             self.chunk_over(worker)
             self.say(number, messages.GaveBack(chunk=run.chunk, first=run.first))

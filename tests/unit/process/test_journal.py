@@ -177,3 +177,19 @@ def test_a_stop_holds_for_its_chunk_and_those_before_it(journal: Journal) -> Non
     assert not theirs.cancelled()
     theirs.open(6, 0)
     assert not theirs.stopped()
+
+
+def test_a_chunk_that_waits_behind_another_can_be_skipped(journal: Journal) -> None:
+    journal.open(1, 0)
+    journal.begin(0)
+    assert journal.request_skip(2)
+    assert not journal.stopped()
+    journal.open(2, 0)
+    assert journal.stopped()
+    journal.open(3, 0)
+    assert not journal.stopped()
+
+
+def test_a_chunk_that_has_begun_is_not_said_to_be_skipped(journal: Journal) -> None:
+    journal.open(2, 0)
+    assert not journal.request_skip(2)

@@ -98,7 +98,7 @@ def test_a_loss_is_run_again_alone_until_the_retries_are_used_up() -> None:
     (sent,) = chunks(bench.job(tasks=1, retries=2))
     for attempt in (2, 3):
         (sent,) = chunks(bench.done(sent, [Kind.LOST]))
-        assert (sent.attempt, sent.count, sent.brief) == (attempt, 1, False)
+        assert (sent.attempt, sent.count, sent.ahead) == (attempt, 1, False)
     (final,) = finals(bench.done(sent, [Kind.LOST]))
     assert isinstance(final, actions.Deliver)
     assert (final.attempt, final.attempts) == (3, 3)

@@ -1,8 +1,10 @@
 """Who gets which chunk.
 
-- A worker gets a chunk when it is idle, and a second one only when both are brief: then it need not
-  wait for us in between. Everything else stays queued here, where it can be cancelled or given
+- A worker gets a chunk when it is idle, and a second one when both are of short tasks: then it need
+  not wait for us in between. Everything else stays queued here, where it can be cancelled or given
   back without asking a worker.
+- When a worker is idle and nothing is queued, it gets what another one holds behind its first
+  chunk, if that has not begun: so nothing waits behind a task that turns out to be long.
 - Of several that are idle the one that was busy last is first: what it needs is warm, its free
   memory too.
 - At most ``slots`` workers run at a time, whichever session they belong to. A free slot goes to the
@@ -23,13 +25,15 @@ HUNGRY_AFTER = 1.0
 
 
 def feed(crew: Crew, now: float, out: list[actions.Action]) -> None:
-    """Give queued chunks to idle workers, then brief ones to workers that will soon be idle."""
+    """Give queued chunks to idle workers, then to workers that will soon be idle."""
     if len(crew.sessions) == 1:
         (session,) = crew.sessions.values()
         while session.queue and session.idle and session.running < crew.slots:
             _assign(session, session.idle.popitem()[1], out)
         if session.queue:
             _feed_ahead(session, out)
+        elif session.ahead and session.idle:
+            recall(session, min(len(session.idle), crew.slots - session.running), out)
     else:
         _feed_fairly(crew, now, out)
 
@@ -61,28 +65,53 @@ def _feed_ahead(session: Tenant, out: list[actions.Action]) -> None:
         if not session.queue:
             return
         head = next(iter(session.queue.values()))
-        if not head.run.brief:
+        if not head.run.ahead:
             return
         if (
             len(worker.leases) == 1
-            and worker.leases[0].run.brief
+            and worker.leases[0].run.ahead
             and worker.stuck is None
+            and worker.skipping is None
             and not worker.blocked
             and worker.doom is None
         ):
             _assign(session, worker, out)
 
 
+def recall(session: Tenant, count: int, out: list[actions.Action]) -> None:
+    """Ask for ``count`` chunks back that workers hold behind others, those they got first."""
+    while session.ahead and count > 0:
+        _, worker = session.ahead.popitem(last=False)
+        recall_from(worker, out)
+        count -= 1
+
+
+def recall_from(worker: PoolWorker, out: list[actions.Action]) -> None:
+    """Ask for the chunk back that this worker holds behind another."""
+    worker.skipping = worker.leases[1].run.chunk
+    out.append(actions.RecallChunk(worker=worker.number, chunk=worker.skipping))
+
+
 def _assign(session: Tenant, worker: PoolWorker, out: list[actions.Action]) -> None:
     _, queued = session.queue.popitem(last=False)
-    run = queued.run
+    assign(session, worker, queued.run, queued.body, out)
+
+
+def assign(
+    session: Tenant, worker: PoolWorker, run: messages.Run, body: bytes, out: list[actions.Action]
+) -> None:
+    """Give a chunk, and before it the code that it needs, to a worker."""
     teach(session, worker, run.function, run.needs, out)
     if run.retry_on:
         _teach_digest(session, worker, run.retry_on, out)
-    if not worker.leases:
+    lease = WorkerLease(run, run.first, run.first + run.count)
+    if worker.leases:
+        lease.body = body
+        session.ahead[worker.number] = worker
+    else:
         session.running += 1
-    worker.leases.append(WorkerLease(run, run.first, run.first + run.count))
-    out.append(actions.Tell(worker=worker.number, message=run, body=queued.body))
+    worker.leases.append(lease)
+    out.append(actions.Tell(worker=worker.number, message=run, body=body))
 
 
 def teach(

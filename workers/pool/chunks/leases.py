@@ -8,18 +8,36 @@ from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import cancelling
-from scattergather.workers.pool.chunks.feeding import feed
+from scattergather.workers.pool.chunks.feeding import assign, feed, recall
 from scattergather.workers.pool.crew import Crew, report, report_slots, retire
 from scattergather.workers.pool.tenant import Tenant
 from scattergather.workers.pool.worker import PoolWorker, WorkerLease
 
 
 def take_back(session: Tenant, count: int, out: list[actions.Action]) -> None:
-    """Give back the chunks that were queued last, until those have ``count`` tasks."""
+    """Give back the chunks that were queued last, until those have ``count`` tasks.
+
+    Then those that workers hold behind others, as far as they have not begun.
+    """
     while count > 0 and (session.queue or session.waiting):
         chunk, queued = session.unqueue_last()
         count -= queued.run.count
         report(session, messages.GaveBack(chunk=chunk, first=queued.run.first), out)
+    if count > 0:
+        recall(session, count, out)
+
+
+def recalled(
+    crew: Crew, session: Tenant, worker: PoolWorker, chunk: int, out: list[actions.Action]
+) -> None:
+    """A chunk will not begin in the worker that held it behind another: an idle one gets it."""
+    for lease in list(worker.leases)[1:]:
+        if lease.run.chunk == chunk:
+            worker.leases.remove(lease)
+            if session.idle and session.running < crew.slots and not lease.cancelled:
+                assign(session, session.idle.popitem()[1], lease.run, lease.body, out)
+            else:
+                free(session, lease, lease.next, out)
 
 
 def arrived(
@@ -57,12 +75,15 @@ def gave_back(
     out: list[actions.Action],
 ) -> None:
     """A worker will not begin the rest of a chunk."""
+    if message.chunk == worker.skipping:
+        worker.skipping = None
     for lease in worker.leases:
         if lease.run.chunk == message.chunk:
             free(session, lease, message.first, out)
             if lease is worker.leases[0]:
                 _ended(crew, session, worker, now, out)
             else:
+                session.ahead.pop(worker.number, None)
                 worker.leases.remove(lease)
             return
 
@@ -79,6 +100,7 @@ def _ended(
 ) -> None:
     """A worker is done with its chunk: it begins the next, is idle, or ends."""
     worker.leases.popleft()
+    session.ahead.pop(worker.number, None)
     worker.escalation.clear()
     worker.stuck = None
     if not worker.leases:
@@ -91,8 +113,10 @@ def _ended(
         else:  # what it leaves behind would count as the next task's
             retire(worker, out)
             crew.fork(session, now, out)
-    elif worker.leases[0].cancelled:
-        cancelling.interrupt(crew, worker, now, out)
+    else:
+        worker.leases[0].body = b""
+        if worker.leases[0].cancelled:
+            cancelling.interrupt(crew, worker, now, out)
     feed(crew, now, out)
 
 

@@ -42,6 +42,7 @@ def worker_exited(
         return
     del session.workers[worker.number]
     session.idle.pop(worker.number, None)
+    session.ahead.pop(worker.number, None)
     session.running -= worker.busy
     if worker.blocked:
         report_slots(session, out)

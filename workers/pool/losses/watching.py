@@ -86,6 +86,7 @@ def _unload(session: Tenant, worker: PoolWorker, index: int, out: list[actions.A
     elif worker.stuck == index:
         free(session, lease, index + 1, out)
         lease.stop = index + 1
+        session.ahead.pop(worker.number, None)
         while len(worker.leases) > 1:
             behind = worker.leases.pop()
             free(session, behind, behind.next, out)

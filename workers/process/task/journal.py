@@ -12,6 +12,7 @@ Layout of the 1 MiB, in 8-byte words unless said otherwise::
     OVER      written by the pool: a task of this chunk + 1 takes more memory than it may,
     OVER_AT   namely the one of this index + 1
     NOTED     how many bytes of the note are valid
+    SKIP      written by the pool: this chunk + 1 does not begin
     ends      SLOTS words: where each outcome's blob ends
     kinds     SLOTS bytes
     note      NOTE bytes: the arguments of the chunk's only task, for its death certificate
@@ -38,6 +39,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from scattergather.machine.kernel import barrier
+
 SIZE = 1 << 20
 SLOTS = 4096
 LARGE = 1 << 18
@@ -48,7 +51,7 @@ FULL = 1 << 18
 
 NOTE = 256
 
-CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP, OVER, OVER_AT, NOTED = range(10)
+CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP, OVER, OVER_AT, NOTED, SKIP = range(11)
 _ENDS = 128
 _KINDS = _ENDS + 8 * SLOTS
 _NOTE = _KINDS + SLOTS
@@ -153,6 +156,18 @@ class Journal:
         """No further task begins of this chunk, or of one before it; what runs goes on."""
         self.words[STOP] = max(self.words[STOP], chunk + 1)
 
+    def request_skip(self, chunk: int) -> bool:
+        """A chunk that waits behind another does not begin; True if it surely has not.
+
+        The worker stores which chunk it is at, and then looks at SKIP. The pool stores SKIP, and
+        then looks which chunk the worker is at. The barrier between makes sure that one of them
+        sees what the other did. There is one such word: before the next request the worker must
+        have said that it skipped the chunk.
+        """
+        self.words[SKIP] = chunk + 1
+        barrier()
+        return bool(self.words[CHUNK] != chunk + 1)
+
     def exceed(self, chunk: int, index: int) -> None:
         """This task takes more memory than it may, if it still runs; SIGINT tells it so."""
         self.words[OVER_AT] = index + 1
@@ -240,4 +255,4 @@ class Journal:
     def stopped(self) -> bool:
         """True when no further task of the present chunk may begin."""
         words = self.words
-        return bool(words[STOP] >= words[CHUNK])
+        return bool(words[STOP] >= words[CHUNK] or words[SKIP] == words[CHUNK])
