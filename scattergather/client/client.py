@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
 from html import escape
@@ -28,7 +27,9 @@ from scattergather.client.seen import showing
 from scattergather.client.seen.cell import current_cell
 from scattergather.client.seen.echo import JobEcho, Printed
 from scattergather.client.session.interrupting import Wait
-from scattergather.client.session.session import CURE, Session
+from scattergather.client.session.life import CURE
+from scattergather.client.session.receiver import new_job
+from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen, freeze_types, title_of
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import (
@@ -60,7 +61,6 @@ class ScatterGather(Executor):
         self._unread: list[Gathering] = []
         self._numbers = itertools.count(1)
         self._go_read = False
-        self._pushing = threading.Lock()
         session.pipe.serve(self)
 
     def __scattergather_refuse__(self) -> str:
@@ -143,7 +143,7 @@ class ScatterGather(Executor):
         window: int | None = None,
     ) -> Job[Any]:
         session = self._session
-        session.check()
+        session.life.check()
         sized = isinstance(tasks, Sized) and window is None
         with Wait(session, lambda: "adding a job", "Nothing of it was added."):
             iterator = iterated(tasks)
@@ -157,7 +157,7 @@ class ScatterGather(Executor):
         gathering.iterating = window is not None
         channel = JobEcho(label, current_cell()) if options.echo else None
         printed = Printed()
-        round_ = Round(session.new_job(), gathering, printed, session.echo, channel)
+        round_ = Round(new_job(), gathering, printed, session.echo, channel)
         retry_on = freeze_types(options.retry_on, shipment)
         with Wait(session, lambda: _adding(gathering), "It was taken back; add it again."):
             try:
@@ -187,7 +187,9 @@ class ScatterGather(Executor):
         unread = self._unread
         if unread:
             return unread[0].finished
-        return not self._go_read and (self._session.go is not None or self._session.ended)
+        return not self._go_read and (
+            self._session.known.go is not None or self._session.life.ended
+        )
 
     def waitForResult(
         self, timeout: float | None = None, *, errors: str = "raise", progress: bool = False
@@ -228,16 +230,15 @@ class ScatterGather(Executor):
 
     def _wait_go(self, timeout: float | None) -> Go:
         if self._go_read:
-            self._session.check()
-            receivers = list(self._session.receivers.values())
-            left = [each.left for each in receivers if isinstance(each, Round) and each.left]
+            self._session.life.check()
+            left = self._session.receivers.left()
             why = "no job is outstanding; addJob(tasks) adds one"
             raise NothingToWaitFor("\n".join(left) or why)
         then = "They go on joining; c.waitForResult() waits again."
         with Wait(self._session, lambda: "waiting for the hosts", then):
-            go = self._session.wait_go(timeout)
+            go = self._session.known.wait_go(timeout)
         if go is None:
-            why = self._session.standstill()
+            why = self._session.known.standstill()
             raise without_our_frames(TimeoutError(f"the hosts have not answered yet\n{why}"))
         self._go_read = True
         return go
@@ -274,16 +275,18 @@ class ScatterGather(Executor):
         session = self._session
         if word == "die":
             return self._die()
-        session.check()
+        session.life.check()
         then = "The refresh goes on." if word == "refresh" else ""
         with Wait(session, lambda: f"waiting for the answer to command({word!r})", then):
-            answer = session.call(lambda call: messages.Command(call=call, word=word)).answer
+            answer = session.questions.ask(
+                lambda call: messages.Command(call=call, word=word)
+            ).answer
         if word == "status":
-            return session.snapshot()
+            return session.known.snapshot()
         value = answer.value if answer is not None else None
         if not isinstance(value, dict):
             return value
-        snapshot = session.snapshot()
+        snapshot = session.known.snapshot()
         up = [host for host in snapshot.hosts if host.state == "up"]
         problems = [*value.get("problems", ()), snapshot.absent()]
         return Refreshed(
@@ -296,13 +299,12 @@ class ScatterGather(Executor):
 
     def _die(self) -> str:
         session = self._session
-        if session.copied:
-            session.check()
-        if session.ended:
+        session.life.refuse_copy()
+        if session.life.ended:
             return "the controller had ended already."
-        workers = session.snapshot().workers
+        workers = session.known.snapshot().workers
         with Wait(session, lambda: "waiting for the controller to end", "It was told to."):
-            session.die(f"this client was closed by command('die'); {CURE}")
+            session.life.die(f"this client was closed by command('die'); {CURE}")
         return f"controller stopped; {plural(workers, 'worker')} released."
 
     def push_code(self, source: str) -> int:
@@ -319,13 +321,8 @@ class ScatterGather(Executor):
             raise BadRequest(f"push_code takes source text, not {type(source).__name__}")
         compile(source, "<pushed code>", "exec")
         session = self._session
-        session.check()
-        with self._pushing:
-            version = len(session.sources) + 1
-            # Sent first: a job that another thread adds now must not name what is not there.
-            session.outbox.send(messages.Resident(version=version, source=source))
-            session.sources.append(source)
-        return version
+        session.life.check()
+        return session.pushed.push(source)
 
     def run_everywhere(
         self, function: naming.Function, /, *args: Any, **kwargs: Any
@@ -347,7 +344,7 @@ class ScatterGather(Executor):
     def _submit(
         self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions
     ) -> TaskFuture:
-        self._session.check_executor()
+        self._session.life.check_executor()
         if not callable(fn) and not isinstance(fn, str):
             raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
         return self._streams.submit(fn, args, kwargs, options, self, self._named)
@@ -385,7 +382,7 @@ class ScatterGather(Executor):
     ) -> Iterator[Any]:
         timeout = check_map(iterables, timeout, chunksize, buffersize)
         session = self._session
-        session.check_executor()
+        session.life.check_executor()
         tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
         if buffersize is None:
             tasks = list(tasks)
@@ -396,7 +393,7 @@ class ScatterGather(Executor):
 
         def drop() -> None:
             gathering.stop()
-            if not round_.done and not session.ended:
+            if not round_.done and not session.life.ended:
                 session.outbox.send(
                     messages.CancelTasks(call=0, job=round_.job, first=0, count=gathering.added)
                 )
@@ -424,22 +421,22 @@ class ScatterGather(Executor):
             cancel_futures: cancel the calls that no pool has yet.
         """
         session = self._session
-        if session.ended:
+        if session.life.ended:
             return
         for stream in self._streams.all():
             stream.mend()
-        session.drain(f"this client was shut down; {CURE}")
+        session.life.drain(f"this client was shut down; {CURE}")
         if cancel_futures:
             for stream in self._streams.all():
                 stream.cancel_all()
-            session.end_if_idle()
+            session.life.end_if_idle()
         if wait:
             then = (
                 "Nothing new is taken; the controller ends when what is outstanding is through, "
                 "c.command('die') ends it now."
             )
             with Wait(session, lambda: "waiting for what is outstanding", then):
-                session.wait_through()
+                session.life.wait_through()
             session.echo.flush()
 
     def __exit__(
@@ -455,23 +452,23 @@ class ScatterGather(Executor):
     # ---- how it looks ---------------------------------------------------------------------------
 
     def _end(self) -> str:
-        fate = self._session.fate
+        fate = self._session.life.fate
         return "closed" + (fate and f", {fate}")
 
     def _counts(self) -> tuple[int, int, float]:
         session = self._session
-        rate = sum(job.rate for job in session.snapshot().jobs)
-        return session.returned_tasks, session.failed_tasks, rate
+        rate = sum(job.rate for job in session.known.snapshot().jobs)
+        return session.inbox.returned, session.inbox.failed, rate
 
     def __repr__(self) -> str:
-        if self._session.closed:
+        if self._session.life.closed:
             return f"<ScatterGather: {self._end()}>"
-        return showing.client_text(self._session.snapshot(), *self._counts())
+        return showing.client_text(self._session.known.snapshot(), *self._counts())
 
     def _repr_html_(self) -> str:
-        if self._session.closed:
+        if self._session.life.closed:
             return f"<div><b>ScatterGather</b>: {escape(self._end())}</div>"
-        return showing.client_html(self._session.snapshot(), *self._counts())
+        return showing.client_html(self._session.known.snapshot(), *self._counts())
 
 
 def _adding(gathering: Gathering) -> str:

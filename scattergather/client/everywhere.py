@@ -25,7 +25,7 @@ def call_everywhere(
         JobFailed: it raised somewhere; its ``results`` holds the pairs of key and result or error.
         CannotConnect: no host is up.
     """
-    session.check()
+    session.life.check()
     what = title_of(function) if callable(function) else function
     then = "Where it has begun it goes on."
     with Wait(session, lambda: f"waiting for {what} on every worker", then):
@@ -41,8 +41,8 @@ def _call(
         blob, needs, objects = session.shipper.pack_call(args, kwargs, shipment)
         session.shipper.send(shipment)
         every = tuple(dict.fromkeys((*frozen.needs, *needs)))
-        version = len(session.sources)
-        call = session.call(
+        version = session.pushed.version
+        call = session.questions.ask(
             lambda number: messages.RunEverywhere(
                 call=number,
                 function=frozen.name,
@@ -52,7 +52,7 @@ def _call(
             ),
             blob,
         )
-    if not call.outcomes and (absent := session.snapshot().absent()):
+    if not call.outcomes and (absent := session.known.snapshot().absent()):
         raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
     results: dict[str, Any] = {}
     failures = []

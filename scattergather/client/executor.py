@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scattergather.client.jobs.iterating import Results
 from scattergather.client.options import JobOptions, check_timeout
-from scattergather.client.session.session import NO_MORE
+from scattergather.client.session.life import NO_MORE
 from scattergather.errors import BadRequest, Closed, InputFailed
 
 if TYPE_CHECKING:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from typing import Any
 
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
 from scattergather.errors import BadRequest, UnknownName
-from scattergather.wire.code.pushed import is_empty
 from scattergather.wire.code.shipping import Shipment
 
 Function = Callable[..., Any] | str
@@ -36,7 +34,7 @@ def resolve(
 
 
 def _service_of_urls(session: Session) -> str | None:
-    named = sorted({host.service for host in session.hosts if host.service})
+    named = session.known.services_of_urls()
     if len(named) > 1:
         raise BadRequest(
             f"the urls name several services: {', '.join(named)}; say which one: "
@@ -46,12 +44,12 @@ def _service_of_urls(session: Session) -> str | None:
 
 
 def _only_service(session: Session) -> str:
-    session.wait_go(None)
-    services = sorted(session.services() or ())
+    session.known.wait_go(None)
+    services = sorted(session.known.services() or ())
     if len(services) == 1:
         return services[0]
     if not services:
-        absent = session.snapshot().absent()
+        absent = session.known.snapshot().absent()
         raise BadRequest(
             "no function was given, and no host that is up has a service; "
             "give one: addJob(tasks, function)" + (f". {absent}" if absent else "")
@@ -66,44 +64,12 @@ def _named(session: Session, wanted: str) -> Frozen:
     name = wanted.strip("/")
     if not name or name.startswith("#"):
         raise BadRequest(f"{wanted!r} is not the name of a service or of a pushed function")
-    services = session.services()
-    if not session.snapshot().workers:
+    services = session.known.services()
+    if not session.known.snapshot().workers:
         services = None  # the first host to come may have it
-    pushed: set[str] = set()
-    sure = True
-    for source in session.sources:
-        if is_empty(source):
-            pushed, sure = set(), True
-        names, complete = defined(source)
-        pushed |= names
-        sure = sure and complete
+    pushed, sure = session.pushed.names()
     if services is not None and sure and name not in services and name not in pushed:
         known = sorted(services | pushed)
         listed = f"there are: {', '.join(known)}" if known else "there is none"
         raise UnknownName(f"no host has a service {name!r}; {listed}")
     return Frozen(name=name, title=name)
-
-
-def defined(source: str) -> tuple[set[str], bool]:
-    """The names that a piece of source defines at its top level, and if those are surely all."""
-    names: set[str] = set()
-    complete = True
-    for statement in ast.parse(source).body:
-        match statement:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                names.add(name)
-            case ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                names |= {alias.asname or alias.name.split(".")[0] for alias in aliases}
-            case ast.Assign() | ast.AnnAssign():
-                names |= {
-                    each.id
-                    for each in ast.walk(statement)
-                    if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
-                }
-            case ast.Expr():
-                pass
-            case _:  # what an if or a loop defines is known only when it ran
-                complete = False
-    return names, complete and "*" not in names

@@ -75,7 +75,7 @@ def adding() -> str:
     interrupts = in_a_hail(step, 0.003)
     for job in jobs:
         assert job.results() == list(range(100))
-    until(lambda: not c._session.busy, 20)
+    until(lambda: not c._session.receivers.busy, 20)
     assert c.addJob([((7,), {})], work.noop).results() == [7]
     return f"{interrupts} interrupts, {len(jobs)} jobs"
 
@@ -96,7 +96,7 @@ def submitting() -> str:
         assert future.result(20) == n
     # What an interrupt left half done, the next call of the function takes away.
     assert c.submit(work.noop, -1).result(20) == -1
-    until(lambda: not c._session.busy, 20)
+    until(lambda: not c._session.receivers.busy, 20)
     return f"{interrupts} interrupts, {len(futures)} calls"
 
 

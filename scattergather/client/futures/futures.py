@@ -27,7 +27,9 @@ from scattergather.client.pipe.waiting import Bell, readers, refuse_reader
 from scattergather.client.seen.cell import current_cell, current_name
 from scattergather.client.seen.echo import JobEcho
 from scattergather.client.session.interrupting import Wait
-from scattergather.client.session.session import Refusal, Session
+from scattergather.client.session.life import OPEN
+from scattergather.client.session.receiver import Refusal, new_job
+from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen, freeze_types
 from scattergather.client.values.large import Part
 from scattergather.errors import ScatterGatherError, without_our_frames
@@ -42,7 +44,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import JobState
 
 IDLE_STREAMS = 16
-OPEN = (PENDING, RUNNING)
+_UNDONE = (PENDING, RUNNING)
 
 _FIELDS = frozenset(
     {"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"}
@@ -103,7 +105,7 @@ class TaskFuture(Future[Any]):
 
     def done(self) -> bool:
         """See ``concurrent.futures.Future``; one look, and no lock that an interrupt could keep."""
-        return self._state not in OPEN
+        return self._state not in _UNDONE
 
     def running(self) -> bool:
         """See :meth:`done`."""
@@ -111,7 +113,7 @@ class TaskFuture(Future[Any]):
 
     def cancelled(self) -> bool:
         """See :meth:`done`."""
-        return self._state not in OPEN and self._state != FINISHED
+        return self._state not in _UNDONE and self._state != FINISHED
 
     @property
     def _condition(self) -> threading.Condition:
@@ -136,7 +138,7 @@ class TaskFuture(Future[Any]):
     def _without_lock(self, state: str, result: Any = None) -> bool:
         """Go over to this state, if nobody has asked for the lock: then nobody is entered here."""
         with _looking:
-            if self._own is not None or self._state not in OPEN:
+            if self._own is not None or self._state not in _UNDONE:
                 return False
             self._result = result
             self._state = state
@@ -155,13 +157,12 @@ class TaskFuture(Future[Any]):
     def _refuse(self) -> None:
         """Nobody waits for what is not there yet on a reader thread, or in a copy made by fork."""
         refuse_reader()
-        if self._stream.session.copied:
-            self._stream.session.check()
+        self._stream.session.life.refuse_copy()
 
     @property
     def _waiters(self) -> list[Any]:
         """Who waits by ``concurrent.futures.wait`` or ``as_completed`` is entered here first."""
-        if self._state in OPEN:
+        if self._state in _UNDONE:
             self._refuse()
         return self._entered
 
@@ -243,7 +244,7 @@ class CallStream:
         idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._idle = idle
-        self.job = session.new_job()
+        self.job = new_job()
         self.title = options.name or function.title
         self.ended = False
         self.session = session
@@ -310,7 +311,7 @@ class CallStream:
             self.ended = True
             total = 0 if self._growing is None else self._growing.next
         self.session.outbox.send(messages.EndTasks(job=self.job, total=total))
-        self.session.forget(self.job)
+        self.session.inbox.forget(self.job)
         return True
 
     def cancel(self, first: int, count: int) -> None:
@@ -322,7 +323,7 @@ class CallStream:
             return messages.CancelTasks(call=call, job=self.job, first=first, count=count)
 
         try:
-            answer = self.session.call(message).answer
+            answer = self.session.questions.ask(message).answer
         except ScatterGatherError:
             return  # it ended, and its futures were told
         for begin, length in (answer.value or ()) if answer is not None else ():
@@ -346,6 +347,11 @@ class CallStream:
     def done(self) -> bool:
         """See ``session.Receiver``; a stream ends only when it is told to."""
         return False
+
+    @property
+    def left(self) -> str:
+        """See ``session.Receiver``; who has a future knows of it."""
+        return ""
 
     def outcomes(
         self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
@@ -494,9 +500,9 @@ class CallStreams:
                 with self._waiting(options.name or frozen.title):
                     packed = shipper.pack_call(args, kwargs, shipment)
                 future = self._add(frozen, options, shipment, retry_on, holder, *packed)
-        if session.ended:
-            # It ended after the look: nobody else would tell this future.
-            session.check()
+        if session.life.state is not OPEN:
+            # It may have ended after the look: nobody else would tell this future.
+            session.life.check_alive()
         return future
 
     def _waiting(self, title: str) -> Wait:
@@ -519,12 +525,12 @@ class CallStreams:
             future = TaskFuture(stream, holder)
             if stream.add(future, blob, needs, objects):
                 return future
-            self._session.check()
+            self._session.life.check()
 
     def _stream(
         self, function: Frozen, options: JobOptions, shipment: Shipment | None, retry_on: bytes
     ) -> CallStream:
-        version = len(self._session.sources)
+        version = self._session.pushed.version
         # Output belongs to the cell that submitted, so each cell has streams of its own.
         cell = current_name()
         last = self._last

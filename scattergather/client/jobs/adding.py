@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.plain import pack_plain
@@ -17,10 +17,10 @@ from scattergather.client.jobs.round import Round
 from scattergather.client.jobs.tasks import checked
 from scattergather.client.options import JobOptions
 from scattergather.client.pipe.outbox import Outbox, Ready, distinct
-from scattergather.client.session.session import Receiver, Session
+from scattergather.client.session.receiver import Receiver
+from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen, readable
 from scattergather.errors import CannotPickle, TooLarge
-from scattergather.model.ids import JobId
 from scattergather.wire import blobs
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.frame import frame
@@ -38,15 +38,9 @@ FIRST_TASKS = 64
 """The first frame is small, so that workers start while the others are packed."""
 
 
-class JobReceiver(Receiver, Protocol):
-    """Receives for a job of its own: a round, or a stream."""
-
-    job: JobId
-
-
 def begin(
     session: Session,
-    receiver: JobReceiver,
+    receiver: Receiver,
     name: str,
     function: Frozen,
     options: JobOptions,
@@ -62,11 +56,11 @@ def begin(
     Raises:
         Closed, ControllerLost: there is no controller.
     """
-    session.check()
+    session.life.check()
     function.board(shipment)
     with session.shipper.holding():
         session.shipper.send(shipment)
-        session.receivers[receiver.job] = receiver
+        session.receivers.enter(receiver)
         session.outbox.send(
             messages.AddJob(
                 job=receiver.job,
@@ -77,22 +71,22 @@ def begin(
                 priority=options.priority,
                 retries=options.retries,
                 limits=options.limits(),
-                code_version=len(session.sources),
+                code_version=session.pushed.version,
                 stream=stream,
             )
         )
-    if session.ended:
+    if session.life.ended:
         # It ended after the look above: nobody else would tell this job.
-        session.receivers.pop(receiver.job, None)
-        session.check()
+        session.receivers.remove(receiver.job)
+        session.life.check()
 
 
 def take_back(session: Session, round_: Round) -> None:
     """The job was never added."""
-    if session.receivers.pop(round_.job, None) is not None:
+    if session.receivers.remove(round_.job):
         session.outbox.send(messages.CancelJob(job=round_.job))
         session.outbox.send(messages.ForgetJob(job=round_.job))
-    session.end_if_idle()
+    session.life.end_if_idle()
 
 
 def send_list(
@@ -116,7 +110,7 @@ def send_list(
     else:
         _send_any(sender, tasks)
     end(session.outbox, round_, gathering)
-    session.settle(round_.job)
+    session.inbox.settle(round_.job)
 
 
 def _send_plain(sender: _Sender, tasks: Sequence[Any]) -> None:
@@ -163,7 +157,7 @@ def end(
 ) -> None:
     """No more tasks will come: the controller is told how many there are.
 
-    All outcomes may have come already; so ``Session.settle`` looks next.
+    All outcomes may have come already; so ``ClientInbox.settle`` looks next.
     """
     outbox.send(messages.EndTasks(job=round_.job, total=gathering.added))
     round_.total = gathering.added

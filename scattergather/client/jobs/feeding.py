@@ -62,7 +62,7 @@ class Feeder:
         self._session = weakref.ref(session)
         self._outbox = session.outbox
         self._shipper = session.shipper
-        self._workers = session.workers
+        self._workers = session.known.workers
         self._round = round_
         self._gathering = gathering
         self._tasks = tasks
@@ -96,7 +96,7 @@ class Feeder:
         adding.end(self._outbox, self._round, self._gathering, error)
         session = self._session()
         if session is not None:
-            session.settle(self._round.job)
+            session.inbox.settle(self._round.job)
 
     def _feed(self) -> None:
         gathering, outbox = self._gathering, self._outbox
@@ -199,7 +199,7 @@ class Feeder:
         rate = (returned - had) / (now - before)
         session = self._session()
         if session is not None:
-            self._workers = session.workers
+            self._workers = session.known.workers
         least = max(LEAST, 8 * self._workers)
         wanted = int(min(MOST_TASKS, max(least, rate * HORIZON)))
         # Down slowly: a pause of the reader is no slowness of the workers.

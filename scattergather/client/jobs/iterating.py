@@ -181,7 +181,7 @@ def take(walk: Walk, raises: bool, numbered: bool) -> Any:
 
 def too_late(session: Session, what: str, gathering: Gathering) -> TimeoutError:
     """The error of a wait that was given a time, which says why nothing goes on if it does not."""
-    why = session.standstill()
+    why = session.known.standstill()
     text = f"{what}: {gathering.counted()}" + (why and f"\n{why}")
     return without_our_frames(TimeoutError(text))
 

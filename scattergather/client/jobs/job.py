@@ -19,6 +19,7 @@ from scattergather.client.pipe.outbox import Ready, distinct
 from scattergather.client.seen import showing
 from scattergather.client.seen.progress import INTERVAL, Bar, bar_of
 from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.receiver import new_job
 from scattergather.client.values.freezing import freeze_types, moved_classes
 from scattergather.errors import BadRequest, JobFailed
 from scattergather.model.failure import Failure
@@ -176,7 +177,7 @@ class Job(Generic[T]):
         gathering, running = self._gathering, 0
         session = self._client._session
         for each in self._rounds:
-            state = session.state_of(each.job)
+            state = session.known.state_of(each.job)
             if state is not None and not each.done:
                 running += state.running
         seconds = max(time.monotonic() - self._begun, 1e-3)
@@ -200,7 +201,7 @@ class Job(Generic[T]):
         session = self._client._session
         self._gathering.stop()
         for each in self._rounds:
-            if not each.done and not session.ended:
+            if not each.done and not session.life.ended:
                 session.outbox.send(messages.CancelJob(job=each.job))
 
     def retry(self, function: naming.Function | None = None) -> Job[T]:
@@ -216,7 +217,7 @@ class Job(Generic[T]):
             Closed, ControllerLost: there is no controller.
         """
         gathering, session = self._gathering, self._client._session
-        session.check()
+        session.life.check()
         if gathering.inputs is None:
             raise BadRequest(
                 f"{self.name} was fed from an iterator, whose tasks are not kept; "
@@ -241,9 +242,7 @@ class Job(Generic[T]):
         indexes = array("Q", gathering.unreturned())
         if not indexes:
             return
-        again = Round(
-            session.new_job(), gathering, self._printed, session.echo, self._channel, indexes
-        )
+        again = Round(new_job(), gathering, self._printed, session.echo, self._channel, indexes)
         kept = [inputs.task(index) for index in indexes]
         old = [digest for _, digests, _ in kept for digest in digests]
         objects = distinct(each for _, _, taken in kept for each in taken)
@@ -263,9 +262,9 @@ class Job(Generic[T]):
                 client._unread_again(gathering)
                 session.outbox.put(tasks)
                 session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
-            if session.ended:
+            if session.life.ended:
                 # It ended when all were through: nobody else would tell this job.
-                session.check()
+                session.life.check()
             self._function, self._retry_on = frozen, retry_on
             self._rounds = [each for each in self._rounds if not each.done] + [again]
         except BaseException:

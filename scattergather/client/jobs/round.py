@@ -8,7 +8,7 @@ from itertools import groupby
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import Segment
 from scattergather.client.seen.echo import Echo, JobEcho, Printed
-from scattergather.client.session.session import Refusal
+from scattergather.client.session.receiver import Refusal
 from scattergather.client.values.large import Part
 from scattergather.model.ids import JobId
 from scattergather.model.outcome import Kind

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from scattergather.client.pipe import waiting
 from scattergather.client.pipe.outbox import Outbox, Piece
+from scattergather.client.pipe.waiting import Bell
 from scattergather.machine.proc import is_stopped
 from scattergather.wire.descriptors import Escorted, ReceivedDescriptors
 from scattergather.wire.frame import Bytes, FrameError, FrameReader
@@ -57,9 +58,6 @@ class Listener(Protocol):
     def waiting(self) -> bool:
         """Something is outstanding."""
 
-    def started(self, process: subprocess.Popen[bytes] | None, error: Exception | None) -> None:
-        """The process was started, or could not be."""
-
     def received(self, head: bytes, body: bytes) -> None:
         """A frame came."""
 
@@ -87,7 +85,9 @@ class Pipe:
     """
 
     def __init__(self, outbox: Outbox, start: Start, listener: Listener) -> None:
-        self._socket: socket.socket | None = None
+        self._line: socket.socket | BaseException | None = None
+        """None while the controller is being started; then our end, or why there is none."""
+        self._begun = Bell()
         self._hung_up = False
         self.descriptors = ReceivedDescriptors()
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
@@ -102,8 +102,20 @@ class Pipe:
         self.reader = threading.Thread(target=self._read, name="scattergather-reader", daemon=True)
 
     def open(self) -> None:
-        """The reader runs, and starts the writer: an interrupt finds both or none."""
-        self.reader.start()
+        """The controller runs. The reader has started it, and starts the writer.
+
+        Raises:
+            Exception: what ``start`` has raised.
+        """
+        try:
+            self.reader.start()
+            self._begun.wait(lambda: self._line is not None)
+        except BaseException:
+            # The reader may be starting the process right now: it sees the end of the pipe.
+            self.hang_up()
+            raise
+        if isinstance(self._line, BaseException):
+            raise self._line
 
     def serve(self, user: object) -> None:
         """When this is garbage, wherever that happens, the controller ends."""
@@ -113,13 +125,18 @@ class Pipe:
     def hang_up(self) -> None:
         """The controller sees the end of the pipe and ends; one that is being started, too."""
         self._hung_up = True
-        if self._socket is not None:
-            _hang_up(self._socket)
+        if isinstance(self._line, socket.socket):
+            _hang_up(self._line)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the reader, which waits for that of the controller."""
+        if self.reader.is_alive():
+            self.reader.join(seconds)
 
     def abandon(self) -> None:
         """In a copy of this process made by fork: leave the pipe to the original."""
-        if self._socket is not None:
-            self._socket.close()
+        if isinstance(self._line, socket.socket):
+            self._line.close()
 
     # ---- the writer thread ----------------------------------------------------------------------
 
@@ -160,16 +177,20 @@ class Pipe:
                 listener.gone(status)
 
     def _begin(self) -> socket.socket | None:
-        error = None
         try:
-            self._socket, self.process = self._start()
-        except Exception as failed:
-            error = failed
-        if self._hung_up:
-            self.hang_up()
-        if (listener := self._listener()) is not None:
-            listener.started(self.process, error)
-        return self._socket
+            ours, self.process = self._start()
+        except BaseException as error:
+            self._line = error
+            if not isinstance(error, Exception):
+                raise
+            return None
+        else:
+            self._line = ours
+            if self._hung_up:
+                self.hang_up()
+            return ours
+        finally:
+            self._begun.ring()
 
     def _serve(self, ours: socket.socket) -> int | None:
         writer = threading.Thread(

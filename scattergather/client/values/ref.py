@@ -61,7 +61,7 @@ class Ref(Generic[T]):
         """
         if why := self._unfit(self._session.large):
             raise BadRequest(f"this {self!r} cannot be read: {why}")
-        if self._session.ended:
+        if self._session.life.ended:
             raise Closed("its cluster has ended, and what was put there is gone")
         placed = {each.extent.object: each for each in self._objects}
 
@@ -109,7 +109,7 @@ class Ref(Generic[T]):
 
 def put(session: Session, value: T) -> Ref[T]:
     """See ``ScatterGather.put``."""
-    session.check()
+    session.life.check()
     shipment = session.shipper.shipment()
     outside = Outside(session.large, shared=True)
     packer = Packer(shipment, name="value", outside=outside)

@@ -30,7 +30,7 @@ def made() -> Iterator[Callable[..., Pair]]:
 def pair(made: Callable[..., Pair]) -> Pair:
     """A client that knows its workers: until then it says that there are none."""
     client, fake = made()
-    until(lambda: client._session.go is not None)
+    until(lambda: client._session.known.go is not None)
     return client, fake
 
 

@@ -140,7 +140,7 @@ def test_exit_ends_the_controller(c, fake):
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
     c._session.exit()
-    until(lambda: c._session.ended)
+    until(lambda: c._session.life.ended)
     with pytest.raises(Closed):
         job.results()
 

@@ -294,7 +294,7 @@ def test_map_left_early_drops_what_waits(c, fake):
     until(lambda: fake.count(messages.CancelTasks))
     fake.resume()
     assert list(results) == []
-    until(lambda: not c._session.busy)
+    until(lambda: not c._session.receivers.busy)
 
 
 def test_map_results_can_be_collected_meanwhile(c):
@@ -329,7 +329,7 @@ def test_shutdown_waits_for_what_is_outstanding(c):
     job = c.addJob([((0.05,), {})], work.sleep)
     c.shutdown()
     assert all(future.done() for future in all_of_them)
-    assert c._session.ended
+    assert c._session.life.ended
     assert job.results() == [0.05]
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         c.submit(work.noop)
@@ -347,7 +347,7 @@ def test_shutdown_without_waiting_lets_the_rest_come(c):
     assert not future.done()
     gate.set()
     assert future.result(60) == 7
-    until(lambda: c._session.ended)
+    until(lambda: c._session.life.ended)
 
 
 def test_shutdown_can_cancel_what_waits(c, fake):

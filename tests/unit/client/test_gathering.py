@@ -13,6 +13,7 @@ from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.round import Round
 from scattergather.client.seen.echo import Echo, Printed
+from scattergather.client.session.interrupting import Waits
 from scattergather.errors import ControllerLost
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
@@ -48,7 +49,7 @@ def gathering(total: int, keeps: bool = True) -> tuple[Gathering, Round]:
 
 
 def results(made: Gathering, ordered: bool = True, numbered: bool = False) -> Results:
-    session: Any = SimpleNamespace(waits={})
+    session: Any = SimpleNamespace(waits=Waits(None))
     return Results(session, Walk(made, lambda: None, ordered), None, then="", numbered=numbered)
 
 

@@ -111,7 +111,7 @@ AGAIN = "job.results() has all of it, job.cancel() stops it."
     ],
 )
 def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, monkeypatch, wait, said):
-    monkeypatch.setattr("scattergather.client.session.session.DIE_SECONDS", 60)
+    monkeypatch.setattr("scattergather.client.session.life.DIE_SECONDS", 60)
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
     until(lambda: fake.jobs)
@@ -120,11 +120,11 @@ def test_an_interrupt_says_what_stopped_and_what_goes_on(c, fake, monkeypatch, w
         wait(c, job)
     assert str(caught.value).endswith(said)
     assert shows_the_cell_only(caught.value)
-    assert not c._session.waits
+    assert not c._session.waits.by_thread
 
 
 def test_an_interrupted_wait_for_the_hosts_says_that_they_go_on(made, monkeypatch):
-    monkeypatch.setattr("scattergather.client.session.session.GO_SECONDS", 60)
+    monkeypatch.setattr("scattergather.client.session.known.GO_SECONDS", 60)
     c, _ = made(go=False)
     with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
         c.waitForResult()
@@ -149,7 +149,7 @@ def test_an_interrupted_adding_says_how_many_were_sent_and_run(c):
 
         def __iter__(self):
             yield from (((n,), {}) for n in range(5000))
-            (job,) = c._session.receivers.values()
+            (job,) = c._session.receivers._all()
             until(lambda: job.view(None).done)
             yield (Interrupting(),), {}
 
@@ -182,21 +182,22 @@ def test_an_interrupted_submit_that_waits_for_room_says_so(c, monkeypatch):
     with interrupted(), pytest.raises(KeyboardInterrupt) as caught:
         c.submit(work.noop, 1)
     assert str(caught.value).startswith("stopped submitting a call of noop.")
-    assert not c._session.waits
+    assert not c._session.waits.by_thread
 
 
 def test_a_wait_within_another_leaves_it_as_it_was_and_forgets_what_an_interrupt_left(c):
     session, me = c._session, threading.get_ident()
+    waits = session.waits.by_thread
     outer, inner = (Wait(session, lambda: "waiting", "") for _ in range(2))
     with outer:
         with inner:
-            assert session.waits[me] is inner
-        assert session.waits[me] is outer
-    assert not session.waits
+            assert waits[me] is inner
+        assert waits[me] is outer
+    assert not waits
     Wait(session, lambda: "interrupted before its block", "").__enter__()
     with inner:
         pass
-    assert not session.waits
+    assert not waits
 
 
 def test_an_interrupted_retry_says_that_it_was_taken_back(c, fake, monkeypatch):

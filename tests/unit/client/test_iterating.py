@@ -198,7 +198,7 @@ def test_an_iteration_dropped_half_way_ends_its_job(c, fake):
     del job
     gc.collect()
     until(lambda: fake.count(messages.CancelJob))
-    until(lambda: not c._session.busy)
+    until(lambda: not c._session.receivers.busy)
 
 
 def test_cancel_ends_the_reading_of_an_iterator(c):

@@ -83,7 +83,7 @@ def test_adding_a_job_drops_the_go_value(c):
 
 
 def test_waiting_for_go_times_out(made, monkeypatch):
-    monkeypatch.setattr("scattergather.client.session.session.GO_SECONDS", 60)
+    monkeypatch.setattr("scattergather.client.session.known.GO_SECONDS", 60)
     c, _ = made(go=False)
     assert not c.poll()
     with pytest.raises(TimeoutError):
@@ -356,7 +356,7 @@ def test_a_retry_that_the_controllers_end_overtakes_says_so_and_the_job_is_throu
 
     def late(*arguments):
         c._session.exit()
-        until(lambda: c._session.ended)
+        until(lambda: c._session.life.ended)
         return real(*arguments)
 
     monkeypatch.setattr(job._gathering, "reopen", late)
@@ -693,7 +693,7 @@ def test_reprs_show_how_it_stands(c, fake):
     job = c.addJob(calls(1, 0), work.inverse, name="<i>halving</i>")
     job.results(errors="return")
     fake.push_status()
-    until(lambda: c._session.status is not None)
+    until(lambda: c._session.known.status is not None)
     assert "2/2" in repr(job)
     assert "1 failed" in repr(job)
     assert "<i>" not in job._repr_html_()
@@ -737,7 +737,7 @@ def test_the_reprs_are_not_behind_what_is_known_here(c, fake):
     job = c.addJob([(("behind", n), {}) for n in range(2)], work.pass_gate)
     until(lambda: sum(len(each.running) for each in [*fake.jobs.values()]) == 2)
     fake.push_status()
-    until(lambda: c._session.status is not None)
+    until(lambda: c._session.known.status is not None)
     assert "job 1  0/2 · 2 running" in repr(c)
     gate.set()
     job.results()
@@ -756,7 +756,7 @@ def test_calls_that_are_through_are_nobodys_business(c, fake):
     futures = [c.submit(work.pass_gate, "calls", n) for n in range(3)]
     until(lambda: sum(len(each.running) for each in [*fake.jobs.values()]) == 2)
     fake.push_status()
-    until(lambda: c._session.status is not None)
+    until(lambda: c._session.known.status is not None)
     assert "pass_gate  0/3 · 2 running · 1 queued · 10/s" in repr(c)
     gate.set()
     assert [future.result(60) for future in futures] == [0, 1, 2]
@@ -806,7 +806,7 @@ def test_the_loss_of_the_controller_is_seen(c, fake):
     job = c.addJob(calls(1, 2, 3), work.noop)
     fake.die()
     until(job.done)
-    lost = c._session.fate
+    lost = c._session.life.fate
     assert lost.startswith("the controller died")
     assert repr(c) == f"<ScatterGather: closed, {lost}>"
     assert f"0/3 · {lost}" in repr(job)

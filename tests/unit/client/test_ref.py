@@ -31,7 +31,9 @@ class There:
         self.large = LargeValues(self.outbox, bound)
         self.shipper = Shipper(self.outbox, self.large)
         self.session: Any = SimpleNamespace(
-            large=self.large, shipper=self.shipper, ended=False, check=lambda: None
+            large=self.large,
+            shipper=self.shipper,
+            life=SimpleNamespace(ended=False, check=lambda: None),
         )
 
     def put(self, value: Any) -> Ref[Any]:
@@ -145,7 +147,7 @@ def test_where_it_cannot_go_is_said_in_a_sentence(there: There) -> None:
 def test_after_the_end_it_says_that_its_cluster_is_gone(there: There) -> None:
     ref = there.put(array())
     there.large.close()
-    there.session.ended = True
+    there.session.life.ended = True
     with pytest.raises(Closed):
         ref.get()
     with pytest.raises(Closed):

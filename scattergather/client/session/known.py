@@ -1,0 +1,161 @@
+"""What is known of one controller's hosts and jobs: by its last words, and by what came since."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from scattergather.client.pipe.pipe import Pipe
+from scattergather.client.pipe.waiting import Bell
+from scattergather.client.session.life import Life
+from scattergather.client.session.receiver import Receivers
+from scattergather.model.ids import JobId
+from scattergather.model.snapshot import Go, HostView, Snapshot
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec, HostState, JobState
+
+GO_SECONDS = 5.0
+
+
+class Known:
+    """Any thread, but where it is said.
+
+    Args:
+        hosts: what was asked for.
+        life: says whether anything more will be known.
+        pipe: says whether the controller stands still.
+        receivers: know how far the jobs are.
+        bell: is rung when there is a go value.
+    """
+
+    def __init__(
+        self, hosts: Sequence[HostSpec], life: Life, pipe: Pipe, receivers: Receivers, bell: Bell
+    ) -> None:
+        self._hosts = tuple(hosts)
+        self._life = life
+        self._pipe = pipe
+        self._receivers = receivers
+        self._bell = bell
+        self._begun = time.monotonic()
+        self.go: Go | None = None
+        self.status: messages.Status | None = None
+
+    # ---- what the controller says: reader thread ------------------------------------------------
+
+    def learn_status(self, message: messages.Status) -> None:
+        """The controller has said what is going on."""
+        self.status = message
+
+    def learn_go(self, message: messages.GoReady) -> None:
+        """Every host has answered the controller, or it has waited long enough."""
+        hosts = tuple(_view(host, host.busy + host.queued) for host in message.hosts)
+        up = sum(host.workers for host in hosts if host.state == "up")
+        self.go = Go(hosts=hosts, workers=up)
+        self._bell.ring()
+
+    # ---- hosts ----------------------------------------------------------------------------------
+
+    def wait_go(self, timeout: float | None) -> Go | None:
+        """The go value: from the controller, or after five seconds what is known by then.
+
+        None when ``timeout`` is over first.
+
+        Raises:
+            ControllerLost, Closed: the controller ended before any host had answered.
+        """
+        left = self._begun + GO_SECONDS + 1.0 - time.monotonic()
+        late = timeout is None or timeout >= left
+        self._bell.wait(lambda: self.go or self._life.ended, left if late else timeout)
+        if self.go is None:
+            self._life.check_alive()
+        if self.go is None and late:
+            hosts = self.snapshot().hosts
+            self.go = Go(hosts=hosts, workers=sum(host.workers for host in hosts))
+        return self.go
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are, as far as is known; at least 1."""
+        hosts = self.status.hosts if self.status is not None else ()
+        known = sum(host.workers for host in hosts if host.state == "up")
+        return known or (self.go.workers if self.go is not None else 0) or 1
+
+    def services(self) -> set[str] | None:
+        """The services of all hosts that are up; None before every host has answered."""
+        if self.go is None:
+            return None
+        hosts = [*self.go.hosts, *self.snapshot().hosts]
+        return {name for host in hosts if host.state == "up" for name in host.services}
+
+    def services_of_urls(self) -> list[str]:
+        """The services that the urls name, sorted."""
+        return sorted({host.service for host in self._hosts if host.service})
+
+    # ---- how it stands --------------------------------------------------------------------------
+
+    def is_stopped(self) -> bool:
+        """A signal has stopped the controller."""
+        return not self._life.ended and self._pipe.is_stopped()
+
+    def standstill(self) -> str:
+        """Why nothing goes on, with the cure; empty when all that is known is well."""
+        process = self._pipe.process
+        if process is not None and self.is_stopped():
+            return stopped(process.pid)
+        snapshot = self.snapshot()
+        return "" if snapshot.workers else f"No worker is there: {snapshot.absent()}"
+
+    def snapshot(self) -> Snapshot:
+        """What the controller pushed last, and of jobs what has come here since."""
+        status = self.status
+        states = {} if status is None else {state.job: state for state in status.jobs}
+        jobs = self._receivers.views(states)
+        if status is None:
+            hosts = self.go.hosts if self.go is not None else tuple(map(_expected, self._hosts))
+            return Snapshot(hosts=hosts, jobs=jobs)
+        outstanding = sum(view.running + view.queued for view in jobs)
+        return Snapshot(
+            hosts=tuple(_view(host, outstanding) for host in status.hosts),
+            jobs=jobs,
+            controller_pid=status.controller_pid,
+            uptime=status.uptime,
+            rerun=status.rerun,
+            held=status.held,
+        )
+
+    def state_of(self, job: JobId) -> JobState | None:
+        """What the controller last said of a job."""
+        for state in self.status.jobs if self.status is not None else ():
+            if state.job == job:
+                return state
+        return None
+
+
+def stopped(pid: int) -> str:
+    """What the user is told of a controller that a signal has stopped."""
+    return (
+        f"the controller (process {pid}) was stopped by a signal and does nothing. "
+        f"Let it go on with: kill -CONT {pid}"
+    )
+
+
+def _view(host: HostState, outstanding: int) -> HostView:
+    """``outstanding`` tasks are known to be; no more can keep its workers busy."""
+    return HostView(
+        name=host.name,
+        state=host.state,
+        workers=host.workers,
+        busy=min(host.busy, outstanding),
+        queued=min(host.queued, outstanding),
+        done=host.done,
+        python=host.python,
+        version=host.version,
+        services=host.services,
+        why=host.why,
+        round_trip=host.round_trip,
+        memory=host.memory,
+    )
+
+
+def _expected(host: HostSpec) -> HostView:
+    return HostView(name=host.name, state="connecting", workers=host.workers)
