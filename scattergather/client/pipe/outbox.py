@@ -1,10 +1,19 @@
 """What waits to be written to the controller.
 
-Frames are put here whole, by one call of C: an interrupt of the putting thread leaves a frame in or
-out, never half. The same call is the callback of the weak references that say what has become
-garbage, which no interrupt can keep from being told. A *growing* frame is put open and collects
-tasks until the writer takes it: twenty thousand single submits become few frames, and none waits
-for company.
+What was put first leaves first. Frames stand in one line, a deque, and leave it only under the lock
+of whoever writes them: a frame that is not in the line is written, and whoever holds the lock and
+finds the line empty overtakes nothing. The queue on which the writer sleeps only wakes it. Nobody
+asks whether that queue is empty, because a queue need not know: since Python 3.13 an item that was
+put is for a while neither in the queue nor with the thread that it was handed to.
+
+A frame is put whole, by one call of C, which lines it up and wakes the writer: an interrupt of the
+putting thread leaves a frame in or out, never half, and never in without a writer who comes. What
+has become garbage is told by a call of C, too, the callback of a weak reference, which no interrupt
+can prevent; it goes through the queue, and the writer lines it up, behind all frames that were put
+before.
+
+A *growing* frame is put open and collects tasks until the writer takes it: twenty thousand single
+submits become few frames, and none waits for company.
 
 A call that is alone, because nothing else of its function is outstanding, is written by the thread
 that puts it, if nothing waits and the socket takes it: to wake the writer for it takes some 25 us
@@ -14,11 +23,11 @@ socket, the writer finishes before all else.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from operator import call
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -141,25 +150,27 @@ Then = ObjectId | Callable[[], object]
 
 _Waiting = Writable | Gone[Then, Any]
 
+_call: Callable[[Callable[[Any], object], object], object] = call
+
 
 class Outbox:
     """The queue between all threads that send and the one that writes."""
 
     def __init__(self, bound: int = BOUND) -> None:
-        self._entries: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._taken: list[_Waiting] = []
-        entries: Iterator[Any] = iter(self._entries.get, None)
-        self._first = map(self._taken.append, entries)
-        """One call of C: whoever finds the queue empty finds what the writer took from it."""
+        self._entries: deque[_Waiting] = deque()
+        """All that waits, in order. Who takes something out holds the turn until it is written."""
+        self._alarm: SimpleQueue[Gone[Then, Any] | None] = SimpleQueue()
+        """The writer sleeps here. ``None`` says: look at the entries."""
         self._turn = threading.Lock()
         """Held by whoever writes."""
+        self._line_up: tuple[Callable[[Any], object], ...] = (self._entries.append, self._alarm.put)
         self._line: socket.socket | None = None
         self._begun: Growing | None = None
         """What its own thread began to write, and is not known to have written."""
         self._sent: list[int] = []
         """How many bytes of it have left."""
         self._bound = bound
-        self._watched: Watch[Then] = Watch(self._entries.put)
+        self._watched: Watch[Then] = Watch(self._alarm.put)
         self._waiting = 0
         self.closed = False
         self.closing = Bell()
@@ -190,7 +201,8 @@ class Outbox:
         """Queue an entry. Any thread, finalisers too."""
         if isinstance(entry, Ready):
             self._waiting += entry.size
-        self._entries.put(entry)
+        # One call of C: an interrupt leaves it lined up and the writer woken, or neither.
+        any(map(_call, self._line_up, (entry, None)))
 
     def put_alone(self, growing: Growing) -> None:
         """Queue this, or write it at once: nobody will add to it soon. Any thread."""
@@ -208,7 +220,7 @@ class Outbox:
     def _write(self, growing: Growing) -> bool:
         """Write it from here, if nothing waits; False if it is left to the writer."""
         with self._turn:
-            waits = self._begun or self._taken or not self._entries.empty()
+            waits = self._begun or self._entries
             # Another thread may have added to it and put it, and the writer written it.
             if self._line is None or self.closed or waits or growing.taken:
                 return False
@@ -248,14 +260,24 @@ class Outbox:
         Raises:
             Exception: what ``write`` raises; nothing more can be written then.
         """
-        next(self._first, None)
+        self._listen(asleep=not self._entries)
         with self._turn:
             if self.closed:
                 return False
             write(self._collect())
-            self._taken.clear()
         self._emptied.ring()
         return True
+
+    def _listen(self, *, asleep: bool) -> None:
+        """Line up what was told to be garbage, and if ``asleep``, wait until something comes."""
+        try:
+            while True:
+                gone = self._alarm.get(asleep)
+                asleep = False
+                if gone is not None:
+                    self._entries.append(gone)
+        except Empty:
+            return
 
     def _collect(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -267,7 +289,7 @@ class Outbox:
             pieces.append(data[sum(self._sent) :])
             self._waiting -= size
             growing.let_go()
-        entries: Iterator[_Waiting] = chain(self._taken, iter(self._next, None))
+        entries: Iterator[_Waiting] = iter(self._next, None)
         for entry in entries:
             if isinstance(entry, Gone):
                 then = self._watched.over(entry)
@@ -288,8 +310,8 @@ class Outbox:
 
     def _next(self) -> _Waiting | None:
         try:
-            return self._entries.get_nowait()
-        except Empty:
+            return self._entries.popleft()
+        except IndexError:  # closing empties it at any moment
             self._waiting = 0
             return None
 
@@ -297,10 +319,8 @@ class Outbox:
         """Nothing more is written; who waits for room goes on."""
         self.closed = True
         self._watched.clear()
-        with contextlib.suppress(Empty):
-            while True:
-                self._entries.get_nowait()
-        self._entries.put(None)
+        self._entries.clear()
+        self._alarm.put(None)
         self._emptied.ring()
         self.closing.ring()
 

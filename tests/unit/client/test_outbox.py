@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import socket
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from scattergather.client.pipe import outbox as outboxes
 from scattergather.client.pipe.outbox import Growing, Outbox, Ready
 from scattergather.client.pipe.waiting import readers
 from scattergather.wire import blobs
@@ -156,18 +160,75 @@ def test_a_call_that_is_alone_leaves_without_the_writer(line):
     here.outbox.put_alone(growing)
     assert growing.taken
     assert here.outbox.waiting == 0
-    assert here.outbox._entries.empty()
+    assert not here.outbox._entries
     assert here.heard() == [7]
 
 
-@pytest.mark.parametrize("taken", [False, True])
-def test_it_overtakes_nothing_that_waits_or_that_the_writer_has_taken_and_not_written(line, taken):
+def test_it_overtakes_nothing_that_waits(line):
     here = line()
     here.outbox.put(here.alone(1))
-    if taken:
-        next(here.outbox._first)
     here.outbox.put_alone(here.alone(2))
     here.drain()
+    assert here.heard() == [1, 2]
+
+
+class HeldQueue(queue.SimpleQueue):
+    """A queue whose items are for a while neither in it nor with whoever they were handed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handing, self.on = threading.Event(), threading.Event()
+
+    def get(self, block=True, timeout=None):
+        item = super().get(block, timeout)
+        self.handing.set()
+        self.on.wait()
+        return item
+
+
+def test_it_overtakes_nothing_that_the_writer_is_just_being_handed(line, monkeypatch):
+    held = HeldQueue()
+    monkeypatch.setattr(outboxes, "SimpleQueue", lambda: held)
+    here = line()
+    writer = threading.Thread(target=here.drain)
+    writer.start()
+    here.outbox.put(here.alone(1))
+    assert held.handing.wait(60)
+    assert held.empty()
+    here.outbox.put_alone(last := here.alone(2))
+    overtook = last.taken
+    held.on.set()
+    writer.join(60)
+    assert not overtook
+    if here.outbox._entries:
+        here.drain()
+    assert here.heard() == [1, 2]
+
+
+def asleep(thread):
+    """True while it has gone to sleep, in the outbox."""
+    frame = sys._current_frames().get(thread.ident)
+    state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(")")[2]
+    return frame is not None and frame.f_code.co_filename == outboxes.__file__ and "S" in state
+
+
+def test_it_overtakes_nothing_while_the_writer_that_was_woken_cannot_run(line):
+    here = line()
+    writer = threading.Thread(target=here.drain)
+    before = sys.getswitchinterval()
+    writer.start()
+    until(lambda: asleep(writer))
+    try:
+        sys.setswitchinterval(60)
+        here.outbox.put(here.alone(1))
+        here.outbox.put_alone(last := here.alone(2))
+        overtook = last.taken
+    finally:
+        sys.setswitchinterval(before)
+    writer.join(60)
+    assert not overtook
+    if here.outbox._entries:
+        here.drain()
     assert here.heard() == [1, 2]
 
 
@@ -206,13 +267,13 @@ def test_a_reader_leaves_it_to_the_writer(line):
         here.outbox.put_alone(here.alone(0))
     finally:
         readers.discard(me)
-    assert not here.outbox._entries.empty()
+    assert here.outbox._entries
 
 
 def test_before_there_is_a_connection_and_after_it_nothing_leaves(line):
     outbox, here = Outbox(), line()
     outbox.put_alone(here.alone(1))
-    assert not outbox._entries.empty()
+    assert outbox._entries
     here.outbox.close()
     here.outbox.put_alone(here.alone(2))
     assert here.heard() == []
