@@ -113,7 +113,7 @@ class Driver:
         )
 
     def add_tasks(self, message: messages.AddTasks, body: bytes) -> None:
-        """Queue tasks.
+        """Queue tasks; those of a job that is not known are answered with a loss each.
 
         Raises:
             ValueError: the body does not hold what the message says.
@@ -123,6 +123,10 @@ class Driver:
             if message.objects:  # the client releases them, too
                 self._objects.take(message.objects)
                 self._objects.done(message.objects)
+            if message.count:
+                self._answer_strays(
+                    message.job, message.first, len(blobs.ends_of(body, message.count))
+                )
             return
         size = len(body)
         if message.objects:
@@ -130,6 +134,32 @@ class Driver:
         record.inputs.add(message.first, message.count, body, message.needs, message.objects)
         self.handle(
             events.TasksAdded(job=message.job, first=message.first, count=message.count, size=size)
+        )
+
+    def _answer_strays(self, job: JobId, first: int, count: int) -> None:
+        """Tell the client that these tasks have no job.
+
+        Either their job was forgotten while a thread of the client was still adding to it: the
+        client has forgotten it, too, and drops the answer. Or its ``AddJob`` never came, or came
+        behind them: whoever waits for them in the client would wait for ever.
+        """
+        loss = Loss(
+            kind="TaskLost",
+            reason="it reached the controller without its job. That is a fault of scattergather "
+            "itself: please report it",
+        )
+        self._send_losses(job, first, count, loss)
+
+    def _send_losses(self, job: JobId, first: int, count: int, loss: Loss) -> None:
+        self._hand_over(
+            messages.TaskOutcomes(
+                job=job,
+                first=first,
+                kinds=bytes([Kind.LOST]) * count,
+                host=loss.host,
+                attempt=loss.attempt,
+            ),
+            blobs.pack([messages.encode(loss)] * count),
         )
 
     def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:
@@ -393,16 +423,7 @@ class Driver:
             attempt=action.attempt,
             attempts=action.attempts,
         )
-        self._hand_over(
-            messages.TaskOutcomes(
-                job=action.job,
-                first=action.first,
-                kinds=bytes([Kind.LOST]) * action.count,
-                host=action.host,
-                attempt=action.attempt,
-            ),
-            blobs.pack([messages.encode(loss)] * action.count),
-        )
+        self._send_losses(action.job, action.first, action.count, loss)
 
     def _report_cancelled(self, action: actions.ReportCancelled) -> None:
         record = self.jobs.get(action.job)
