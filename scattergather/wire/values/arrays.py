@@ -40,6 +40,4 @@ def make_array(kind: str, shape: tuple[int, ...], data: bytes) -> Any:
     """
     numpy: Any = sys.modules.get("numpy") or import_module("numpy")
     # A bytearray: an array over bytes could not be written to.
-    array = numpy.frombuffer(bytearray(data), kind)
-    array.shape = shape
-    return array
+    return numpy.ndarray(shape, kind, bytearray(data))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import pickle
-import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scattergather.client.pipe.outbox import Outbox
+from scattergather.client.pipe.outbox import Outbox, Ready
 from scattergather.client.values.freezing import Shipper
 from scattergather.client.values.large import LargeValues
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import BadRequest, CannotPickle, Closed, TooLarge
 from scattergather.model.ids import ObjectId
+from scattergather.wire.descriptors import Escorted
+from scattergather.wire.frame import FrameReader
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.slabs import LARGE, PAGE
+from scattergather.wire.messages import page as messages
 
 
 class There:
@@ -45,11 +47,15 @@ class There:
 
     def released(self) -> list[ObjectId]:
         gc.collect()
-        entries = self.outbox._entries
-        while not entries.empty():
-            entry = entries.get()
-            if isinstance(entry, weakref.KeyedRef):
-                self._released.append(entry.key)
+        self.outbox.put(Ready([]))  # or it would wait for the first
+        frames, pieces = FrameReader(), []
+        self.outbox.drain(pieces.extend)
+        for piece in pieces:
+            data = piece.data if isinstance(piece, Escorted) else bytes(piece)
+            for head, _ in frames.feed(data):
+                message = messages.read_to_controller(head)
+                if isinstance(message, messages.Release):
+                    self._released += message.objects
         return list(self._released)
 
 
