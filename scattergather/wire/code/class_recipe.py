@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scattergather.wire.code import rebuild
+from scattergather.wire.code.generics import looks
 from scattergather.wire.code.origin import importable
 
 _MADE_BY_TYPE = frozenset({"__dict__", "__weakref__", "__slots__", "__module__", "_abc_impl"})
@@ -44,6 +45,9 @@ def skeleton(kind: type) -> tuple[Any, ...]:
     for name in ("__slots__", "__orig_bases__"):
         if name in vars(kind):
             namespace[name] = vars(kind)[name]
+    if any(map(looks, vars(kind).get("__type_params__", ()))):
+        # They may look at this very class, and come with its state.
+        namespace["__orig_bases__"] = ()
     slots = namespace.get("__slots__")
     if slots is not None and not isinstance(slots, str | tuple):
         namespace["__slots__"] = tuple(slots)  # an iterator would be empty by now

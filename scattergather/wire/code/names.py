@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
-_OPERATIONS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"})
+_OPERATIONS = frozenset(
+    {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
+)
+"""The last is that of what a generic class of Python 3.12's syntax looks at only when asked."""
+
 _KEPT = 4096
 
 _known: OrderedDict[int, tuple[CodeType, tuple[str, ...], tuple[str, ...]]] = OrderedDict()

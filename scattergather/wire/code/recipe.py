@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from scattergather.wire.code import rebuild
+from scattergather.wire.code.generics import reduce_alias, reduce_parameter
 from scattergather.wire.code.names import attribute_names, global_names
 from scattergather.wire.code.origin import NOTEBOOK, importable
 
@@ -29,7 +30,7 @@ from scattergather.wire.code.origin import NOTEBOOK, importable
 class Writing(Protocol):
     """The pickler, as far as a recipe needs it."""
 
-    namespaces: dict[int, dict[str, Any]]
+    namespaces: dict[int, Any]
     holds_code: bool
     outside: Any
 
@@ -78,18 +79,21 @@ def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
         values = {}
     else:
         namespace = writing.namespaces.setdefault(id(variables), {"__name__": home})
+    attributes = {
+        "__qualname__": function.__qualname__,
+        "__module__": module,
+        "__doc__": function.__doc__,
+        "__defaults__": function.__defaults__,
+        "__kwdefaults__": function.__kwdefaults__,
+        "__annotations__": function.__annotations__,
+    }
+    if parameters := getattr(function, "__type_params__", ()):
+        attributes["__type_params__"] = parameters
     state = {
         "globals": values,
         "submodules": _submodules(values, code),
         "dict": function.__dict__,
-        "attributes": {
-            "__qualname__": function.__qualname__,
-            "__module__": module,
-            "__doc__": function.__doc__,
-            "__defaults__": function.__defaults__,
-            "__kwdefaults__": function.__kwdefaults__,
-            "__annotations__": function.__annotations__,
-        },
+        "attributes": attributes,
     }
     arguments = (code, namespace, function.__name__, function.__closure__)
     return rebuild.make_function, arguments, state, None, None, rebuild.fill_function
@@ -198,19 +202,6 @@ def reduce_cached(_writing: Writing, found: Any) -> Any:
     return rebuild.make_cached, (found.__wrapped__, settings["maxsize"], settings["typed"])
 
 
-def reduce_type_variable(_writing: Writing, variable: typing.TypeVar) -> Any:
-    """A type variable of the notebook; pickle would write a name in ``__main__``."""
-    if importable_name(variable):
-        return NotImplemented
-    making = functools.partial(
-        typing.TypeVar,
-        bound=variable.__bound__,
-        covariant=variable.__covariant__,
-        contravariant=variable.__contravariant__,
-    )
-    return making, (variable.__name__, *variable.__constraints__)
-
-
 def reduce_new_type(_writing: Writing, found: Any) -> Any:
     """A ``NewType`` of the notebook."""
     if importable(found):
@@ -249,14 +240,6 @@ def reduce_constant(_writing: Writing, constant: Any) -> Any:
     return NotImplemented
 
 
-def importable_name(variable: typing.TypeVar) -> bool:
-    """Type variables have no qualified name; they are found by their plain one."""
-    module = sys.modules.get(variable.__module__)
-    return (
-        variable.__module__ not in NOTEBOOK and getattr(module, variable.__name__, None) is variable
-    )
-
-
 Recipe = Callable[[Any, Any], Any]
 
 RECIPES: dict[type, Recipe] = {
@@ -272,7 +255,9 @@ RECIPES: dict[type, Recipe] = {
     staticmethod: reduce_wrapped,
     functools.cached_property: reduce_cached_property,
     type(functools.lru_cache(int)): reduce_cached,
-    typing.TypeVar: reduce_type_variable,
+    typing.TypeVar: reduce_parameter,
+    typing.TypeVarTuple: reduce_parameter,
+    typing.ParamSpec: reduce_parameter,
     typing.NewType: reduce_new_type,
     weakref.WeakKeyDictionary: reduce_weak_keys,
     io.TextIOWrapper: reduce_stream,
@@ -290,3 +275,6 @@ RECIPES: dict[type, Recipe] = {
     type(dataclasses._HAS_DEFAULT_FACTORY): reduce_constant,  # type: ignore[attr-defined]
 }
 """By exact type. Classes are not here: see :mod:`scattergather.wire.code.shipping`."""
+
+if sys.version_info >= (3, 12):
+    RECIPES[typing.TypeAliasType] = reduce_alias

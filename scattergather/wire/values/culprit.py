@@ -47,7 +47,7 @@ class _Probe(pickle.Pickler):
     def __init__(self, outside: Outside | None) -> None:
         super().__init__(io.BytesIO(), 5)
         self.outside = outside
-        self.namespaces: dict[int, dict[str, Any]] = {}
+        self.namespaces: dict[int, Any] = {}
         self.holds_code = False
 
     def reducer_override(self, thing: Any) -> Any:

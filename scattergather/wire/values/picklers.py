@@ -35,7 +35,8 @@ class Reducing:
         self._reduce_class = reduce_class
         self.outside = outside
         self._ordinary: set[type] = set()
-        self.namespaces: dict[int, dict[str, Any]] = {}
+        self.namespaces: dict[int, Any] = {}
+        """By the id of what is taken apart: what else in this value belongs to the same."""
         self.holds_code = False
 
     def reducer_override(self, thing: Any) -> Any:

@@ -16,7 +16,7 @@ def notebook() -> Iterator[Callable[[str], dict[str, Any]]]:
     sys.modules["__main__"] = fake
 
     def cell(source: str) -> dict[str, Any]:
-        exec(compile(source, "<cell>", "exec"), fake.__dict__)
+        exec(compile(source, "<cell>", "exec", dont_inherit=True), fake.__dict__)
         return fake.__dict__
 
     yield cell

@@ -1,0 +1,52 @@
+"""Type variables of a notebook, as every Python has them."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from typing import Any
+
+from tests.unit.wire.sending import sent
+
+
+def test_variables_of_each_kind_stay_what_they_are(notebook: Any) -> None:
+    main = notebook(
+        "from typing import *\n"
+        "T = TypeVar('T', bound=int)\nC = TypeVar('C', int, str)\n"
+        "O = TypeVar('O', covariant=True)\nP = ParamSpec('P')\nTs = TypeVarTuple('Ts')\n"
+        "things = [T, C, O, P, Ts, P.args, P.kwargs, Callable[P, T],"
+        " Callable[Concatenate[T, P], T], tuple[Unpack[Ts]], T]"
+    )
+    t, c, o, p, ts, args, kwargs, calls, concatenated, unpacked, again = sent(main["things"])
+    assert (t.__bound__, c.__constraints__, o.__covariant__) == (int, (int, str), True)
+    assert (t.__infer_variance__ if sys.version_info >= (3, 12) else False) is False
+    assert [type(each) for each in (p, ts)] == [typing.ParamSpec, typing.TypeVarTuple]
+    assert args.__origin__ is p
+    assert kwargs.__origin__ is p
+    assert calls.__parameters__ == (p, t)
+    assert concatenated.__parameters__ == (t, p)
+    assert unpacked.__parameters__ == (ts,)
+    assert again is t
+
+
+def test_a_decorator_that_is_annotated_with_a_param_spec_works(notebook: Any) -> None:
+    main = notebook(
+        "import functools\nfrom typing import *\nP = ParamSpec('P')\nR = TypeVar('R')\n"
+        "def logged(function: Callable[P, R]) -> Callable[P, R]:\n"
+        "    @functools.wraps(function)\n"
+        "    def inner(*args: P.args, **kwargs: P.kwargs) -> R:\n"
+        "        return function(*args, **kwargs)\n"
+        "    return inner\n"
+        "@logged\ndef f(a: int, b: int) -> int:\n    return a + b\n"
+    )
+    assert sent(main["f"])(1, 2) == 3
+    assert sent(main["logged"])(pow)(2, 3) == 8
+
+
+def test_a_class_over_a_tuple_of_variables_can_be_subscripted(notebook: Any) -> None:
+    main = notebook(
+        "from typing import *\nTs = TypeVarTuple('Ts')\n"
+        "class Row(Generic[Unpack[Ts]]):\n    def __init__(self, *cells): self.cells = cells\n"
+        "def f(): return Row[int, str](1, 'a').cells"
+    )
+    assert sent(main["f"])() == (1, "a")
