@@ -144,7 +144,7 @@ class Driver:
         behind them: whoever waits for them in the client would wait for ever.
         """
         loss = Loss(
-            kind="TaskLost",
+            kind=LossKind.LOST,
             reason="it reached the controller without its job. That is a fault of scattergather "
             "itself: please report it",
         )

@@ -9,7 +9,7 @@ import pytest
 from scattergather.client.jobs.reading import read_error
 from scattergather.controller.driver import Driver
 from scattergather.controller.roster import Roster
-from scattergather.controller.values.objects import Objects
+from scattergather.controller.values.objects import ObjectLedger
 from scattergather.errors import TaskLost
 from scattergather.scheduler import events
 from scattergather.store.store import Store
@@ -26,7 +26,7 @@ class There:
     def __init__(self) -> None:
         roster = Roster(())
         self.said: list[tuple[Any, bytes]] = []
-        objects = Objects(Store(1 << 20), roster, self._send, lambda *_: None)
+        objects = ObjectLedger(Store(1 << 20), roster, self._send, lambda *_: None)
         self.driver = Driver(roster, objects, self._send, lambda *_: None)
 
     def _send(self, message: messages.ToClient, body: bytes) -> None:
