@@ -22,8 +22,8 @@ _STARS = {typing.TypeVar: "", typing.TypeVarTuple: "*", typing.ParamSpec: "**"}
 _NO_DEFAULT = getattr(typing, "NoDefault", None)
 
 
-class Writing(Protocol):
-    """The pickler, as far as a recipe here needs it."""
+class Owning(Protocol):
+    """The pickler, which remembers what belongs to what in a value."""
 
     namespaces: dict[int, Any]
 
@@ -37,7 +37,7 @@ def importable_name(thing: Any) -> bool:
     return thing.__module__ not in NOTEBOOK and getattr(module, thing.__name__, None) is thing
 
 
-def reduce_parameter(writing: Writing, parameter: Any) -> Any:
+def reduce_parameter(writing: Owning, parameter: Any) -> Any:
     """A ``TypeVar``, ``TypeVarTuple`` or ``ParamSpec``."""
     if importable_name(parameter):
         return NotImplemented
@@ -66,7 +66,7 @@ def reduce_parameter(writing: Writing, parameter: Any) -> Any:
     return functools.partial(kind, **options), (name, *constraints)
 
 
-def reduce_alias(writing: Writing, alias: Any) -> Any:
+def reduce_alias(writing: Owning, alias: Any) -> Any:
     """What ``type X = ...`` has made."""
     if importable_name(alias):
         return NotImplemented
