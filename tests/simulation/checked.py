@@ -88,17 +88,17 @@ class CheckedPool(Pool):
         self._ledger = ledger
 
     def handle(self, event: pool_events.Event, now: float) -> list[pool_actions.Action]:
-        before = sum(session.running for session in self.sessions.values())
+        before = sum(tenant.running for tenant in self.crew.tenants.values())
         out = super().handle(event, now)
-        forked = {each.session for each in out if isinstance(each, pool_actions.ForkWorker)}
-        for session in self.sessions.values():
-            self._check_session(session, session.number in forked)
+        forked = {each.tenant for each in out if isinstance(each, pool_actions.ForkWorker)}
+        for tenant in self.crew.tenants.values():
+            self._check_tenant(tenant, tenant.number in forked)
         self._check_slots(event, before)
         return out
 
     def _check_slots(self, event: pool_events.Event, before: int) -> None:
-        running = sum(session.running for session in self.sessions.values())
-        hungry = len(self.sessions) if len(self.sessions) > 1 else 0
+        running = sum(tenant.running for tenant in self.crew.tenants.values())
+        hungry = len(self.crew.tenants) if len(self.crew.tenants) > 1 else 0
         resumed = isinstance(event, pool_events.WorkerSaid) and isinstance(
             event.message, messages.Resumed
         )
@@ -107,16 +107,16 @@ class CheckedPool(Pool):
             f"{running} workers run in {self.slots} slots",
         )
 
-    def _check_session(self, session: Tenant, forked: bool) -> None:
+    def _check_tenant(self, tenant: Tenant, forked: bool) -> None:
         check = self._ledger.check
-        busy, chunks = 0, len(session.queue) + len(session.waiting)
-        seen = {*session.queue, *session.waiting}
-        for queued in session.waiting.values():
+        busy, chunks = 0, len(tenant.queue) + len(tenant.waiting)
+        seen = {*tenant.queue, *tenant.waiting}
+        for queued in tenant.waiting.values():
             check(queued.missing, "a chunk waits for nothing")
-            check(queued.missing <= session.wanted, "a chunk waits for what nobody wants")
-            check(not queued.missing & session.here.keys(), "a chunk waits for what is here")
-        check(not session.wanted & session.here.keys(), "what is here is wanted")
-        for number, worker in session.workers.items():
+            check(queued.missing <= tenant.wanted, "a chunk waits for what nobody wants")
+            check(not queued.missing & tenant.here.keys(), "a chunk waits for what is here")
+        check(not tenant.wanted & tenant.here.keys(), "what is here is wanted")
+        for number, worker in tenant.workers.items():
             busy += worker.busy
             chunks += len(worker.leases)
             seen.update(lease.run.chunk for lease in worker.leases)
@@ -124,13 +124,12 @@ class CheckedPool(Pool):
             if len(worker.leases) == 2:
                 check(worker.leases[1].run.ahead, "a long chunk waits behind another")
                 check(worker.leases[0].run.ahead, "a chunk waits behind a long one")
-            if worker.escalation:
-                due = worker.escalation[0][0]
+            if worker.leases and worker.leases[0].escalation:
+                due = worker.leases[0].escalation[0][0]
                 check(self.wake_at is not None and self.wake_at <= due, "nobody wakes the pool")
-                check(worker.leases, f"worker {number} is to be killed, and has nothing to do")
             ready = worker.born and worker.doom is None and not worker.leases
-            check((number in session.idle) == ready, f"worker {number} is wrongly (not) idle")
-        check(busy == session.running, f"{busy} workers are busy, counted {session.running}")
+            check((number in tenant.idle) == ready, f"worker {number} is wrongly (not) idle")
+        check(busy == tenant.running, f"{busy} workers are busy, counted {tenant.running}")
         check(len(seen) == chunks, "a chunk is in two places")
-        room = session.limit + session.blocked
-        check(not forked or session.alive <= room, f"{session.alive} workers, room for {room}")
+        room = tenant.limit + tenant.blocked
+        check(not forked or tenant.alive <= room, f"{tenant.alive} workers, room for {room}")

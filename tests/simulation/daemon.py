@@ -195,7 +195,7 @@ class Service(PoolService):
         if isinstance(event, events.MessageReceived) and isinstance(
             event.message, messages.Refresh
         ):
-            self._spare(event.session)
+            self._spare(event.tenant)
         try:
             super().handle(event)
         except Exception as error:  # the link's server would only end the session
@@ -205,22 +205,22 @@ class Service(PoolService):
         """The objects that are taken by tasks which can still run here."""
         taken, found = self.ledger.workload.taken, set[ObjectId]()
         for number in self.members:
-            session = self.pool.sessions.get(number)
-            if session is None:
+            tenant = self.pool.crew.tenants.get(number)
+            if tenant is None:
                 continue
-            for queued in session.queue.values():
+            for queued in tenant.queue.values():
                 run = queued.run
                 found |= taken(run.job, run.first, run.first + run.count)
-            for worker in session.workers.values():
+            for worker in tenant.workers.values():
                 for lease in worker.leases:
                     found |= taken(lease.run.job, lease.next, lease.stop)
         return found
 
-    def _spare(self, session: int) -> None:
+    def _spare(self, tenant: int) -> None:
         """A refresh takes these workers: their tasks are not charged."""
         for number, process in self.processes.items():
-            worker = self.pool.workers.get(number)
-            if worker is not None and worker.session == session and worker.doom is None:
+            worker = self.pool.crew.workers.get(number)
+            if worker is not None and worker.tenant == tenant and worker.doom is None:
                 process.refreshed = True
 
     def zygotes(self) -> list[Zygote]:

@@ -286,26 +286,32 @@ class World:
     def _check_service(self, service: Service) -> None:
         check, pool = self.ledger.check, service.pool
         check(pool.wake_at is None, f"the pool of {service.name} wants to be woken")
-        check(len(pool.sessions) == 1, f"{len(pool.sessions)} sessions are left")
-        check(set(pool.workers) == set(service.processes), "workers without processes, or reverse")
+        check(len(pool.crew.tenants) == 1, f"{len(pool.crew.tenants)} tenants are left")
+        check(
+            set(pool.crew.workers) == set(service.processes),
+            "workers without processes, or reverse",
+        )
         check(service.store.held == 0, f"{service.store.held} bytes are left in {service.name}")
         slabs = {slab for process in service.processes.values() for slab in process.slabs}
         foreign = service.store._lent.keys() - slabs - self.large.lends
         check(not foreign, f"{len(foreign)} slabs of the dead are left in {service.name}")
         arena = service.store._arena
         check(not arena.used, f"{arena.used} bytes of memory are left in {service.name}")
-        for session in pool.sessions.values():
-            check(not session.queue and not session.running, "chunks are left in a pool")
-            check(not session.waiting and not session.postponed, "chunks wait for objects")
-            for what in (session.here, session.wanted, session.kept, session.dropping):
-                check(not what, f"objects are left in a session: {what}")
-            check(not session.everywhere and session.refresh is None, "a round is left")
-            check(session.blocked == 0, "a worker waits for a nested call that is over")
-            given = [worker for worker in session.workers.values() if worker.given]
-            check(not given, f"{len(given)} workers hold results of nested calls")
+        for tenant in pool.crew.tenants.values():
+            check(not tenant.queue and not tenant.running, "chunks are left in a pool")
+            check(not tenant.waiting and not tenant.postponed, "chunks wait for objects")
+            for what in (tenant.here, tenant.wanted, tenant.kept, tenant.dropping):
+                check(not what, f"objects are left in a tenant: {what}")
             check(
-                len(session.workers) == len(session.idle) == self.shape.workers,
-                f"{len(session.workers)} workers, {len(session.idle)} idle",
+                not tenant.everywhere and tenant.refresh is None,
+                "a refresh or a call everywhere is left",
+            )
+            check(tenant.blocked == 0, "a worker waits for a nested call that is over")
+            held = [worker for worker in tenant.workers.values() if worker.held]
+            check(not held, f"{len(held)} workers hold results of nested calls")
+            check(
+                len(tenant.workers) == len(tenant.idle) == self.shape.workers,
+                f"{len(tenant.workers)} workers, {len(tenant.idle)} idle",
             )
         for process in service.processes.values():
             check(not process.dead and not process.held, "a process is dead, or holds a chunk")

@@ -78,16 +78,16 @@ class _Member:
             missing, refused = self.large.lacks(message.objects)
         self.service.handle(
             events.MessageReceived(
-                session=self.number, message=message, body=body, missing=missing, refused=refused
+                tenant=self.number, message=message, body=body, missing=missing, refused=refused
             )
         )
 
     def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         self.large.came(objects)
-        self.service.handle(events.ObjectsArrived(session=self.number, objects=objects))
+        self.service.handle(events.ObjectsArrived(tenant=self.number, objects=objects))
 
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
-        self.service.handle(events.ObjectsLost(session=self.number, objects=objects, reason=reason))
+        self.service.handle(events.ObjectsLost(tenant=self.number, objects=objects, reason=reason))
 
     def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         self.large.shipped(objects)
@@ -227,7 +227,7 @@ class PoolService:
         self._members[member.number] = member
         self.log.info("session {n} of {c} opened", n=member.number, c=controller)
         self._open_zygote(member)
-        self.handle(events.SessionOpened(session=member.number, workers=workers))
+        self.handle(events.TenantJoined(tenant=member.number, workers=workers))
         return member
 
     def close_session(self, member: _Member, reason: str) -> None:
@@ -235,9 +235,9 @@ class PoolService:
         if self._members.pop(member.number, None) is None:
             return
         self.log.info("session {n} closed: {r}", n=member.number, r=reason)
-        session = self._pool.sessions.get(member.number)
+        session = self._pool.crew.tenants.get(member.number)
         numbers = list(session.workers) if session is not None else []
-        self.handle(events.SessionClosed(session=member.number))
+        self.handle(events.TenantLeft(tenant=member.number))
         if member.zygote is not None:
             member.zygote.close()
         for number in numbers:
@@ -286,8 +286,8 @@ class PoolService:
             lambda: self._zygote_ended(member),
         )
         for number, process in list(self._processes.items()):
-            worker = self._pool.workers.get(number)
-            if worker is not None and worker.session == member.number:
+            worker = self._pool.crew.workers.get(number)
+            if worker is not None and worker.tenant == member.number:
                 self._hand_over(member, process)
 
     def _zygote_said(self, member: _Member, message: messages.FromZygote) -> None:
@@ -337,8 +337,8 @@ class PoolService:
         self.log.error("the zygote of session {n} died; its workers are replaced", n=member.number)
         member.zygote = None
         member.restarts.died(self._reactor.seconds())
-        for number, worker in list(self._pool.workers.items()):
-            if worker.session == member.number and number in self._processes:
+        for number, worker in list(self._pool.crew.workers.items()):
+            if worker.tenant == member.number and number in self._processes:
                 self._bury(messages.Exited(worker=number, pid=0, signal=signal.SIGKILL))
         self._reactor.callLater(member.restarts.pause, self._reopen, member)
 
@@ -350,7 +350,7 @@ class PoolService:
         """One that a signal stopped forks nobody, buries nobody, and heeds nothing else."""
         if self._stopping:
             return
-        working = any(worker.leases for worker in self._pool.workers.values())
+        working = any(worker.leases for worker in self._pool.crew.workers.values())
         self._quiet_looks = 0 if working else self._quiet_looks + 1
         if self._quiet_looks == REST_LOOKS:
             self.store.rest()
@@ -377,7 +377,7 @@ class PoolService:
     def _perform(self, action: actions.Action) -> None:
         match action:
             case actions.Report():
-                member = self._members.get(action.session)
+                member = self._members.get(action.tenant)
                 if member is not None:
                     if isinstance(action.message, messages.Dropped):
                         member.large.drop(action.message.objects)
@@ -394,7 +394,7 @@ class PoolService:
             case actions.Overdraw():
                 self.store.overdraw()
             case actions.DropResults():
-                member = self._members.get(action.session)
+                member = self._members.get(action.tenant)
                 if member is not None:
                     member.large.drop(action.objects)
             case actions.ForkWorker():
@@ -427,8 +427,8 @@ class PoolService:
                 assert_never(action)
 
     def _signal(self, worker: int, number: int, *, group: bool = False) -> None:
-        known = self._pool.workers.get(worker)
-        member = self._members.get(known.session) if known is not None else None
+        known = self._pool.crew.workers.get(worker)
+        member = self._members.get(known.tenant) if known is not None else None
         if member is None:
             return
         if member.zygote is not None:
@@ -437,7 +437,7 @@ class PoolService:
             self._bury(messages.Exited(worker=worker, pid=0, signal=number))
 
     def _fork(self, action: actions.ForkWorker) -> None:
-        member = self._members.get(action.session)
+        member = self._members.get(action.tenant)
         if member is None:
             return
         process = self._machine.worker(action.worker, self._worker_said, self._pipe_broke)
@@ -458,13 +458,13 @@ class PoolService:
     def _make_room(self) -> None:
         self._pressing = False
         for number in list(self._members):
-            self.handle(events.RoomWanted(session=number))
+            self.handle(events.RoomWanted(tenant=number))
 
     def _worker_said(self, number: int, message: messages.FromWorker, body: bytes) -> None:
         process = self._processes.get(number)
         if process is not None:
-            worker = self._pool.workers.get(number)
-            member = self._members.get(worker.session) if worker is not None else None
+            worker = self._pool.crew.workers.get(number)
+            member = self._members.get(worker.tenant) if worker is not None else None
             self._slabs.said(process, message, member.large if member is not None else None)
         self.handle(events.WorkerSaid(worker=number, message=message, body=body))
 
@@ -502,13 +502,12 @@ class PoolService:
         if self._stopping:
             return
         self._machine.memory_kills.look(self._reactor.seconds())
-        limited = set(self._pool.limited())
-        working = [number for number, worker in self._pool.workers.items() if worker.leases]
-        for number in working:
-            process = self._processes.get(number)
+        working = self._pool.working()
+        for each in working:
+            process = self._processes.get(each.worker)
             if process is not None:
                 process.trim()
-                for event in self._seen(process, memory=number in limited):
+                for event in self._seen(process, memory=each.limited):
                     self.handle(event)
         if working:
             self._watch = self._reactor.callLater(WATCH_SECONDS, self._look)

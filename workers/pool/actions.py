@@ -9,9 +9,9 @@ from scattergather.wire.messages.page import FromPool, ToWorker
 
 
 class ForkWorker(Struct, frozen=True, kw_only=True, gc=False):
-    """Fork a worker from the session's zygote."""
+    """Fork a worker from the tenant's zygote."""
 
-    session: int
+    tenant: int
     worker: int
 
 
@@ -24,17 +24,17 @@ class Tell(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Report(Struct, frozen=True, kw_only=True, gc=False):
-    """Send a message to a session's controller."""
+    """Send a message to a tenant's controller."""
 
-    session: int
+    tenant: int
     message: FromPool
     body: bytes = b""
 
 
 class DropResults(Struct, frozen=True, kw_only=True, gc=False):
-    """Nobody will hear of these results of a session's workers."""
+    """Nobody will hear of these results of a tenant's workers."""
 
-    session: int
+    tenant: int
     objects: tuple[ObjectId, ...]
 
 

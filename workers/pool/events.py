@@ -8,17 +8,17 @@ from scattergather.model.ids import ObjectId
 from scattergather.wire.messages.page import FromWorker, ToPool
 
 
-class SessionOpened(Struct, frozen=True, kw_only=True, gc=False):
+class TenantJoined(Struct, frozen=True, kw_only=True, gc=False):
     """A controller joined and wants at most ``workers`` (0: all)."""
 
-    session: int
+    tenant: int
     workers: int = 0
 
 
-class SessionClosed(Struct, frozen=True, kw_only=True, gc=False):
+class TenantLeft(Struct, frozen=True, kw_only=True, gc=False):
     """A controller left; nothing may be reported to it any more."""
 
-    session: int
+    tenant: int
 
 
 class MessageReceived(Struct, frozen=True, kw_only=True, gc=False):
@@ -27,7 +27,7 @@ class MessageReceived(Struct, frozen=True, kw_only=True, gc=False):
     ``refused`` says why all that it names can never be here at a time, if it cannot.
     """
 
-    session: int
+    tenant: int
     message: ToPool
     body: bytes = b""
     missing: frozenset[ObjectId] = frozenset()
@@ -37,14 +37,14 @@ class MessageReceived(Struct, frozen=True, kw_only=True, gc=False):
 class ObjectsArrived(Struct, frozen=True, kw_only=True, gc=False):
     """These are on this host now."""
 
-    session: int
+    tenant: int
     objects: tuple[ObjectId, ...]
 
 
 class ObjectsLost(Struct, frozen=True, kw_only=True, gc=False):
     """These will never be on this host."""
 
-    session: int
+    tenant: int
     objects: tuple[ObjectId, ...]
     reason: str
 
@@ -52,7 +52,7 @@ class ObjectsLost(Struct, frozen=True, kw_only=True, gc=False):
 class RoomWanted(Struct, frozen=True, kw_only=True, gc=False):
     """Objects that are on their way here have no room."""
 
-    session: int
+    tenant: int
 
 
 class WorkerSaid(Struct, frozen=True, kw_only=True, gc=False):
@@ -118,8 +118,8 @@ class Ticked(Struct, frozen=True, kw_only=True, gc=False):
 
 
 Event = (
-    SessionOpened
-    | SessionClosed
+    TenantJoined
+    | TenantLeft
     | MessageReceived
     | ObjectsArrived
     | ObjectsLost

@@ -5,8 +5,8 @@
 - Room is made for what is wanted by dropping what no chunk takes: the controller has it still.
 - A task may keep an argument after its end. Its memory is free when the controller has dropped the
   object and no worker keeps it any more.
-- What a nested call has returned waits like a chunk. A worker that was given it says when it has it
-  no more, and of a dead one we say so.
+- What a nested call has returned waits like a chunk. A worker holds it from the moment it is told,
+  and says when it releases it; for a dead one we say so.
 - When only workers run that wait for nested calls themselves, and nothing can be dropped, there is
   room beyond the bound: they would wait for each other for ever.
 - When none runs at all, and what idle ones keep leaves no room, one of these is replaced after the
@@ -27,8 +27,10 @@ from scattergather.wire.messages.shared import Loss
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
-from scattergather.workers.pool.crew import Crew, report, retire
-from scattergather.workers.pool.tenant import Queued, Tenant
+from scattergather.workers.pool.crew import Crew
+from scattergather.workers.pool.staffing import fork, retire
+from scattergather.workers.pool.tenant import Postponed, Queued, Tenant
+from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
 
 KEEPING_SECONDS = 2.0
@@ -36,133 +38,126 @@ KEEPING_SECONDS = 2.0
 (``process.values.large.KEPT_SECONDS``)."""
 
 
-def wait(session: Tenant, queued: Queued, out: list[actions.Action]) -> None:
-    """A chunk is not ready: ask for what it lacks, unless that is on its way."""
-    session.waiting[queued.run.chunk] = queued
-    _want(session, queued.missing, out)
+def await_needs(turn: Turn, tenant: Tenant, queued: Queued) -> None:
+    """A chunk waits for what it lacks, which is asked for unless it is on its way."""
+    tenant.waiting[queued.run.chunk] = queued
+    _want(turn, tenant, queued.missing)
 
 
 def postpone(
-    session: Tenant,
+    turn: Turn,
+    tenant: Tenant,
     message: messages.Everywhere | messages.NestedOutcome,
     body: bytes,
     missing: Iterable[ObjectId],
-    out: list[actions.Action],
 ) -> None:
-    """Nor is a call everywhere, or what a nested call returned."""
-    lacking = set(missing)
-    session.postponed.append((message, body, lacking))
-    _want(session, lacking, out)
+    """A call everywhere, or the outcome of a nested call, waits for what it takes, like a chunk."""
+    postponed = Postponed(message, body, set(missing))
+    tenant.postponed.append(postponed)
+    _want(turn, tenant, postponed.missing)
 
 
-def _want(session: Tenant, missing: set[ObjectId], out: list[actions.Action]) -> None:
-    new = tuple(sorted(missing - session.wanted))  # so that it can be replayed
+def _want(turn: Turn, tenant: Tenant, missing: set[ObjectId]) -> None:
+    """The controller is asked for those of these that are not on their way."""
+    new = tuple(sorted(missing - tenant.wanted))  # so that it can be replayed
     if new:
-        session.wanted.update(new)
-        report(session, messages.Want(objects=new), out)
+        tenant.wanted.update(new)
+        turn.report(tenant, messages.Want(objects=new))
 
 
-def arrived(
-    crew: Crew,
-    session: Tenant,
-    names: Iterable[ObjectId],
-    now: float,
-    out: list[actions.Action],
-) -> None:
-    """These are here: chunks that waited for the last of them are ready.
+def arrived(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
+    """These objects are here: chunks that waited for the last of them are ready.
 
-    What was dropped while it was on its way is dropped again.
+    One that the controller dropped while it was on its way is dropped now.
     """
-    unwanted = [name for name in names if name not in session.wanted | session.here.keys()]
-    session.wanted.difference_update(names)
-    session.here.update(dict.fromkeys(names))
-    drop(session, unwanted, out)
-    for chunk, queued in list(session.waiting.items()):
+    unwanted = [name for name in names if name not in tenant.wanted | tenant.here.keys()]
+    tenant.wanted.difference_update(names)
+    tenant.here.update(dict.fromkeys(names))
+    drop(turn, tenant, unwanted)
+    for chunk, queued in list(tenant.waiting.items()):
         queued.missing.difference_update(names)
         if not queued.missing:
-            del session.waiting[chunk]
-            session.queue[chunk] = queued
-    for each in list(session.postponed):
-        message, body, missing = each
-        missing.difference_update(names)
-        if not missing:
-            session.postponed.remove(each)
-            if isinstance(message, messages.NestedOutcome):
-                give(session, message, body, out)
+            del tenant.waiting[chunk]
+            tenant.queue[chunk] = queued
+    for each in list(tenant.postponed):
+        each.missing.difference_update(names)
+        if not each.missing:
+            tenant.postponed.remove(each)
+            if isinstance(each.message, messages.NestedOutcome):
+                deliver_nested(turn, tenant, each.message, each.body)
             else:
-                roll_calls.everywhere(crew, session, message, body, now, out)
-    feed(crew, now, out)
+                roll_calls.everywhere(turn, tenant, each.message, each.body)
+    feed(turn)
 
 
-def lost(
-    session: Tenant, names: Iterable[ObjectId], reason: str, out: list[actions.Action]
-) -> None:
-    """These will not come: the tasks that take one are lost here, and may run elsewhere."""
+def lost(turn: Turn, tenant: Tenant, names: Iterable[ObjectId], reason: str) -> None:
+    """These objects will not come: the tasks that take one are lost here, and may run elsewhere."""
     gone = set(names)
-    session.wanted -= gone
-    for chunk, queued in list(session.waiting.items()):
+    tenant.wanted -= gone
+    for chunk, queued in list(tenant.waiting.items()):
         if queued.missing & gone:
-            del session.waiting[chunk]
-            lose(session, queued.run, reason, out)
-    for each in list(session.postponed):
-        message, _, missing = each
-        if missing & gone:
-            session.postponed.remove(each)
-            if isinstance(message, messages.NestedOutcome):
-                withhold(session, message, reason, out)
+            del tenant.waiting[chunk]
+            lose_chunk(turn, tenant, queued.run, reason)
+    for each in list(tenant.postponed):
+        if each.missing & gone:
+            tenant.postponed.remove(each)
+            if isinstance(each.message, messages.NestedOutcome):
+                lose_nested(turn, tenant, each.message, reason)
             else:
-                roll_calls.failed(session, message.call, reason, out)
+                roll_calls.failed(turn, tenant, each.message.call, reason)
 
 
-def lose(session: Tenant, run: messages.Run, reason: str, out: list[actions.Action]) -> None:
-    """A chunk can never run here."""
+def lose_chunk(turn: Turn, tenant: Tenant, run: messages.Run, reason: str) -> None:
+    """A chunk can never run here: each of its tasks is lost."""
     loss = messages.encode(Loss(kind=LossKind.LOST, reason=reason))
     outcomes = messages.Outcomes(
         chunk=run.chunk, first=run.first, kinds=bytes([Kind.LOST]) * run.count
     )
-    report(session, outcomes, out, blobs.pack([loss] * run.count))
+    turn.report(tenant, outcomes, blobs.pack([loss] * run.count))
 
 
-def give(
-    session: Tenant, message: messages.NestedOutcome, body: bytes, out: list[actions.Action]
+def deliver_nested(
+    turn: Turn, tenant: Tenant, message: messages.NestedOutcome, body: bytes
 ) -> None:
-    """A worker gets what came of a nested call."""
-    worker = session.workers.get(message.worker)
+    """A worker gets what came of a nested call, and holds its objects. A dead one releases them."""
+    worker = tenant.workers.get(message.worker)
     names = tuple(extent.object for extent in message.objects)
     if worker is not None:
-        worker.given.update(names)
-        out.append(actions.Tell(worker=worker.number, message=message, body=body))
+        worker.held.update(names)
+        turn.tell(worker, message, body)
     elif names:
-        report(session, messages.Release(objects=names), out)
+        turn.report(tenant, messages.Release(objects=names))
 
 
-def withhold(
-    session: Tenant, message: messages.NestedOutcome, reason: str, out: list[actions.Action]
-) -> None:
+def lose_nested(turn: Turn, tenant: Tenant, message: messages.NestedOutcome, reason: str) -> None:
     """What a nested call returned cannot be brought here: it counts as lost."""
     loss = messages.encode(Loss(kind=LossKind.LOST, reason=reason))
     lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=())
     names = tuple(extent.object for extent in message.objects)
-    report(session, messages.Release(objects=names), out)
-    give(session, lost, loss, out)
+    turn.report(tenant, messages.Release(objects=names))
+    deliver_nested(turn, tenant, lost, loss)
 
 
-def given_back(
-    session: Tenant, worker: PoolWorker, names: Iterable[ObjectId], out: list[actions.Action]
-) -> None:
-    """A worker needs these no more, once for each time that it was given one."""
-    worker.given.subtract(names)
-    worker.given = +worker.given
-    report(session, messages.Release(objects=tuple(names)), out)
+def released(turn: Turn, tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
+    """A worker holds each of these nested results once less than before."""
+    worker.held.subtract(names)
+    worker.held = +worker.held
+    turn.report(tenant, messages.Release(objects=tuple(names)))
 
 
-def make_room(crew: Crew, session: Tenant, now: float, out: list[actions.Action]) -> None:
-    """Drop one that no chunk here takes, or try again later; the controller has it still.
+def make_room(turn: Turn, tenant: Tenant) -> None:
+    """One object is dropped that no chunk here takes; without one this is tried at the next event.
 
-    The one that has been here longest without being taken. When nothing runs that could make room,
-    the chunk that has waited longest goes first: others wait for what they take once more.
+    The controller has it still. It is the one that has been here longest without being taken.
+    ``pressed`` stays until something was dropped, because nothing can be while tasks take all of
+    it, and whatever ends that (an outcome, a cancel, a death, a ``LetGo``) is an event here: a
+    request for room that was answered only once would wait for ever.
+
+    When nothing runs whose end could make room, the chunk that has waited longest goes first. What
+    only others take is dropped, and they wait for it once more. Chunks that each have a part of
+    what they take, and no room for the rest, would wait for each other.
     """
-    workers = session.workers.values()
+    workers = tenant.workers.values()
     running = {
         *(
             each.object
@@ -170,133 +165,130 @@ def make_room(crew: Crew, session: Tenant, now: float, out: list[actions.Action]
             for lease in worker.leases
             for each in lease.run.objects
         ),
-        *(each.object for call, _, _ in session.everywhere.values() for each in call.objects),
-        *(name for worker in workers for name in worker.given),
+        *(each.object for call in tenant.everywhere.values() for each in call.message.objects),
+        *(name for worker in workers for name in worker.held),
     }
     users: list[messages.Run | messages.Everywhere | messages.NestedOutcome] = [
-        *(queued.run for queued in session.waiting.values()),
-        *(queued.run for queued in session.queue.values()),
-        *(message for message, _, _ in session.postponed),
+        *(queued.run for queued in tenant.waiting.values()),
+        *(queued.run for queued in tenant.queue.values()),
+        *(each.message for each in tenant.postponed),
     ]
     taken = running.union(extent.object for user in users for extent in user.objects)
-    for name in sorted(taken.intersection(session.here)):
-        session.here.move_to_end(name)
-    stuck = _is_stuck(crew)
-    first = _needed_first(crew)
+    for name in sorted(taken.intersection(tenant.here)):
+        tenant.here.move_to_end(name)
+    stuck = _is_stuck(turn.crew)
+    first = _needed_first(turn.crew)
     needed = running | first if stuck else taken
-    for name in session.here:
-        if name not in needed and name not in session.kept:
-            session.pressed = False
-            session.dropping.add(name)
-            _report_free(session, [name], out)
+    for name in tenant.here:
+        if name not in needed and name not in tenant.kept:
+            tenant.pressed = False
+            tenant.dropping.add(name)
+            _drop_unkept(turn, tenant, [name])
             if name in taken:
-                _miss(session, name, out)
+                _miss(turn, tenant, name)
             return
-    if stuck and any(worker.blocked for worker in crew.workers.values()):
-        session.pressed = False
-        out.append(actions.Overdraw())
+    if stuck and any(worker.blocked for worker in turn.crew.workers.values()):
+        tenant.pressed = False
+        turn.ask(actions.Overdraw())
     elif stuck and first:
-        _replace_keeper(crew, session, first, now, out)
+        _replace_keeper(turn, tenant, first)
 
 
-def _replace_keeper(
-    crew: Crew, session: Tenant, first: set[ObjectId], now: float, out: list[actions.Action]
-) -> None:
-    """End the one that has been idle longest of those that keep what is not needed ``first``.
+def _replace_keeper(turn: Turn, tenant: Tenant, first: set[ObjectId]) -> None:
+    """A worker that keeps what is not needed ``first`` ends: the one that has been idle longest.
 
-    What it kept may be enough, so no other until it is gone.
+    What it kept may be enough, so no other is ended until it is gone.
     """
-    names = session.here.keys() - first
+    names = tenant.here.keys() - first
     keepers = [
         worker
-        for worker in session.workers.values()
-        if any(
-            name in worker.given or worker.number in session.kept.get(name, ()) for name in names
-        )
+        for worker in tenant.workers.values()
+        if any(name in worker.held or worker.number in tenant.kept.get(name, ()) for name in names)
     ]
     if not keepers or any(worker.doom is not None for worker in keepers):
         return
     worker = min(keepers, key=lambda each: each.since)
-    if now < worker.since + KEEPING_SECONDS:
-        crew.wake(worker.since + KEEPING_SECONDS)
-    elif session.idle.pop(worker.number, None) is not None:
-        retire(worker, out)
-        crew.fork(session, now, out)
+    if turn.now < worker.since + KEEPING_SECONDS:
+        turn.crew.wake(worker.since + KEEPING_SECONDS)
+    elif tenant.idle.pop(worker.number, None) is not None:
+        retire(turn, worker)
+        fork(turn, tenant)
 
 
 def _is_stuck(crew: Crew) -> bool:
     """Nothing runs, but for chunks that wait for nested calls, and nothing is ready to."""
     return not any(
-        session.queue
-        or any(worker.busy for worker in session.workers.values())
+        tenant.queue
+        or any(worker.busy for worker in tenant.workers.values())
         or any(
-            number in session.workers and not session.workers[number].blocked
-            for _, _, round_ in session.everywhere.values()
-            for number in round_.waiting
+            number in tenant.workers and not tenant.workers[number].blocked
+            for call in tenant.everywhere.values()
+            for number in call.waiting
         )
-        for session in crew.sessions.values()
+        for tenant in crew.tenants.values()
     )
 
 
 def _needed_first(crew: Crew) -> set[ObjectId]:
     """What the chunk, or whatever else was postponed, takes that has waited longest."""
-    for session in crew.sessions.values():
-        for queued in session.waiting.values():
+    for tenant in crew.tenants.values():
+        for queued in tenant.waiting.values():
             return {extent.object for extent in queued.run.objects}
-        for message, _, _ in session.postponed:
-            return {extent.object for extent in message.objects}
+        for each in tenant.postponed:
+            return {extent.object for extent in each.message.objects}
     return set()
 
 
-def _miss(session: Tenant, name: ObjectId, out: list[actions.Action]) -> None:
-    """Whatever waits and takes this waits for it, too."""
-    for queued in session.waiting.values():
+def _miss(turn: Turn, tenant: Tenant, name: ObjectId) -> None:
+    """Whatever waits and takes this object waits for it, too."""
+    for queued in tenant.waiting.values():
         if any(extent.object == name for extent in queued.run.objects):
             queued.missing.add(name)
-    for message, _, missing in session.postponed:
-        if any(extent.object == name for extent in message.objects):
-            missing.add(name)
-    _want(session, {name}, out)
+    for each in tenant.postponed:
+        if any(extent.object == name for extent in each.message.objects):
+            each.missing.add(name)
+    _want(turn, tenant, {name})
 
 
-def drop(session: Tenant, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
-    """The controller needs these no more."""
-    session.wanted.difference_update(names)
-    session.dropping.update(names)
-    _report_free(session, names, out)
+def drop(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
+    """The controller needs these objects no more; each is dropped when no worker keeps it."""
+    tenant.wanted.difference_update(names)
+    tenant.dropping.update(names)
+    _drop_unkept(turn, tenant, names)
 
 
-def keep(session: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
-    """A task that is about to end has kept these."""
+def keeps(tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
+    """A worker keeps these arguments beyond the end of its task, which it has not reported yet."""
     for name in names:
-        session.kept.setdefault(name, set()).add(worker.number)
+        tenant.kept.setdefault(name, set()).add(worker.number)
 
 
-def let_go(
-    session: Tenant, worker: PoolWorker, names: Iterable[ObjectId], out: list[actions.Action]
+def keeps_no_more(
+    turn: Turn, tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]
 ) -> None:
-    """A worker has none of these any more."""
+    """A worker has none of these arguments any more."""
     for name in names:
-        keepers = session.kept.get(name)
+        keepers = tenant.kept.get(name)
         if keepers is not None:
             keepers.discard(worker.number)
             if not keepers:
-                del session.kept[name]
-    _report_free(session, names, out)
+                del tenant.kept[name]
+    _drop_unkept(turn, tenant, names)
 
 
-def died(session: Tenant, worker: PoolWorker, out: list[actions.Action]) -> None:
-    """A worker is dead, and has let go of everything."""
-    if session.kept:
-        let_go(session, worker, list(session.kept), out)
-    if worker.given:
-        given_back(session, worker, tuple(worker.given.elements()), out)
+def died(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
+    """A dead worker keeps no argument and holds no nested result."""
+    if tenant.kept:
+        keeps_no_more(turn, tenant, worker, list(tenant.kept))
+    if worker.held:
+        released(turn, tenant, worker, tuple(worker.held.elements()))
 
 
-def _report_free(session: Tenant, names: Iterable[ObjectId], out: list[actions.Action]) -> None:
-    free = tuple(name for name in names if name in session.dropping and name not in session.kept)
+def _drop_unkept(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
+    """Those that are to be dropped and that no worker keeps are gone; the controller is told."""
+    free = tuple(name for name in names if name in tenant.dropping and name not in tenant.kept)
     if free:
         for name in free:
-            session.here.pop(name, None)
-        session.dropping.difference_update(free)
-        report(session, messages.Dropped(objects=free), out)
+            tenant.here.pop(name, None)
+        tenant.dropping.difference_update(free)
+        turn.report(tenant, messages.Dropped(objects=free))

@@ -1,10 +1,10 @@
 """The pool's one door: ``handle(event, now) -> list[Action]``.
 
 It sorts events to the modules beside it, each of which opens with its rules, and keeps the
-sessions. Two rules are here:
+tenants. Two rules are here:
 
 - A worker that waits for a nested result lends its slot, and another is forked if none is idle.
-- A session that closes takes its workers along; nothing more is reported to it.
+- A tenant that leaves takes its workers along; nothing more is reported to its controller.
 """
 
 from __future__ import annotations
@@ -16,229 +16,231 @@ import msgspec
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions, events, objects
 from scattergather.workers.pool.chunks import cancelling, feeding, leases, roll_calls
-from scattergather.workers.pool.crew import SPARE_SECONDS, Crew, report, report_slots
+from scattergather.workers.pool.crew import Crew
 from scattergather.workers.pool.losses import deaths, watching
+from scattergather.workers.pool.staffing import (
+    SPARE_SECONDS,
+    fork,
+    report_slots,
+    retire_spares,
+    set_idle,
+)
+from scattergather.workers.pool.statistics import PoolStatistics, statistics_of
 from scattergather.workers.pool.tenant import Queued, Tenant
+from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
 
 
 class Pool:
-    """Sessions and workers of one host, behind a door."""
+    """Tenants and workers of one host, behind a door.
+
+    ``crew`` is what its functions work on, and is theirs. Whoever watches reads ``statistics``.
+    """
 
     def __init__(self, slots: int) -> None:
-        self._crew = crew = Crew(slots)
         self.slots = slots
-        self.sessions = crew.sessions
-        self.workers = crew.workers
+        self.crew = Crew(slots)
+        self._turn = Turn(self.crew)
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be ticked."""
-        return self._crew.wake_at
+        """When the pool wants to be ticked."""
+        return self.crew.wake_at
+
+    def statistics(self) -> PoolStatistics:
+        """The pool at this moment. Takes time for each tenant and worker, not for tasks."""
+        return statistics_of(self.crew)
+
+    def working(self) -> list[watching.AtWork]:
+        """The workers that have a chunk, and what a look at each of them is to tell."""
+        return watching.at_work(self.crew)
 
     def handle(self, event: events.Event, now: float) -> list[actions.Action]:
         """Take in what happened; returns what is to be done about it, in order."""
-        out: list[actions.Action] = []
+        crew, turn = self.crew, self._turn
+        tenants = crew.tenants
+        asked: list[actions.Action] = []
+        turn.now, turn.asked = now, asked
         match event:
             case events.WorkerSaid():
-                worker = self.workers.get(event.worker)
+                worker = crew.workers.get(event.worker)
                 if worker is not None:
-                    self._worker_said(worker, event.message, event.body, now, out)
+                    _worker_said(turn, worker, event.message, event.body)
             case events.MessageReceived():
-                session = self.sessions.get(event.session)
-                if session is not None:
-                    self._received(session, event, now, out)
+                tenant = tenants.get(event.tenant)
+                if tenant is not None:
+                    _received(turn, tenant, event)
             case events.ObjectsArrived():
-                session = self.sessions.get(event.session)
-                if session is not None:
-                    objects.arrived(self._crew, session, event.objects, now, out)
+                tenant = tenants.get(event.tenant)
+                if tenant is not None:
+                    objects.arrived(turn, tenant, event.objects)
             case events.ObjectsLost():
-                session = self.sessions.get(event.session)
-                if session is not None:
-                    objects.lost(session, event.objects, event.reason, out)
+                tenant = tenants.get(event.tenant)
+                if tenant is not None:
+                    objects.lost(turn, tenant, event.objects, event.reason)
             case events.RoomWanted():
-                session = self.sessions.get(event.session)
-                if session is not None:
-                    session.pressed = True
+                tenant = tenants.get(event.tenant)
+                if tenant is not None:
+                    tenant.pressed = True
             case events.WorkerExited():
-                deaths.worker_exited(self._crew, event, now, out)
-            case events.SessionOpened():
+                deaths.worker_exited(turn, event)
+            case events.TenantJoined():
                 limit = min(event.workers or self.slots, self.slots)
-                session = Tenant(event.session, limit)
-                self.sessions[event.session] = session
-                self._crew.fork(session, now, out)
-            case events.SessionClosed():
-                self._session_closed(event, now, out)
+                tenant = tenants[event.tenant] = Tenant(event.tenant, limit)
+                fork(turn, tenant)
+            case events.TenantLeft():
+                _left(turn, event.tenant)
             case events.Sampled():
-                watching.sampled(self._crew, event, now, out)
+                watching.sampled(turn, event)
             case events.ChunkRecalled():
-                holder = self.workers.get(event.worker)
-                session = self.sessions.get(holder.session) if holder is not None else None
-                if holder is not None and session is not None:
-                    leases.recalled(self._crew, session, holder, event.chunk, out)
+                holder = crew.workers.get(event.worker)
+                if holder is not None:
+                    leases.recalled(turn, tenants[holder.tenant], holder, event.chunk)
             case events.FoundStopped():
-                watching.found_stopped(self._crew, event, now, out)
+                watching.found_stopped(turn, event)
             case events.Ticked():
-                self._ticked(now, out)
+                _ticked(turn)
             case _:
                 assert_never(event)
-        for session in self.sessions.values():
-            if session.pressed:
-                objects.make_room(self._crew, session, now, out)
-        return out
+        for tenant in tenants.values():
+            if tenant.pressed:
+                objects.make_room(turn, tenant)
+        return asked
 
-    def limited(self) -> list[int]:
-        """The workers whose running chunk has limits: their memory is sampled too."""
-        return watching.limited(self._crew)
 
-    def _received(
-        self,
-        session: Tenant,
-        event: events.MessageReceived,
-        now: float,
-        out: list[actions.Action],
-    ) -> None:
-        message, body = event.message, event.body
-        match message:
-            case messages.Run() if event.refused:
-                objects.lose(session, message, event.refused, out)
-            case messages.Everywhere() if event.refused:
-                roll_calls.failed(session, message.call, event.refused, out)
-            case messages.Run() if event.missing:
-                objects.wait(session, Queued(message, body, set(event.missing)), out)
-            case messages.Run():
-                session.queue[message.chunk] = Queued(message, body)
-                feeding.feed(self._crew, now, out)
-            case messages.Drop():
-                objects.drop(session, message.objects, out)
-            case messages.Code():
-                session.code[message.digest] = (message, body)
-            case messages.Forget():
-                feeding.forget(session, message.digests, out)
-            case messages.Resident():
-                session.residents.append(message)
-                out += [
-                    actions.Tell(worker=worker.number, message=message)
-                    for worker in session.workers.values()
-                    if worker.born and worker.doom is None
-                ]
-            case messages.TakeBack():
-                leases.take_back(session, message.count, out)
-            case messages.Cancel():
-                for chunk in message.chunks:
-                    cancelling.cancel(self._crew, session, chunk, now, out)
-            case messages.Refresh():
-                roll_calls.refresh(self._crew, session, message.call, now, out)
-            case messages.Everywhere() if event.missing:
-                objects.postpone(session, message, body, event.missing, out)
-            case messages.Everywhere():
-                roll_calls.everywhere(self._crew, session, message, body, now, out)
-            case messages.NestedOutcome() if event.refused:
-                objects.withhold(session, message, event.refused, out)
-            case messages.NestedOutcome() if event.missing:
-                objects.postpone(session, message, body, event.missing, out)
-            case messages.NestedOutcome():
-                objects.give(session, message, body, out)
-            case messages.Want():
-                pass  # the link sees to it
-            case _:
-                assert_never(message)
+def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None:
+    message, body = event.message, event.body
+    match message:
+        case messages.Run() if event.refused:
+            objects.lose_chunk(turn, tenant, message, event.refused)
+        case messages.Everywhere() if event.refused:
+            roll_calls.failed(turn, tenant, message.call, event.refused)
+        case messages.Run() if event.missing:
+            objects.await_needs(turn, tenant, Queued(message, body, set(event.missing)))
+        case messages.Run():
+            tenant.queue[message.chunk] = Queued(message, body)
+            feeding.feed(turn)
+        case messages.Drop():
+            objects.drop(turn, tenant, message.objects)
+        case messages.Code():
+            tenant.code[message.digest] = (message, body)
+        case messages.Forget():
+            feeding.forget(turn, tenant, message.digests)
+        case messages.Resident():
+            tenant.residents.append(message)
+            for worker in tenant.workers.values():
+                if worker.born and worker.doom is None:
+                    turn.tell(worker, message)
+        case messages.TakeBack():
+            leases.take_back(turn, tenant, message.count)
+        case messages.Cancel():
+            for chunk in message.chunks:
+                cancelling.cancel(turn, tenant, chunk)
+        case messages.Refresh():
+            roll_calls.refresh(turn, tenant, message.call)
+        case messages.Everywhere() if event.missing:
+            objects.postpone(turn, tenant, message, body, event.missing)
+        case messages.Everywhere():
+            roll_calls.everywhere(turn, tenant, message, body)
+        case messages.NestedOutcome() if event.refused:
+            objects.lose_nested(turn, tenant, message, event.refused)
+        case messages.NestedOutcome() if event.missing:
+            objects.postpone(turn, tenant, message, body, event.missing)
+        case messages.NestedOutcome():
+            objects.deliver_nested(turn, tenant, message, body)
+        case messages.Want():
+            pass  # the link sees to it
+        case _:
+            assert_never(message)
 
-    def _worker_said(
-        self,
-        worker: PoolWorker,
-        message: messages.FromWorker,
-        body: bytes,
-        now: float,
-        out: list[actions.Action],
-    ) -> None:
-        session = self.sessions.get(worker.session)
-        if session is None:
-            return
-        match message:
-            case messages.Outcomes():
-                leases.arrived(self._crew, session, worker, message, body, now, out)
-            case messages.Output():
-                report(session, message, out, body)
-            case messages.Born():
-                self._born(session, worker, message.pid, now, out)
-            case messages.GaveBack():
-                leases.gave_back(self._crew, session, worker, message, now, out)
-            case messages.EverywhereDone():
-                roll_calls.answered(session, worker, message, body, out)
-            case messages.NestedSubmit():
-                submit = msgspec.structs.replace(message, worker=worker.number)
-                report(session, submit, out, body)
-            case messages.Code():
-                session.code[message.digest] = (message, body)
-                report(session, message, out, body)
-            case messages.Kept():
-                objects.keep(session, worker, message.objects)
-            case messages.LetGo():
-                objects.let_go(session, worker, message.objects, out)
-            case messages.Release():
-                objects.given_back(session, worker, message.objects, out)
-            case messages.Slab() | messages.SlabGone():
-                pass  # the service has taken what they bring
-            case messages.Waiting():
-                self._waiting(session, worker, now, out)
-            case messages.Resumed():
-                if worker.blocked:
-                    worker.blocked = False
-                    session.running += bool(worker.leases)
-                    report_slots(session, out)
-            case _:
-                assert_never(message)
 
-    def _born(
-        self, session: Tenant, worker: PoolWorker, pid: int, now: float, out: list[actions.Action]
-    ) -> None:
-        worker.born, worker.pid = True, pid
-        if worker.doom is not None:
-            return
-        paused = session.restarts.pause
-        session.restarts.lived()
-        if paused:
-            self._crew.fork(session, now, out)
-        out += [actions.Tell(worker=worker.number, message=each) for each in session.residents]
-        roll_calls.catch_up(session, worker, out)
-        self._crew.idle(session, worker, now)
-        session.idle.move_to_end(worker.number, last=False)  # nothing of it is warm
-        report_slots(session, out)
-        roll_calls.settled(session, worker, now, out)
-        feeding.feed(self._crew, now, out)
+def _worker_said(turn: Turn, worker: PoolWorker, message: messages.FromWorker, body: bytes) -> None:
+    tenant = turn.crew.tenants.get(worker.tenant)
+    if tenant is None:
+        return
+    match message:
+        case messages.Outcomes():
+            leases.arrived(turn, tenant, worker, message, body)
+        case messages.Output():
+            turn.report(tenant, message, body)
+        case messages.Born():
+            _born(turn, tenant, worker, message.pid)
+        case messages.GaveBack():
+            leases.gave_back(turn, tenant, worker, message)
+        case messages.EverywhereDone():
+            roll_calls.answered(turn, tenant, worker, message, body)
+        case messages.NestedSubmit():
+            submit = msgspec.structs.replace(message, worker=worker.number)
+            turn.report(tenant, submit, body)
+        case messages.Code():
+            tenant.code[message.digest] = (message, body)
+            turn.report(tenant, message, body)
+        case messages.Kept():
+            objects.keeps(tenant, worker, message.objects)
+        case messages.LetGo():
+            objects.keeps_no_more(turn, tenant, worker, message.objects)
+        case messages.Release():
+            objects.released(turn, tenant, worker, message.objects)
+        case messages.Slab() | messages.SlabGone():
+            pass  # the service has taken what they bring
+        case messages.Waiting():
+            _waiting(turn, tenant, worker)
+        case messages.Resumed():
+            if worker.blocked:
+                worker.blocked = False
+                tenant.running += bool(worker.leases)
+                report_slots(turn, tenant)
+        case _:
+            assert_never(message)
 
-    def _waiting(
-        self, session: Tenant, worker: PoolWorker, now: float, out: list[actions.Action]
-    ) -> None:
-        if worker.blocked:
-            return
-        worker.blocked = True
-        session.running -= bool(worker.leases)
-        if not session.idle and session.alive < session.limit + session.blocked:
-            self._crew.fork(session, now, out)
-        report_slots(session, out)
-        feeding.feed(self._crew, now, out)
 
-    def _session_closed(
-        self, event: events.SessionClosed, now: float, out: list[actions.Action]
-    ) -> None:
-        """Forget the session and its workers: the driver closes their zygote, which ends them."""
-        session = self.sessions.pop(event.session, None)
-        if session is not None:
-            for number in session.workers:
-                del self.workers[number]
-            feeding.feed(self._crew, now, out)
+def _born(turn: Turn, tenant: Tenant, worker: PoolWorker, pid: int) -> None:
+    worker.pid = pid
+    if worker.doom is not None:
+        return
+    paused = tenant.restarts.pause
+    tenant.restarts.lived()
+    if paused:
+        fork(turn, tenant)
+    for resident in tenant.residents:
+        turn.tell(worker, resident)
+    roll_calls.catch_up(turn, tenant, worker)
+    set_idle(turn, tenant, worker)
+    tenant.idle.move_to_end(worker.number, last=False)  # nothing of it is warm
+    report_slots(turn, tenant)
+    roll_calls.settled(turn, tenant, worker)
+    feeding.feed(turn)
 
-    def _ticked(self, now: float, out: list[actions.Action]) -> None:
-        self._crew.wake_at = None
-        for worker in self.workers.values():
-            cancelling.escalate(self._crew, worker, now, out)
-        for session in self.sessions.values():
-            if session.restarts.pause:
-                if now >= session.restarts.until:
-                    self._crew.fork(session, now, out)
-                else:
-                    self._crew.wake(session.restarts.until)
-            self._crew.retire_spares(session, now, SPARE_SECONDS, out)
-        feeding.feed(self._crew, now, out)
+
+def _waiting(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
+    if worker.blocked:
+        return
+    worker.blocked = True
+    tenant.running -= bool(worker.leases)
+    if not tenant.idle and tenant.alive < tenant.limit + tenant.blocked:
+        fork(turn, tenant)
+    report_slots(turn, tenant)
+    feeding.feed(turn)
+
+
+def _left(turn: Turn, number: int) -> None:
+    """A tenant and its workers are forgotten: the driver closes their zygote, which ends them."""
+    tenant = turn.crew.tenants.pop(number, None)
+    if tenant is not None:
+        for each in tenant.workers:
+            del turn.crew.workers[each]
+        feeding.feed(turn)
+
+
+def _ticked(turn: Turn) -> None:
+    turn.crew.wake_at = None
+    for worker in turn.crew.workers.values():
+        cancelling.escalate(turn, worker)
+    for tenant in turn.crew.tenants.values():
+        if tenant.restarts.pause:
+            if turn.now >= tenant.restarts.until:
+                fork(turn, tenant)
+            else:
+                turn.crew.wake(tenant.restarts.until)
+        retire_spares(turn, tenant, SPARE_SECONDS)
+    feeding.feed(turn)

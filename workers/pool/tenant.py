@@ -1,9 +1,17 @@
-"""One controller's part of a pool: its queue, its code, its workers."""
+"""A tenant: one controller's part of a pool.
+
+Several controllers may share the slots of a host, and nothing else. Each tenant has a queue, code,
+large objects and worker processes of its own, so that one never sees or ends what is another's. Its
+number is that of the controller's session with this host.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Struct
 
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages.pool import Everywhere, NestedOutcome, Run
@@ -12,29 +20,47 @@ from scattergather.workers.pool.losses.restarts import Restarts
 from scattergather.workers.pool.worker import PoolWorker
 
 
-@dataclass(slots=True)
-class Queued:
+class Queued(Struct):
     """A chunk that no worker has yet, and what it takes that is not here yet."""
 
     run: Run
     body: bytes
-    missing: set[ObjectId] = field(default_factory=set)
+    missing: set[ObjectId] = msgspec.field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Postponed:
+    """A call everywhere, or the outcome of a nested call, and what it takes that is not here."""
+
+    message: Everywhere | NestedOutcome
+    body: bytes
+    missing: set[ObjectId]
+
+
+@dataclass(slots=True)
+class Renewal:
+    """A refresh under way: the new workers that are not ready yet, and what it took so far."""
+
+    call: int
+    waiting: set[int]
+    begun: float
+    interrupted: int
 
 
 @dataclass(slots=True)
 class RollCall:
-    """A ``Refresh`` or an ``Everywhere`` that is under way: which workers have not answered."""
+    """A call everywhere under way: which workers have not answered."""
 
-    call: int
+    message: Everywhere
+    body: bytes
     waiting: set[int]
-    begun: float = 0.0
-    interrupted: int = 0
 
 
 @dataclass(slots=True)
 class Tenant:
-    """Queue, code and workers of one controller. ``limit`` is how many workers it may keep busy.
+    """One controller's queue, code, large objects and workers.
 
+    ``limit`` is how many workers it may keep busy, ``running`` how many slots it holds.
     ``queue`` holds the chunks that are ready, ``waiting`` those that large objects are missing for,
     ``postponed`` the calls everywhere and the results of nested calls that are.
     ``here`` came from another host, what was taken last at its end; ``wanted`` is on its way.
@@ -42,6 +68,7 @@ class Tenant:
     ``ahead`` are the workers that hold a chunk behind another which can be taken back.
     ``pressed`` says that room is wanted and that nothing could be dropped so far.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
+    ``hungry_since`` is when it first had a chunk and no slot.
     """
 
     number: int
@@ -49,9 +76,7 @@ class Tenant:
     queue: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     waiting: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     kept: dict[ObjectId, set[int]] = field(default_factory=dict)
-    postponed: list[tuple[Everywhere | NestedOutcome, bytes, set[ObjectId]]] = field(
-        default_factory=list
-    )
+    postponed: list[Postponed] = field(default_factory=list)
     here: OrderedDict[ObjectId, None] = field(default_factory=OrderedDict)
     wanted: set[ObjectId] = field(default_factory=set)
     dropping: set[ObjectId] = field(default_factory=set)
@@ -62,8 +87,8 @@ class Tenant:
     idle: OrderedDict[int, PoolWorker] = field(default_factory=OrderedDict)
     ahead: OrderedDict[int, PoolWorker] = field(default_factory=OrderedDict)
     running: int = 0
-    refresh: RollCall | None = None
-    everywhere: dict[int, tuple[Everywhere, bytes, RollCall]] = field(default_factory=dict)
+    refresh: Renewal | None = None
+    everywhere: dict[int, RollCall] = field(default_factory=dict)
     restarts: Restarts = field(default_factory=Restarts)
     hungry_since: float | None = None
 

@@ -6,6 +6,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+from msgspec import Struct
+
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages.pool import Run
 
@@ -21,11 +23,14 @@ class Doom(Enum):
     RETIRED = "retired"
 
 
-@dataclass(slots=True)
-class WorkerLease:
+class WorkerLease(Struct):
     """A chunk that a worker has, up to ``stop``. Outcomes come in order: ``next`` has none yet.
 
+    What is known of the task at work is known of the chunk at work, and is gone with it.
+    ``escalation`` are the signals that a cancelled task is sent next, and when. ``stuck`` is the
+    task that takes long while others wait behind it: none of those will begin here.
     ``body`` is kept while it may be taken back and given to another worker: behind another chunk.
+    ``stopped_since`` is when its worker was first found stopped by a signal (state T).
     """
 
     run: Run
@@ -33,44 +38,47 @@ class WorkerLease:
     stop: int
     body: bytes = b""
     cancelled: bool = False
+    escalation: tuple[tuple[float, int], ...] = ()
+    stuck: int | None = None
+    stopped_since: float | None = None
 
 
 @dataclass(slots=True)
 class PoolWorker:
-    """A process that runs one task at a time.
+    """A process that runs one task at a time, for one tenant.
 
-    ``leases[0]`` is what it works on, a second one is what it holds ready. While ``blocked`` its
-    task waits for a nested result and its slot is lent. ``since`` is when it became idle. ``stuck``
-    is the task that takes long while others wait behind it: none of those will begin here.
-    ``skipping`` is a chunk that it was told not to begin, and has not yet said that it did not.
-    ``over_since`` is when its task was told that it takes too much memory: the worker is replaced
-    when that task is over. ``stopped_since`` is when it was first found stopped (state T).
-    ``given`` are the large results of nested calls that it has, and how often it got each.
+    ``pid`` is 0 until it is born. ``leases[0]`` is what it works on, a second one is what it holds
+    ready. ``skipping`` is a chunk that it was told not to begin, and has not yet said that it did
+    not. While ``blocked`` its task waits for a nested result and its slot is lent. ``since`` is
+    when it became idle. ``over_since`` is when its task was told that it takes too much memory: the
+    worker is replaced when its last chunk is over. ``held`` are the large results of nested calls
+    that it has, and how often it got each.
     """
 
     number: int
-    session: int
-    born: bool = False
+    tenant: int
     pid: int = 0
     leases: deque[WorkerLease] = field(default_factory=deque)
     known: set[bytes] = field(default_factory=set)
+    skipping: int | None = None
     blocked: bool = False
     doom: Doom | None = None
-    escalation: list[tuple[float, int]] = field(default_factory=list)
     peak: int = 0
-    stuck: int | None = None
-    skipping: int | None = None
     over_since: float | None = None
-    given: Counter[ObjectId] = field(default_factory=Counter)
-    stopped_since: float | None = None
+    held: Counter[ObjectId] = field(default_factory=Counter)
     since: float = 0.0
 
     @property
+    def born(self) -> bool:
+        """It has said that it is ready; it may have been doomed since."""
+        return self.pid > 0
+
+    @property
     def idle(self) -> bool:
-        """Ready for a chunk."""
+        """It is ready for a chunk."""
         return self.born and not self.leases and self.doom is None
 
     @property
     def busy(self) -> bool:
-        """Holds a slot."""
+        """It holds a slot."""
         return bool(self.leases) and not self.blocked

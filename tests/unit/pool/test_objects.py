@@ -21,7 +21,7 @@ A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
 
 
 class There:
-    """A pool of two workers with one session; ``here`` is what the service's store has."""
+    """A pool of two workers with one tenant; ``here`` is what the service's store has."""
 
     def __init__(self, slots: int = 2) -> None:
         self.pool = Pool(slots)
@@ -34,13 +34,13 @@ class There:
         self.released: list[ObjectId] = []
         self.retired: list[int] = []
         self.overdrawn = 0
-        self(events.SessionOpened(session=1))
-        self.session = self.pool.sessions[1]
+        self(events.TenantJoined(tenant=1))
+        self.tenant = self.pool.crew.tenants[1]
         self.bear()
 
     def bear(self) -> None:
         """Workers that were forked are ready."""
-        for number, worker in list(self.pool.workers.items()):
+        for number, worker in list(self.pool.crew.workers.items()):
             if not worker.born:
                 self.from_worker(number, messages.Born(pid=100 + number))
 
@@ -71,7 +71,7 @@ class There:
         missing = frozenset[ObjectId]()
         if isinstance(message, messages.Run | messages.Everywhere | messages.NestedOutcome):
             missing = frozenset(each.object for each in message.objects) - self.here
-        self(events.MessageReceived(session=1, message=message, missing=missing, refused=refused))
+        self(events.MessageReceived(tenant=1, message=message, missing=missing, refused=refused))
 
     def run(self, chunk: int, *names: ObjectId, count: int = 1, refused: str = "") -> None:
         objects = tuple(Extent(object=name, length=1) for name in names)
@@ -92,13 +92,13 @@ class There:
 
     def arrive(self, *names: ObjectId) -> None:
         self.here.update(names)
-        self(events.ObjectsArrived(session=1, objects=names))
+        self(events.ObjectsArrived(tenant=1, objects=names))
 
     def lose(self, *names: ObjectId) -> None:
-        self(events.ObjectsLost(session=1, objects=names, reason="no room"))
+        self(events.ObjectsLost(tenant=1, objects=names, reason="no room"))
 
     def press(self) -> None:
-        self(events.RoomWanted(session=1))
+        self(events.RoomWanted(tenant=1))
 
     def drop(self, *names: ObjectId) -> None:
         self.receive(messages.Drop(objects=names))
@@ -108,7 +108,7 @@ class There:
 
     def finish(self, number: int) -> None:
         """The worker is done with its chunk."""
-        lease = self.pool.workers[number].leases[0]
+        lease = self.pool.crew.workers[number].leases[0]
         kinds = bytes([Kind.RETURNED]) * (lease.stop - lease.next)
         outcomes = messages.Outcomes(chunk=lease.run.chunk, first=lease.next, kinds=kinds)
         self.from_worker(number, outcomes)
@@ -117,7 +117,7 @@ class There:
         """Which worker has which chunk."""
         return {
             lease.run.chunk: number
-            for number, worker in self.pool.workers.items()
+            for number, worker in self.pool.crew.workers.items()
             for lease in worker.leases
         }
 
@@ -182,8 +182,8 @@ def test_a_nested_call_whose_result_cannot_come_is_lost_and_nothing_of_it_is_hel
     there.answer(number, C, refused="it is too large")
     assert there.answered() == [(number, Kind.LOST)] * 2
     assert there.released == [A, B, C]
-    assert not there.pool.workers[number].given
-    assert not there.session.postponed
+    assert not there.pool.crew.workers[number].held
+    assert not there.tenant.postponed
 
 
 def test_what_a_worker_was_given_is_not_dropped_to_make_room() -> None:
@@ -313,7 +313,7 @@ def test_what_arrives_after_it_was_dropped_is_dropped_again() -> None:
     there.arrive(A)
     assert there.dropped == [A, A]
     assert there.here == set()
-    assert not there.session.here
+    assert not there.tenant.here
 
 
 def test_a_result_that_is_not_believed_is_free() -> None:
@@ -359,7 +359,7 @@ def test_what_is_kept_is_no_room() -> None:
     there.finish(1)
     there.press()
     assert there.dropped == []
-    assert there.session.dropping == set()
+    assert there.tenant.dropping == set()
     there.from_worker(1, messages.LetGo(objects=(A,)))
     assert there.dropped == [A]
 
@@ -370,7 +370,7 @@ def test_idle_workers_that_keep_all_the_room_are_replaced_one_by_one_after_a_mom
         there.run(chunk, name)
         there.arrive(name)
     for number in (1, 2):
-        (kept,) = (each.object for each in there.pool.workers[number].leases[0].run.objects)
+        (kept,) = (each.object for each in there.pool.crew.workers[number].leases[0].run.objects)
         there.from_worker(number, messages.Kept(objects=(kept,)))
         there.finish(number)
     there.press()
@@ -379,7 +379,7 @@ def test_idle_workers_that_keep_all_the_room_are_replaced_one_by_one_after_a_mom
     there.run(3, A, C)
     assert there.pool.wake_at == KEEPING_SECONDS
     assert there.retired == [], "they look soon what they keep no more"
-    keeper = next(iter(there.session.kept[B]))
+    keeper = next(iter(there.tenant.kept[B]))
     there(events.Ticked(), KEEPING_SECONDS)
     there(events.Ticked(), KEEPING_SECONDS + 1)
     assert there.retired == [keeper], "the other keeps what the chunk takes"
@@ -389,7 +389,7 @@ def test_idle_workers_that_keep_all_the_room_are_replaced_one_by_one_after_a_mom
     there.bear()
     there.arrive(C)
     assert set(there.working()) == {3}
-    assert there.session.alive == 2
+    assert there.tenant.alive == 2
 
 
 def test_chunks_that_wait_for_each_others_room_go_one_after_the_other() -> None:
@@ -419,14 +419,14 @@ def test_a_chunk_that_waited_does_not_hide_the_one_before_it_from_a_stop() -> No
         )
         there.receive(run)
     there.arrive(A)
-    assert [lease.run.chunk for lease in there.pool.workers[1].leases] == [2, 1]
+    assert [lease.run.chunk for lease in there.pool.crew.workers[1].leases] == [2, 1]
     long = events.Sampled(worker=1, chunk=2, index=0, started=0.0, memory=0)
     out = there.pool.handle(long, 1.0)
     assert [each.chunk for each in out if isinstance(each, actions.StopWorker)] == [2]
 
 
 class History(RuleBasedStateMachine):
-    """Any history of one session."""
+    """Any history of one tenant."""
 
     names = tuple(b"%016d" % number for number in range(6))
 
@@ -450,7 +450,7 @@ class History(RuleBasedStateMachine):
 
     def _on_its_way(self) -> set[ObjectId]:
         """What was wanted last and has neither come nor been dropped, as the link knows it."""
-        return self.there.session.wanted - self.there.here
+        return self.there.tenant.wanted - self.there.here
 
     @rule(names=st.sets(st.sampled_from(names), max_size=3))
     def run(self, names: set[ObjectId]) -> None:
@@ -478,7 +478,7 @@ class History(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from((1, 2)), keep=st.booleans())
     def finish(self, number: int, keep: bool) -> None:
-        worker = self.there.pool.workers[number]
+        worker = self.there.pool.crew.workers[number]
         if worker.leases:
             names = {extent.object for extent in worker.leases[0].run.objects}
             new = tuple(name for name in sorted(names) if not self.kept[number][name])
@@ -499,7 +499,7 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def cancel_or_take_back(self, data: Any) -> None:
-        waiting = sorted({*self.there.session.waiting, *self.there.session.queue})
+        waiting = sorted({*self.there.tenant.waiting, *self.there.tenant.queue})
         if waiting and data.draw(st.booleans()):
             chunk = data.draw(st.sampled_from(waiting))
             self.there.receive(messages.Cancel(chunks=(chunk,)))
@@ -515,16 +515,16 @@ class History(RuleBasedStateMachine):
 
     @invariant()
     def chunks_run_with_all_they_take_and_wait_for_what_comes(self) -> None:
-        session, here = self.there.session, self.there.here
-        for chunk in (*self.there.working(), *session.queue):
+        tenant, here = self.there.tenant, self.there.here
+        for chunk in (*self.there.working(), *tenant.queue):
             assert self.open[chunk] <= here
-        for queued in session.waiting.values():
+        for queued in tenant.waiting.values():
             assert queued.missing
-            assert queued.missing <= session.wanted
+            assert queued.missing <= tenant.wanted
         for kept in self.kept.values():
             assert (+kept).keys() <= here
-        assert set(session.here) == here
-        assert set(self.open) == {*self.there.working(), *session.queue, *session.waiting}
+        assert set(tenant.here) == here
+        assert set(self.open) == {*self.there.working(), *tenant.queue, *tenant.waiting}
 
     def teardown(self) -> None:
         there = self.there
@@ -543,9 +543,9 @@ class History(RuleBasedStateMachine):
                 there.drop(name)
         for name in sorted(self._on_its_way()):
             there.arrive(name)
-        session = there.session
+        tenant = there.tenant
         assert not there.here
-        for left in (session.here, session.wanted, session.kept, session.dropping):
+        for left in (tenant.here, tenant.wanted, tenant.kept, tenant.dropping):
             assert not left
         assert set(there.dropped) == set(self.names)
 

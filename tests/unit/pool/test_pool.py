@@ -9,17 +9,18 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Limits, Loss
 from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.pool import actions, events
+from scattergather.workers.pool.losses.watching import AtWork
 from scattergather.workers.pool.pool import Pool
 
 JOB = b"j" * 16
 
 
 class Bench:
-    """A pool of one session, with short words for its events."""
+    """A pool of one tenant, with short words for its events."""
 
     def __init__(self, slots: int = 2) -> None:
         self.pool, self.now = Pool(slots), 0.0
-        out = self(events.SessionOpened(session=1))
+        out = self(events.TenantJoined(tenant=1))
         self.workers = [each.worker for each in out if isinstance(each, actions.ForkWorker)]
         for worker in self.workers:
             self.born(worker)
@@ -37,7 +38,7 @@ class Bench:
         return self.receive(message, b"body")
 
     def receive(self, message: messages.ToPool, body: bytes = b"") -> list[actions.Action]:
-        return self(events.MessageReceived(session=1, message=message, body=body))
+        return self(events.MessageReceived(tenant=1, message=message, body=body))
 
     def said(self, worker: int, message: messages.FromWorker) -> list[actions.Action]:
         return self(events.WorkerSaid(worker=worker, message=message))
@@ -328,7 +329,7 @@ def test_while_workers_die_at_birth_one_is_tried_and_when_it_lives_the_others_fo
     bench = Bench(slots=3)
     for worker in bench.workers:
         out = bench.exited(worker, status=1)
-    unborn = set(bench.pool.workers)
+    unborn = set(bench.pool.crew.workers)
     while unborn:
         out = bench.exited(unborn.pop(), status=1)
         unborn |= {each.worker for each in out if isinstance(each, actions.ForkWorker)}
@@ -362,7 +363,7 @@ def test_a_task_over_its_memory_limit_is_told_and_then_loses_its_worker() -> Non
     for seconds, memory in ((2.5, 1200), (0.2, 5000)):
         bench = Bench(slots=1)
         bench.run(1, count=2, limits=Limits(memory=1000))
-        assert bench.pool.limited() == [1]
+        assert bench.pool.working() == [AtWork(worker=1, limited=True)]
         stop, warn = weighed(bench, 1100)
         assert stop == actions.StopWorker(worker=1, chunk=1)
         assert warn == actions.WarnWorker(worker=1, chunk=1, index=100)
@@ -413,26 +414,26 @@ def test_a_worker_that_ends_itself_for_the_next_task_charges_nobody() -> None:
     assert not losses(out)
 
 
-def test_two_sessions_share_the_slots() -> None:
+def test_two_tenants_share_the_slots() -> None:
     bench = Bench(slots=2)
-    out = bench(events.SessionOpened(session=2))
+    out = bench(events.TenantJoined(tenant=2))
     for fork in [each for each in out if isinstance(each, actions.ForkWorker)]:
         bench.born(fork.worker)
     for chunk in range(1, 5):
         bench.run(chunk)
     run = messages.Run(chunk=9, job=JOB, function="f", first=900, count=1)
-    assert not told(bench(events.MessageReceived(session=2, message=run)))
+    assert not told(bench(events.MessageReceived(tenant=2, message=run)))
     assert [message.chunk for _, message in told(bench.done(1, 1))] == [9], "the poorer goes first"
 
 
-def test_a_session_that_gets_nothing_for_a_second_is_given_one_worker_more() -> None:
+def test_a_tenant_that_gets_nothing_for_a_second_is_given_one_worker_more() -> None:
     bench = Bench(slots=1)
-    out = bench(events.SessionOpened(session=2))
+    out = bench(events.TenantJoined(tenant=2))
     (fork,) = [each for each in out if isinstance(each, actions.ForkWorker)]
     bench.born(fork.worker)
     bench.run(1)
     run = messages.Run(chunk=9, job=JOB, function="f", first=900, count=1)
-    assert not told(bench(events.MessageReceived(session=2, message=run)))
+    assert not told(bench(events.MessageReceived(tenant=2, message=run)))
     bench.now = bench.pool.wake_at or 0.0
     assert bench.now == 1.0
     assert [message.chunk for _, message in told(bench(events.Ticked()))] == [9]
@@ -507,7 +508,7 @@ def test_forgotten_code_is_forgotten_by_the_workers_that_have_it() -> None:
     bench.receive(messages.Code(digest=digest), b"blob")
     bench(
         events.MessageReceived(
-            session=1,
+            tenant=1,
             message=messages.Run(chunk=1, job=JOB, function=shipped(digest), first=100, count=1),
             body=b"body",
         )
@@ -516,5 +517,5 @@ def test_forgotten_code_is_forgotten_by_the_workers_that_have_it() -> None:
     assert told(bench.receive(messages.Forget(digests=(digest,)))) == [
         (1, messages.Forget(digests=(digest,)))
     ]
-    assert not bench.pool.sessions[1].code
+    assert not bench.pool.crew.tenants[1].code
     assert not told(bench.receive(messages.Forget(digests=(digest,))))

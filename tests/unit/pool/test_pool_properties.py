@@ -31,7 +31,7 @@ numbers = st.integers(0, 1 << 16)
 class Worker:
     """A process: the chunks it was told to run, and the task it is in, ``at`` of the first."""
 
-    session: int
+    tenant: int
     born: bool = False
     runs: deque[messages.Run] = field(default_factory=deque)
     at: int = 0
@@ -62,7 +62,7 @@ class PoolMachine(RuleBasedStateMachine):
     @initialize(slots=st.integers(1, 3))
     def start(self, slots: int) -> None:
         self.pool = Pool(slots)
-        self.open_session(0)
+        self.tenant_joins(0)
 
     # ---- the book ----
 
@@ -72,11 +72,11 @@ class PoolMachine(RuleBasedStateMachine):
             match action:
                 case actions.ForkWorker():
                     assert action.worker not in self.workers
-                    self.workers[action.worker] = Worker(action.session)
+                    self.workers[action.worker] = Worker(action.tenant)
                 case actions.Tell():
                     self.told(self.workers[action.worker], action.message)
                 case actions.Report():
-                    self.reported(action.session, action.message, action.body)
+                    self.reported(action.tenant, action.message, action.body)
                 case actions.KillWorker():
                     self.workers[action.worker].doomed |= action.signal == signal.SIGKILL
                 case actions.InterruptChunk():
@@ -121,8 +121,8 @@ class PoolMachine(RuleBasedStateMachine):
                 worker.at = message.first
             worker.runs.append(message)
 
-    def reported(self, session: int, message: messages.FromPool, body: bytes) -> None:
-        tasks = self.open[session]
+    def reported(self, tenant: int, message: messages.FromPool, body: bytes) -> None:
+        tasks = self.open[tenant]
         match message:
             case messages.Outcomes():
                 assert len(blobs.each(body, len(message.kinds))) == len(message.kinds)
@@ -140,7 +140,7 @@ class PoolMachine(RuleBasedStateMachine):
             case messages.RefreshDone() | messages.EverywhereDone():
                 done = isinstance(message, messages.RefreshDone) or message.last
                 if done:
-                    self.unanswered[session].remove(message.call)
+                    self.unanswered[tenant].remove(message.call)
             case messages.WorkersChanged():
                 assert message.alive <= len(self.workers)
 
@@ -163,73 +163,73 @@ class PoolMachine(RuleBasedStateMachine):
             if all(bool(getattr(worker, name)) == value for name, value in wanted.items())
         ]
 
-    def session(self, number: int) -> int:
+    def tenant(self, number: int) -> int:
         return sorted(self.open)[number % len(self.open)]
 
     # ---- controllers ----
 
     @rule(workers=st.integers(0, 4))
-    def open_session(self, workers: int) -> None:
+    def tenant_joins(self, workers: int) -> None:
         if len(self.open) < 2:
-            session = len(self.unanswered) + 1
-            self.open[session], self.unanswered[session] = {}, set()
-            self.tell(events.SessionOpened(session=session, workers=workers))
+            tenant = len(self.unanswered) + 1
+            self.open[tenant], self.unanswered[tenant] = {}, set()
+            self.tell(events.TenantJoined(tenant=tenant, workers=workers))
 
     @precondition(lambda self: len(self.open) > 1)
     @rule(number=numbers)
-    def close_session(self, number: int) -> None:
-        session = self.session(number)
-        self.tell(events.SessionClosed(session=session))
-        del self.open[session]
-        self.unanswered[session] = set()
+    def tenant_leaves(self, number: int) -> None:
+        tenant = self.tenant(number)
+        self.tell(events.TenantLeft(tenant=tenant))
+        del self.open[tenant]
+        self.unanswered[tenant] = set()
         self.workers = {
-            number: worker for number, worker in self.workers.items() if worker.session != session
+            number: worker for number, worker in self.workers.items() if worker.tenant != tenant
         }
 
     @precondition(lambda self: self.open)
     @rule(number=numbers, counts=st.lists(st.integers(1, 4), min_size=1), ahead=st.booleans())
     def run(self, number: int, counts: list[int], ahead: bool) -> None:
-        session = self.session(number)
+        tenant = self.tenant(number)
         for count in counts[:6]:
             self.chunks += 1
             first = 10 * self.chunks
-            self.open[session][self.chunks] = set(range(first, first + count))
+            self.open[tenant][self.chunks] = set(range(first, first + count))
             run = messages.Run(
                 chunk=self.chunks, job=JOB, function="f", first=first, count=count, ahead=ahead
             )
-            self.receive(session, run)
+            self.receive(tenant, run)
 
-    def receive(self, session: int, message: messages.ToPool) -> None:
-        self.tell(events.MessageReceived(session=session, message=message))
+    def receive(self, tenant: int, message: messages.ToPool) -> None:
+        self.tell(events.MessageReceived(tenant=tenant, message=message))
 
     @rule(number=numbers, count=st.integers(0, 9))
     def take_back(self, number: int, count: int) -> None:
-        self.receive(self.session(number), messages.TakeBack(count=count))
+        self.receive(self.tenant(number), messages.TakeBack(count=count))
 
     @rule(number=numbers, chunk=numbers)
     def cancel(self, number: int, chunk: int) -> None:
-        session = self.session(number)
-        chunks = sorted(self.open[session])
+        tenant = self.tenant(number)
+        chunks = sorted(self.open[tenant])
         if chunks:
             chunk = chunks[chunk % len(chunks)]
             self.cancelled.add(chunk)
-            self.receive(session, messages.Cancel(chunks=(chunk,)))
+            self.receive(tenant, messages.Cancel(chunks=(chunk,)))
 
     @rule(number=numbers)
     def refresh(self, number: int) -> None:
-        session = self.session(number)
+        tenant = self.tenant(number)
         for worker in self.workers.values():
-            worker.refreshed |= worker.session == session
-        self.receive(session, messages.Refresh(call=self.ask(session)))
+            worker.refreshed |= worker.tenant == tenant
+        self.receive(tenant, messages.Refresh(call=self.ask(tenant)))
 
     @rule(number=numbers)
     def everywhere(self, number: int) -> None:
-        session = self.session(number)
-        self.receive(session, messages.Everywhere(call=self.ask(session), function="f"))
+        tenant = self.tenant(number)
+        self.receive(tenant, messages.Everywhere(call=self.ask(tenant), function="f"))
 
-    def ask(self, session: int) -> int:
+    def ask(self, tenant: int) -> int:
         self.calls += 1
-        self.unanswered[session].add(self.calls)
+        self.unanswered[tenant].add(self.calls)
         return self.calls
 
     # ---- workers ----
@@ -295,11 +295,11 @@ class PoolMachine(RuleBasedStateMachine):
     def answer_everywhere(self, number: int) -> None:
         idle = self.living(born=True)
         number = idle[number % len(idle)]
-        session = self.workers[number].session
-        if self.unanswered[session]:
-            call = min(self.unanswered[session])
-            found = self.pool.sessions[session].everywhere.get(call)
-            if found is not None and number in found[2].waiting:
+        tenant = self.workers[number].tenant
+        if self.unanswered[tenant]:
+            call = min(self.unanswered[tenant])
+            found = self.pool.crew.tenants[tenant].everywhere.get(call)
+            if found is not None and number in found.waiting:
                 self.say(number, messages.EverywhereDone(call=call, worker=number, kind=0))
 
     @precondition(lambda self: self.workers)
@@ -368,13 +368,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def slots_are_kept(self) -> None:
-        for session in self.pool.sessions.values():
-            busy = sum(worker.busy for worker in session.workers.values())
-            assert session.running == busy
-            ready = {number for number, worker in session.workers.items() if worker.idle}
-            assert set(session.idle) == ready
-            assert not (session.queue and session.idle and len(self.pool.sessions) == 1) or (
-                session.running >= self.pool.slots
+        for tenant in self.pool.crew.tenants.values():
+            busy = sum(worker.busy for worker in tenant.workers.values())
+            assert tenant.running == busy
+            ready = {number for number, worker in tenant.workers.items() if worker.idle}
+            assert set(tenant.idle) == ready
+            assert not (tenant.queue and tenant.idle and len(self.pool.crew.tenants) == 1) or (
+                tenant.running >= self.pool.slots
             ), "a chunk waits, a worker is idle and a slot is free"
 
     @invariant()
@@ -387,9 +387,9 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def every_task_is_somewhere(self) -> None:
         for number, tasks in self.open.items():
-            session = self.pool.sessions[number]
-            held = set(session.queue)
-            for worker in session.workers.values():
+            tenant = self.pool.crew.tenants[number]
+            held = set(tenant.queue)
+            for worker in tenant.workers.values():
                 chunks = {lease.run.chunk for lease in worker.leases}
                 assert not chunks & held
                 held |= chunks
@@ -409,16 +409,16 @@ class PoolMachine(RuleBasedStateMachine):
                 self.end_task(0, Kind.RETURNED)
             elif self.pool.wake_at is not None:
                 self.pass_time(max(0.0, self.pool.wake_at - self.now))
-            elif any(session.everywhere for session in self.pool.sessions.values()):
+            elif any(tenant.everywhere for tenant in self.pool.crew.tenants.values()):
                 for number in range(len(self.workers)):
                     self.answer_everywhere(number)
             else:
                 break
         assert not any(self.open.values())
         assert not any(self.unanswered.values())
-        for session in self.pool.sessions.values():
-            assert session.running == session.blocked == 0
-            assert len(session.idle) == session.limit == len(session.workers)
+        for tenant in self.pool.crew.tenants.values():
+            assert tenant.running == tenant.blocked == 0
+            assert len(tenant.idle) == tenant.limit == len(tenant.workers)
 
 
 TestPool = PoolMachine.TestCase

@@ -6,8 +6,9 @@ import signal
 
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
-from scattergather.workers.pool.crew import Crew, kill, report
+from scattergather.workers.pool.staffing import kill
 from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import Doom, PoolWorker
 
 TERM_AFTER = 1.0
@@ -15,39 +16,44 @@ KILL_AFTER = 2.0
 """Seconds from the interrupt of a cancelled task to SIGTERM and to SIGKILL."""
 
 
-def cancel(crew: Crew, session: Tenant, chunk: int, now: float, out: list[actions.Action]) -> None:
-    """Drop a chunk that is queued; interrupt the worker that has it."""
-    queued = session.unqueue(chunk)
+def cancel(turn: Turn, tenant: Tenant, chunk: int) -> None:
+    """A chunk that is queued is dropped; the worker that is at it is interrupted."""
+    queued = tenant.unqueue(chunk)
     if queued is not None:
-        report(session, messages.CancelDone(chunk=chunk, first=queued.run.first), out)
+        turn.report(tenant, messages.CancelDone(chunk=chunk, first=queued.run.first))
         return
-    for worker in session.workers.values():
+    for worker in tenant.workers.values():
         for lease in worker.leases:
             if lease.run.chunk == chunk:
                 lease.cancelled = True
                 if lease is worker.leases[0]:
-                    interrupt(crew, worker, now, out)
+                    interrupt(turn, worker)
                 return
 
 
-def interrupt(crew: Crew, worker: PoolWorker, now: float, out: list[actions.Action]) -> None:
-    """SIGINT now; SIGTERM and SIGKILL follow unless the chunk ends before."""
+def interrupt(turn: Turn, worker: PoolWorker) -> None:
+    """A worker gets SIGINT; SIGTERM and SIGKILL follow unless its chunk ends before."""
     if worker.doom is None:
-        out.append(actions.InterruptChunk(worker=worker.number, chunk=worker.leases[0].run.chunk))
-        worker.escalation = [
-            (now + TERM_AFTER, signal.SIGTERM),
-            (now + KILL_AFTER, signal.SIGKILL),
-        ]
-        crew.wake(now + TERM_AFTER)
+        lease = worker.leases[0]
+        turn.ask(actions.InterruptChunk(worker=worker.number, chunk=lease.run.chunk))
+        lease.escalation = (
+            (turn.now + TERM_AFTER, signal.SIGTERM),
+            (turn.now + KILL_AFTER, signal.SIGKILL),
+        )
+        turn.crew.wake(turn.now + TERM_AFTER)
 
 
-def escalate(crew: Crew, worker: PoolWorker, now: float, out: list[actions.Action]) -> None:
-    """Send what is due to a worker that did not heed the interrupt."""
-    while worker.escalation and worker.escalation[0][0] <= now:
-        _, number = worker.escalation.pop(0)
+def escalate(turn: Turn, worker: PoolWorker) -> None:
+    """A worker that did not heed the interrupt is sent the signals that are due."""
+    lease = worker.leases[0] if worker.leases else None
+    if lease is None or not lease.escalation:
+        return
+    for at, number in lease.escalation:
+        if at > turn.now:
+            turn.crew.wake(at)
+            break
         if number == signal.SIGKILL:
-            kill(worker, Doom.CANCEL, out)
+            kill(turn, worker, Doom.CANCEL)
         else:
-            out.append(actions.KillWorker(worker=worker.number, signal=number, group=True))
-    if worker.escalation:
-        crew.wake(worker.escalation[0][0])
+            turn.ask(actions.KillWorker(worker=worker.number, signal=number, group=True))
+    lease.escalation = tuple(each for each in lease.escalation if each[0] > turn.now)

@@ -7,8 +7,8 @@
   chunk, if that has not begun: so nothing waits behind a task that turns out to be long.
 - Of several that are idle the one that was busy last is first: what it needs is warm, its free
   memory too.
-- At most ``slots`` workers run at a time, whichever session they belong to. A free slot goes to the
-  session that runs least; one that got none for a second is given a worker beyond the slots.
+- At most ``slots`` workers run at a time, whichever tenant they belong to. A free slot goes to the
+  tenant that runs least; one that got none for a second is given a worker beyond the slots.
 - Before a chunk goes the code that it needs and the worker lacks.
 """
 
@@ -17,136 +17,125 @@ from __future__ import annotations
 from scattergather.model.ids import digest_of
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
-from scattergather.workers.pool.crew import Crew
 from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker, WorkerLease
 
 HUNGRY_AFTER = 1.0
 
 
-def feed(crew: Crew, now: float, out: list[actions.Action]) -> None:
-    """Give queued chunks to idle workers, then to workers that will soon be idle."""
-    if len(crew.sessions) == 1:
-        (session,) = crew.sessions.values()
-        while session.queue and session.idle and session.running < crew.slots:
-            _assign(session, session.idle.popitem()[1], out)
-        if session.queue:
-            _feed_ahead(session, out)
-        elif session.ahead and session.idle:
-            recall(session, min(len(session.idle), crew.slots - session.running), out)
+def feed(turn: Turn) -> None:
+    """Queued chunks go to idle workers, then to workers that will soon be idle."""
+    tenants = turn.crew.tenants
+    if len(tenants) == 1:
+        (tenant,) = tenants.values()
+        while tenant.queue and tenant.idle and tenant.running < turn.crew.slots:
+            _assign(turn, tenant, tenant.idle.popitem()[1])
+        if tenant.queue:
+            _feed_ahead(turn, tenant)
+        elif tenant.ahead and tenant.idle:
+            recall(turn, tenant, min(len(tenant.idle), turn.crew.slots - tenant.running))
     else:
-        _feed_fairly(crew, now, out)
+        _feed_fairly(turn)
 
 
-def _feed_fairly(crew: Crew, now: float, out: list[actions.Action]) -> None:
-    ready = [each for each in crew.sessions.values() if each.queue and each.idle]
-    free = crew.slots - sum(each.running for each in crew.sessions.values())
+def _feed_fairly(turn: Turn) -> None:
+    crew, now = turn.crew, turn.now
+    tenants = crew.tenants.values()
+    ready = [each for each in tenants if each.queue and each.idle]
+    free = crew.slots - sum(each.running for each in tenants)
     while ready and free > 0:
-        session = min(ready, key=lambda each: each.running)
-        _assign(session, session.idle.popitem()[1], out)
+        tenant = min(ready, key=lambda each: each.running)
+        _assign(turn, tenant, tenant.idle.popitem()[1])
         free -= 1
-        if not (session.queue and session.idle):
-            ready.remove(session)
-    for session in crew.sessions.values():
-        if session.running or not session.queue:
-            session.hungry_since = None
-        elif session.hungry_since is None:
-            session.hungry_since = now
+        if not (tenant.queue and tenant.idle):
+            ready.remove(tenant)
+    for tenant in tenants:
+        if tenant.running or not tenant.queue:
+            tenant.hungry_since = None
+        elif tenant.hungry_since is None:
+            tenant.hungry_since = now
             crew.wake(now + HUNGRY_AFTER)
-        elif now < session.hungry_since + HUNGRY_AFTER:
-            crew.wake(session.hungry_since + HUNGRY_AFTER)
-        elif session.idle:  # else the first worker that is idle brings us here again
-            session.hungry_since = None
-            _assign(session, session.idle.popitem()[1], out)
+        elif now < tenant.hungry_since + HUNGRY_AFTER:
+            crew.wake(tenant.hungry_since + HUNGRY_AFTER)
+        elif tenant.idle:  # else the first worker that is idle brings us here again
+            tenant.hungry_since = None
+            _assign(turn, tenant, tenant.idle.popitem()[1])
 
 
-def _feed_ahead(session: Tenant, out: list[actions.Action]) -> None:
-    for worker in session.workers.values():
-        if not session.queue:
+def _feed_ahead(turn: Turn, tenant: Tenant) -> None:
+    for worker in tenant.workers.values():
+        if not tenant.queue:
             return
-        head = next(iter(session.queue.values()))
+        head = next(iter(tenant.queue.values()))
         if not head.run.ahead:
             return
         if (
             len(worker.leases) == 1
             and worker.leases[0].run.ahead
-            and worker.stuck is None
+            and worker.leases[0].stuck is None
             and worker.skipping is None
             and not worker.blocked
             and worker.doom is None
         ):
-            _assign(session, worker, out)
+            _assign(turn, tenant, worker)
 
 
-def recall(session: Tenant, count: int, out: list[actions.Action]) -> None:
-    """Ask for ``count`` chunks back that workers hold behind others, those they got first."""
-    while session.ahead and count > 0:
-        _, worker = session.ahead.popitem(last=False)
-        recall_from(worker, out)
+def recall(turn: Turn, tenant: Tenant, count: int) -> None:
+    """So many chunks are asked back that workers hold behind others, those they got first."""
+    while tenant.ahead and count > 0:
+        _, worker = tenant.ahead.popitem(last=False)
+        worker.skipping = worker.leases[1].run.chunk
+        turn.ask(actions.RecallChunk(worker=worker.number, chunk=worker.skipping))
         count -= 1
 
 
-def recall_from(worker: PoolWorker, out: list[actions.Action]) -> None:
-    """Ask for the chunk back that this worker holds behind another."""
-    worker.skipping = worker.leases[1].run.chunk
-    out.append(actions.RecallChunk(worker=worker.number, chunk=worker.skipping))
+def _assign(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
+    _, queued = tenant.queue.popitem(last=False)
+    assign(turn, tenant, worker, queued.run, queued.body)
 
 
-def _assign(session: Tenant, worker: PoolWorker, out: list[actions.Action]) -> None:
-    _, queued = session.queue.popitem(last=False)
-    assign(session, worker, queued.run, queued.body, out)
-
-
-def assign(
-    session: Tenant, worker: PoolWorker, run: messages.Run, body: bytes, out: list[actions.Action]
-) -> None:
-    """Give a chunk, and before it the code that it needs, to a worker."""
-    teach(session, worker, run.function, run.needs, out)
+def assign(turn: Turn, tenant: Tenant, worker: PoolWorker, run: messages.Run, body: bytes) -> None:
+    """A worker gets a chunk, and before it the code that this needs."""
+    teach(turn, tenant, worker, run.function, run.needs)
     if run.retry_on:
-        _teach_digest(session, worker, run.retry_on, out)
+        _teach_digest(turn, tenant, worker, run.retry_on)
     lease = WorkerLease(run, run.first, run.first + run.count)
     if worker.leases:
         lease.body = body
-        session.ahead[worker.number] = worker
+        tenant.ahead[worker.number] = worker
     else:
-        session.running += 1
+        tenant.running += 1
     worker.leases.append(lease)
-    out.append(actions.Tell(worker=worker.number, message=run, body=body))
+    turn.asked.append(actions.Tell(worker=worker.number, message=run, body=body))
 
 
 def teach(
-    session: Tenant,
-    worker: PoolWorker,
-    function: str,
-    needs: tuple[bytes, ...],
-    out: list[actions.Action],
+    turn: Turn, tenant: Tenant, worker: PoolWorker, function: str, needs: tuple[bytes, ...]
 ) -> None:
-    """Send a worker what it lacks of a function and the code that this needs."""
+    """A worker is sent what it lacks of a function and the code that this needs."""
     digest = digest_of(function)
     if digest is not None:
-        _teach_digest(session, worker, digest, out)
+        _teach_digest(turn, tenant, worker, digest)
     for need in needs:
-        _teach_digest(session, worker, need, out)
+        _teach_digest(turn, tenant, worker, need)
 
 
-def _teach_digest(
-    session: Tenant, worker: PoolWorker, digest: bytes, out: list[actions.Action]
-) -> None:
+def _teach_digest(turn: Turn, tenant: Tenant, worker: PoolWorker, digest: bytes) -> None:
     if digest in worker.known:
         return
-    for each in session.missing(digest, worker.known):
-        code, blob = session.code[each]
+    for each in tenant.missing(digest, worker.known):
+        code, blob = tenant.code[each]
         worker.known.add(each)
-        out.append(actions.Tell(worker=worker.number, message=code, body=blob))
+        turn.tell(worker, code, blob)
 
 
-def forget(session: Tenant, digests: tuple[bytes, ...], out: list[actions.Action]) -> None:
-    """Drop code that no job names any more, here and in the workers that know it."""
+def forget(turn: Turn, tenant: Tenant, digests: tuple[bytes, ...]) -> None:
+    """Code that no job names any more is dropped here and in the workers that know it."""
     for digest in digests:
-        session.code.pop(digest, None)
-    for worker in session.workers.values():
+        tenant.code.pop(digest, None)
+    for worker in tenant.workers.values():
         known = tuple(digest for digest in digests if digest in worker.known)
         if known:
             worker.known.difference_update(known)
-            told = messages.Forget(digests=known)
-            out.append(actions.Tell(worker=worker.number, message=told))
+            turn.tell(worker, messages.Forget(digests=known))

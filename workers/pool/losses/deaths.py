@@ -13,13 +13,14 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import SPENT
-from scattergather.workers.pool import actions, events, objects
+from scattergather.workers.pool import events, objects
 from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
-from scattergather.workers.pool.chunks.leases import free
-from scattergather.workers.pool.crew import Crew, report, report_slots
+from scattergather.workers.pool.chunks.leases import return_rest
 from scattergather.workers.pool.losses.verdict import loss_of, signal_name
+from scattergather.workers.pool.staffing import fork, report_slots
 from scattergather.workers.pool.tenant import Tenant
+from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import Doom, PoolWorker, WorkerLease
 
 _KINDS: dict[Doom | None, Kind] = {
@@ -30,35 +31,33 @@ _KINDS: dict[Doom | None, Kind] = {
 """What comes of the task in a worker that the pool itself ended; else it is lost."""
 
 
-def worker_exited(
-    crew: Crew, event: events.WorkerExited, now: float, out: list[actions.Action]
-) -> None:
-    """A worker is dead: settle what it held, and fork another unless it was one too many."""
-    worker = crew.workers.pop(event.worker, None)
+def worker_exited(turn: Turn, event: events.WorkerExited) -> None:
+    """What a dead worker had is settled, and another is forked unless it was one too many."""
+    worker = turn.crew.workers.pop(event.worker, None)
     if worker is None:
         return
-    session = crew.sessions.get(worker.session)
-    if session is None:
+    tenant = turn.crew.tenants.get(worker.tenant)
+    if tenant is None:
         return
-    del session.workers[worker.number]
-    session.idle.pop(worker.number, None)
-    session.ahead.pop(worker.number, None)
-    session.running -= worker.busy
+    del tenant.workers[worker.number]
+    tenant.idle.pop(worker.number, None)
+    tenant.ahead.pop(worker.number, None)
+    tenant.running -= worker.busy
     if worker.blocked:
-        report_slots(session, out)
-    _settle_leases(session, worker, event, out)
-    objects.died(session, worker, out)
-    roll_calls.lost(session, worker, event, out)
+        report_slots(turn, tenant)
+    _settle_leases(turn, tenant, worker, event)
+    objects.died(turn, tenant, worker)
+    roll_calls.lost(turn, tenant, worker, event)
     if not worker.born and worker.doom is None:
-        _died_early(crew, session, event, now, out)
+        _died_early(turn, tenant, event)
     elif worker.doom is not Doom.RETIRED:
-        crew.fork(session, now, out)
-    roll_calls.settled(session, worker, now, out)
-    feed(crew, now, out)
+        fork(turn, tenant)
+    roll_calls.settled(turn, tenant, worker)
+    feed(turn)
 
 
 def _settle_leases(
-    session: Tenant, worker: PoolWorker, event: events.WorkerExited, out: list[actions.Action]
+    turn: Turn, tenant: Tenant, worker: PoolWorker, event: events.WorkerExited
 ) -> None:
     """Every task of the dead worker's chunks gets its due: outcome, loss, or freedom."""
     if not worker.leases:
@@ -66,7 +65,7 @@ def _settle_leases(
     lease, harvest = worker.leases[0], event.harvest
     for index, kind, blob in harvest.outcomes if harvest.chunk == lease.run.chunk else ():
         if index == lease.next:
-            _outcome(session, worker, lease, kind, blob, out)
+            _outcome(turn, tenant, worker, lease, kind, blob)
     began = harvest.chunk == lease.run.chunk and harvest.running == lease.next
     # A chunk that ends its worker before the first task begins (it is too large, or our code
     # fails on it) would circle for ever if nothing were charged. Kills are nobody's fault.
@@ -80,40 +79,29 @@ def _settle_leases(
             loss = loss_of(worker, event, lease.run.limits)
             kind = _KINDS.get(worker.doom, Kind.LOST)
             blob = messages.encode(loss)
-        _outcome(session, worker, lease, kind, blob, out)
+        _outcome(turn, tenant, worker, lease, kind, blob)
     for each in worker.leases:
-        free(session, each, each.next, out)
+        return_rest(turn, tenant, each, each.next)
 
 
 def _outcome(
-    session: Tenant,
-    worker: PoolWorker,
-    lease: WorkerLease,
-    kind: int,
-    blob: bytes,
-    out: list[actions.Action],
+    turn: Turn, tenant: Tenant, worker: PoolWorker, lease: WorkerLease, kind: int, blob: bytes
 ) -> None:
-    """Report what came of the next task of a lease."""
+    """The controller is told what came of the next task of a lease."""
     message = messages.Outcomes(
         chunk=lease.run.chunk, first=lease.next, kinds=bytes([kind]), worker=worker.pid
     )
     lease.next += 1
-    report(session, message, out, blobs.pack([blob]))
+    turn.report(tenant, message, blobs.pack([blob]))
 
 
-def _died_early(
-    crew: Crew,
-    session: Tenant,
-    event: events.WorkerExited,
-    now: float,
-    out: list[actions.Action],
-) -> None:
-    """It died before it was ready: after a few of those, say so and wait."""
-    restarts = session.restarts
-    if not restarts.died(now):
-        crew.fork(session, now, out)
+def _died_early(turn: Turn, tenant: Tenant, event: events.WorkerExited) -> None:
+    """A worker died before it was ready; after a few of those the controller hears of a pause."""
+    restarts = tenant.restarts
+    if not restarts.died(turn.now):
+        fork(turn, tenant)
         return
-    crew.wake(restarts.until)
+    turn.crew.wake(restarts.until)
     how = signal_name(event.signal) if event.signal else f"exit status {event.status}"
     why = (
         f"{restarts.count} workers in a row died before they were ready, the last with "
@@ -121,5 +109,5 @@ def _died_early(
     )
     if event.harvest.output:
         why += f"; it printed: {event.harvest.output[-2000:]}"
-    changed = messages.WorkersChanged(workers=session.alive, alive=session.alive, why=why)
-    report(session, changed, out)
+    changed = messages.WorkersChanged(workers=tenant.alive, alive=tenant.alive, why=why)
+    turn.report(tenant, changed)
