@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
 from html import escape
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, get_args
 
 from scattergather.client import naming
 from scattergather.client.everywhere import call_everywhere
@@ -40,8 +40,9 @@ from scattergather.errors import (
 )
 from scattergather.model.snapshot import Go, Refreshed, plural
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import CommandWord, HostsAnswered
 
-COMMANDS = ("refresh", "die", "status")
+COMMANDS = get_args(CommandWord)
 _PLAIN = JobOptions()
 
 T = TypeVar("T")
@@ -260,7 +261,7 @@ class ScatterGather(Executor):
 
     # ---- commands -------------------------------------------------------------------------------
 
-    def command(self, word: Literal["refresh", "die", "status"]) -> Any:
+    def command(self, word: CommandWord) -> Any:
         """The controller did as told.
 
         ``refresh`` replaces every worker of this session, ``die`` ends the controller and its own
@@ -284,16 +285,16 @@ class ScatterGather(Executor):
         if word == "status":
             return session.known.snapshot()
         value = answer.value if answer is not None else None
-        if not isinstance(value, dict):
-            return value
+        if not isinstance(value, HostsAnswered):
+            return None
         snapshot = session.known.snapshot()
         up = [host for host in snapshot.hosts if host.state == "up"]
-        problems = [*value.get("problems", ()), snapshot.absent()]
+        problems = [*value.problems, snapshot.absent()]
         return Refreshed(
-            workers=value.get("workers", 0),
-            hosts=max(len(up), int(value.get("workers", 0) > 0)),
-            interrupted=value.get("interrupted", 0),
-            seconds=value.get("seconds", 0.0),
+            workers=value.workers,
+            hosts=max(len(up), int(value.workers > 0)),
+            interrupted=value.interrupted,
+            seconds=value.seconds,
             problems=tuple(problem for problem in problems if problem),
         )
 

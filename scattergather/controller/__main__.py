@@ -24,6 +24,7 @@ from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.machine.kernel import allow_descriptors, die_with_parent, dump_no_core
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import EmbeddedSpec
 from scattergather.workers.daemon.launch import launch
 
 
@@ -74,13 +75,15 @@ def main() -> None:
     os.set_inheritable(connection.fileno(), False)
     spawn = _read_spawn(connection, client)
     _serve_the_living(connection, client)
-    embedded = [spec for spec in spawn.hosts if not spec.furl]
+    embedded = [spec for spec in spawn.hosts if isinstance(spec, EmbeddedSpec)]
     root = launch() if embedded else None
     workers = len(os.sched_getaffinity(0))
     spawn = msgspec.structs.replace(
         spawn,
         hosts=tuple(
-            spec if spec.furl or spec.workers else msgspec.structs.replace(spec, workers=workers)
+            msgspec.structs.replace(spec, workers=spec.workers or workers)
+            if isinstance(spec, EmbeddedSpec)
+            else spec
             for spec in spawn.hosts
         ),
     )

@@ -109,6 +109,7 @@ class Driver:
                 depth=origin.depth if origin is not None else 0,
                 stream=spec.stream,
                 limited=spec.limits != Limits(),
+                placement=spec.placement,
             )
         )
 
@@ -196,6 +197,7 @@ class Driver:
             needs=message.needs,
             priority=record.spec.priority,
             code_version=record.spec.code_version,
+            placement=record.spec.placement,
         )
         self.add_job(spec, origin)
         tasks = messages.AddTasks(

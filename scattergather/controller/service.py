@@ -24,6 +24,7 @@ from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.reactor.seam import Reactor
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import EmbeddedSpec
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.service import PoolService
 
@@ -108,7 +109,7 @@ class Controller:
 
     def _build(self, entry: Entry, root: Root | None) -> Host:
         listener = _Listener(self._desk, self._arrivals, entry)
-        if not entry.spec.furl:
+        if isinstance(entry.spec, EmbeddedSpec):
             place = messages.OpenSession(
                 directory=self._spawn.directory,
                 path=self._spawn.path,

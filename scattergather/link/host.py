@@ -33,7 +33,7 @@ from scattergather.model.ids import ObjectId
 from scattergather.reactor.seam import Reactor, for_twisted
 from scattergather.settings.furl import Furl
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 4.0
@@ -71,7 +71,7 @@ class Links:
         self._tub.addConnectionHintHandler(HINT, self._handler)
         self._tub.startService()
 
-    def host(self, spec: HostSpec, listener: HostListener) -> RemoteHost:
+    def host(self, spec: RemoteSpec, listener: HostListener) -> RemoteHost:
         """A host of this controller, not started.
 
         Raises:
@@ -165,7 +165,7 @@ class RemoteHost:
 
     _log = Logger()
 
-    def __init__(self, links: Links, spec: HostSpec, listener: HostListener) -> None:
+    def __init__(self, links: Links, spec: RemoteSpec, listener: HostListener) -> None:
         self.spec = spec
         self._links = links
         self._furl = Furl.parse(spec.furl)

@@ -3,5 +3,6 @@
 ``ids``       how jobs, objects, slabs and functions are named
 ``outcome``   what can come of a task
 ``failure``   a failed task, as shown to the user
+``placement``  where tasks may run
 ``snapshot``  what ``status`` shows
 """

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
+
+HostPhase = Literal["connecting", "up", "down"]
+"""Of a host: it has not answered yet, it works for us, it cannot be used for now."""
 
 
 def in_bytes(size: int) -> str:
@@ -28,7 +32,7 @@ class HostView:
     """
 
     name: str
-    state: str
+    state: HostPhase
     workers: int = 0
     busy: int = 0
     queued: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from scattergather.model.ids import JobId
+from scattergather.model.placement import Placement
 
 
 class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
@@ -12,7 +13,8 @@ class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
 
     ``python`` is the minor version that its code is bound to, or empty; ``service`` the resident
     function it names, or empty. ``depth`` counts how many tasks submitted one another above it.
-    ``stream``: the start of its tasks is reported.
+    ``stream``: the start of its tasks is reported. ``limited``: each of its tasks may take only so
+    much time or memory.
     """
 
     job: JobId
@@ -24,6 +26,7 @@ class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
     depth: int = 0
     stream: bool = False
     limited: bool = False
+    placement: Placement = Placement()
 
 
 class TasksAdded(Struct, frozen=True, kw_only=True, gc=False):

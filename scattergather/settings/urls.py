@@ -21,7 +21,7 @@ from scattergather.errors import BadRequest
 from scattergather.settings import private
 from scattergather.settings.furl import UNAUTHENTICATED, Furl, redacted
 from scattergather.settings.hosts import Hosts, is_loopback, own_pool
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import EmbeddedSpec, HostSpec, RemoteSpec
 
 LOCAL = "local"
 MOST_WORKERS = 1024
@@ -48,7 +48,7 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
             raise BadRequest("workers= is for the embedded pool: with urls, say 'local:N' there")
         workers = _workers(workers, "workers=")
     if urls is None:
-        return (HostSpec(name=LOCAL, workers=workers or 0),)
+        return (EmbeddedSpec(name=LOCAL, workers=workers or 0),)
     specs: list[HostSpec] = []
     for place, url in _each(urls):
         spec = _resolve_one(url, place)
@@ -68,7 +68,7 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
 
 def _pool_of(spec: HostSpec) -> str:
     """What two FURLs of one pool have in common; empty for the embedded pool."""
-    return Furl.parse(spec.furl).tub if spec.furl else ""
+    return Furl.parse(spec.furl).tub if isinstance(spec, RemoteSpec) else ""
 
 
 def _each(urls: Any) -> Iterator[tuple[str, Any]]:
@@ -103,21 +103,21 @@ def _resolve_one(url: Any, place: str) -> HostSpec:
             furl = Furl.parse(url)
         except BadRequest as error:
             raise BadRequest(f"{place}: {error}") from None
-        return HostSpec(name=furl.address, furl=furl.text)
+        return RemoteSpec(name=furl.address, furl=furl.text)
     if url == LOCAL or url.startswith(LOCAL + ":"):
         return _local(url, place)
     if "/" in url:
         return _furl_file(Path(url), place)
     furl = Hosts.load().furl(url)
-    return HostSpec(name=url, furl=furl.text)
+    return RemoteSpec(name=url, furl=furl.text)
 
 
 def _local(url: str, place: str) -> HostSpec:
     if url == LOCAL:
-        return HostSpec(name=LOCAL)
+        return EmbeddedSpec(name=LOCAL)
     count = url[len(LOCAL) + 1 :]
     number = int(count) if re.fullmatch("[0-9]{1,9}", count) else count
-    return HostSpec(name=LOCAL, workers=_workers(number, f"{place}: N of {url!r}"))
+    return EmbeddedSpec(name=LOCAL, workers=_workers(number, f"{place}: N of {url!r}"))
 
 
 def _workers(count: Any, place: str) -> int:
@@ -137,7 +137,7 @@ def _furl_file(path: Path, place: str) -> HostSpec:
         furl = Furl.parse(data.decode())
     except (BadRequest, UnicodeDecodeError) as error:
         raise BadRequest(f"{place}: the file {path} holds no FURL: {error}") from None
-    return HostSpec(name=furl.address, furl=furl.text)
+    return RemoteSpec(name=furl.address, furl=furl.text)
 
 
 def _or_else() -> str:
@@ -160,7 +160,7 @@ def _seed_tuple(url: tuple[Any, ...], place: str) -> HostSpec:
         raise BadRequest(f"{place}[2] is {service!r}; it must be a service, such as '/all_series'")
     workers = _workers(workers, f"{place}[3]")
     name, furl = _key_of(match[2].strip("[]"), port, place)
-    return HostSpec(name=name, furl=furl.text, workers=workers, service=service.strip("/"))
+    return RemoteSpec(name=name, furl=furl.text, workers=workers, service=service.strip("/"))
 
 
 def _key_of(host: str, port: int, place: str) -> tuple[str, Furl]:

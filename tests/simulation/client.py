@@ -8,6 +8,7 @@ from typing import assert_never
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import Declined
 from tests.simulation.ledger import Ledger
 from tests.simulation.workload import MOST_OBJECTS, Job
 
@@ -123,7 +124,7 @@ class Client:
                 self._large.gone(message.slab)
             case messages.Answer():
                 self._ledger.check(message.call not in self._answered, f"twice: {message}")
-                self._ledger.check(not message.error, f"refused: {message}")
+                self._ledger.check(not isinstance(message.value, Declined), f"refused: {message}")
                 self._answered.add(message.call)
             case (
                 messages.GoReady()

@@ -21,7 +21,7 @@ from scattergather.model.ids import ObjectId
 from scattergather.wire import blobs
 from scattergather.wire.memory.slabs import PAGE
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import EmbeddedSpec, HostSpec, RemoteSpec
 from tests.simulation.checked import CheckedScheduler
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock, Scope
@@ -98,12 +98,12 @@ class World:
         self.ledger = Ledger(self)
         self.large = self.ledger.large = Memory(self.ledger, self.clock, self.chance)
         names = [f"host{number}" for number in range(shape.daemons)]
-        specs = [
-            HostSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
+        specs: list[HostSpec] = [
+            RemoteSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
             for name in names
         ]
         if shape.embedded:
-            specs.insert(0, HostSpec(name="here"))  # what it answers at once comes first
+            specs.insert(0, EmbeddedSpec(name="here"))  # what it answers at once comes first
         self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
         room = random.Random(f"room {seed}").choice((None, 1, 2, 8))
@@ -140,7 +140,7 @@ class World:
 
     def _add_host(self, entry: Entry) -> None:
         name, listener = entry.spec.name, _Listener(self, entry)
-        if not entry.spec.furl:
+        if isinstance(entry.spec, EmbeddedSpec):
             scope = Scope(self.clock)
             self.embedded = Service(
                 scope,

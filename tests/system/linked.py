@@ -19,7 +19,7 @@ from scattergather.link.tubs.tub import new_certificate
 from scattergather.model.ids import ObjectId
 from scattergather.settings import identity
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 from tests.pace import Promise
 from tests.system.daemons import free_port
 
@@ -172,7 +172,7 @@ class Ends:
     def host(
         self, furl: str = "", workers: int = 0, links: Links | None = None
     ) -> tuple[RemoteHost, Ear]:
-        spec = HostSpec(name="alpha", furl=furl or self.server.furl.text, workers=workers)
+        spec = RemoteSpec(name="alpha", furl=furl or self.server.furl.text, workers=workers)
         ear = Ear()
         return (links or self.links).host(spec, ear), ear
 

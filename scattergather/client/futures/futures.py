@@ -41,7 +41,7 @@ from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.memory.outside import Placed
 from scattergather.wire.memory.slabs import LARGE
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import JobState
+from scattergather.wire.messages.client import JobState, TasksDropped
 
 IDLE_STREAMS = 16
 _UNDONE = (PENDING, RUNNING)
@@ -326,8 +326,9 @@ class CallStream:
             answer = self.session.questions.ask(message).answer
         except ScatterGatherError:
             return  # it ended, and its futures were told
-        for begin, length in (answer.value or ()) if answer is not None else ():
-            self.dropped(begin, length)
+        if answer is not None and isinstance(answer.value, TasksDropped):
+            for begin, length in answer.value.ranges:
+                self.dropped(begin, length)
 
     def cancel_all(self) -> None:
         """The calls that no pool has yet are cancelled when this returns."""

@@ -12,7 +12,7 @@ from scattergather.client.session.receiver import Receivers
 from scattergather.model.ids import JobId
 from scattergather.model.snapshot import Go, HostView, Snapshot
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec, HostState, JobState
+from scattergather.wire.messages.client import HostSpec, HostState, JobState, RemoteSpec
 
 GO_SECONDS = 5.0
 
@@ -89,7 +89,8 @@ class Known:
 
     def services_of_urls(self) -> list[str]:
         """The services that the urls name, sorted."""
-        return sorted({host.service for host in self._hosts if host.service})
+        remote = (host for host in self._hosts if isinstance(host, RemoteSpec))
+        return sorted({host.service for host in remote if host.service})
 
     # ---- how it stands --------------------------------------------------------------------------
 

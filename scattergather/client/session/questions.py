@@ -10,6 +10,7 @@ from scattergather.client.session.life import Life
 from scattergather.client.values.large import Part
 from scattergather.errors import RequestError
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import Declined
 
 Numbered = messages.CancelTasks | messages.Command | messages.RunEverywhere
 
@@ -59,8 +60,8 @@ class Questions:
             self._open.pop(question.number, None)
         if question.answer is None:
             life.check_alive()
-        elif question.answer.error:
-            raise RequestError(question.answer.error)
+        elif isinstance(question.answer.value, Declined):
+            raise RequestError(question.answer.value.why)
         return question
 
     def outcome(

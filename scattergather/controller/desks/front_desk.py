@@ -21,7 +21,13 @@ from scattergather.model.ids import Digest, code_of
 from scattergather.reactor.seam import Clock
 from scattergather.scheduler import actions, events
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import JobState
+from scattergather.wire.messages.client import (
+    Declined,
+    EmbeddedSpec,
+    HostsAnswered,
+    JobState,
+    TasksDropped,
+)
 from scattergather.wire.messages.shared import Extent
 
 GO_SECONDS = 5.0
@@ -129,12 +135,12 @@ class FrontDesk:
         done = self._driver.handle(
             events.TasksWithdrawn(job=message.job, first=message.first, count=message.count)
         )
-        dropped = [
-            [action.first, action.count]
+        dropped = tuple(
+            (action.first, action.count)
             for action in done
             if isinstance(action, actions.ReportCancelled)
-        ]
-        self._send(messages.Answer(call=message.call, value=dropped), b"")
+        )
+        self._send(messages.Answer(call=message.call, value=TasksDropped(ranges=dropped)), b"")
 
     def _command(self, message: messages.Command) -> None:
         match message.word:
@@ -146,9 +152,8 @@ class FrontDesk:
                 self._die()
             case "refresh":
                 self._ask_all(message.call, messages.Refresh(call=message.call))
-            case unknown:
-                error = f"unknown command {unknown!r}; there are: refresh, die, status"
-                self._send(messages.Answer(call=message.call, error=error), b"")
+            case _:
+                assert_never(message.word)
 
     def _run_everywhere(self, message: messages.RunEverywhere, body: bytes) -> None:
         if not self._gone:
@@ -159,8 +164,8 @@ class FrontDesk:
         unfit = [entry for entry in self._roster.up() if bound and not entry.runs(bound)]
         if unfit:
             names = ", ".join(entry.spec.name for entry in unfit)
-            error = f"the function is byte code of Python {bound}, which {names} cannot run"
-            self._send(messages.Answer(call=message.call, error=error), b"")
+            why = f"the function is byte code of Python {bound}, which {names} cannot run"
+            self._send(messages.Answer(call=message.call, value=Declined(why=why)), b"")
             self._objects.done(message.objects)
             return
         everywhere = messages.Everywhere(
@@ -200,12 +205,12 @@ class FrontDesk:
             if not call.waiting:
                 del self._calls[number]
                 self._objects.done(call.objects)
-                value = {
-                    "workers": call.workers,
-                    "interrupted": call.interrupted,
-                    "seconds": call.seconds,
-                    "problems": call.problems,
-                }
+                value = HostsAnswered(
+                    workers=call.workers,
+                    interrupted=call.interrupted,
+                    seconds=call.seconds,
+                    problems=tuple(call.problems),
+                )
                 self._send(messages.Answer(call=number, value=value), b"")
 
     # ---- the hosts ----
@@ -359,7 +364,8 @@ class FrontDesk:
             host = scheduler.hosts.get(entry.spec.name)
             chunks = len(host.leases) if host is not None else 0
             busy = min(chunks, entry.workers)
-            here = self._objects.store.held if not entry.spec.furl else entry.held
+            embedded = isinstance(entry.spec, EmbeddedSpec)
+            here = self._objects.store.held if embedded else entry.held
             hosts.append(entry.state(busy, chunks - busy, here))
         # Of a chunk one task runs and the rest waits for it, whatever the scheduler has leased.
         running = Counter(

@@ -20,6 +20,7 @@ from scattergather.controller.roster import Entry, Roster
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import EmbeddedSpec, RemoteSpec
 from scattergather.wire.messages.shared import Extent
 
 
@@ -147,7 +148,8 @@ class ObjectLedger:
         asked: list[tuple[Entry, tuple[ObjectId, ...]]] = []
         for entry in self._roster.up():
             # Workers of this machine see what lies here without asking.
-            theirs = tuple(name for name in names if not entry.spec.furl or name in entry.objects)
+            here = isinstance(entry.spec, EmbeddedSpec)
+            theirs = tuple(name for name in names if here or name in entry.objects)
             if theirs:
                 asked.append((entry, theirs))
             for name in theirs:
@@ -219,7 +221,7 @@ class ObjectLedger:
             if extent.object in self._lent:  # no host of ours does that
                 continue
             self._lent[extent.object] = _LargeObject(extent, maker=entry)
-            if entry.spec.furl:
+            if isinstance(entry.spec, RemoteSpec):
                 entry.objects.add(extent.object)
                 entry.held += extent.length
 

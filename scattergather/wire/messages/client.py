@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import msgspec
 
 from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
+from scattergather.model.placement import Placement
+from scattergather.model.snapshot import HostPhase
 from scattergather.wire.messages.shared import Count, Extent, Limits, Message
 
 
-class HostSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """One host to use: ``furl`` is empty for the embedded pool. ``workers`` 0 means all it has."""
+class EmbeddedSpec(Message, frozen=True, kw_only=True):
+    """The pool that the controller has in its own process; ``workers`` 0 means one a core."""
 
     name: str
-    furl: str = ""
-    workers: int = 0
+    workers: Count = 0
+
+
+class RemoteSpec(Message, frozen=True, kw_only=True):
+    """A pool that a daemon keeps; ``workers`` 0 means all that it has.
+
+    ``service`` is what a job calls there that names no function, or empty.
+    """
+
+    name: str
+    furl: str
+    workers: Count = 0
     service: str = ""
 
     def __repr__(self) -> str:
         """Without the FURL, which is a secret."""
-        return f"HostSpec({self.name!r}, workers={self.workers}, service={self.service!r})"
+        return f"RemoteSpec({self.name!r}, workers={self.workers}, service={self.service!r})"
+
+
+HostSpec = EmbeddedSpec | RemoteSpec
+"""One host to use."""
 
 
 class SpawnVersions(Message, frozen=True, kw_only=True, tag="Spawn"):
@@ -62,6 +78,7 @@ class AddJob(Message, frozen=True, kw_only=True):
     limits: Limits = Limits()
     code_version: int = 0
     stream: bool = False
+    placement: Placement = Placement()
 
 
 class AddTasks(Message, frozen=True, kw_only=True):
@@ -94,7 +111,7 @@ class CancelJob(Message, frozen=True, kw_only=True):
 class CancelTasks(Message, frozen=True, kw_only=True):
     """Drop those of ``[first, first + count)`` that no pool has yet.
 
-    Answered by ``Answer``: the list of ``[first, count]`` that were dropped.
+    Answered by ``Answer`` with ``TasksDropped``.
     """
 
     call: int
@@ -109,17 +126,25 @@ class ForgetJob(Message, frozen=True, kw_only=True):
     job: JobId
 
 
+CommandWord = Literal["refresh", "die", "status"]
+"""Replace every worker; end the controller and its own workers; say what is going on."""
+
+
 class Command(Message, frozen=True, kw_only=True):
-    """``refresh``, ``die`` or ``status``; answered by ``Answer``."""
+    """What the user tells the controller.
+
+    Answered by ``Answer``: of a refresh with ``HostsAnswered``, else with ``Done``.
+    """
 
     call: int
-    word: str
+    word: CommandWord
 
 
 class RunEverywhere(Message, frozen=True, kw_only=True):
     """One call on every worker; the body is one blob ``(args, kwargs)``.
 
-    Answered by as many ``EverywhereOutcome`` as there are workers, then ``Answer``.
+    Answered by as many ``EverywhereOutcome`` as there are workers, then by ``Answer`` with
+    ``HostsAnswered``.
     """
 
     call: int
@@ -130,10 +155,10 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
 
 
 class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What is known of one host. ``state``: connecting, up, down. ``why`` says why it is down."""
+    """What is known of one host; ``why`` says why it is down."""
 
     name: str
-    state: str
+    state: HostPhase
     workers: int = 0
     busy: int = 0
     queued: int = 0
@@ -245,12 +270,40 @@ class EverywhereOutcome(Message, frozen=True, kw_only=True):
     objects: tuple[Extent, ...] = ()
 
 
+class Done(Message, frozen=True, kw_only=True):
+    """What was asked for is done, and there is nothing to tell of it."""
+
+
+class Declined(Message, frozen=True, kw_only=True):
+    """What was asked for cannot be done; ``why`` is a sentence for the user."""
+
+    why: str
+
+
+class TasksDropped(Message, frozen=True, kw_only=True):
+    """Which tasks a ``CancelTasks`` has dropped: pairs of the first and how many."""
+
+    ranges: tuple[tuple[Count, Count], ...] = ()
+
+
+class HostsAnswered(Message, frozen=True, kw_only=True):
+    """What all hosts together said to a refresh, or to a call on every worker.
+
+    ``workers`` were replaced or called, ``interrupted`` tasks were running, ``seconds`` the slowest
+    host took; ``problems`` names hosts that were lost meanwhile.
+    """
+
+    workers: Count = 0
+    interrupted: Count = 0
+    seconds: float = 0.0
+    problems: tuple[str, ...] = ()
+
+
 class Answer(Message, frozen=True, kw_only=True):
-    """The answer to a numbered call: ``error`` is empty, or a sentence; ``value`` plain data."""
+    """The answer to the call that the client has numbered ``call``."""
 
     call: int
-    error: str = ""
-    value: Any = None
+    value: Done | Declined | TasksDropped | HostsAnswered = Done()
 
 
 class Refused(Message, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from scattergather.link.tubs.tub import CONNECT_SECONDS
 from scattergather.settings.furl import Furl
 from scattergather.wire.frame import frame
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 from tests.pace import kept
 from tests.system.faults.strangers import CANARY, HELLO
 from tests.system.linked import Ear, live, reactor, until
@@ -178,7 +178,7 @@ def poisoned_message(kind: type[Any], poison: bytes) -> Any:
 
 async def joined(links: Links, furl: Furl) -> RemoteHost:
     ear = Ear()
-    host = links.host(HostSpec(name="rude", furl=furl.text), ear)
+    host = links.host(RemoteSpec(name="rude", furl=furl.text), ear)
     host.start()
     await until(lambda: "joined" in ear.heard)
     return host

@@ -31,7 +31,14 @@ from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.frame import FrameReader, frame
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec, HostState, JobState
+from scattergather.wire.messages.client import (
+    EmbeddedSpec,
+    HostsAnswered,
+    HostSpec,
+    HostState,
+    JobState,
+    TasksDropped,
+)
 from scattergather.wire.messages.shared import Loss
 from scattergather.wire.values.payload import dumps
 from scattergather.wire.values.raised import pack_exception
@@ -217,7 +224,7 @@ class FakeController:
                 self._cancel_job(message.job)
             case messages.CancelTasks():
                 dropped = self._cancel_tasks(message)
-                self.send(messages.Answer(call=message.call, value=dropped))
+                self.send(messages.Answer(call=message.call, value=TasksDropped(ranges=dropped)))
             case messages.ForgetJob():
                 # A job whose adding was interrupted may never have come.
                 if (job := self.jobs.get(message.job)) is not None:
@@ -234,7 +241,7 @@ class FakeController:
                 self.push_status()
                 self.send(messages.Answer(call=message.call))
             case "refresh":
-                value = {"workers": self.workers, "interrupted": 0, "seconds": 0.1, "problems": []}
+                value = HostsAnswered(workers=self.workers, seconds=0.1)
                 self.send(messages.Answer(call=message.call, value=value))
             case _:
                 self.send(messages.Answer(call=message.call))
@@ -266,7 +273,7 @@ class FakeController:
         for index in waiting:
             self.send(messages.TasksCancelled(job=identity, first=index, count=1))
 
-    def _cancel_tasks(self, message: messages.CancelTasks) -> list[list[int]]:
+    def _cancel_tasks(self, message: messages.CancelTasks) -> tuple[tuple[int, int], ...]:
         job = self.jobs[message.job]
         with self._lock:
             end = message.first + message.count
@@ -275,7 +282,7 @@ class FakeController:
                 del job.waiting[index]
         for index in dropped:
             self.send(messages.TasksCancelled(job=message.job, first=index, count=1))
-        return [[index, 1] for index in dropped]
+        return tuple((index, 1) for index in dropped)
 
     # ---- the workers ----
 
@@ -386,7 +393,7 @@ def connect(
     """A client and the fake at the other end of its pipe."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     fake = FakeController(theirs, **options)
-    hosts = specs or (HostSpec(name=HOST),)
+    hosts = specs or (EmbeddedSpec(name=HOST),)
 
     def pipe(outbox: Outbox, session: Session) -> Pipe:
         return Pipe(outbox, lambda: (ours, None), session)

@@ -22,7 +22,7 @@ from scattergather.errors import (
 )
 from scattergather.model.failure import Failure
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 from scattergather.wire.messages.shared import Limits
 from tests.conftest import calls
 from tests.struck import struck_everywhere
@@ -503,7 +503,7 @@ def test_the_only_service_is_the_default(made):
 
 
 def test_the_service_of_the_urls_comes_before(made):
-    spec = HostSpec(name="fake", service="double")
+    spec = RemoteSpec(name="fake", furl="pb://", service="double")
     services = {"triple": lambda x: 3 * x, "double": lambda x: 2 * x}
     c, _ = made(services=services, specs=(spec,))
     assert c.addJob(calls(2)).results() == [4]

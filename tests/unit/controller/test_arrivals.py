@@ -18,7 +18,7 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 from scattergather.wire.messages.shared import Extent
 
 
@@ -67,7 +67,7 @@ class There:
 
 
 def host(name: str) -> Entry:
-    return Entry(HostSpec(name=name, furl="pb://"))
+    return Entry(RemoteSpec(name=name, furl="pb://"))
 
 
 def outcome(chunk: int, first: int, *names: ObjectId) -> messages.Outcomes:

@@ -19,7 +19,7 @@ from scattergather.store.store import Store
 from scattergather.wire import blobs
 from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 from scattergather.wire.messages.shared import Extent, Loss
 
 A = b"a" * 16
@@ -60,7 +60,7 @@ class There:
 
     def __init__(self) -> None:
         clock, self.host = Clock(), Host()
-        roster = Roster((HostSpec(name="far", furl="pb://"),))
+        roster = Roster((RemoteSpec(name="far", furl="pb://"),))
         self.entry = roster.entries["far"]
         self.entry.host = self.host
         store = Store(BOUND)

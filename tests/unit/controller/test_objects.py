@@ -14,7 +14,7 @@ from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import EmbeddedSpec, RemoteSpec
 from scattergather.wire.messages.shared import Extent
 
 LENGTH = 10
@@ -36,7 +36,7 @@ class Host:
             return
         assert isinstance(message, messages.Drop)
         self.asked += message.objects
-        if not self.entry.spec.furl:
+        if isinstance(self.entry.spec, EmbeddedSpec):
             self.answer()
 
     def answer(self) -> None:
@@ -52,7 +52,10 @@ class Host:
 
 class There:
     def __init__(self, *names: str) -> None:
-        specs = tuple(HostSpec(name=name, furl="" if name == "here" else "pb://") for name in names)
+        specs = tuple(
+            EmbeddedSpec(name=name) if name == "here" else RemoteSpec(name=name, furl="pb://")
+            for name in names
+        )
         self.store = Store()
         self.roster = Roster(specs)
         self.freed: Counter[ObjectId] = Counter()

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock, deferLater
 from scattergather.link.host import RemoteHost
 from scattergather.link.tubs import broker as b
 from scattergather.link.tubs.tub import DISCONNECT, KEEPALIVE, make_tub, new_certificate
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import RemoteSpec
 
 FURL = f"pb://{'a' * 32}@tcp:h:1/{'q' * 32}"
 HOUR = 3600.0
@@ -142,7 +142,7 @@ class Ear:
 @pytest.mark.parametrize("slow", [0.0, 3.0])
 def test_a_host_that_is_away_is_dialled_soon_and_then_every_five_seconds_at_most(slow):
     links = Links(slow)
-    host = RemoteHost(links, HostSpec(name="alpha", furl=FURL), Ear())
+    host = RemoteHost(links, RemoteSpec(name="alpha", furl=FURL), Ear())
     host.start()
     for _ in range(20 * 100):
         links.reactor.advance(0.05)

@@ -10,7 +10,7 @@ from scattergather.settings import paths, private
 from scattergather.settings.furl import Furl
 from scattergather.settings.hosts import Hosts, own_pool
 from scattergather.settings.urls import resolve
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import EmbeddedSpec, RemoteSpec
 
 TUB = "abcdefghijklmnopqrstuvwxyz234567"
 TUBS = {"beta": TUB[::-1], "gamma": "b" * 32}
@@ -28,8 +28,8 @@ def alpha() -> Furl:
 
 
 def test_without_urls_it_is_this_machine():
-    assert resolve() == (HostSpec(name="local"),)
-    assert resolve(workers=3) == (HostSpec(name="local", workers=3),)
+    assert resolve() == (EmbeddedSpec(name="local"),)
+    assert resolve(workers=3) == (EmbeddedSpec(name="local", workers=3),)
 
 
 def test_each_form_is_understood(alpha, tmp_path):
@@ -38,17 +38,17 @@ def test_each_form_is_understood(alpha, tmp_path):
     text = furl("gamma", 8).text
     got = resolve(["local:2", text, str(file), "alpha"])
     assert got == (
-        HostSpec(name="local", workers=2),
-        HostSpec(name="gamma:8", furl=text),
-        HostSpec(name="beta:7", furl=furl("beta", 7).text),
-        HostSpec(name="alpha", furl=alpha.text),
+        EmbeddedSpec(name="local", workers=2),
+        RemoteSpec(name="gamma:8", furl=text),
+        RemoteSpec(name="beta:7", furl=furl("beta", 7).text),
+        RemoteSpec(name="alpha", furl=alpha.text),
     )
     assert resolve(file) == resolve(str(file)) == resolve((str(file),)) == got[2:3]
-    assert resolve("local") == (HostSpec(name="local"),)
+    assert resolve("local") == (EmbeddedSpec(name="local"),)
 
 
 def test_the_seeds_tuple_finds_its_key_by_address(alpha):
-    expected = HostSpec(name="alpha", furl=alpha.text, workers=8, service="all_series")
+    expected = RemoteSpec(name="alpha", furl=alpha.text, workers=8, service="all_series")
     tuple_ = ("pb://alpha.example:", 12345, "/all_series", 8)
     assert resolve([tuple_]) == resolve(tuple_) == resolve([list(tuple_)]) == (expected,)
 
