@@ -211,6 +211,8 @@ CASES: Sequence[Case] = (
     ),
     Case(name="shared", title="a large array in many tasks", unit="s", measure=large.shared),
     Case(name="put", title="the same by c.put", unit="s", measure=large.put),
+    Case(name="whole", title="a large array read whole", unit="s", measure=large.read_whole),
+    Case(name="whole-put", title="the same by c.put", unit="s", measure=large.put_read_whole),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
 )
 

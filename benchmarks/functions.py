@@ -37,6 +37,11 @@ def few(array: Any, place: int) -> float:
     return float(array[place]) + float(array[-1 - place])
 
 
+def whole(array: Any, place: int) -> float:
+    """The sum of one number of every eighth page of a large array: all of it has to be there."""
+    return float(array[place::4096].sum())
+
+
 def nap(seconds: float) -> float:
     """The argument, after as many seconds."""
     time.sleep(seconds)

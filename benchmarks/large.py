@@ -134,24 +134,32 @@ def arrays_mapped(system: System, scale: Scale) -> float:
 Share = Callable[[Callable[[Any, int], float], Any, int], list[float]]
 
 
-def sharing(share: Share, array: Any, count: int, mark: float) -> float:
+def sharing(
+    share: Share,
+    array: Any,
+    count: int,
+    mark: float,
+    function: Callable[[Any, int], float] = functions.few,
+) -> float:
     """Seconds of one job whose tasks all take the array."""
     array[0] = mark
-    expected = [functions.few(array, place) for place in range(count)]
+    expected = [function(array, place) for place in range(count)]
     began = time.perf_counter()
-    results = share(functions.few, array, count)
+    results = share(function, array, count)
     took = time.perf_counter() - began
     assert results == expected
     return took
 
 
-def _shared(share: Share, scale: Scale) -> float:
+def _shared(
+    share: Share, scale: Scale, function: Callable[[Any, int], float] = functions.few
+) -> float:
     array = array_of(scale.payload)
-    sharing(share, array, 2, -1.0)
+    sharing(share, array, 2, -1.0, function)
     laps: list[float] = []
     until = time.perf_counter() + scale.large_patience
     while not laps or (len(laps) < LAPS and time.perf_counter() < until):
-        laps.append(sharing(share, array, scale.sharers, 1.5 + len(laps)))
+        laps.append(sharing(share, array, scale.sharers, 1.5 + len(laps), function))
     return statistics.median(laps)
 
 
@@ -163,6 +171,16 @@ def shared(system: System, scale: Scale) -> float:
 def put(system: System, scale: Scale) -> float:
     """The same by a reference that the user asks for, where that is another way."""
     return _shared(system.put, scale)
+
+
+def read_whole(system: System, scale: Scale) -> float:
+    """Seconds until all of many tasks have read numbers from everywhere in the same large array."""
+    return _shared(system.share, scale, functions.whole)
+
+
+def put_read_whole(system: System, scale: Scale) -> float:
+    """The same by a reference that the user asks for, where that is another way."""
+    return _shared(system.put, scale, functions.whole)
 
 
 def shared_sent(system: System, scale: Scale) -> float:

@@ -172,6 +172,16 @@ TARGETS: Sequence[Target] = (
         limit=0.7,
     ),
     Target(
+        text="a large array read whole by many tasks / Ray's",
+        values=ratio((EMBEDDED, "whole"), ("Ray", "whole")),
+        limit=1.2,
+    ),
+    Target(
+        text="the same by c.put / Ray's",
+        values=ratio((EMBEDDED, "whole-put"), ("Ray", "whole")),
+        limit=1.2,
+    ),
+    Target(
         text="copies held while many tasks share it",
         values=absolute(EMBEDDED, "shared-held"),
         limit=1.2,

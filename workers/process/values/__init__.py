@@ -2,5 +2,6 @@
 
 ``large``    what came and what goes, and who still has it
 ``answers``  results of nested calls that this worker was lent
+``parking``  mappings of arguments, which stay for the next task
 ``views``    which mapping a value still is
 """

@@ -1,9 +1,9 @@
 """What is too large for messages: the worker's end of it, both ways.
 
-Arguments lie in slabs of others, which are mapped privately, anew for every task that takes them.
-A task may keep such an argument: then the worker says so, before the outcome, and says again when
-it is gone. Results go into slabs of this worker's own, as far as its allowance goes, and so does
-what nested calls take; what those return is in ``answers``.
+Arguments lie in slabs of others, which are mapped privately: each task that takes one gets a
+mapping that nobody has written to. A task may keep such an argument: then the worker says so,
+before the outcome, and says again when it is gone. Results go into slabs of this worker's own, as
+far as its allowance goes, and so does what nested calls take; what those return is in ``answers``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import gc
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +20,17 @@ from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.arena import Arena
-from scattergather.wire.memory.garbage import Gone, Watch
 from scattergather.wire.memory.outside import Placed
-from scattergather.wire.memory.views import PrivateView
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.workers.process.line import WorkerLine, raised_descriptor
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Answers
+from scattergather.workers.process.values.parking import Parking
 from scattergather.workers.process.values.views import Views
 
 IDLE_SECONDS = 5.0
-"""After so long without work free memory goes back to the system."""
+"""After so long without work free memory goes back to the system, and nothing is parked."""
 
 KEPT_SECONDS = 0.5
 """How often an idle worker looks if what a task had kept is gone."""
@@ -49,8 +47,7 @@ class Arguments:
         self._slabs: dict[SlabId, int] = {}
         self._extents: dict[ObjectId, Extent] = {}
         self._views = Views()
-        self._unmapped: deque[Gone[ObjectId, PrivateView]] = deque()
-        self._mapped: Watch[ObjectId] = Watch(self._unmapped.append)
+        self.parking = Parking()
         self._told: set[ObjectId] = set()
         self._collected = False
         self.unchanged = self._views.unchanged
@@ -65,6 +62,7 @@ class Arguments:
         fd = self._slabs.pop(slab, None)
         if fd is not None:
             os.close(fd)
+        self.parking.leave(slab)
 
     def descriptor(self, slab: SlabId) -> int | None:
         """That of a slab which is here."""
@@ -92,22 +90,21 @@ class Arguments:
         fd = None if extent is None else self._slabs.get(extent.slab)
         if extent is None or fd is None:
             raise LookupError("a large argument did not arrive here; add the task again")
-        view = self._views.map(fd, extent)
-        self._mapped.begin(view, name)
-        return view
+        view = self.parking.give(fd, extent)
+        self._views.mean(view)
+        # Whoever keeps this has a reference to the view, which he cannot close or move.
+        return memoryview(view)
 
     def settle(self) -> None:
         """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
-        while self._unmapped:
-            self._mapped.over(self._unmapped.popleft())
-        if not (self._mapped or self._told):
+        if not (self.parking.spots or self._told):
             return
-        mapped = set(self._mapped.keys())
-        if gone := self._told - mapped:
+        kept = self.parking.settle()
+        if gone := self._told - kept:
             self._line.send(messages.LetGo(objects=tuple(gone)))
-        if kept := mapped - self._told:
-            self._line.send(messages.Kept(objects=tuple(kept)))
-        self._told = mapped
+        if new := kept - self._told:
+            self._line.send(messages.Kept(objects=tuple(new)))
+        self._told = kept
 
     def rest(self) -> None:
         """There is no work: what only a cycle keeps, such as that of an error, is kept no more."""
@@ -283,11 +280,12 @@ class TaskValues:
         """How long to wait for work before :meth:`rest`; None: for ever."""
         if self.arguments.kept or self.answers.held:
             return KEPT_SECONDS
-        return IDLE_SECONDS if self.returns.dirty else None
+        return IDLE_SECONDS if self.returns.dirty or self.arguments.parking.spots else None
 
     def rest(self) -> None:
         """There was no work for that long."""
         if self.arguments.kept or self.answers.held:
             self.arguments.rest()
             self.answers.settle()
+        self.arguments.parking.rest(IDLE_SECONDS)
         self.returns.rest()

@@ -20,8 +20,12 @@ class Views:
     def map(self, fd: int, extent: Extent, *keeps: object) -> PrivateView:
         """See :func:`scattergather.wire.memory.views.private`."""
         view = private(fd, extent, *keeps)
-        self._by_address[view.address] = view
+        self.mean(view)
         return view
+
+    def mean(self, view: View) -> None:
+        """The bytes of this mapping may be returned by name, until :meth:`forget`."""
+        self._by_address[view.address] = view
 
     def unchanged(self, data: memoryview) -> Extent | None:
         """The object that these bytes are, if they are one that nobody has written to."""

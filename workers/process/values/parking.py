@@ -1,0 +1,131 @@
+"""Mappings of arguments that stay when their tasks are over, for the next task.
+
+To map 100 MB, to read them once and to unmap them takes 4 to 6 ms, most of it for page tables. So a
+mapping that nobody has any more is *parked*, and the next task that takes the same object from the
+same place gets it as it is. It sees what a fresh mapping would show, and nobody else sees anything:
+
+- Nobody has a parked mapping: the interpreter counts who does. A thread that outlives its task and
+  reads the array still is among them, and so is a cycle that was not collected yet.
+- Before it is given out the kernel is asked whether each of its pages is still the file's. If not
+  it was written to, and is unmapped. The look is made then, and not when it is parked: so it counts
+  whoever has written meanwhile without being counted.
+- It is given out for its own object only. Once that was dropped its place may become another
+  object's, whose bytes the mapping then shows: nobody asks for the old one any more, or it came
+  back to the same place with the same bytes.
+
+So a parked mapping is not *kept* by a task, and nobody waits for it. Nor does it keep memory. Pages
+of the file go when the owner of the slab gives them back, whoever maps them. A mapping that may
+have more than a few pages of its own is not parked. The file goes with the last mapping of it: what
+is parked in a slab is unmapped when its owner has closed it.
+
+A mapping is parked or not by the count alone, so that an interrupt finds nothing to tear. It is
+entered here before it is given out.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from operator import attrgetter
+from sys import getrefcount
+
+from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.memory.views import PrivateView, private, renewed, unchanged
+from scattergather.wire.messages.shared import Extent
+
+PARKED = 4
+"""How many a worker parks at most: those that were given out last."""
+
+FEW_FAULTS = 256
+"""With so many page faults since a mapping was given out its pages are looked at before it is
+parked; with fewer, it can have no more pages of its own than that."""
+
+
+class Spot:
+    """A mapping, and what is known of its use."""
+
+    __slots__ = ("faults", "given", "view")
+
+    def __init__(self, view: PrivateView) -> None:
+        self.view = view
+        self.given = 0.0
+        """When it was given out last."""
+        self.faults: int | None = None
+        """How many page faults this process had then; None when it was looked at since."""
+
+    @property
+    def count(self) -> int:
+        """How many references to the mapping there are, this one and that of the look included."""
+        return getrefcount(self.view)
+
+
+class Parking:
+    """The mappings that tasks have, or had. Main thread of a worker, but for :meth:`leave`."""
+
+    def __init__(self) -> None:
+        # Changed in place only, by single calls of C, since another thread may be in leave.
+        self.spots: set[Spot] = set()
+        """Parked, or given out."""
+
+    def give(self, fd: int, extent: Extent) -> PrivateView:
+        """A mapping of an extent that nobody else has, and nobody has written to.
+
+        Args:
+            fd: of its slab.
+            extent: of an object that lives.
+
+        Raises:
+            OSError: it cannot be mapped.
+        """
+        for spot in self._parked():
+            if spot.view.extent == extent:
+                if renewed(spot.view):
+                    break
+                self.spots.discard(spot)
+        else:
+            spot = Spot(private(fd, extent))
+            self.spots.add(spot)
+        spot.given, spot.faults = time.monotonic(), _faults()
+        return spot.view
+
+    def settle(self) -> set[ObjectId]:
+        """What nobody has any more is parked, within bounds; returns what tasks still have."""
+        parked = self._parked()
+        for spot in parked[:-PARKED]:
+            self.spots.discard(spot)
+        faults = _faults()
+        for spot in parked[-PARKED:]:
+            if spot.faults is not None:
+                many = faults - spot.faults >= FEW_FAULTS
+                if many and not unchanged(spot.view):
+                    self.spots.discard(spot)
+                spot.faults = None
+        return {spot.view.extent.object for spot in self.spots.difference(parked)}
+
+    def leave(self, slab: SlabId) -> None:
+        """What is parked in this slab is unmapped: no task will take it. Any thread."""
+        for spot in self._parked():
+            if spot.view.extent.slab == slab:
+                self.spots.discard(spot)
+
+    def rest(self, seconds: float) -> None:
+        """What was not given out for so long is parked no more."""
+        now = time.monotonic()
+        for spot in self._parked():
+            if now >= spot.given + seconds:
+                self.spots.discard(spot)
+
+    def _parked(self) -> list[Spot]:
+        """Those that nobody has, in the order in which they were given out last."""
+        parked = [spot for spot in tuple(self.spots) if spot.count <= _ALONE]
+        parked.sort(key=attrgetter("given"))
+        return parked
+
+
+def _faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+_nobodys: PrivateView = object()  # type: ignore[assignment]
+_ALONE = Spot(_nobodys).count - 1
+"""What is counted of a mapping that nobody has; of this one there is one reference more."""
