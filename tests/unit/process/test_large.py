@@ -138,6 +138,31 @@ def test_an_argument_that_is_returned_as_it_came_is_borrowed_and_one_that_was_ch
     assert there.returns.borrow(memoryview(argument)) is None
 
 
+def test_what_nobody_has_any_more_is_not_kept_though_it_stays_mapped(there: There) -> None:
+    one = there.lend(1)
+    places = set()
+    for _ in range(3):
+        (argument,) = there.load(one)
+        places.update(id(spot.view) for spot in there.arguments.parking.spots)
+        del argument
+        there.arguments.settle()
+    assert len(places) == 1
+    assert there.take() == []
+    assert not there.arguments.kept
+
+
+def test_an_argument_that_was_parked_is_borrowed_by_the_task_that_has_it(there: There) -> None:
+    one = there.lend(1)
+    assert there.load(one)[0][0] == 1
+    there.arguments.settle()
+    (argument,) = there.load(one)
+    borrowed = there.returns.borrow(memoryview(argument))
+    assert borrowed is not None
+    assert borrowed.extent == one
+    argument[0] = 5
+    assert there.returns.borrow(memoryview(argument)) is None
+
+
 def test_what_an_earlier_task_took_is_not_borrowed_any_more(there: There) -> None:
     """Its own outcome may be heard by then, and its memory be another's."""
     one, two = there.lend(1), there.lend(2)
@@ -178,6 +203,30 @@ def test_a_large_result_that_takes_the_careful_way_is_whole_when_it_is_sent(
     other = there.returns.put(b"x" * PAGE)
     assert other is not None
     assert all(other.extent.offset != extent.offset for extent in objects)
+
+
+def test_a_worker_at_rest_parks_nothing_and_one_whose_slab_was_closed_neither(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = There()
+    worker = Large(there.arguments._line, there.returns._interrupts)
+    worker.arguments = there.arguments
+    one = there.lend(1)
+    assert worker.patience is None
+    for end in ("idle", "closed"):
+        assert there.load(one)[0][0] == 1
+        there.arguments.settle()
+        assert worker.patience == large.IDLE_SECONDS
+        worker.rest()
+        assert there.arguments.parking.spots, "it was given out just now"
+        if end == "idle":
+            with monkeypatch.context() as patch:
+                patch.setattr(large, "IDLE_SECONDS", 0.0)
+                worker.rest()
+        else:
+            worker.sort(messages.SlabGone(slab=one.slab))
+        assert not there.arguments.parking.spots
+        assert worker.patience is None
 
 
 def test_a_worker_that_keeps_an_argument_gives_its_free_memory_back_all_the_same(
