@@ -5,9 +5,9 @@ nothing is left when everybody who holds it is gone, however they went. Where th
 (macOS) an unlinked temporary file does the same.
 
 An :class:`Arena` is a process's own slabs, cut into extents. Its owner writes, once and before
-anybody is told of the extent; others map it privately (:func:`private`), each task anew, so what
-a task writes there is its own. An extent may be used again only when nobody maps it: pages that
-were not written to would change under the mapping.
+anybody is told of the extent; others map it privately (:func:`private`), so what a task writes
+there is its own. An extent may be used again only when nobody has a mapping of it: pages that were
+not written to would change under it.
 
 Writing into pages that were used before is faster than into fresh ones, so free extents stay warm,
 up to a bound; beyond it their pages go back to the system.

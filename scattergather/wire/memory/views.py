@@ -73,7 +73,7 @@ def unchanged(view: PrivateView) -> bool:
         return False
 
 
-def _scanned(pagemap: io.FileIO, view: View) -> bool:
+def _scanned(pagemap: io.FileIO, view: PrivateView) -> bool:
     """For 100 MB 0.3 to 0.75 ms; to read what is said of every page takes half as long again."""
     end = view.address + whole_pages(view.extent.length)
     words = (ctypes.c_uint64 * (_SCAN_BYTES // 8 + 3))(_SCAN_BYTES, 0, view.address, end)
@@ -87,13 +87,13 @@ def _scanned(pagemap: io.FileIO, view: View) -> bool:
         return _read(pagemap, view)
 
 
-def _read(pagemap: io.FileIO, view: View) -> bool:
+def _read(pagemap: io.FileIO, view: PrivateView) -> bool:
     pages = -(-view.extent.length // mmap.PAGESIZE)
     said = os.pread(pagemap.fileno(), 8 * pages, 8 * (view.address // mmap.PAGESIZE))
     return len(said) == 8 * pages and not said[7::8].translate(None, _FILE_PAGES)
 
 
-def renewed(view: View) -> bool:
+def renewed(view: PrivateView) -> bool:
     """True when a private mapping that a task had is as good as one that is made now.
 
     What the task has said of its memory (``mprotect``, ``madvise``) does not hold any more. The

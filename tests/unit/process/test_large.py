@@ -209,7 +209,7 @@ def test_a_worker_at_rest_parks_nothing_and_one_whose_slab_was_closed_neither(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there = There()
-    worker = Large(there.arguments._line, there.returns._interrupts)
+    worker = TaskValues(there.arguments._line, there.returns._interrupts)
     worker.arguments = there.arguments
     one = there.lend(1)
     assert worker.patience is None

@@ -23,7 +23,7 @@ from scattergather.machine import proc
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.owned import address_of
 from scattergather.wire.memory.slabs import PAGE, punch, whole_pages
-from scattergather.wire.memory.views import View, private, unchanged
+from scattergather.wire.memory.views import PrivateView, private, unchanged
 from scattergather.wire.messages.shared import Extent
 from scattergather.workers.process.values.parking import FEW_FAULTS, PARKED, Parking
 from tests.struck import struck_everywhere
@@ -53,7 +53,7 @@ class Lot:
         assert found is not None
         return found[0]
 
-    def give(self, extent: Extent) -> View:
+    def give(self, extent: Extent) -> PrivateView:
         return self.parking.give(self.fd(extent), extent)
 
     def taken(self, extent: Extent) -> Any:
@@ -85,7 +85,7 @@ def mapped() -> int:
     return total
 
 
-def own_pages(view: View) -> int:
+def own_pages(view: PrivateView) -> int:
     """How many pages of a mapping are this process's own, as the kernel counts them."""
     taking = False
     for line in Path("/proc/self/smaps").read_text().splitlines():

@@ -23,7 +23,7 @@ class Views:
         self.mean(view)
         return view
 
-    def mean(self, view: View) -> None:
+    def mean(self, view: PrivateView) -> None:
         """The bytes of this mapping may be returned by name, until :meth:`forget`."""
         self._by_address[view.address] = view
 
