@@ -12,7 +12,8 @@ from typing import Any, TypeVar, get_args
 from scattergather.client import naming
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import Mapped, OptionsView, check_map
-from scattergather.client.futures.futures import CallStreams, TaskFuture
+from scattergather.client.futures.future import TaskFuture
+from scattergather.client.futures.streams import CallStreams
 from scattergather.client.jobs import adding
 from scattergather.client.jobs.feeding import Feeder
 from scattergather.client.jobs.gathering import Gathering

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
+from concurrent import futures
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from scattergather.client.jobs.iterating import Results
@@ -59,7 +60,7 @@ class OptionsView(Executor):
             for future in outstanding:
                 future.cancel()
         if wait:
-            _wait_all(outstanding)
+            futures.wait(outstanding)  # the argument ``wait`` hides the function
 
     def _check(self) -> None:
         if self._closed:
@@ -67,10 +68,6 @@ class OptionsView(Executor):
 
     def __repr__(self) -> str:
         return f"<executor of {self._client!r}, {self._options}>"
-
-
-def _wait_all(futures: list[Future[Any]]) -> None:
-    wait(futures)
 
 
 def check_map(

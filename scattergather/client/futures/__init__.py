@@ -1,4 +1,6 @@
 """What ``submit`` returns.
 
-``futures``  futures and the open jobs behind them
+``future``   the future of one call
+``stream``   the open job behind the futures of one function
+``streams``  which stream a call goes to, and which ones are ended
 """

@@ -244,6 +244,8 @@ class Life:
 
     def exit(self) -> None:
         """The interpreter ends: so does the controller."""
+        if self.ended:
+            return  # and in a copy the pipe is the original's
         why = "the interpreter is exiting"
         self._go_on(lambda state: _told(state, _Asked(why, why)))
         self._pipe.hang_up()

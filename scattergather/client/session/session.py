@@ -78,9 +78,8 @@ class Session:
 
     def exit(self) -> None:
         """The interpreter ends: so does the controller."""
-        if not self.life.ended:
-            self.echo.flush()
-            self.life.exit()
+        self.echo.flush()
+        self.life.exit()
 
     def abandon(self) -> None:
         """This process is a copy made by fork: everything is refused, nothing is ended."""

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from scattergather.client.futures import futures
+from scattergather.client.futures import future as futures
 from scattergather.client.pipe.process import Log, environment_of_tasks
 from scattergather.client.spawn import _sessions
 from scattergather.errors import BadRequest, Closed, ControllerLost

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from scattergather.client.futures import futures
+from scattergather.client.futures.streams import IDLE_STREAMS
 from scattergather.errors import BadRequest, CannotPickle, Closed, TaskKilledWorker, UnknownName
 from scattergather.wire.messages import page as messages
 from tests.unit.client import work
@@ -357,6 +357,14 @@ def test_shutdown_can_cancel_what_waits(c, fake):
     assert all(future.cancelled() for future in all_of_them)
 
 
+def test_a_client_that_was_shut_down_ends_when_its_last_call_is_cancelled(c, fake):
+    fake.pause()
+    future = c.submit(work.noop, 1)
+    c.shutdown(wait=False)
+    assert future.cancel()
+    until(lambda: c._session.life.ended)
+
+
 def test_with_waits(c):
     with c:
         future = c.submit(work.sleep, 0.05)
@@ -379,8 +387,8 @@ def test_idle_streams_are_ended(c, fake):
     for n in range(40):
         assert c.submit(lambda n=n: n).result(60) == n
     open_ones = [job for job in fake.jobs.values() if not job.forgotten]
-    assert len(open_ones) <= futures.IDLE_STREAMS + 1
-    assert len(c._session.receivers) <= futures.IDLE_STREAMS + 1
+    assert len(open_ones) <= IDLE_STREAMS + 1
+    assert len(c._session.receivers) <= IDLE_STREAMS + 1
 
 
 def test_results_of_futures_come_from_many_threads(c):
@@ -402,7 +410,7 @@ def test_many_functions_at_once_leave_few_streams(c, fake):
     all_of_them = [c.submit(lambda n=n: n) for n in range(200)]
     fake.resume()
     assert [future.result(60) for future in all_of_them] == list(range(200))
-    until(lambda: len(c._session.receivers) <= futures.IDLE_STREAMS + 8)
+    until(lambda: len(c._session.receivers) <= IDLE_STREAMS + 8)
 
 
 def test_an_iterable_that_fails_in_map_raises_its_own_error(c):
