@@ -9,15 +9,19 @@ RUN    := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
 PIP    := PYTHONWARNINGS=ignore $(RUN) -m pip --disable-pip-version-check --quiet install
 WHAT   := setup.cfg pyproject.toml
+OWN     = $(or $(wildcard $(RUN)),$(PYTHON))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint bench chaos soak notebook clean
+.PHONY: help venv demo test test-pythons test-python lint bench chaos soak notebook clean
 
 help:
 	@echo "make demo      a pool daemon, the seed's job on it and on the embedded pool, tidied up"
 	@echo "make test      all tests (pytest; PYTEST='-k name' adds options)"
+	@echo "make test-pythons"
+	@echo "               the unit tests, a system test of each part and the notebooks on every other"
+	@echo "               Python from 3.11 on that is here (PYTHONS='3.12 3.13' chooses)"
 	@echo "make lint      ruff, mypy --strict, the import contracts"
 	@echo "make bench     the benchmarks beside the peers (BENCH='--short' adds options)"
 	@echo "make chaos     the long fault tests, then what becomes of us and of the peers when things"
@@ -37,6 +41,21 @@ demo: $(STAMPS)/demo
 test: $(STAMPS)/test
 	$(RUN) -m pytest -q -n 3 --dist loadfile -m "not alone" $(PYTEST)
 	$(RUN) -m pytest -q -m alone $(PYTEST)
+
+# Each in an environment of its own, .venv-3.12 and so on; a failure on one keeps none from the next.
+test-pythons:
+	@pythons=$$($(OWN) tests/pythons.py $(OWN) $(PYTHONS)) || exit 1; failed=; \
+	for each in $$pythons; do \
+	    version=$${each%%=*}; echo "Python $$version, $${each#*=}"; \
+	    $(MAKE) --no-print-directory test-python VENV=.venv-$$version PYTHON=$${each#*=} \
+	        || failed="$$failed $$version"; \
+	done; \
+	test -z "$$failed" || { echo "The tests fail on Python$$failed" >&2; exit 1; }
+
+# The system tests that are marked so stand each for one part.
+test-python: $(STAMPS)/test
+	$(RUN) -m pytest -q -n 3 --dist loadfile -m "pythons or not (system or alone)" \
+	    tests/unit tests/system tests/notebooks $(PYTEST)
 
 lint: $(STAMPS)/test $(STAMPS)/lint
 	$(RUN) -m ruff check .
@@ -58,7 +77,7 @@ notebook: $(STAMPS)/notebook
 	$(RUN) -m jupyterlab --notebook-dir=notebooks $(NOTEBOOK)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	    .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
