@@ -13,7 +13,7 @@ from tests.system.daemons import free_port
 from tests.system.kernels import manager_of
 from tests.system.process_driver import eventually
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.pythons]
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import psutil
 import pytest
@@ -11,7 +12,7 @@ from tests.pace import Promise
 from tests.system.process_driver import eventually
 from tests.waits import start_waiting
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.pythons]
 
 SPAWN = """
 import asyncio, gc, os, time
@@ -60,6 +61,24 @@ def test_every_form_of_function_runs(kernel):
     assert sorted(kernel.good(f"{pairs}: print(i, r)").stdout.split("\n")) == [
         "", "0 0", "1 1", "2 2",
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is Python 3.12's")
+def test_cells_may_use_the_syntax_of_python_3_12(kernel):
+    kernel.good(SPAWN)
+    kernel.good(
+        "type Rows[T] = list[T] | dict[str, Rows[T]]\n"
+        "class Box[T: int | str]:\n"
+        "    def __init__(self, item: T): self.item = item\n"
+        "    def twice[R](self, make: 'Callable[[T], R]') -> 'Box[R]':\n"
+        "        return Box[T](make(self.item) * 2)\n"
+        "def pack[T, *Ts, **P](x: Rows[T], *rest: *Ts) -> Box[T]:\n"
+        "    return Box(len(x)).twice(lambda item: item + len(rest))"
+    )
+    shown = kernel.good(
+        "box = c.submit(pack, [1, 2, 3], 4, 5).result(); type(box) is Box, box.item"
+    )
+    assert shown.value == "(True, 10)"
 
 
 def test_a_cell_that_is_edited_and_run_again_changes_later_jobs_only(kernel):

@@ -430,6 +430,7 @@ async def test_who_never_reads_the_answers_is_cut(tmp_path):
 # ---- two processes ------------------------------------------------------------------------------
 
 
+@pytest.mark.pythons
 @live
 async def test_between_two_processes(tmp_path):
     command = [sys.executable, "-m", "tests.system.block_daemon", str(tmp_path / "daemon")]

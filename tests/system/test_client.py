@@ -53,6 +53,7 @@ def run_script(source: str, *, expect: int = 0, timeout: float = 60) -> tuple[st
     return done.stdout, done.stderr
 
 
+@pytest.mark.pythons
 def test_the_seeds_walk_on_this_machine(spawn):
     c = spawn(function=lambda x: x + 1)
     go = c.waitForResult()
@@ -63,6 +64,13 @@ def test_the_seeds_walk_on_this_machine(spawn):
     c.command("die")
     with pytest.raises(Closed, match=r"command\('die'\)"):
         c.addJob([])
+
+
+@pytest.mark.pythons
+def test_the_first_call_of_each_of_many_functions_comes_home(spawn):
+    c = spawn(function=abs)
+    for number in range(60):  # each name is a job of its own
+        assert c.options(name=f"the {number}th").submit(abs, -number).result(timeout=20) == number
 
 
 def test_importing_brings_little_and_no_reactor():
@@ -122,6 +130,7 @@ def test_tasks_see_the_clients_place_and_no_secrets(spawn, tmp_path, monkeypatch
     assert answer == 42
 
 
+@pytest.mark.pythons
 def test_the_exit_of_the_interpreter_ends_everything_at_once():
     promise = Promise(20)
     out, err = run_script(

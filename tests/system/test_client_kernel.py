@@ -30,6 +30,7 @@ def kernel() -> Iterator[Kernel]:
     made.stop()
 
 
+@pytest.mark.pythons
 def test_cells_of_a_first_session(kernel):
     cell = kernel.run(SPAWN + "\nc.waitForResult()")
     assert "2 workers on 1 of 1 host" in kernel.text(cell)
@@ -65,6 +66,7 @@ def test_output_goes_to_the_cell_that_added_the_job(kernel):
     assert "[task 3 of job 1] hello 3" in kernel.text(adding)
 
 
+@pytest.mark.pythons
 def test_the_stop_button_ends_the_waiting_only(kernel, tmp_path):
     gate = tmp_path / "gate"
     kernel.run(SPAWN + GATED.format(gate=gate))

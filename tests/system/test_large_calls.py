@@ -89,6 +89,7 @@ GOOD = (True, True, True, True)
 # ---- nested calls -------------------------------------------------------------------------------
 
 
+@pytest.mark.pythons
 def test_what_a_nested_call_takes_and_returns_is_shared_and_what_it_changes_is_its_own(c) -> None:
     assert c.submit(parent, 3).result() == [GOOD] * 3
 

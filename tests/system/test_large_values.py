@@ -155,6 +155,7 @@ def test_a_function_brings_the_large_array_of_its_closure(c) -> None:
     assert c.addJob(calls(*range(50)), lambda n: table[n]).results() == list(range(50))
 
 
+@pytest.mark.pythons
 def test_large_values_go_every_way_that_there_is(c) -> None:
     big = array(3)
     total = float(big.sum())
@@ -371,6 +372,7 @@ def test_an_array_is_sent_to_another_host_once(spawn, start, relay, tmp_path) ->
     assert size < relay.passed() - before < 1.5 * size
 
 
+@pytest.mark.pythons
 def test_large_values_come_to_another_host_and_back(spawn, start, tmp_path) -> None:
     daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2", shim=SEES_TESTS)
     c = spawn([daemon.furl().text, "local:1"])

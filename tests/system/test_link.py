@@ -35,6 +35,7 @@ async def ends(folder):
         await both.stop()
 
 
+@pytest.mark.pythons
 @live
 async def test_frames_pass_both_ways_and_stop_ends_the_session(tmp_path):
     async with ends(tmp_path) as both:

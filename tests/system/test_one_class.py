@@ -65,6 +65,7 @@ def beside_pushed_code(c: ScatterGather, function: Any, o: Any) -> list[Any]:
     return [c.submit(function, o).result(20), *c.map(function, [o])]
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize(
     "way", [*WAYS, retried, retried_with_what_is_large, put, nested, beside_pushed_code]
 )

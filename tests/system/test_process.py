@@ -342,6 +342,7 @@ def test_a_worker_that_exits_says_how(worker: Worker) -> None:
     assert (indices, left.running, worker.death().status) == ([], 0, 9)
 
 
+@pytest.mark.pythons
 def test_a_segfault_leaves_a_traceback(worker: Worker) -> None:
     worker.start(lambda: ctypes.string_at(0), [()])
     assert worker.death().signal == signal.SIGSEGV
@@ -506,6 +507,7 @@ def test_an_interrupt_for_another_chunk_passes_by(worker: Worker, tmp_path: Path
     assert worker.collect(1)[0].value == b"undisturbed"
 
 
+@pytest.mark.pythons
 def test_interrupts_at_any_moment_leave_every_task_with_one_outcome(worker: Worker) -> None:
     ended_early = 0
     for round_ in range(100):

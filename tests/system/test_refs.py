@@ -99,6 +99,7 @@ def test_the_size_is_in_bytes(c) -> None:
         assert 0 < ref.size < 1_000
 
 
+@pytest.mark.pythons
 def test_a_reference_goes_every_way_that_arguments_go(c) -> None:
     mine = array(2)
 

@@ -119,6 +119,7 @@ def test_naps_that_wait_behind_one_that_turns_out_to_be_long_run_elsewhere(c, ga
     assert job.failures == []
 
 
+@pytest.mark.pythons
 def test_closures_and_classes_travel(c) -> None:
     factor = 7
 
@@ -145,6 +146,7 @@ def test_task_objects_carry_their_state(c) -> None:
     assert one(c, Adder(40), 2) == 42
 
 
+@pytest.mark.pythons
 def test_an_exception_keeps_its_type_and_shows_where_it_was_raised(c) -> None:
     class Odd(Exception):
         def __init__(self, a: int, b: int) -> None:
@@ -343,6 +345,7 @@ def test_a_generator_is_consumed_in_a_window(c) -> None:
     assert ahead < 500
 
 
+@pytest.mark.pythons
 def test_tasks_submit_tasks_and_wait_without_deadlock(c) -> None:
     def fib(n: int) -> int:
         if n < 2:

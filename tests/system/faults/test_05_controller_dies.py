@@ -40,6 +40,7 @@ def works(c: Any) -> bool:
     return bool(c.addJob([((n,), {}) for n in range(100)], abs).results() == list(range(100)))
 
 
+@pytest.mark.pythons
 def test_who_waits_hears_that_the_controller_was_killed(scene, spawn):
     c = with_family()
     os.kill(controller_of(c), signal.SIGKILL)

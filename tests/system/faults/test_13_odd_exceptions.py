@@ -77,6 +77,7 @@ def missing_class() -> BaseException:
     return module.Strange("no way")  # type: ignore[attr-defined, no-any-return]
 
 
+@pytest.mark.pythons
 def test_every_sort_arrives_as_an_exception_and_the_link_stays(spawn, start, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the daemon's workers find this module's classes
     daemon = start("--directory", str(tmp_path / "pool"), "--workers", "2")
