@@ -278,10 +278,12 @@ def test_a_fork_of_this_process_neither_uses_nor_ends_the_controller(spawn):
 def test_a_fork_of_this_process_can_start_a_client_of_its_own_and_wait_for_no_other():
     out, err = run_script(
         """
-        import os, signal, time
+        import os, signal, time, warnings
         from concurrent.futures import wait
         from scattergather import spawnScatterGather
         from scattergather.errors import Closed
+        # Since Python 3.12 a fork beside threads is warned of; this one is to do no harm.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         c = spawnScatterGather(workers=2)
         assert c.submit(pow, 2, 3).result() == 8
         job = c.addJob([((60,), {})] * 2, time.sleep)
