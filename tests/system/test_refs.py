@@ -440,3 +440,17 @@ def test_threads_may_put_and_free_at_once(c) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_who_submits_an_array_again_and_again_hears_of_put_once(c, capsys) -> None:
+    big = array(2)
+    for n in range(6):
+        big[0] = n
+        assert c.submit(lambda x: float(x[0]), big).result() == n
+    with c.put(big) as ref:
+        assert [c.submit(lambda x: float(x[0]), ref).result() for _ in range(6)] == [5.0] * 6
+    assert c.addJob([((big,), {})] * 6, lambda x: float(x[0])).results() == [5.0] * 6
+    c._session.echo.flush()
+    said = capsys.readouterr().err
+    assert said.count("c.put") == 1
+    assert "[scattergather] ndarray of 2.1 MB was copied for 3 calls" in said

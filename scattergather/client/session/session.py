@@ -51,9 +51,9 @@ class Session:
         self.questions = Questions(self.outbox, self.life)
         self.waits = Waits(self.known)
         self.large = LargeValues(self.outbox, memory)
-        self.shipper = Shipper(self.outbox, self.large)
-        self.pushed = PushedCode(self.outbox)
         self.echo = Echo()
+        self.shipper = Shipper(self.outbox, self.large, self.echo.notice)
+        self.pushed = PushedCode(self.outbox)
         self.inbox = ClientInbox(
             self.outbox,
             self.pipe.descriptors,

@@ -2,5 +2,6 @@
 
 ``freezing``  values and functions on their way out
 ``large``     what is too large for messages, sent and received
+``repeats``   what call after call packs anew, of which the user is told
 ``ref``       ``put``, and the ``Ref`` that it returns
 """

@@ -11,6 +11,7 @@ from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.values.large import LargeValues
+from scattergather.client.values.repeats import Repeats
 from scattergather.errors import CannotPickle
 from scattergather.model.ids import shipped
 from scattergather.wire.code.code import CodeBlob
@@ -59,11 +60,17 @@ class Shipper:
     What is sent stays with the controller while an unfinished job names it; beyond that, until it
     is among the oldest (``messages.Forget``). Who sends code and then queues what names it does
     both within :meth:`holding`, so that nobody forgets the one before the other is there.
+
+    Args:
+        outbox: to the controller.
+        large: takes what is too large for messages.
+        tell: shows the user a sentence.
     """
 
-    def __init__(self, outbox: Outbox, large: LargeValues) -> None:
+    def __init__(self, outbox: Outbox, large: LargeValues, tell: Callable[[str], object]) -> None:
         self._outbox = outbox
         self._large = large
+        self._repeats = Repeats(tell)
         self._unchanged: Memory[Frozen] = Memory()
         # Freezing runs the user's reductions, which might submit something themselves.
         self._lock = threading.RLock()
@@ -124,10 +131,10 @@ class Shipper:
                 spare = self._spare.pop()
             except IndexError:
                 fresh = self.shipment()
-                spare = fresh, self.call_packer(fresh)
+                spare = fresh, self._single_packer(fresh)
             shipment, packer = spare
         else:
-            packer = self.call_packer(shipment)
+            packer = self._single_packer(shipment)
         try:
             packer.pack((args, kwargs))
         except CannotPickle as error:
@@ -147,6 +154,11 @@ class Shipper:
         calls have in common need be sent once.
         """
         return Packer(shipment, name=_PAIR, outside=Outside(self._large, shared=shared))
+
+    def _single_packer(self, shipment: Shipment) -> Packer:
+        """The same for single calls, each of which gets copies of its own."""
+        outside = Outside(self._large, put=self._repeats.packed)
+        return Packer(shipment, name=_PAIR, outside=outside)
 
     def send(self, shipment: Shipment) -> None:
         """What the shipment holds goes down, before whatever is queued next."""

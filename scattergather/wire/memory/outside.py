@@ -10,7 +10,7 @@ import io
 import pickle
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from scattergather.model.ids import ObjectId
@@ -69,10 +69,18 @@ class Outside:
         place: where objects are put.
         shared: a buffer that several values have in common is put once. Only for values that are
             packed in one go: whoever goes on may change it in between.
+        put: hears of each buffer that was put: whose it is, and how many bytes.
     """
 
-    def __init__(self, place: Place, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        shared: bool = False,
+        put: Callable[[object, int], None] | None = None,
+    ) -> None:
         self.place = place
+        self._tell_put = put
         self.placed: dict[ObjectId, Placed] = {}
         """The objects that the values since the last :meth:`take` refer to."""
         self.code: list[CodeBlob] = []
@@ -106,6 +114,8 @@ class Outside:
             if put is None:
                 return True
             placed = put
+            if self._tell_put is not None:
+                self._tell_put(owner, data.nbytes)
             if self._shares:
                 self._shared[id(owner)] = (owner, placed)
                 self._fresh.append(id(owner))

@@ -12,7 +12,7 @@ from scattergather.wire.code.codebook import CodeBook
 
 def test_a_function_is_frozen_again_when_what_it_reaches_changed() -> None:
     outbox = Outbox()
-    shipper = Shipper(outbox, LargeValues(outbox, 0))
+    shipper = Shipper(outbox, LargeValues(outbox, 0), print)
     main: dict[str, Any] = {"__name__": "__main__"}
     exec("x = 1000\ndef g(): return x\ndef f(): return g()", main)
 

@@ -31,7 +31,7 @@ class There:
         self.outbox = Outbox()
         self._released: list[ObjectId] = []
         self.large = LargeValues(self.outbox, bound)
-        self.shipper = Shipper(self.outbox, self.large)
+        self.shipper = Shipper(self.outbox, self.large, print)
         self.session: Any = SimpleNamespace(
             large=self.large,
             shipper=self.shipper,
