@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import functions, large, memory
+from benchmarks import functions, hosts, large, memory
 from benchmarks.scale import FULL, Scale
 from benchmarks.system import WORKERS, Lacking, System
 
@@ -213,6 +213,20 @@ CASES: Sequence[Case] = (
     Case(name="put", title="the same by c.put", unit="s", measure=large.put),
     Case(name="whole", title="a large array read whole", unit="s", measure=large.read_whole),
     Case(name="whole-put", title="the same by c.put", unit="s", measure=large.put_read_whole),
+    *(
+        Case(
+            name=f"hosts-{name}",
+            title=f"the controller's time a task of many hosts, {how}",
+            unit="s",
+            measure=measure,
+            once=True,
+            long=True,
+        )
+        for name, how, measure in (
+            ("together", "which end together", hosts.together_cost),
+            ("spread", "which end at any time", hosts.spread_cost),
+        )
+    ),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
 )
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from benchmarks import functions
 
 WORKERS = 2
+
+Map = Callable[[Callable[[Any], Any], Sequence[Any]], object]
 
 
 class Lacking(Exception):
@@ -89,6 +92,10 @@ class System(Protocol):
 
         Started with as many workers for that, beside the two of the other cases.
         """
+        raise Lacking
+
+    def over_hosts(self, hosts: int, workers: int) -> AbstractContextManager[tuple[Map, int]]:
+        """Another one over so many hosts with so many workers: its map, and the middle's pid."""
         raise Lacking
 
     def keepers(self) -> list[int]:

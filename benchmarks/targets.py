@@ -202,6 +202,18 @@ TARGETS: Sequence[Target] = (
         values=absolute(EMBEDDED, "plus-one-held"),
         limit=3.3,
     ),
+    Target(
+        text="the controller's time a task of many hosts, which end together",
+        values=absolute(EMBEDDED, "hosts-together"),
+        limit=100e-6,
+        unit="s",
+    ),
+    Target(
+        text="the controller's time a task of many hosts, which end at any time",
+        values=absolute(EMBEDDED, "hosts-spread"),
+        limit=180e-6,
+        unit="s",
+    ),
     Target(text="memory per queued task", values=absolute(EMBEDDED, "queued"), limit=300, unit="B"),
     Target(
         text="1,000,000 from a generator, peak",

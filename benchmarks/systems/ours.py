@@ -8,10 +8,47 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.system import WORKERS, Lacking, System
+from benchmarks.system import WORKERS, Lacking, Map, System
+
+
+def controllers() -> list[int]:
+    """The pids of all controllers of this process."""
+    import psutil  # noqa: PLC0415 - not part of what `start` times
+
+    children = psutil.Process().children()
+    return [child.pid for child in children if "scattergather.controller" in child.cmdline()]
+
+
+def daemons(stack: ExitStack, folder: str, count: int, workers: int) -> list[str]:
+    """The files with the FURLs of so many pool daemons; they end with the stack.
+
+    Raises:
+        RuntimeError: one does not come up.
+    """
+    # The host has the module whose functions are called; nothing of it is sent.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    furls = [os.path.join(folder, f"pool-{number}.furl") for number in range(count)]
+    running = []
+    for number, furl in enumerate(furls):
+        command = [sys.executable, "-m", "scattergather", "pool", "--workers", str(workers)]
+        command += ["--port", "0", "--furl-file", furl, "--quiet"]
+        command += ["--directory", os.path.join(folder, f"pool-{number}")]
+        command += ["--log-file", os.path.join(folder, f"pool-{number}.log")]
+        daemon = subprocess.Popen(command, env=environment)
+        stack.callback(daemon.wait, 20)
+        stack.callback(daemon.terminate)
+        running.append(daemon)
+    until = time.monotonic() + 60 + 10 * count
+    for daemon, furl in zip(running, furls, strict=True):
+        while not os.path.exists(furl) or not os.path.getsize(furl):
+            if daemon.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the pool daemon did not come up: {daemon.args!r}")
+            time.sleep(0.02)
+    return furls
 
 
 class Embedded(System):
@@ -105,16 +142,26 @@ class Embedded(System):
                 before = after
         return took
 
+    @contextmanager
+    def over_hosts(self, hosts: int, workers: int) -> Iterator[tuple[Map, int]]:
+        """So many daemons on loopback, and a controller of their own."""
+        from scattergather import spawnScatterGather  # noqa: PLC0415 - as in spawn
+
+        others = set(controllers())
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            furls = daemons(stack, folder, hosts, workers)
+            c = stack.enter_context(spawnScatterGather(furls))
+            while (go := c.command("status")).workers < hosts * workers:
+                time.sleep(0.1)
+                assert all(host.state != "down" for host in go.hosts), go
+            (pid,) = set(controllers()) - others
+            yield lambda function, xs: c.addJob([((x,), {}) for x in xs], function).results(), pid
+
     def keepers(self) -> list[int]:
         """The client and its controller."""
-        import psutil  # noqa: PLC0415 - not part of what `start` times
-
-        children = psutil.Process().children()
-        controllers = [
-            child.pid for child in children if "scattergather.controller" in child.cmdline()
-        ]
-        assert len(controllers) == 1, [child.cmdline() for child in children]
-        return [os.getpid(), *controllers]
+        (controller,) = controllers()
+        return [os.getpid(), controller]
 
     def notes(self) -> dict[str, float]:
         """The start's way stations, in seconds since its beginning."""
@@ -130,18 +177,8 @@ class Foolscap(Embedded):
     def prepare(self) -> None:
         """The daemon of a host is there before its users."""
         super().prepare()
-        self.furl = os.path.join(self.folder.name, "pool.furl")
-        command = [sys.executable, "-m", "scattergather", "pool", "--workers", str(WORKERS)]
-        command += ["--port", "0", "--furl-file", self.furl, "--quiet"]
-        # The host has the module whose functions are called; nothing of it is sent.
-        root = str(Path(__file__).parents[2])
-        self.daemon = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root})
-        until = time.monotonic() + 30
-        while not os.path.exists(self.furl) or not os.path.getsize(self.furl):
-            if self.daemon.poll() is not None or time.monotonic() > until:
-                self.daemon.kill()
-                raise RuntimeError(f"the pool daemon did not come up: {command}")
-            time.sleep(0.02)
+        self.host = ExitStack()
+        (self.furl,) = daemons(self.host, self.folder.name, 1, WORKERS)
 
     def spawn(self) -> Any:
         """The client."""
@@ -157,6 +194,5 @@ class Foolscap(Embedded):
     def stop(self) -> None:
         """Controller first."""
         self.c.command("die")
-        self.daemon.terminate()
-        self.daemon.wait(20)
+        self.host.close()
         self.folder.cleanup()

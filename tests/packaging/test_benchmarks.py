@@ -56,7 +56,8 @@ def test_targets_speak_of_systems_that_exist():
 CASES = (
     "start", "roundtrip", "map", "submit", "seed", "naps", "refresh", "queued", "iterate-1M",
     "iterate-10M", "shared-held", "plus-one-held", "shared-sent", "echo", "copied", "plus-one",
-    "arrays", "arrays-map", "shared", "put", "whole", "whole-put",
+    "arrays", "arrays-map", "shared", "put", "whole", "whole-put", "hosts-together",
+    "hosts-spread",
 )  # fmt: skip
 
 
