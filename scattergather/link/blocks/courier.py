@@ -76,6 +76,8 @@ class Courier:
         self._expected: set[ObjectId] = set()
         self._missed: set[ObjectId] = set()  # lost before they were expected
         self._road: Road | None = None
+        self._unheard = False
+        """We said that an object has arrived, and a break may have cut that word off."""
         self._turns = Turns(self._perform)
         self._closed = False
 
@@ -86,8 +88,13 @@ class Courier:
 
     @property
     def outstanding(self) -> bool:
-        """Something is to leave or to arrive."""
-        return bool(self._expected or self._exchange.outstanding)
+        """Something is to leave or to arrive, or to be said once more.
+
+        Who has shipped an object keeps it until it hears that it arrived. If the connection broke
+        after that word, he offers the object again over the next one, and hears it again.
+        """
+        unheard = self._unheard and self._road is None
+        return bool(unheard or self._expected or self._exchange.outstanding)
 
     def ship(self, names: Iterable[ObjectId]) -> None:
         """Bring these objects to the other end, in this order."""
@@ -143,7 +150,8 @@ class Courier:
             self._do([])
 
     def hang_up(self) -> None:
-        """The connection is not needed any more."""
+        """The connection is not needed any more: for long nothing has passed, so all was heard."""
+        self._unheard = False
         if self._road is not None:
             self.detach(self._road)
 
@@ -179,6 +187,7 @@ class Courier:
                     self._road.write(frames)
             case ObjectArrived(name, _):
                 self.settled += 1
+                self._unheard = True
                 self._expected.discard(name)
                 self._arrived(name)
             case Lost(name, reason):

@@ -101,3 +101,18 @@ def test_an_end_that_expects_nothing_keeps_no_names_of_what_was_lost() -> None:
     assert daemon.lost == [A]
     assert not daemon.courier._missed
     daemon.stock.close()
+
+
+def test_a_connection_is_dialled_again_when_its_break_may_have_cut_off_that_an_object_arrived(
+    here: Here,
+) -> None:
+    here.courier.expect([A])
+    here.hear(*offers(A), pack(BLOCK, 1, 0, b"aaaa"))
+    assert here.arrived == [A]
+    assert not here.courier.outstanding, "while it lasts, that is on its way"
+    here.courier.detach(here.road)
+    assert here.courier.outstanding
+    here.courier.attach(here.road)
+    assert not here.courier.outstanding
+    here.courier.hang_up()
+    assert not here.courier.outstanding, "for a minute nothing broke"
