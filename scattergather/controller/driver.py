@@ -30,6 +30,9 @@ from scattergather.wire.messages.shared import Extent, Limits, Loss
 PLACED_SECONDS = 0.01
 """How late the client may learn that a future runs."""
 
+PATIENT_SECONDS = 0.05
+"""The outcome of a task that took so long may wait a moment for others."""
+
 LIGHTER = 16
 """A byte that travels beside a chunk counts so much less towards its size than one inside."""
 
@@ -71,6 +74,7 @@ class Driver:
         roster: the hosts.
         objects: the large objects of the client and of workers.
         send: passes a message to the client.
+        send_soon: the same for one that may wait a moment for others.
         call_later: the reactor's ``callLater``.
     """
 
@@ -79,6 +83,7 @@ class Driver:
         roster: Roster,
         objects: ObjectLedger,
         send: Callable[[messages.ToClient, bytes], None],
+        send_soon: Callable[[messages.ToClient, bytes], None],
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self.scheduler = Scheduler()
@@ -87,6 +92,7 @@ class Driver:
         self._roster = roster
         self._objects = objects
         self._send = send
+        self._send_soon = send_soon
         self._call_later = call_later
         self._nested = NestedCalls()
         self._turns = Turns(self._perform)
@@ -374,7 +380,9 @@ class Driver:
             kinds = kinds[action.offset : action.offset + action.count]
         if kinds.strip(_PLAIN):
             kinds, body = _certify(kinds, body, batch.host, action)
-        # First the outcome: somebody waits for it.
+        # First the outcome: somebody waits for it. Where others run, theirs may come with it: a
+        # frame by itself costs us and the client as much as a dozen together.
+        patient = batch.message.elapsed > PATIENT_SECONDS * len(batch.message.kinds)
         self._hand_over(
             messages.TaskOutcomes(
                 job=action.job,
@@ -386,6 +394,7 @@ class Driver:
                 objects=objects,
             ),
             body,
+            patient=patient and not objects and self.scheduler.working,
         )
         record.finished += action.count
         record.failed += len(kinds) - kinds.count(Kind.RETURNED)
@@ -440,11 +449,14 @@ class Driver:
                 b"",
             )
 
-    def _hand_over(self, message: messages.TaskOutcomes, body: bytes) -> None:
+    def _hand_over(
+        self, message: messages.TaskOutcomes, body: bytes, *, patient: bool = False
+    ) -> None:
         """To the client, or to the worker whose task submitted it."""
         origin = self._nested.origin(message.job)
         if origin is None:
-            self._send(message, body)
+            send = self._send_soon if patient else self._send
+            send(message, body)
             return
         if self._nested.abandoned(message.job):
             return

@@ -16,7 +16,7 @@ class _Upward:
         self._listener = listener
         self.joined = False
 
-    def send(self, message: messages.FromPool, body: bytes = b"") -> None:
+    def send(self, message: messages.FromPool, body: bytes = b"", *, patient: bool = False) -> None:
         if not self.joined and isinstance(message, messages.WorkersChanged):
             if message.why:
                 self._listener.refused(message.why)

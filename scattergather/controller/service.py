@@ -89,7 +89,9 @@ class Controller:
         self._landing = Landing(reactor, self._store)
         objects = ObjectLedger(self._store, self._roster, self._to_client, self._bring)
         objects.give_up = self._landing.give_up
-        self._driver = Driver(self._roster, objects, self._to_client, reactor.callLater)
+        self._driver = Driver(
+            self._roster, objects, self._to_client, self._to_client_soon, reactor.callLater
+        )
         self._desk = FrontDesk(
             reactor,
             self._roster,
@@ -144,6 +146,9 @@ class Controller:
 
     def _to_client(self, message: messages.ToClient, body: bytes) -> None:
         self._pipe.send(messages.encode(message), body)
+
+    def _to_client_soon(self, message: messages.ToClient, body: bytes) -> None:
+        self._pipe.send_soon(messages.encode(message), body)
 
     def _client_said(self, head: bytes, body: bytes) -> None:
         self._desk.receive(messages.read_to_controller(head), body)

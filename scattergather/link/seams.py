@@ -84,8 +84,8 @@ class PoolSession(Protocol):
 class Peer(Protocol):
     """Where a session sends to."""
 
-    def send(self, message: FromPool, body: bytes = b"") -> None:
-        """Pass a message up to the controller."""
+    def send(self, message: FromPool, body: bytes = b"", *, patient: bool = False) -> None:
+        """Pass a message up to the controller; ``patient`` ones may wait a moment for others."""
 
 
 class HostPool(Protocol):

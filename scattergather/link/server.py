@@ -255,9 +255,9 @@ class _Visit:
         else:
             self.line.detach(carrier, "the connection broke")
 
-    def send(self, message: messages.FromPool, body: bytes = b"") -> None:
-        """Pass a message up to the controller."""
-        self.line.offer(messages.encode(message), body)
+    def send(self, message: messages.FromPool, body: bytes = b"", *, patient: bool = False) -> None:
+        """Pass a message up to the controller, or soon, together with others."""
+        self.line.offer(messages.encode(message), body, patient=patient)
         if isinstance(message, messages.Outcomes | messages.EverywhereDone) and message.objects:
             self.courier.ship(extent.object for extent in message.objects)
 

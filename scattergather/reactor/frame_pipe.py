@@ -25,6 +25,9 @@ READ_BYTES = 1 << 16
 PIECES = 64
 """How many pieces one ``sendmsg`` takes; the kernel's own limit is 1024."""
 
+GATHER_SECONDS = 0.005
+"""How long a frame that can wait does."""
+
 UNCOPIED_SECONDS = 1.0
 """How long everything stands still, at most, for a descriptor that cannot wait."""
 
@@ -53,6 +56,7 @@ class FramePipe:
         self.received = ReceivedDescriptors()
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._backlog: deque[Bytes | Escorted] = deque()
+        self._gathered: list[Bytes] = []
         self.waiting = 0
         """Bytes that wait to be written."""
         self.open = True
@@ -63,7 +67,24 @@ class FramePipe:
         """Send one frame; what the socket does not take now follows later. Silent when closed."""
         if not self.open:
             return
-        pieces = frame(head, *body)
+        pieces: list[Bytes] = [*frame(head, *body)]
+        if self._gathered:
+            pieces = [*self._gathered, *pieces]
+            self._gathered.clear()
+        self._send(pieces)
+
+    def send_soon(self, head: bytes, *body: Bytes) -> None:
+        """Send one frame with the next that is sent, or after ``GATHER_SECONDS``."""
+        if not self._gathered:
+            self._reactor.callLater(GATHER_SECONDS, self._send_gathered)
+        self._gathered += frame(head, *body)
+
+    def _send_gathered(self) -> None:
+        if self._gathered and self.open:
+            pieces, self._gathered = self._gathered, []
+            self._send(pieces)
+
+    def _send(self, pieces: list[Bytes]) -> None:
         if not self._backlog:
             pieces = self._write_some(pieces)
         if pieces:
@@ -73,6 +94,7 @@ class FramePipe:
         """Send a frame that brings a copy of a descriptor. Silent when closed."""
         if not self.open:
             return
+        self._send_gathered()
         data = b"".join(frame(head))
         try:
             self._queue([Escorted(data, fd)])
@@ -147,6 +169,7 @@ class FramePipe:
 
     def flush(self, deadline: float) -> None:
         """Write what waits, for the last time: blocks, at most until ``deadline`` (monotonic)."""
+        self._send_gathered()
         while self.open and self._backlog and time.monotonic() < deadline:
             room = select.poll()  # select() knows no descriptor beyond 1,023
             room.register(self._socket, select.POLLOUT)
@@ -160,6 +183,7 @@ class FramePipe:
             self._reactor.removeReader(self)
             self._reactor.removeWriter(self)
             self._backlog.clear()
+            self._gathered.clear()
             self.waiting = 0
             self.received.close()
             self._socket.close()

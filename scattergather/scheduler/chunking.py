@@ -25,6 +25,9 @@ AHEAD_SECONDS = 0.1
 """Tasks up to this length may wait in a worker behind another one. What has not begun there can be
 taken back at once, so that it costs nothing when the other one turns out to be long."""
 
+LONG_SECONDS = 1.0
+"""Tasks beyond this length are not read ahead: waiting for the next costs nothing beside them."""
+
 MAX_BYTES = 1 << 20
 """What the arguments of a chunk of several tasks may take."""
 
@@ -95,9 +98,10 @@ def read_ahead(estimate: Estimate, *, slots: int, round_trip: float) -> int:
     seconds = estimate.seconds
     if seconds is None:
         return 0
-    if estimate.ahead:
-        lasts = CHUNK_SECONDS if estimate.brief else max(seconds, BRIEF_SECONDS)
-        return slots * (1 + math.ceil(2 * round_trip / lasts))
-    if seconds > 1.0:
+    if estimate.brief:
+        return slots * (1 + math.ceil(2 * round_trip / CHUNK_SECONDS))
+    if seconds > LONG_SECONDS:
         return 0
-    return max(1, math.ceil(slots * min(1.0, 2 * round_trip / seconds)))
+    # One a worker, so that outcomes may wait for one another on their way here; and what the
+    # workers get through while we hear of it and answer.
+    return slots + math.ceil(slots * 2 * round_trip / max(seconds, BRIEF_SECONDS))

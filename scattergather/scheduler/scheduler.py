@@ -84,6 +84,11 @@ class Scheduler:
         lease = self._leases.get(chunk)
         return lease.job if lease is not None else None
 
+    @property
+    def working(self) -> bool:
+        """Something is leased, of which outcomes will come."""
+        return bool(self._leases)
+
     # ---- jobs ----
 
     def _job_added(self, event: events.JobAdded) -> None:

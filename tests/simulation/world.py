@@ -113,7 +113,9 @@ class World:
             self.store, self.roster, self.client.receive, self.large.bring
         )
         objects.give_up = landing.give_up
-        self.driver = Driver(self.roster, objects, self.client.receive, self.clock.callLater)
+        self.driver = Driver(
+            self.roster, objects, self.client.receive, self.client.receive, self.clock.callLater
+        )
         self.scheduler = self.driver.scheduler = CheckedScheduler(self.ledger)
         self.desk = FrontDesk(
             self.clock,

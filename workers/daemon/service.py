@@ -381,7 +381,7 @@ class PoolService:
                 if member is not None:
                     if isinstance(action.message, messages.Dropped):
                         member.large.drop(action.message.objects)
-                    member.peer.send(action.message, action.body)
+                    member.peer.send(action.message, action.body, patient=action.patient)
             case actions.Tell():
                 process = self._processes.get(action.worker)
                 if process is not None:

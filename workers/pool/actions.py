@@ -24,11 +24,12 @@ class Tell(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Report(Struct, frozen=True, kw_only=True, gc=False):
-    """Send a message to a tenant's controller."""
+    """Send a message to a tenant's controller; one that is ``patient`` may wait for others."""
 
     tenant: int
     message: FromPool
     body: bytes = b""
+    patient: bool = False
 
 
 class DropResults(Struct, frozen=True, kw_only=True, gc=False):

@@ -27,9 +27,13 @@ class Turn:
         """This action is to be carried out behind those that were asked for before."""
         self.asked.append(action)
 
-    def report(self, tenant: Tenant, message: FromPool, body: bytes = b"") -> None:
-        """The tenant's controller is to get this message."""
-        self.asked.append(actions.Report(tenant=tenant.number, message=message, body=body))
+    def report(
+        self, tenant: Tenant, message: FromPool, body: bytes = b"", *, patient: bool = False
+    ) -> None:
+        """The tenant's controller is to get this message; a ``patient`` one may wait for others."""
+        self.asked.append(
+            actions.Report(tenant=tenant.number, message=message, body=body, patient=patient)
+        )
 
     def tell(self, worker: PoolWorker, message: ToWorker, body: bytes = b"") -> None:
         """The worker is to get this message."""

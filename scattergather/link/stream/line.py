@@ -101,9 +101,9 @@ class Line:
         carrier.lines.pop(self.session, None)
         self._tell(stream.Disconnected(reason, grace))
 
-    def offer(self, head: bytes, body: Bytes = b"") -> None:
-        """Send a frame, now or when there is a connection again."""
-        self._tell(stream.Offered(head, body))
+    def offer(self, head: bytes, body: Bytes = b"", *, patient: bool = False) -> None:
+        """Send a frame, now or when there is a connection again; patient ones soon, together."""
+        self._tell(stream.Offered(head, body, patient))
 
     def close(self) -> None:
         """End of the session: nothing is sent, delivered or reported any more."""
@@ -133,8 +133,8 @@ class Line:
                     self._carrier.carry(self.session, piece)
             case stream.DeliverFrame(head, body):
                 self._deliver(head, body)
-            case stream.FlushLater():
-                self._reactor.callLater(0, self._tell, stream.TurnEnded())
+            case stream.FlushLater(seconds):
+                self._reactor.callLater(seconds, self._tell, stream.TurnEnded())
             case stream.CutLink(reason):
                 carrier = self._carrier
                 self.detach(carrier, reason)

@@ -38,6 +38,9 @@ PIECE_BYTES = 1 << 18
 ACKNOWLEDGE_PIECES = WINDOW // 2
 """Half a window: the other end still has as much under way while the word travels."""
 
+GATHER_SECONDS = 0.005
+"""How long a patient frame waits: a piece costs both ends the same, however many are in it."""
+
 ACKNOWLEDGE_SECONDS = 0.05
 PATIENCE = 6.0
 GRACE = 4.0
@@ -48,15 +51,16 @@ GRACE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A frame is to be sent."""
+    """A frame is to be sent; one that is ``patient`` with the next, or after ``GATHER_SECONDS``."""
 
     head: bytes
     body: Bytes = b""
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The reactor turn in which ``FlushLater`` was asked for is over."""
+    """The time that ``FlushLater`` asked for is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ class DeliverFrame:
 
 @dataclass(frozen=True, slots=True)
 class FlushLater:
-    """Tell ``TurnEnded`` at the end of this reactor turn."""
+    """Tell ``TurnEnded`` after so many seconds; 0: at the end of this reactor turn."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,8 @@ class Stream:
         self._outbox = SendWindow(PIECE_BYTES, WINDOW)
         self._inbox = Inbox()
         self._turn_is_open = False
+        self._gathering = False
+        """A patient frame waits, and ``TurnEnded`` will come."""
         self._connections = 0
 
     @property
@@ -221,14 +229,17 @@ class Stream:
         if isinstance(self._state, _Lost):
             return []
         match event:
-            case Offered(head, body):
+            case Offered(head, body, patient):
                 self._outbox.put(head, body)
-                if self._turn_is_open:
+                if self._turn_is_open or (patient and self._gathering):
                     return []
+                if patient:
+                    self._gathering = True
+                    return [FlushLater(GATHER_SECONDS)]
                 self._turn_is_open = True
-                return [*self._transmit(now), FlushLater()]
+                return [*self._transmit(now), FlushLater(0.0)]
             case TurnEnded():
-                self._turn_is_open = False
+                self._turn_is_open = self._gathering = False
                 return self._transmit(now)
             case PieceArrived(piece):
                 return self._arrived(piece, now)

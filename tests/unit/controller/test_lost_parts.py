@@ -65,7 +65,7 @@ class There:
         self.entry.host = self.host
         store = Store(BOUND)
         objects = ObjectLedger(store, roster, self._send, lambda *_: None)
-        driver = Driver(roster, objects, self._send, clock.callLater)
+        driver = Driver(roster, objects, self._send, self._send, clock.callLater)
         desk = FrontDesk(clock, roster, driver, objects, lambda: -1, self._send, lambda: None)
         self.arrivals = Arrivals(store, objects.fetched, desk.host_said)
         self.to_client: list[Any] = []

@@ -119,6 +119,50 @@ def reader_of(there: There) -> There:
     return other
 
 
+def read_all(other: There) -> list[bytes]:
+    other.pipe.doRead()
+    return [head for head, _ in other.heard]
+
+
+def test_a_frame_that_can_wait_leaves_with_the_next_one_in_its_order(there: There) -> None:
+    other = reader_of(there)
+    there.pipe.send(b"first")
+    there.pipe.send_soon(b"second", b"body")
+    there.pipe.send_soon(b"third")
+    assert read_all(other) == [b"first"]
+    there.pipe.send(b"fourth")
+    assert read_all(other) == [b"first", b"second", b"third", b"fourth"]
+    other.pipe.close()
+
+
+def test_frames_that_can_wait_leave_together_after_a_moment(there: There) -> None:
+    other = reader_of(there)
+    there.pipe.send_soon(b"first")
+    there.pipe.send_soon(b"second")
+    (moment,) = there.reactor.later
+    moment()
+    assert read_all(other) == [b"first", b"second"]
+    there.pipe.send_soon(b"third")
+    there.pipe.flush(0.0)
+    assert read_all(other) == [b"first", b"second", b"third"]
+    other.pipe.close()
+
+
+def test_a_frame_that_can_wait_leaves_before_a_descriptor_does(there: There) -> None:
+    other = reader_of(there)
+    there.pipe.send_soon(b"first")
+    there.send_with(1)
+    assert read_all(other) == [b"first", b"with 1"]
+    other.pipe.close()
+
+
+def test_what_waits_in_a_closed_pipe_is_dropped(there: There) -> None:
+    there.pipe.send_soon(b"first")
+    there.pipe.close()
+    for moment in there.reactor.later:
+        moment()
+
+
 def test_frames_with_descriptors_keep_their_place_among_others_through_a_backlog(
     there: There,
 ) -> None:

@@ -90,6 +90,7 @@ class Pair:
 
 STEPS = st.one_of(
     st.tuples(st.just("offer"), st.integers(0, 1), st.integers(0, 3000)),
+    st.tuples(st.just("patient"), st.integers(0, 1), st.integers(0, 3000)),
     st.tuples(st.just("large"), st.integers(0, 1), st.integers(0, 3 * s.PIECE_BYTES)),
     st.tuples(st.just("pass"), st.integers(0, 1), st.integers(1, 12)),
     st.tuples(st.just("twice"), st.integers(0, 1), st.just(1)),
@@ -108,10 +109,10 @@ def test_frames_arrive_once_and_in_order_however_the_link_is_mistreated(steps):
     for number, (step, which, size) in enumerate(steps):
         end = pair.ends[which]
         match step:
-            case "offer" | "large":
+            case "offer" | "large" | "patient":
                 sent = (b"head %d" % number, bytes([number % 256]) * size)
                 offered[which].append(sent)
-                end.do(s.Offered(*sent), pair.now)
+                end.do(s.Offered(*sent, patient=step == "patient"), pair.now)
             case "pass":
                 for _ in range(size):
                     pair.pass_one(which)

@@ -170,6 +170,23 @@ def test_a_recalled_chunk_that_was_cancelled_is_gone() -> None:
     assert reports(out) == [messages.CancelDone(chunk=3, first=300)]
 
 
+def test_an_outcome_may_wait_for_others_when_its_worker_has_the_next_task() -> None:
+    bench = Bench(slots=1)
+
+    def patient(chunk: int, elapsed: float) -> list[bool]:
+        outcomes = messages.Outcomes(
+            chunk=chunk, first=chunk * 100, kinds=bytes([Kind.RETURNED]), elapsed=elapsed
+        )
+        out = bench.said(1, outcomes)
+        return [each.patient for each in out if isinstance(each, actions.Report)]
+
+    for chunk in (1, 2, 3):
+        bench.run(chunk)
+    assert patient(1, 0.3) == [True]
+    assert patient(2, 0.01) == [False], "it was short, and somebody may wait for it"
+    assert patient(3, 0.3) == [False], "nothing is left here: the controller must hear of it"
+
+
 def test_a_death_costs_only_the_task_that_ran() -> None:
     bench = Bench(slots=1)
     bench.run(1, count=10)

@@ -59,3 +59,19 @@ def test_a_distant_host_holds_more() -> None:
     near = read_ahead(learned(1e-5), slots=4, round_trip=0.0002)
     far = read_ahead(learned(1e-5), slots=4, round_trip=0.05)
     assert far > near >= 4
+
+
+def test_every_worker_of_a_host_has_the_next_one_there_while_tasks_take_less_than_a_second() -> (
+    None
+):
+    for seconds in (0.01, 0.3, 0.9):
+        near = read_ahead(learned(seconds), slots=8, round_trip=0.0002)
+        far = read_ahead(learned(seconds), slots=8, round_trip=0.2)
+        assert 8 < near <= 10
+        assert far >= near + 2
+
+
+def test_short_tasks_may_wait_in_a_worker_and_long_or_unknown_ones_may_not() -> None:
+    assert learned(0.09).ahead
+    assert not learned(0.11).ahead
+    assert not Estimate().ahead

@@ -14,6 +14,9 @@ from scattergather.workers.pool.tenant import Tenant
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker, WorkerLease
 
+PATIENT_SECONDS = 0.05
+"""Outcomes that took so long may wait a moment for others, if their worker has the next task."""
+
 
 def take_back(turn: Turn, tenant: Tenant, count: int) -> None:
     """The chunks that were queued last go back, until those have ``count`` tasks.
@@ -56,7 +59,8 @@ def arrived(
     if lease.next >= lease.stop:
         # First the next chunk: the worker waits for it, and the report takes its time.
         _ended(turn, tenant, worker)
-    turn.report(tenant, message, body)
+    patient = bool(worker.leases) and message.elapsed > PATIENT_SECONDS and not message.objects
+    turn.report(tenant, message, body, patient=patient)
 
 
 def gave_back(turn: Turn, tenant: Tenant, worker: PoolWorker, message: messages.GaveBack) -> None:
