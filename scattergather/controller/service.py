@@ -27,6 +27,8 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.service import PoolService
+from scattergather.workers.daemon.this_machine import ThisMachine
+from scattergather.workers.pool.pool import Pool
 
 
 class _Listener:
@@ -119,8 +121,8 @@ class Controller:
             )
             pool = PoolService(
                 self._reactor,
-                workers=entry.spec.workers,
-                root=root,
+                Pool(entry.spec.workers),
+                ThisMachine(self._reactor, root),
                 name=entry.spec.name,
                 store=self._store,
                 shared=True,

@@ -24,6 +24,7 @@ from scattergather.settings import private
 from scattergather.settings.identity import Identity
 from scattergather.wire.memory.slabs import PAGE
 from scattergather.wire.messages import page as messages
+from scattergather.workers.daemon.machine import OnBroken, OnWorker, OnZygote, WorkerSeam
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.pool import events
 from tests.simulation.checked import CheckedPool
@@ -54,26 +55,21 @@ class Machine:
         self.memory_kills = NoMemoryKills()
 
     def root(
-        self, services: Sequence[str], on_message: Callable[..., None], on_end: Callable[[], None]
+        self, services: Sequence[str], on_message: OnZygote, on_end: Callable[[], None]
     ) -> Zygote:
         return Zygote(self, on_message, on_end)
 
-    def worker(
-        self, number: int, on_message: Callable[..., None], on_broken: Callable[..., None]
-    ) -> Process:
+    def worker(self, number: int, on_message: OnWorker, on_broken: OnBroken) -> Process:
         return Process(self.scope, self.ledger, self.chance, number, on_message, on_broken)
 
 
 class Zygote:
     """The parent of others: it passes signals on, and takes what it forked with it."""
 
-    def __init__(
-        self, machine: Machine, on_message: Callable[..., None], on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, machine: Machine, on_message: OnZygote, on_end: Callable[[], None]) -> None:
         self._machine, self._on_message, self._on_end = machine, on_message, on_end
         self.scope = Scope(machine.scope.clock, machine.scope)
         self.open = self.alive = True
-        self.looks = 0
         self._sessions: list[Zygote] = []
         self._processes: dict[int, Process] = {}
         self.pid = machine.ledger.new_pid()
@@ -86,7 +82,7 @@ class Zygote:
     # ---- what the service asks for ----
 
     def open_session(
-        self, place: Any, on_message: Callable[..., None], on_end: Callable[[], None]
+        self, place: messages.OpenSession, on_message: OnZygote, on_end: Callable[[], None]
     ) -> Zygote:
         session = Zygote(self._machine, on_message, on_end)
         self._sessions.append(session)
@@ -94,10 +90,15 @@ class Zygote:
             session.kill()
         return session
 
-    def fork(self, process: Process) -> None:
-        process.zygote = self
-        self._processes[process.number] = process
-        self.scope.callLater(ZYGOTE_SECONDS, process.live)
+    def fork(self, worker: WorkerSeam) -> None:
+        assert isinstance(worker, Process)
+        worker.zygote = self
+        self._processes[worker.number] = worker
+        self.scope.callLater(ZYGOTE_SECONDS, self._forked, worker)
+
+    def _forked(self, process: Process) -> None:
+        self._say(messages.Forked(worker=process.number, pid=process.pid))
+        process.live()
 
     def signal(self, worker: int, number: int, *, group: bool = False) -> None:
         process = self._processes.get(worker)
@@ -166,21 +167,24 @@ class Service(PoolService):
         *,
         shared: bool = False,
     ) -> None:
-        machine: Any = Machine(scope, ledger, chance)
+        self.pool = CheckedPool(slots, ledger)
         super().__init__(
             scope,
-            workers=slots,
+            self.pool,
+            Machine(scope, ledger, chance),
             name=name,
-            machine=machine,
             store=store,
             shared=shared,
             memory=1 << 20,
         )
-        self._pool = self.pool = CheckedPool(slots, ledger)
         self.name, self.scope, self.ledger = name, scope, ledger
         store.services.append(self)
-        self.members: dict[int, Any] = self._members
-        self.processes: dict[int, Any] = self._processes
+
+    @property
+    def processes(self) -> dict[int, Process]:
+        """The workers that are not buried."""
+        found = [each for each in self._nursery.workers() if isinstance(each, Process)]
+        return {each.number: each for each in found}
 
     def facts(self) -> PoolFacts:
         return PoolFacts(
@@ -204,10 +208,7 @@ class Service(PoolService):
     def needed(self) -> set[ObjectId]:
         """The objects that are taken by tasks which can still run here."""
         taken, found = self.ledger.workload.taken, set[ObjectId]()
-        for number in self.members:
-            tenant = self.pool.crew.tenants.get(number)
-            if tenant is None:
-                continue
+        for tenant in self.pool.crew.tenants.values():
             for queued in tenant.queue.values():
                 run = queued.run
                 found |= taken(run.job, run.first, run.first + run.count)
@@ -225,8 +226,8 @@ class Service(PoolService):
 
     def zygotes(self) -> list[Zygote]:
         """Those that there are: of the sessions, and the root."""
-        found = [self._root, *(member.zygote for member in self.members.values())]
-        return [each for each in found if each is not None and each.alive]
+        found = self._nursery.zygotes()
+        return [each for each in found if isinstance(each, Zygote) and each.alive]
 
 
 @cache

@@ -87,6 +87,13 @@ class Process:
         else:
             self.scope.callLater(self.chance.uniform(1e-3, 5e-3), self._born)
 
+    def descriptors(self) -> list[int]:
+        """It has none: its zygote is in this process."""
+        return []
+
+    def handed_over(self) -> None:
+        """Nothing was."""
+
     def _born(self) -> None:
         self.born = True
         self.send(messages.Born(pid=self.pid))

@@ -5,7 +5,7 @@ The store knows where they lie, the pool decides what may go; nobody here looks 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -13,7 +13,7 @@ from scattergather.model.ids import ObjectId, SlabId
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
-from scattergather.workers.daemon.process import WorkerProcess
+from scattergather.workers.daemon.machine import WorkerSeam
 
 Taking = messages.Run | messages.Everywhere | messages.NestedOutcome
 """What takes large objects, to a worker."""
@@ -72,20 +72,20 @@ class Slabs:
 
     Args:
         store: where the objects are.
-        processes: the workers of the pool, by number.
+        everyone: the workers of the pool.
         memory: bytes that large results may take in all; 0 keeps them in messages.
         workers: among how many it is divided.
     """
 
     def __init__(
-        self, store: Store, processes: Mapping[int, WorkerProcess], memory: int, workers: int
+        self, store: Store, everyone: Callable[[], Iterable[WorkerSeam]], memory: int, workers: int
     ) -> None:
         self._store = store
-        self._processes = processes
+        self._workers = everyone
         self._allowance = messages.Allowance(size=memory // workers, most=memory)
         store.slab_gone.append(self._gone)
 
-    def show(self, process: WorkerProcess, message: Taking) -> Taking:
+    def show(self, worker: WorkerSeam, message: Taking) -> Taking:
         """The worker has the slabs of what it is about to take; the message says where it lies."""
         if not message.objects:
             return message
@@ -93,11 +93,11 @@ class Slabs:
         for slab in dict.fromkeys(extent.slab for extent in here):
             found = self._store.descriptor(slab)
             if found is not None:
-                process.introduce(slab, *found)
+                worker.introduce(slab, *found)
         return msgspec.structs.replace(message, objects=here)
 
     def said(
-        self, process: WorkerProcess, message: messages.FromWorker, holdings: Holdings | None
+        self, worker: WorkerSeam, message: messages.FromWorker, holdings: Holdings | None
     ) -> None:
         """Take what a message brings; ``holdings`` are those of the worker's session."""
         match message:
@@ -109,13 +109,13 @@ class Slabs:
             case messages.NestedSubmit() if message.lent:
                 self._learn((), message.lent, holdings)
             case messages.Born() if self._allowance.most:
-                process.tell(self._allowance)
+                worker.tell(self._allowance)
             case messages.Slab():
-                process.slabs.add(message.slab)
-                fd = process.take_descriptor()
-                self._store.adopt(message.slab, message.size, fd, process.recycle)
+                worker.slabs.add(message.slab)
+                fd = worker.take_descriptor()
+                self._store.adopt(message.slab, message.size, fd, worker.recycle)
             case messages.SlabGone():
-                process.slabs.discard(message.slab)
+                worker.slabs.discard(message.slab)
                 self._store.abandon(message.slab)
             case _:
                 pass
@@ -127,11 +127,11 @@ class Slabs:
         if holdings is not None:
             holdings.made(made, lent)
 
-    def died(self, process: WorkerProcess) -> None:
+    def died(self, worker: WorkerSeam) -> None:
         """Nobody writes into its slabs any more."""
-        for slab in process.slabs:
+        for slab in worker.slabs:
             self._store.abandon(slab)
 
     def _gone(self, slab: SlabId) -> None:
-        for process in self._processes.values():
-            process.part_with(slab)
+        for worker in self._workers():
+            worker.part_with(slab)

@@ -29,6 +29,8 @@ from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
+from scattergather.workers.daemon.this_machine import ThisMachine
+from scattergather.workers.pool.pool import Pool
 
 log = Logger()
 
@@ -80,7 +82,8 @@ def listen(options: Options) -> int:
         store = Store(options.memory // 2)
         pool = PoolService(
             reactor,
-            workers=options.workers,
+            Pool(options.workers),
+            ThisMachine(reactor),
             services=options.services,
             store=store,
             memory=options.memory // 2,

@@ -14,7 +14,7 @@ from scattergather.machine import proc
 from scattergather.reactor.seam import Reactor
 from scattergather.wire.descriptors import send_with
 from scattergather.wire.messages import page as messages
-from scattergather.workers.daemon.process import WorkerProcess
+from scattergather.workers.daemon.machine import OnZygote, WorkerSeam
 
 MAX_DATAGRAM = 1 << 18
 
@@ -22,15 +22,12 @@ SEND_SECONDS = 2.0
 """Longest that a write blocks: hundreds of messages wait unread then, so nobody serves them; or
 too many descriptors are under way."""
 
-OnMessage = Callable[[messages.FromZygote], None]
-
 
 class ZygoteLink:
     """Our end of a zygote's socket, and its process. Reactor thread only.
 
     Writes block for the moment that they take: they are few, small, and the zygote does nothing
-    but serve them. ``pid`` is 0 until the root zygote has said that it forked a session's;
-    ``looks`` is how often it was found stopped since it last was not.
+    but serve them. ``pid`` is 0 until the root zygote has said that it forked a session's.
 
     Args:
         on_end: called once when it is gone, unless ``close`` was called.
@@ -41,7 +38,7 @@ class ZygoteLink:
         self,
         reactor: Reactor,
         channel: socket.socket,
-        on_message: OnMessage,
+        on_message: OnZygote,
         on_end: Callable[[], None],
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
@@ -53,7 +50,6 @@ class ZygoteLink:
         self._count = 0
         self._unborn: dict[int, ZygoteLink] = {}
         self.pid = process.pid if process is not None else 0
-        self.looks = 0
         self.open = True
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_DATAGRAM)
         channel.settimeout(SEND_SECONDS)
@@ -62,7 +58,7 @@ class ZygoteLink:
     # ---- what it does for us; silent when it is gone ----
 
     def open_session(
-        self, place: messages.OpenSession, on_message: OnMessage, on_end: Callable[[], None]
+        self, place: messages.OpenSession, on_message: OnZygote, on_end: Callable[[], None]
     ) -> ZygoteLink:
         """Let a root zygote fork a session's."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -72,7 +68,7 @@ class ZygoteLink:
         zygote = self._unborn[self._count] = ZygoteLink(self._reactor, ours, on_message, on_end)
         return zygote
 
-    def fork(self, worker: WorkerProcess) -> None:
+    def fork(self, worker: WorkerSeam) -> None:
         """Let a session's zygote fork a worker."""
         self._send(messages.Fork(worker=worker.number), worker.descriptors())
         worker.handed_over()

@@ -1,0 +1,294 @@
+"""The zygotes of a pool and the workers that come from them: born, signalled, buried, born anew.
+
+- There is one root zygote. When it dies another is started, after a pause if it died at its start.
+  The zygotes that it had forked end with it.
+- Each session has a zygote of its own. When it dies its workers die with it: all of them are
+  buried, and it is opened anew. Workers that are asked for meanwhile wait for it.
+- A dead worker is buried once, when its zygote says that it exited or is itself gone. First
+  everything is heard that the worker had written, then the pool learns that it is dead.
+- A zygote that a signal stopped forks nobody, buries nobody and heeds nothing but SIGKILL: it is
+  ended when it was found so a number of times in a row.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from scattergather.reactor.seam import Clock
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.zygote import SPENT
+from scattergather.workers.daemon.machine import Machine, OnWorker, WorkerSeam, ZygoteSeam
+from scattergather.workers.pool import events
+from scattergather.workers.pool.losses.restarts import Restarts
+from scattergather.workers.pool.losses.watching import STOPPED_AFTER
+
+LOOK_SECONDS = 2.0
+"""How often zygotes are to be looked at."""
+
+STOPPED_LOOKS = int(STOPPED_AFTER / LOOK_SECONDS)
+"""A zygote that is found stopped again so many times is ended. Looks are counted, not seconds:
+what passed while we stood still ourselves does not count."""
+
+RELAUNCH_SECONDS = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class Brood:
+    """One session's zygote, and the workers that it has forked or is to fork.
+
+    ``zygote`` is None from its death until another is opened, and while there is no root.
+    ``restarts`` counts the zygotes that died before they said that they were ready.
+    """
+
+    number: int
+    place: messages.OpenSession
+    zygote: ZygoteSeam | None = None
+    workers: dict[int, WorkerSeam] = field(default_factory=dict)
+    restarts: Restarts = field(default_factory=Restarts)
+
+
+class Nursery:
+    """Zygotes and workers of one pool. Reactor thread only.
+
+    Attributes:
+        root_facts: what the root zygote said of itself when it was ready.
+        worker: finds a worker that is not buried by its number; None if there is none.
+
+    Args:
+        services: what the root zygote preloads.
+        on_ready: called each time that a root zygote is ready.
+        on_exit: called with a worker that is buried and what there is to say of its death.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Clock,
+        machine: Machine,
+        services: Sequence[str],
+        *,
+        on_ready: Callable[[], None],
+        on_exit: Callable[[WorkerSeam, events.WorkerExited], None],
+    ) -> None:
+        self._reactor = reactor
+        self._machine = machine
+        self._services = services
+        self._on_ready = on_ready
+        self._on_exit = on_exit
+        self.root_facts = messages.ZygoteReady(pid=0)
+        self._root: ZygoteSeam | None = None
+        self._restarts = Restarts()
+        self._broods: dict[int, Brood] = {}
+        self._brood_of: dict[int, Brood] = {}
+        self._workers: dict[int, WorkerSeam] = {}
+        # Asked with every message: the dictionary's own method is the fastest way to it.
+        self.worker: Callable[[int], WorkerSeam | None] = self._workers.get
+        self._burying: set[int] = set()
+        self._stood: dict[int, int] = {}
+        self._stopping = False
+
+    def workers(self) -> Collection[WorkerSeam]:
+        """The workers that are not buried; do not keep it."""
+        return self._workers.values()
+
+    def zygotes(self) -> list[ZygoteSeam]:
+        """The root's and those of the sessions, as far as they are there."""
+        found = (self._root, *(brood.zygote for brood in self._broods.values()))
+        return [zygote for zygote in found if zygote is not None]
+
+    # ---- the root ----
+
+    def start(self) -> None:
+        """Start a root zygote; from it come those of the sessions that have none."""
+        self._root = self._machine.root(self._services, self._root_said, self._root_ended)
+        for brood in self._broods.values():
+            if brood.zygote is None:
+                self._open_zygote(brood)
+
+    def stop(self) -> Deferred[None]:
+        """End every zygote and free every worker; fires when the root zygote is gone."""
+        self._stopping = True
+        for brood in list(self._broods.values()):
+            self.close(brood)
+        if self._root is not None:
+            self._root.close()
+        done: Deferred[None] = Deferred()
+        self._await_root(done, self._reactor.seconds() + 2.0)
+        return done
+
+    def _await_root(self, done: Deferred[None], deadline: float) -> None:
+        root = self._root
+        if root is None or root.ended():
+            done.callback(None)
+            return
+        if self._reactor.seconds() > deadline:
+            root.kill()
+        self._reactor.callLater(0.01, self._await_root, done, deadline)
+
+    def _root_said(self, message: messages.FromZygote) -> None:
+        if isinstance(message, messages.ZygoteReady):
+            self._restarts.lived()
+            self.root_facts = message
+            for problem in message.problems:
+                self.log.warn("{problem}", problem=problem)
+            self._on_ready()
+
+    def _root_ended(self) -> None:
+        if self._stopping:
+            return
+        self.log.error("the root zygote died; it is started again")
+        if self._root is not None:
+            self._reap(self._root)
+        self._root = None
+        self._restarts.died(self._reactor.seconds())
+        self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self._relaunch)
+
+    def _reap(self, root: ZygoteSeam) -> None:
+        """A root that closed its socket may take a while to end, and nobody else waits for it."""
+        if not root.ended() and not self._stopping:
+            self._reactor.callLater(RELAUNCH_SECONDS, self._reap, root)
+
+    def _relaunch(self) -> None:
+        if not self._stopping:
+            self.start()
+
+    # ---- a session's ----
+
+    def open(self, number: int, place: messages.OpenSession) -> Brood:
+        """Open the zygote of a session, whose workers see ``place``."""
+        brood = self._broods[number] = Brood(number, place)
+        self._open_zygote(brood)
+        return brood
+
+    def close(self, brood: Brood) -> list[WorkerSeam]:
+        """End the zygote of a session with its workers; these are free and returned."""
+        self._broods.pop(brood.number, None)
+        if brood.zygote is not None:
+            brood.zygote.close()
+        workers = list(brood.workers.values())
+        for worker in workers:
+            self._forget(worker.number)
+            worker.free()
+        return workers
+
+    def _open_zygote(self, brood: Brood) -> None:
+        if self._root is None or not self._root.open:
+            return
+        brood.zygote = self._root.open_session(
+            brood.place,
+            lambda message: self._zygote_said(brood, message),
+            lambda: self._zygote_ended(brood),
+        )
+        for worker in brood.workers.values():
+            brood.zygote.fork(worker)
+
+    def _zygote_said(self, brood: Brood, message: messages.FromZygote) -> None:
+        match message:
+            case messages.Forked():
+                worker = self._workers.get(message.worker)
+                if worker is not None:
+                    worker.pid = message.pid
+            case messages.Exited():
+                self._bury(message)
+            case messages.ZygoteReady():
+                brood.restarts.lived()
+            case _:
+                assert_never(message)
+
+    def _zygote_ended(self, brood: Brood) -> None:
+        """A session zygote died, its workers with it: another is opened, and they are replaced."""
+        if self._stopping or brood.number not in self._broods:
+            return
+        self.log.error("the zygote of session {n} died; its workers are replaced", n=brood.number)
+        brood.zygote = None
+        brood.restarts.died(self._reactor.seconds())
+        for number in list(brood.workers):
+            self._bury(messages.Exited(worker=number, pid=0, signal=signal.SIGKILL))
+        self._reactor.callLater(brood.restarts.pause, self._reopen, brood)
+
+    def _reopen(self, brood: Brood) -> None:
+        if not self._stopping and brood.number in self._broods and brood.zygote is None:
+            self._open_zygote(brood)
+
+    # ---- workers ----
+
+    def fork(self, brood: Brood, number: int, on_message: OnWorker) -> None:
+        """Let a session's zygote fork a worker; without one, that waits until there is one."""
+        worker = self._machine.worker(number, on_message, self._pipe_broke)
+        self._workers[number] = brood.workers[number] = worker
+        self._brood_of[number] = brood
+        if brood.zygote is not None:
+            brood.zygote.fork(worker)
+
+    def signal(self, number: int, what: int, *, group: bool = False) -> None:
+        """Signal a worker; with ``group``, everything it started too. One that is gone is not."""
+        brood = self._brood_of.get(number)
+        if brood is None:
+            return
+        if brood.zygote is not None:
+            brood.zygote.signal(number, what, group=group)
+        elif what == signal.SIGKILL:  # it waits for a zygote: now it will not be forked at all
+            self._bury(messages.Exited(worker=number, pid=0, signal=what))
+
+    def end_stopped(self) -> None:
+        """Zygotes that were found stopped too often are ended. Called every ``LOOK_SECONDS``."""
+        stood: dict[int, int] = {}
+        for zygote in self.zygotes():
+            if not zygote.stopped():
+                continue
+            looks = stood[zygote.pid] = self._stood.get(zygote.pid, -1) + 1
+            if looks >= STOPPED_LOOKS:
+                self.log.error("zygote {pid} was stopped by a signal; it is ended", pid=zygote.pid)
+                zygote.kill()
+        self._stood = stood
+
+    def _pipe_broke(self, number: int, reason: str) -> None:
+        """A worker closed its pipe, or what it sent makes no sense: it cannot be used any more.
+
+        Usually it is dying and its zygote will say so. A task that closed every descriptor ends
+        its worker by itself, when it is done and finds that it cannot report.
+        """
+        if reason != "the other end closed the pipe":
+            self.log.warn("the pipe of worker {n} broke: {r}", n=number, r=reason)
+            self.signal(number, signal.SIGKILL, group=True)
+
+    def _bury(self, exited: messages.Exited) -> None:
+        worker = self._workers.get(exited.worker)
+        if worker is None or exited.worker in self._burying:
+            return
+        self._burying.add(exited.worker)
+        try:
+            # What the worker had written is heard now, and perhaps that its pipe broke: without
+            # a zygote that would bury it a second time.
+            harvest = worker.bury()
+        finally:
+            self._burying.discard(exited.worker)
+        self._forget(exited.worker)
+        if exited.status == SPENT:
+            self.log.info("a worker is replaced: {why}", why=harvest.output.strip())
+        killed = exited.signal == signal.SIGKILL
+        now = self._reactor.seconds()
+        self._on_exit(
+            worker,
+            events.WorkerExited(
+                worker=exited.worker,
+                status=exited.status,
+                signal=exited.signal,
+                peak=exited.peak,
+                out_of_memory=killed and self._machine.memory_kills.lately(now),
+                harvest=harvest,
+            ),
+        )
+
+    def _forget(self, number: int) -> None:
+        """A worker is known no more; what it said last may have closed its session already."""
+        brood = self._brood_of.pop(number, None)
+        if brood is not None:
+            del self._workers[number], brood.workers[number]

@@ -1,0 +1,120 @@
+"""Looks at workers and zygotes, from outside, while they cannot speak for themselves.
+
+- Workers that have a chunk are looked at five times a second, as long as there are any: the time
+  and the memory that their tasks take, whether a signal stopped them, outcomes that wait behind a
+  long task, output that floods.
+- Zygotes are looked at every two seconds, always.
+- When nothing has worked for a few of those looks, free memory goes back to the system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from scattergather.reactor.seam import Clock, Timer, call_off
+from scattergather.workers.daemon.machine import KillsSeam, WorkerSeam
+from scattergather.workers.daemon.nursery import LOOK_SECONDS, Nursery
+from scattergather.workers.pool import events
+from scattergather.workers.pool.losses.watching import AtWork
+
+WATCH_SECONDS = 0.2
+"""How often working processes are looked at."""
+
+REST_LOOKS = 3
+"""After so many looks at zygotes without work free memory goes back to the system."""
+
+
+class WorkerWatch:
+    """The looks of one pool. Reactor thread only.
+
+    Attributes:
+        looking: workers are being looked at.
+
+    Args:
+        nursery: where the workers and zygotes are.
+        memory_kills: what the kernel did for want of memory.
+        working: which workers have a chunk.
+        handle: takes what was seen.
+        rest: called when nothing has worked for a while.
+    """
+
+    def __init__(
+        self,
+        reactor: Clock,
+        nursery: Nursery,
+        memory_kills: KillsSeam,
+        *,
+        working: Callable[[], list[AtWork]],
+        handle: Callable[[events.Event], None],
+        rest: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._nursery = nursery
+        self._memory_kills = memory_kills
+        self._working = working
+        self._handle = handle
+        self._rest = rest
+        self.looking = False
+        self._next: Timer | None = None
+        self._next_zygotes: Timer | None = None
+        self._quiet = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Look at the zygotes, from now on until ``stop``."""
+        self._look_at_zygotes()
+
+    def stop(self) -> None:
+        """Look at nothing any more."""
+        self._stopped = True
+        call_off(self._next)
+        call_off(self._next_zygotes)
+
+    def begin(self) -> None:
+        """A worker was given something to do: look at those that work, until none does."""
+        if not self._stopped:
+            self.looking = True
+            self._next = self._reactor.callLater(WATCH_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._memory_kills.look(self._reactor.seconds())
+        working = self._working()
+        try:
+            for each in working:
+                # What was seen of one may be the end of another.
+                worker = self._nursery.worker(each.worker)
+                if worker is not None:
+                    worker.trim()
+                    for event in self._seen(worker, memory=each.limited):
+                        self._handle(event)
+        finally:
+            # Only now: what was seen may have brought a worker a chunk, and one series is enough.
+            self.looking = False
+            if working:
+                self.begin()
+
+    def _seen(self, worker: WorkerSeam, *, memory: bool) -> Iterator[events.Event]:
+        """What there is to say of a worker that works: outcomes that wait, the task it is in."""
+        waiting = worker.waiting(self._reactor.seconds() - WATCH_SECONDS)
+        if waiting is not None:
+            message, body = waiting
+            yield events.WorkerSaid(worker=worker.number, message=message, body=body)
+        running = worker.running()
+        if worker.stopped():
+            yield events.FoundStopped(worker=worker.number)
+        elif running is not None:
+            chunk, index, started = running
+            yield events.Sampled(
+                worker=worker.number,
+                chunk=chunk,
+                index=index,
+                started=started,
+                memory=worker.memory() if memory else 0,
+            )
+
+    def _look_at_zygotes(self) -> None:
+        self._quiet = 0 if self._working() else self._quiet + 1
+        if self._quiet == REST_LOOKS:
+            self._rest()
+        self._nursery.end_stopped()
+        self._next_zygotes = self._reactor.callLater(LOOK_SECONDS, self._look_at_zygotes)
