@@ -25,8 +25,7 @@ def new_job() -> JobId:
 class Receiver(Protocol):
     """Takes what comes of one job. Reader thread, but where it is said.
 
-    A task has one outcome: what comes of a task that has one already, or after ``lose``, changes
-    nothing.
+    A task has one outcome: what comes of a task that has one already changes nothing.
     """
 
     @property

@@ -15,6 +15,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.wire.values.payload import Packer
 from scattergather.workers.process.values.answers import Answers
+from tests.shelf import ArenaShelf
 
 
 class There:
@@ -28,7 +29,7 @@ class There:
 
     def value(self, *fills: int) -> tuple[bytes, list[Extent]]:
         """A list of arrays as a blob, and its objects."""
-        outside = Outside(_Shelf(self.arena))
+        outside = Outside(ArenaShelf(self.arena))
         packer = Packer(outside=outside)
         packer.pack([np.full(LARGE, fill, np.uint8) for fill in fills])
         extents = [placed.extent for placed in packer.take_objects()]
@@ -38,23 +39,6 @@ class There:
         self.answers.settle()
         said, self.said[:] = list(self.said), []
         return [name for message in said for name in message.objects]
-
-
-class _Shelf:
-    def __init__(self, arena: Arena) -> None:
-        self._arena = arena
-
-    def put(self, data: Any, beside: int = 0) -> Any:
-        return SimpleNamespace(extent=self._arena.put(data))
-
-    def borrow(self, data: memoryview) -> None:
-        return None
-
-    def has_room(self, size: int) -> bool:
-        return True
-
-    def free(self, placed: Any) -> None:
-        raise AssertionError
 
 
 @pytest.fixture

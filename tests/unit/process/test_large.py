@@ -22,6 +22,7 @@ from scattergather.wire.values.payload import Packer
 from scattergather.workers.process.task.outcomes import ResultPickler
 from scattergather.workers.process.values import large
 from scattergather.workers.process.values.large import Arguments, Returns, TaskValues
+from tests.shelf import Shelf
 
 
 class There:
@@ -56,33 +57,16 @@ class There:
 
     def load_next(self, *extents: Extent) -> Any:
         """Those of another task of the same chunk."""
-        buffers = iter([each.object for each in extents])
-        packer = Packer(outside=Outside(_Named(buffers)))
+        packer = Packer(outside=Outside(Shelf()))
         packer.pack([np.zeros(LARGE, np.uint8) for _ in extents])
-        return self.arguments.load(memoryview(packer.take()[1]))
+        blob = packer.take()[1]
+        for placed, extent in zip(packer.take_objects(), extents, strict=True):
+            blob = blob.replace(placed.extent.object, extent.object)
+        return self.arguments.load(memoryview(blob))
 
     def take(self) -> list[Any]:
         said, self.said[:] = list(self.said), []
         return said
-
-
-class _Named:
-    """A place that gives names that there are already."""
-
-    def __init__(self, names: Iterator[bytes]) -> None:
-        self._names = names
-
-    def put(self, data: Any, beside: int = 0) -> Any:
-        return SimpleNamespace(extent=Extent(object=next(self._names), length=len(data)))
-
-    def borrow(self, data: memoryview) -> None:
-        return None
-
-    def has_room(self, size: int) -> bool:
-        return True
-
-    def free(self, placed: Any) -> None:
-        raise AssertionError
 
 
 @pytest.fixture

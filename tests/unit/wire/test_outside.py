@@ -16,42 +16,8 @@ from scattergather.model.ids import ObjectId
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.outside import SHARED, Outside
 from scattergather.wire.memory.slabs import LARGE, whole_pages
-from scattergather.wire.messages.shared import Extent
 from scattergather.wire.values.payload import Packer
-
-
-class Object:
-    def __init__(self, name: ObjectId, data: bytes) -> None:
-        self.extent = Extent(object=name, length=len(data))
-
-
-class Shelf:
-    """A place with room for so many bytes."""
-
-    def __init__(self, room: int = 1 << 40) -> None:
-        self.room = room
-        self.bytes: dict[ObjectId, bytes] = {}
-        self.freed: list[ObjectId] = []
-        self.beside: list[int] = []
-
-    def put(self, data: bytes | memoryview, beside: int = 0) -> Object | None:
-        self.beside.append(beside)
-        copied = bytes(data)
-        if len(copied) > self.room:
-            raise TooLarge("there is no room", size=len(copied), bound=self.room)
-        name = b"%016d" % (len(self.bytes) + len(self.freed))
-        self.bytes[name] = copied
-        return Object(name, copied)
-
-    def borrow(self, data: memoryview) -> None:
-        return None
-
-    def has_room(self, size: int) -> bool:
-        return sum(map(len, self.bytes.values())) + size <= self.room
-
-    def free(self, placed: Any) -> None:
-        self.freed.append(placed.extent.object)
-        del self.bytes[placed.extent.object]
+from tests.shelf import Shelf
 
 
 def load(shelf: Shelf, blob: bytes) -> Any:
