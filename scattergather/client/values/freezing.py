@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox
@@ -30,6 +31,11 @@ REMEMBERED_BYTES = 64 << 20
 
 A lambda in a loop is another one each time: the oldest go, and are sent again if they come back.
 """
+
+_WITHIN = nullcontext()
+"""What a thread enters that holds already."""
+
+_is_locked = methodcaller("locked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +64,9 @@ class Shipper:
     """Freezes for one controller, and sends each blob of code once. Any thread.
 
     What is sent stays with the controller while an unfinished job names it; beyond that, until it
-    is among the oldest (``messages.Forget``). Who sends code and then queues what names it does
-    both within :meth:`holding`, so that nobody forgets the one before the other is there.
+    is among the oldest and the controller is told to forget it (``messages.Forget``). A thread that
+    sends code and then queues what names it does both within :meth:`holding`. Otherwise another
+    thread could have the code forgotten in between, and the job would name what is not there.
 
     Args:
         outbox: to the controller.
@@ -76,7 +83,8 @@ class Shipper:
         self._lock = threading.RLock()
         self._sent: OrderedDict[bytes, int] = OrderedDict()
         self._sent_bytes = 0
-        self._holding: set[int] = set()
+        self._holds: dict[int, threading.Lock] = {}
+        """By thread that has ever held: locked while it does."""
         self._spare: deque[tuple[Shipment, Packer]] = deque(maxlen=4)
 
     def shipment(self) -> Shipment:
@@ -170,38 +178,38 @@ class Shipper:
                 self._outbox.send(
                     messages.Code(digest=digest, needs=code.needs, python=code.python), code.blob
                 )
-                self._sent[digest] = len(code.blob)
-                self._sent_bytes += len(code.blob)
+                size = len(code.blob)
+                self._sent[digest] = size
+                self._sent_bytes += size
 
-    @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Nothing that was sent is forgotten inside."""
+    def holding(self) -> AbstractContextManager[object]:
+        """For ``with``: of what this thread sends in the block, nothing is forgotten before its end.
+
+        It is a lock, which C takes and releases, and code of Python would not do: the interpreter
+        looks for signals where a function of Python begins and behind calls. An interrupt there, in
+        an ``__enter__`` or ``__exit__`` of ours, would leave this thread holding for ever.
+        """
+        if len(self._sent) > REMEMBERED or self._sent_bytes > REMEMBERED_BYTES:
+            self._forget()
         me = threading.get_ident()
-        if me in self._holding:
-            yield
-            return
-        self._holding.add(me)
-        try:
-            yield
-        finally:
-            self._holding.discard(me)
-            if len(self._sent) > REMEMBERED or self._sent_bytes > REMEMBERED_BYTES:
-                self._forget()
+        hold = self._holds.get(me) or self._holds.setdefault(me, threading.Lock())
+        return _WITHIN if hold.locked() else hold
 
     def _forget(self) -> None:
         with self._lock:
-            if self._holding:
-                return  # the last one to leave does it
-            oldest = []
-            while self._sent and (
-                len(self._sent) > REMEMBERED * 7 // 8
-                or self._sent_bytes > REMEMBERED_BYTES * 7 // 8
-            ):
-                digest, size = self._sent.popitem(last=False)
-                self._sent_bytes -= size
-                oldest.append(digest)
-            if oldest:
-                self._outbox.send(messages.Forget(digests=tuple(oldest)))
+            if any(map(_is_locked, tuple(self._holds.values()))):
+                return  # the next one to come does it
+            size = sum(self._sent.values())  # anew: an interrupt may have left the sum wrong
+            oldest: list[bytes] = []
+            try:
+                while len(self._sent) > REMEMBERED * 7 // 8 or size > REMEMBERED_BYTES * 7 // 8:
+                    digest, length = self._sent.popitem(last=False)
+                    size -= length
+                    oldest.append(digest)
+            finally:
+                self._sent_bytes = size
+                if oldest:
+                    self._outbox.send(messages.Forget(digests=tuple(oldest)))
 
 
 def freeze_types(kinds: tuple[type[BaseException], ...], shipment: Shipment) -> bytes:
