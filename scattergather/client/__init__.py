@@ -2,8 +2,9 @@
 
 ``spawn``       starts a controller and returns the client: all parts meet here
 ``client``      ``ScatterGather``, what the user holds
-``executor``    ``submit``, ``map`` and ``shutdown`` with options
+``executor``    ``submit`` and ``map``, for the client and for views with options
 ``everywhere``  one call on every worker
+``unread``      what ``waitForResult`` returns next
 ``options``     what may be asked of a job, checked
 ``naming``      which function a job runs
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from html import escape
 from types import TracebackType
@@ -11,27 +10,14 @@ from typing import Any, TypeVar, get_args
 
 from scattergather.client import naming
 from scattergather.client.everywhere import call_everywhere
-from scattergather.client.executor import Mapped, OptionsView, check_map
-from scattergather.client.futures.future import TaskFuture
-from scattergather.client.futures.streams import CallStreams
-from scattergather.client.jobs import adding
-from scattergather.client.jobs.feeding import Feeder
-from scattergather.client.jobs.gathering import Gathering
-from scattergather.client.jobs.inputs import KeptInputs
-from scattergather.client.jobs.iterating import Results, Walk
+from scattergather.client.executor import OptionsView, Submissions
 from scattergather.client.jobs.job import Job, finish, wait
-from scattergather.client.jobs.plain import are_plain
-from scattergather.client.jobs.round import Round
-from scattergather.client.jobs.tasks import check_all, iterated
+from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.seen import showing
-from scattergather.client.seen.cell import current_cell
-from scattergather.client.seen.echo import JobEcho, Printed
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import CURE
-from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
-from scattergather.client.values.freezing import Frozen, freeze_types, title_of
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import (
     BadRequest,
@@ -58,12 +44,9 @@ class ScatterGather(Executor):
 
     def __init__(self, session: Session, function: naming.Function | None = None) -> None:
         self._session = session
-        self._function = function
-        self._streams = CallStreams(session)
-        self._unread: list[Gathering] = []
-        self._numbers = itertools.count(1)
-        self._go_read = False
-        session.pipe.serve(self)
+        self._scatter = Scatter(session, function)
+        self._unread = self._scatter.unread
+        self._submissions = Submissions(self._scatter)
 
     def __scattergather_refuse__(self) -> str:
         return "A client cannot travel; pass what the task needs as an argument"
@@ -130,68 +113,15 @@ class ScatterGather(Executor):
             memory_limit=memory_limit,
             echo=echo,
         )
-        job = self._add(tasks, function, options, keeps=isinstance(tasks, Sized))
-        self._go_read = True
-        self._unread.append(job._gathering)
-        return job
-
-    def _add(
-        self,
-        tasks: Iterable[Any],
-        function: naming.Function | None,
-        options: JobOptions,
-        *,
-        keeps: bool,
-        window: int | None = None,
-    ) -> Job[Any]:
-        session = self._session
-        session.life.check()
-        sized = isinstance(tasks, Sized) and window is None
-        with Wait(session, lambda: "adding a job", "Nothing of it was added."):
-            iterator = iterated(tasks)
-            plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
-            if isinstance(tasks, (list, tuple)) and not plain:
-                check_all(tasks)
-            shipment = session.shipper.shipment()
-            frozen = naming.resolve(session, function, self._function, shipment)
-        label = options.name or f"job {next(self._numbers)}"
-        gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)
-        gathering.iterating = window is not None
-        channel = JobEcho(label, current_cell()) if options.echo else None
-        printed = Printed()
-        round_ = Round(new_job(), gathering, printed, session.echo, channel)
-        retry_on = freeze_types(options.retry_on, shipment)
-        with Wait(session, lambda: _adding(gathering), "It was taken back; add it again."):
-            try:
-                adding.begin(session, round_, label, frozen, options, shipment, retry_on)
-                if sized:
-                    adding.send_list(session, round_, gathering, tasks, shipment, plain)
-            except BaseException:
-                adding.take_back(session, round_)
-                raise
-        job: Job[Any] = Job(
-            self,
-            gathering,
-            name=label,
-            function=frozen,
-            options=options,
-            retry_on=retry_on,
-            printed=printed,
-            channel=channel,
-        )
-        job._rounds.append(round_)
-        if not sized:
-            Feeder(session, round_, gathering, iterator, shipment, window).start()
-        return job
+        return self._scatter.add(tasks, function, options)
 
     def poll(self) -> bool:
         """Would ``waitForResult`` return at once? Never blocks."""
-        unread = self._unread
-        if unread:
-            return unread[0].finished
-        return not self._go_read and (
-            self._session.known.go is not None or self._session.life.ended
-        )
+        oldest = self._unread.oldest()
+        if oldest is not None:
+            return oldest.finished
+        session = self._session
+        return not self._unread.go_read and (session.known.go is not None or session.life.ended)
 
     def waitForResult(
         self, timeout: float | None = None, *, errors: str = "raise", progress: bool = False
@@ -212,10 +142,12 @@ class ScatterGather(Executor):
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
         while True:
-            try:
-                gathering = self._unread[0]
-            except IndexError:
-                return self._wait_go(timeout)
+            gathering = self._unread.oldest()
+            if gathering is None:
+                go = self._wait_go(timeout)
+                if self._unread.read_go():
+                    return go
+                continue  # another thread was first
             wait(self._session, gathering, timeout, progress, "c.waitForResult()")
             self._session.echo.flush()
             try:
@@ -223,15 +155,15 @@ class ScatterGather(Executor):
             except KeyboardInterrupt:
                 raise
             except BaseException:
-                if self._was_read(gathering):
+                if self._unread.read(gathering):
                     raise
             else:
-                if self._was_read(gathering):
+                if self._unread.read(gathering):
                     return values
             # Another thread has waited for the same job and was first.
 
     def _wait_go(self, timeout: float | None) -> Go:
-        if self._go_read:
+        if self._unread.go_read:
             self._session.life.check()
             left = self._session.receivers.left()
             why = "no job is outstanding; addJob(tasks) adds one"
@@ -242,23 +174,7 @@ class ScatterGather(Executor):
         if go is None:
             why = self._session.known.standstill()
             raise without_our_frames(TimeoutError(f"the hosts have not answered yet\n{why}"))
-        self._go_read = True
         return go
-
-    def _was_read(self, gathering: Gathering) -> bool:
-        """It leaves the queue; of threads that say so at once one hears that it was there."""
-        gathering.read = True
-        try:
-            self._unread.remove(gathering)
-        except ValueError:
-            return False
-        return True
-
-    def _unread_again(self, gathering: Gathering) -> None:
-        """``retry`` made new results of it."""
-        gathering.read = False
-        if gathering not in self._unread:
-            self._unread.append(gathering)
 
     # ---- commands -------------------------------------------------------------------------------
 
@@ -340,19 +256,8 @@ class ScatterGather(Executor):
     # ---- concurrent.futures.Executor ------------------------------------------------------------
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Queue one call; see ``concurrent.futures.Executor.submit``."""
-        return self._submit(fn, args, kwargs, _PLAIN)
-
-    def _submit(
-        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions
-    ) -> TaskFuture:
-        self._session.life.check_executor()
-        if not callable(fn) and not isinstance(fn, str):
-            raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
-        return self._streams.submit(fn, args, kwargs, options, self, self._named)
-
-    def _named(self, name: str) -> Frozen:
-        return naming.resolve(self._session, name, None, self._session.shipper.shipment())
+        """Queue one call; its future is returned."""
+        return self._submissions.submit(fn, args, kwargs, _PLAIN)
 
     def map(
         self,
@@ -371,41 +276,7 @@ class ScatterGather(Executor):
             chunksize: checked; chunks adapt by themselves.
             buffersize: how many calls may be ahead of what was read; None reads all input first.
         """
-        return self._map(fn, iterables, timeout, chunksize, buffersize, _PLAIN)
-
-    def _map(
-        self,
-        fn: Callable[..., Any],
-        iterables: tuple[Iterable[Any], ...],
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        options: JobOptions,
-    ) -> Iterator[Any]:
-        timeout = check_map(iterables, timeout, chunksize, buffersize)
-        session = self._session
-        session.life.check_executor()
-        tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
-        if buffersize is None:
-            tasks = list(tasks)
-        if options.name is None:
-            options = options.changed(name=f"map({title_of(fn)})")
-        job = self._add(tasks, fn, options, keeps=False, window=buffersize)
-        gathering, round_ = job._gathering, job._rounds[0]
-
-        def drop() -> None:
-            gathering.stop()
-            if not round_.done and not session.life.ended:
-                session.outbox.send(
-                    messages.CancelTasks(call=0, job=round_.job, first=0, count=gathering.added)
-                )
-
-        walk = Walk(gathering, lambda: None, ordered=True)
-        then = (
-            "Its calls go on; next() of the same iterator goes on with them, "
-            "its close() drops those that wait."
-        )
-        return Mapped(Results(session, walk, self, then=then, timeout=timeout), drop)
+        return self._submissions.map(fn, iterables, timeout, chunksize, buffersize, _PLAIN)
 
     def options(self, **options: Any) -> OptionsView:
         """An executor with these options of ``addJob``.
@@ -413,7 +284,7 @@ class ScatterGather(Executor):
         Raises:
             UnknownName: there is no such option.
         """
-        return OptionsView(self, _PLAIN.changed(**options))
+        return OptionsView(self, self._submissions, _PLAIN.changed(**options))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing new is taken; the controller ends when what is outstanding is through.
@@ -425,11 +296,11 @@ class ScatterGather(Executor):
         session = self._session
         if session.life.ended:
             return
-        for stream in self._streams.all():
+        for stream in self._submissions.streams.all():
             stream.mend()
         session.life.drain(f"this client was shut down; {CURE}")
         if cancel_futures:
-            for stream in self._streams.all():
+            for stream in self._submissions.streams.all():
                 stream.cancel_all()
             session.life.end_if_idle()
         if wait:
@@ -471,8 +342,3 @@ class ScatterGather(Executor):
         if self._session.life.closed:
             return f"<div><b>ScatterGather</b>: {escape(self._end())}</div>"
         return showing.client_html(self._session.known.snapshot(), *self._counts())
-
-
-def _adding(gathering: Gathering) -> str:
-    sent, done = plural(gathering.added, "task"), gathering.settled
-    return f"adding {gathering.label}, of which {sent} had been sent and {done} were through"

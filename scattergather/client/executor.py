@@ -1,4 +1,4 @@
-"""``concurrent.futures.Executor``: views with options of a job, and what ``map`` returns."""
+"""``concurrent.futures.Executor``: ``submit`` and ``map``, for a client and for its views."""
 
 from __future__ import annotations
 
@@ -6,22 +6,87 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scattergather.client.jobs.iterating import Results
+from scattergather.client import naming
+from scattergather.client.futures.future import TaskFuture
+from scattergather.client.futures.streams import CallStreams
+from scattergather.client.jobs.iterating import Results, Walk
+from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_timeout
 from scattergather.client.session.life import NO_MORE
+from scattergather.client.values.freezing import Frozen, title_of
 from scattergather.errors import BadRequest, Closed, InputFailed
 
-if TYPE_CHECKING:
-    from scattergather.client.client import ScatterGather
+
+class Submissions:
+    """``submit`` and ``map`` of one client, with any options. Any thread."""
+
+    def __init__(self, scatter: Scatter) -> None:
+        self._scatter = scatter
+        self._session = scatter.session
+        self.streams = CallStreams(scatter.session)
+
+    def submit(
+        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions
+    ) -> TaskFuture:
+        """Queue one call.
+
+        Raises:
+            BadRequest, UnknownName, CannotPickle: it cannot be called.
+            Closed, ControllerLost: there is no controller.
+        """
+        self._session.life.check_executor()
+        if not callable(fn) and not isinstance(fn, str):
+            raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
+        return self.streams.submit(fn, args, kwargs, options, self._scatter, self._named)
+
+    def _named(self, name: str) -> Frozen:
+        return naming.resolve(self._session, name, None, self._session.shipper.shipment())
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        options: JobOptions,
+    ) -> Mapped:
+        """Queue the calls of ``fn`` with the zipped iterables; their results come in order.
+
+        Raises:
+            BadRequest, UnknownName, CannotPickle: it cannot be called.
+            Closed, ControllerLost: there is no controller.
+        """
+        timeout = _check_map(iterables, timeout, chunksize, buffersize)
+        session, scatter = self._session, self._scatter
+        session.life.check_executor()
+        tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
+        if buffersize is None:
+            tasks = list(tasks)
+        if options.name is None:
+            options = options.changed(name=f"map({title_of(fn)})")
+        rounds = scatter.pass_through(tasks, fn, options, buffersize)
+        walk = Walk(rounds.gathering, lambda: None, ordered=True)
+        then = (
+            "Its calls go on; next() of the same iterator goes on with them, "
+            "its close() drops those that wait."
+        )
+        results = Results(session, walk, scatter, then=then, timeout=timeout)
+        return Mapped(results, rounds.drop_waiting)
 
 
 class OptionsView(Executor):
-    """An executor of a client, with options of its own. Shutting it down leaves the client."""
+    """An executor of a client, with options of its own. Shutting it down leaves the client.
 
-    def __init__(self, client: ScatterGather, options: JobOptions) -> None:
+    Args:
+        client: kept alive, and named in the repr.
+    """
+
+    def __init__(self, client: object, submissions: Submissions, options: JobOptions) -> None:
         self._client = client
+        self._submissions = submissions
         self._options = options
         self._outstanding: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._closed = False
@@ -30,9 +95,9 @@ class OptionsView(Executor):
         return "An executor stays with its client; in a task use scattergather.inside"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """See ``concurrent.futures.Executor.submit``."""
+        """Queue one call with the options of this view; its future is returned."""
         self._check()
-        future = self._client._submit(fn, args, kwargs, self._options)
+        future = self._submissions.submit(fn, args, kwargs, self._options)
         self._outstanding.add(future)
         return future
 
@@ -44,13 +109,13 @@ class OptionsView(Executor):
         chunksize: int | None = None,
         buffersize: int | None = None,
     ) -> Iterator[Any]:
-        """See ``ScatterGather.map``."""
+        """As ``ScatterGather.map``, with the options of this view."""
         self._check()
-        return self._client._map(fn, iterables, timeout, chunksize, buffersize, self._options)
+        return self._submissions.map(fn, iterables, timeout, chunksize, buffersize, self._options)
 
     def options(self, **options: Any) -> OptionsView:
         """A further view, with these options changed."""
-        return OptionsView(self._client, self._options.changed(**options))
+        return OptionsView(self._client, self._submissions, self._options.changed(**options))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No new calls through this view; the client and its other views go on."""
@@ -70,7 +135,7 @@ class OptionsView(Executor):
         return f"<executor of {self._client!r}, {self._options}>"
 
 
-def check_map(
+def _check_map(
     iterables: tuple[Any, ...],
     timeout: float | None,
     chunksize: Any,

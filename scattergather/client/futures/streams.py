@@ -14,13 +14,13 @@ from typing import Any
 from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.stream import CallStream
 from scattergather.client.jobs import adding
-from scattergather.client.jobs.plain import is_plain, pack_plain
 from scattergather.client.options import JobOptions
 from scattergather.client.seen.cell import current_name
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import OPEN
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen, freeze_types
+from scattergather.client.values.plain import is_plain, pack_plain
 from scattergather.wire.code.origin import importable
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.memory.outside import Placed

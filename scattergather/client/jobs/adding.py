@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scattergather.client.jobs.gathering import Gathering
-from scattergather.client.jobs.plain import pack_plain
 from scattergather.client.jobs.round import Round
 from scattergather.client.jobs.tasks import checked
 from scattergather.client.options import JobOptions
@@ -20,6 +19,7 @@ from scattergather.client.pipe.outbox import Outbox, Ready, distinct
 from scattergather.client.session.receiver import Receiver
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen, readable
+from scattergather.client.values.plain import pack_plain
 from scattergather.errors import CannotPickle, TooLarge
 from scattergather.wire import blobs
 from scattergather.wire.code.shipping import Shipment
@@ -160,7 +160,7 @@ def end(
     All outcomes may have come already; so ``ClientInbox.settle`` looks next.
     """
     outbox.send(messages.EndTasks(job=round_.job, total=gathering.added))
-    round_.total = gathering.added
+    round_.close(gathering.added)
     gathering.close(error)
 
 

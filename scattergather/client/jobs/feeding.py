@@ -21,12 +21,13 @@ from typing import Any
 
 from scattergather.client.jobs import adding
 from scattergather.client.jobs.gathering import Gathering
-from scattergather.client.jobs.plain import is_plain, pack_plain
 from scattergather.client.jobs.round import Round
 from scattergather.client.jobs.tasks import checked
 from scattergather.client.pipe.outbox import Growing
+from scattergather.client.pipe.waiting import start_thread
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import readable
+from scattergather.client.values.plain import is_plain, pack_plain
 from scattergather.errors import CannotPickle, without_our_frames
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.memory.outside import Placed
@@ -69,7 +70,11 @@ class Feeder:
         self._shipment = shipment
         self._packer = session.shipper.call_packer(shipment)
         self._fixed = fixed
+        if fixed is not None:
+            gathering.iterate()
         self._window = fixed or max(LEAST, 8 * self._workers)
+        self._begun = threading.Lock()
+        """Locked, for good, by whoever is first: the thread that feeds, or who calls it off."""
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._sizes: deque[tuple[int, int]] = deque()
@@ -77,12 +82,18 @@ class Feeder:
         self._since = (time.monotonic(), 0)
 
     def start(self) -> None:
-        """The thread runs."""
-        threading.Thread(target=self._run, name="scattergather-feeder", daemon=True).start()
+        """The thread runs. Whoever is interrupted here cannot know whether it does."""
+        start_thread(self._run, "scattergather-feeder")
+
+    def call_off(self) -> bool:
+        """The thread will feed nothing; False if it has begun."""
+        return self._begun.acquire(blocking=False)
 
     # ---- feeder thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         error: BaseException | None = None
         wake = self._gathering.bell.ring
         self._outbox.closing.once(wake)

@@ -16,6 +16,7 @@ from typing import Any
 from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.segment import VOID, Segment
 from scattergather.client.pipe.waiting import Bell
+from scattergather.client.seen.echo import Printed
 from scattergather.errors import ScatterGatherError
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
@@ -39,6 +40,7 @@ class Gathering:
     def __init__(self, label: str, inputs: KeptInputs | None) -> None:
         self.label = label
         self.inputs = inputs
+        self.printed = Printed()
         self.bell = Bell()
         self.total: int | None = None
         self.added = 0
@@ -49,6 +51,7 @@ class Gathering:
         """How many outcomes iteration handed over, counted when their segment is through."""
         self.unread_bytes = 0
         self.iterating = False
+        """True while results are taken one by one: an iterator is read a window beyond them."""
         self.stopped = False
         """True once the job is being cancelled: an iterator is read no further."""
         self.read = False
@@ -98,6 +101,23 @@ class Gathering:
         """No more tasks are read from an iterator, after the one being read now."""
         self.stopped = True
         self.bell.ring()
+
+    def iterate(self) -> None:
+        """Results are taken one by one from now on."""
+        self.iterating = True
+
+    def want_whole(self) -> None:
+        """All results are wanted together: an iterator is read as fast as they return."""
+        self.iterating = False
+        self.bell.ring()
+
+    def leave_queue(self) -> None:
+        """Somebody has its results, all of them or the first of them."""
+        self.read = True
+
+    def enter_queue(self) -> None:
+        """There will be results that nobody has."""
+        self.read = False
 
     def lose(self, error: Error) -> None:
         """Nothing more will come; ``error`` says why. Any thread."""

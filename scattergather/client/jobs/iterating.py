@@ -45,7 +45,7 @@ class Walk:
         """The job counts as read, and its results as windowed."""
         begin, self._begin = self._begin, None
         if begin is not None:
-            self.gathering.iterating = True
+            self.gathering.iterate()
             begin()
 
     def ready(self) -> bool:
@@ -199,8 +199,8 @@ def input_failed(gathering: Gathering, results: list[Any]) -> InputFailed:
     return failed
 
 
-def unread(gathering: Gathering) -> None:
-    """Raises if iteration took results that ``results()`` would have to return.
+def check_whole(gathering: Gathering) -> None:
+    """All results can be had: iteration has taken none that a job of an iterator does not keep.
 
     Raises:
         BadRequest: they are gone.

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from array import array
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from scattergather.client import naming
-from scattergather.client.jobs import adding
 from scattergather.client.jobs.gathering import Gathering
-from scattergather.client.jobs.iterating import Results, Walk, input_failed, too_late, unread
-from scattergather.client.jobs.round import Round
-from scattergather.client.options import JobOptions, check_errors, check_timeout
-from scattergather.client.pipe.outbox import Ready, distinct
+from scattergather.client.jobs.iterating import Results, Walk, check_whole, input_failed, too_late
+from scattergather.client.jobs.rounds import Rounds
+from scattergather.client.options import check_errors, check_timeout
 from scattergather.client.seen import showing
 from scattergather.client.seen.progress import INTERVAL, Bar, bar_of
 from scattergather.client.session.interrupting import Wait
-from scattergather.client.session.receiver import new_job
-from scattergather.client.values.freezing import freeze_types, moved_classes
-from scattergather.errors import BadRequest, JobFailed
+from scattergather.client.session.session import Session
+from scattergather.client.unread import Unread
+from scattergather.errors import JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.snapshot import JobView
-from scattergather.wire import blobs
-from scattergather.wire.frame import frame
-from scattergather.wire.memory import stub
-from scattergather.wire.messages import page as messages
-
-if TYPE_CHECKING:
-    from scattergather.client.client import ScatterGather
-    from scattergather.client.jobs.inputs import KeptInputs
-    from scattergather.client.seen.echo import JobEcho, Printed
-    from scattergather.client.session.session import Session
-    from scattergather.client.values.freezing import Frozen
 
 T = TypeVar("T")
 
@@ -43,33 +28,22 @@ class Job(Generic[T]):
     """A scatter set on its way. Any thread.
 
     Iterating it gives its results in task order, each as soon as possible; ``await job`` and
-    ``async for`` do the same in a notebook's cell. It holds its client.
+    ``async for`` do the same in a notebook's cell. While somebody holds it, its controller goes on.
+
+    Args:
+        rounds: its tasks on their way.
+        unread: where it waits to be read.
+        holder: kept alive as long as the job: when it is garbage, the controller ends.
     """
 
-    def __init__(
-        self,
-        client: ScatterGather,
-        gathering: Gathering,
-        *,
-        name: str,
-        function: Frozen,
-        options: JobOptions,
-        retry_on: bytes,
-        printed: Printed,
-        channel: JobEcho | None,
-    ) -> None:
-        self.name = name
-        self._client = client
-        self._gathering = gathering
-        self._function = function
-        self._options = options
-        self._retry_on = retry_on
-        self._printed = printed
-        self._channel = channel
-        self._rounds: list[Round] = []
+    def __init__(self, session: Session, rounds: Rounds, unread: Unread, holder: object) -> None:
+        self.name = rounds.gathering.label
+        self._session = session
+        self._gathering = rounds.gathering
+        self._rounds = rounds
+        self._unread = unread
+        self._holder = holder
         self._begun = time.monotonic()
-        self._retrying = threading.Lock()
-        """What one retry takes up again no other does."""
 
     def __del__(self) -> None:
         # Iterated and dropped half way: nobody can ask for the rest, which waits to be asked for.
@@ -99,9 +73,9 @@ class Job(Generic[T]):
             ControllerLost, Closed: the controller ended before the job did.
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
-        unread(self._gathering)
-        wait(self._client._session, self._gathering, timeout, progress, "job.results()")
-        self._client._session.echo.flush()
+        check_whole(self._gathering)
+        wait(self._session, self._gathering, timeout, progress, "job.results()")
+        self._session.echo.flush()
         return self._finish(raises)
 
     def _finish(self, raises: bool) -> list[T]:
@@ -110,9 +84,9 @@ class Job(Generic[T]):
         except KeyboardInterrupt:
             raise
         except BaseException:
-            self._client._was_read(self._gathering)
+            self._unread.read(self._gathering)
             raise
-        self._client._was_read(self._gathering)
+        self._unread.read(self._gathering)
         return values
 
     def __iter__(self) -> Iterator[T]:
@@ -137,9 +111,9 @@ class Job(Generic[T]):
     async def _wait_async(self) -> list[T]:
         from scattergather.client.jobs.asynchronous import until  # noqa: PLC0415  (slow)
 
-        unread(self._gathering)
         gathering = self._gathering
-        gathering.iterating = False
+        check_whole(gathering)
+        gathering.want_whole()
         await until(gathering.bell, lambda: gathering.finished)
         return self._finish(True)
 
@@ -148,7 +122,7 @@ class Job(Generic[T]):
         if not self._gathering.keeps:
             then = "next() of the same iterator goes on with it"
         return Results(
-            self._client._session,
+            self._session,
             walk,
             self,
             then=f"It goes on; {then}, job.cancel() stops it.",
@@ -157,9 +131,9 @@ class Job(Generic[T]):
         )
 
     def _walk(self, ordered: bool) -> Walk:
-        unread(self._gathering)
-        client, gathering = self._client, self._gathering
-        return Walk(gathering, lambda: client._was_read(gathering), ordered)
+        gathering, unread = self._gathering, self._unread
+        check_whole(gathering)
+        return Walk(gathering, lambda: unread.read(gathering), ordered)
 
     # ---- how it stands --------------------------------------------------------------------------
 
@@ -174,14 +148,8 @@ class Job(Generic[T]):
     @property
     def progress(self) -> JobView:
         """Counts, from what is known here."""
-        gathering, running = self._gathering, 0
-        session = self._client._session
-        for each in self._rounds:
-            state = session.known.state_of(each.job)
-            if state is not None and not each.done:
-                running += state.running
-        seconds = max(time.monotonic() - self._begun, 1e-3)
-        return gathering.view(running, gathering.settled / seconds)
+        gathering, seconds = self._gathering, max(time.monotonic() - self._begun, 1e-3)
+        return gathering.view(self._rounds.running(), gathering.settled / seconds)
 
     @property
     def failures(self) -> list[Failure]:
@@ -192,17 +160,13 @@ class Job(Generic[T]):
         """What task ``index`` printed: the last 64 kB of it."""
         if index < 0 or index >= max(self._gathering.added, 1):
             raise IndexError(f"{self.name} has {self._gathering.added} tasks, not {index + 1}")
-        return self._printed.get(index)
+        return self._gathering.printed.get(index)
 
     # ---- what can be done -----------------------------------------------------------------------
 
     def cancel(self) -> None:
         """What runs is ended within three seconds, what waits is dropped, what is done stays."""
-        session = self._client._session
-        self._gathering.stop()
-        for each in self._rounds:
-            if not each.done and not session.life.ended:
-                session.outbox.send(messages.CancelJob(job=each.job))
+        self._rounds.cancel()
 
     def retry(self, function: naming.Function | None = None) -> Job[T]:
         """The failed and cancelled tasks run again; this job is returned, for a chain.
@@ -216,63 +180,8 @@ class Job(Generic[T]):
             BadRequest: the job was fed from an iterator, whose tasks are not kept.
             Closed, ControllerLost: there is no controller.
         """
-        gathering, session = self._gathering, self._client._session
-        session.life.check()
-        if gathering.inputs is None:
-            raise BadRequest(
-                f"{self.name} was fed from an iterator, whose tasks are not kept; "
-                "give addJob a list to be able to retry"
-            )
-        then = "It was taken back; retry it again."
-        with Wait(session, lambda: f"retrying {gathering.title}", then), self._retrying:
-            self._retry(function, gathering.inputs)
+        self._rounds.retry(function, self._unread)
         return self
-
-    def _retry(self, function: naming.Function | None, inputs: KeptInputs) -> None:
-        client, gathering = self._client, self._gathering
-        session = client._session
-        shipment = session.shipper.shipment()
-        for code in inputs.code.values():
-            shipment.include(code)
-        frozen, retry_on, moved = self._function, self._retry_on, {}
-        if function is not None:
-            frozen = naming.resolve(session, function, None, shipment)
-            retry_on = freeze_types(self._options.retry_on, shipment)
-            moved = moved_classes(inputs.code.values(), shipment.reduce_class)
-        indexes = array("Q", gathering.unreturned())
-        if not indexes:
-            return
-        again = Round(new_job(), gathering, self._printed, session.echo, self._channel, indexes)
-        kept = [inputs.task(index) for index in indexes]
-        old = [digest for _, digests, _ in kept for digest in digests]
-        objects = distinct(each for _, _, taken in kept for each in taken)
-        body = blobs.pack(stub.moving(blob, moved) for blob, _, _ in kept)
-        name, reopened = f"{self.name} again", False
-        try:
-            with session.shipper.holding():
-                adding.begin(session, again, name, frozen, self._options, shipment, retry_on)
-                needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
-                head = messages.AddTasks(
-                    job=again.job, first=0, count=len(kept), needs=needs, objects=objects
-                )
-                tasks = Ready(frame(messages.encode(head), body))
-                # What may be refused or take long is over: the old outcomes can be given up.
-                reopened = True
-                gathering.reopen(indexes)
-                client._unread_again(gathering)
-                session.outbox.put(tasks)
-                session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
-            if session.life.ended:
-                # It ended when all were through: nobody else would tell this job.
-                session.life.check()
-            self._function, self._retry_on = frozen, retry_on
-            self._rounds = [each for each in self._rounds if not each.done] + [again]
-        except BaseException:
-            adding.take_back(session, again)
-            if reopened:
-                gathering.reopen(indexes)
-                again.dropped(0, len(indexes))
-            raise
 
     # ---- how it looks ---------------------------------------------------------------------------
 
@@ -315,8 +224,7 @@ def wait(
         TimeoutError: it is not, after ``timeout`` seconds.
         KeyboardInterrupt: the user's, with a sentence on how to go on.
     """
-    gathering.iterating = False
-    gathering.bell.ring()
+    gathering.want_whole()
     bar = bar_of(gathering) if progress else None
     then = f"It goes on; {again} waits again, job.cancel() stops it."
     try:

@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
-from scattergather.client.jobs.plain import load_all, load_one
 from scattergather.client.values.large import Part
+from scattergather.client.values.plain import load_all, load_one
 from scattergather.errors import CannotImport, TaskError
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind

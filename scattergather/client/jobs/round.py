@@ -7,7 +7,7 @@ from itertools import groupby
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import Segment
-from scattergather.client.seen.echo import Echo, JobEcho, Printed
+from scattergather.client.seen.echo import Echo, JobEcho
 from scattergather.client.session.receiver import Refusal
 from scattergather.client.values.large import Part
 from scattergather.model.ids import JobId
@@ -31,25 +31,31 @@ class Round:
         self,
         job: JobId,
         gathering: Gathering,
-        printed: Printed,
         echo: Echo,
         channel: JobEcho | None,
         indexes: array[int] | None = None,
     ) -> None:
         self.job = job
-        self.total = None if indexes is None else len(indexes)
+        self._total = None if indexes is None else len(indexes)
         self._gathering = gathering
-        self._printed = printed
         self._echo = echo
         self._channel = channel
         self._indexes = indexes
         self._settled = 0
         self._lost = False
 
+    def again(self, job: JobId, indexes: array[int]) -> Round:
+        """A further round of the same job, for the tasks with these indexes."""
+        return Round(job, self._gathering, self._echo, self._channel, indexes)
+
+    def close(self, total: int) -> None:
+        """No more tasks will come: there are so many."""
+        self._total = total
+
     @property
     def done(self) -> bool:
         """See ``session.Receiver``."""
-        return self._lost or (self.total is not None and self._settled >= self.total)
+        return self._lost or (self._total is not None and self._settled >= self._total)
 
     @property
     def busy(self) -> bool:
@@ -86,7 +92,7 @@ class Round:
         """See ``session.Receiver``."""
         text = body.decode("utf-8", "replace")
         index = self._index(message.index)
-        self._printed.add(index, text, message.dropped)
+        self._gathering.printed.add(index, text, message.dropped)
         if self._channel is not None:
             self._echo.put(self._channel, index, text, message.dropped)
 

@@ -7,6 +7,7 @@ an interrupt can leave behind is one entry that nobody waits for.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -39,6 +40,23 @@ def refuse_reader() -> None:
         raise RuntimeError(
             "a callback must not wait for results: it runs on the thread that brings them"
         )
+
+
+def start_thread(run: Callable[[], object], name: str) -> None:
+    """A daemon thread of this name runs soon. An interrupt leaves this or no thread, and no harm.
+
+    ``Thread.start`` waits for the thread by a ``Condition``. An interrupt can leave its lock held,
+    and then the thread never runs. So a thread that no interrupt reaches calls it, and is itself
+    begun by one call of C.
+    """
+
+    def start() -> None:
+        try:
+            threading.Thread(target=run, name=name, daemon=True).start()
+        except RuntimeError:  # there cannot be more threads: this one is there already
+            run()
+
+    _thread.start_new_thread(start, ())
 
 
 class Bell:

@@ -1,6 +1,7 @@
 """Values and functions as bytes, and what is too large for messages.
 
 ``freezing``  values and functions on their way out
+``plain``     numbers and text, which are packed faster
 ``large``     what is too large for messages, sent and received
 ``repeats``   what call after call packs anew, of which the user is told
 ``ref``       ``put``, and the ``Ref`` that it returns

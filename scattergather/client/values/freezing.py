@@ -183,7 +183,7 @@ class Shipper:
                 self._sent_bytes += size
 
     def holding(self) -> AbstractContextManager[object]:
-        """For ``with``: of what this thread sends in the block, nothing is forgotten before its end.
+        """For ``with``: what this thread sends in the block is remembered until its end.
 
         It is a lock, which C takes and releases, and code of Python would not do: the interpreter
         looks for signals where a function of Python begins and behind calls. An interrupt there, in

@@ -38,7 +38,7 @@ def test_a_job_holds_its_client():
     c, fake = connect()
     fake.pause()
     job = c.addJob([((1,), {})], work.noop)
-    gone = weakref.ref(c)
+    gone = weakref.ref(c._scatter)
     del c
     gc.collect()
     assert gone() is not None

@@ -12,7 +12,7 @@ from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.round import Round
-from scattergather.client.seen.echo import Echo, Printed
+from scattergather.client.seen.echo import Echo
 from scattergather.client.session.interrupting import Waits
 from scattergather.errors import ControllerLost
 from scattergather.model.outcome import Kind
@@ -43,8 +43,8 @@ def gathering(total: int, keeps: bool = True) -> tuple[Gathering, Round]:
     made = Gathering("job 1", KeptInputs() if keeps else None)
     made.expect(total)
     made.close()
-    round_ = Round(JOB, made, Printed(), Echo(), None)
-    round_.total = total
+    round_ = Round(JOB, made, Echo(), None)
+    round_.close(total)
     return made, round_
 
 
@@ -106,7 +106,7 @@ def test_reopened_tasks_take_their_new_outcome(plan, data):
     made.reopen(indexes)
     assert list(indexes) == [n for n in range(total) if bad[n]]
     assert made.complete == (not indexes)
-    again = Round(JOB, made, Printed(), Echo(), None, indexes)
+    again = Round(JOB, made, Echo(), None, indexes)
     for place in data.draw(st.permutations(range(len(indexes)))):
         assert not made.complete
         message = messages.TaskOutcomes(job=JOB, first=place, kinds=b"\0", host="h", worker=1)

@@ -25,7 +25,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import RemoteSpec
 from scattergather.wire.messages.shared import Limits
 from tests.conftest import calls
-from tests.struck import struck_everywhere
+from tests.struck import overtaken_everywhere, struck_everywhere
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, say, until, where
 from tests.waits import waits
@@ -135,14 +135,14 @@ def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(
     """One of the jobs fails: the first, that both have waited for, or the second."""
     fake.pause()
     first, _ = (c.addJob(calls(number), work.inverse) for number in (place, 1 - place))
-    real, both = c._was_read, threading.Barrier(2)
+    real, both = c._unread.read, threading.Barrier(2)
 
     def at_once(gathering):
         if gathering is first._gathering:
             both.wait(60)
         return real(gathering)
 
-    monkeypatch.setattr(c, "_was_read", at_once)
+    monkeypatch.setattr(c._unread, "read", at_once)
     got = []
 
     def read():
@@ -153,6 +153,60 @@ def test_two_threads_that_find_a_job_through_at_once_get_different_jobs(
 
     in_two_threads(fake, read)
     assert sorted(got, key=str) == [ZeroDivisionError, [1]]
+
+
+def test_two_threads_that_wait_for_the_hosts_get_the_go_value_once(made):
+    c, fake = made(go=False)
+    got = []
+
+    def read():
+        try:
+            got.append(c.waitForResult(60))
+        except NothingToWaitFor:
+            got.append(None)
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: all(map(waits, threads)))
+    fake.say_go()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(each is None for each in got) == [False, True]
+
+
+def test_poll_answers_at_whatever_moment_another_thread_reads_the_last_job(c):
+    def add():
+        until(c.addJob(calls(1), work.noop).done)
+
+    add()
+    moments = 0
+    for _ in overtaken_everywhere(c.poll, c.waitForResult):
+        moments += 1
+        assert not c.poll()
+        add()
+    assert moments > 10
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.filterwarnings("ignore:.*WeakSet")  # the threads that Python knows are in one
+def test_an_interrupt_at_any_moment_of_adding_leaves_no_job_or_one_that_is_waited_for(
+    c, fake, kind
+):
+    fake.pause()  # what was not taken back would stay
+    moments = 0
+    for _ in struck_everywhere(lambda: c.addJob(kind(calls(1, 2)), work.noop)):
+        moments += 1
+        if c._unread.oldest() is not None:
+            fake.resume()
+            assert c.waitForResult() == [1, 2]
+            fake.pause()
+        until(lambda: not c._session.receivers.busy)
+    assert moments > 100
+    fake.resume()
+    assert c.waitForResult() == [1, 2]  # the last was not interrupted
+    with pytest.raises(NothingToWaitFor):
+        c.waitForResult()
 
 
 # ---- failures ----

@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from scattergather.client.pipe.waiting import Bell
+from scattergather.client.pipe.waiting import Bell, start_thread
+from tests.struck import struck_everywhere
 from tests.unit.client import work
+from tests.unit.client.fake import until
 from tests.waits import interrupted, main_waits
 
 
@@ -75,3 +77,14 @@ def test_a_lost_ring_is_made_up_for():
     changer.start()
     assert Bell().wait(lambda: changed, timeout=60)
     changer.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*WeakSet")  # the threads that Python knows are in one
+def test_an_interrupt_at_any_moment_of_starting_a_thread_leaves_one_that_runs_or_none() -> None:
+    ran: list[int] = []
+    moments = 0
+    for _ in struck_everywhere(lambda: start_thread(lambda: ran.append(1), "starting")):
+        moments += 1
+        until(lambda: "starting" not in {each.name for each in threading.enumerate()})
+    until(lambda: ran)
+    assert moments > 3

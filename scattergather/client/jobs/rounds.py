@@ -1,0 +1,148 @@
+"""The rounds of one job through the controller: the first, and one more for each ``retry``.
+
+Outcomes of all rounds fall into one gathering. A retry is a wire job of its own, of the tasks that
+did not return; what they were packed as is kept, and only what names code may have to be sent anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from typing import Any
+
+from scattergather.client import naming
+from scattergather.client.jobs import adding
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.inputs import KeptInputs
+from scattergather.client.jobs.round import Round
+from scattergather.client.options import JobOptions
+from scattergather.client.pipe.outbox import Ready, distinct
+from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.receiver import new_job
+from scattergather.client.session.session import Session
+from scattergather.client.unread import Unread
+from scattergather.client.values.freezing import Frozen, freeze_types, moved_classes
+from scattergather.errors import BadRequest
+from scattergather.wire import blobs
+from scattergather.wire.frame import frame
+from scattergather.wire.memory import stub
+from scattergather.wire.messages import page as messages
+
+
+class Rounds:
+    """What can be done with the tasks of one job that are under way, or were. Any thread.
+
+    Args:
+        first: its first round.
+        function: what the tasks run.
+        options: those of the job.
+        retry_on: what ``freeze_types`` made of those of ``options``.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        gathering: Gathering,
+        first: Round,
+        *,
+        function: Frozen,
+        options: JobOptions,
+        retry_on: bytes,
+    ) -> None:
+        self.gathering = gathering
+        self._session = session
+        self._rounds = [first]
+        self._function = function
+        self._options = options
+        self._retry_on = retry_on
+        self._retrying = threading.Lock()
+        """What one retry takes up again no other does."""
+
+    def running(self) -> int:
+        """How many tasks run, as the controller said last."""
+        states = [self._session.known.state_of(each.job) for each in self._rounds if not each.done]
+        return sum(state.running for state in states if state is not None)
+
+    def cancel(self) -> None:
+        """What runs is ended within three seconds, what waits is dropped, what is done stays."""
+        self.gathering.stop()
+        for each in self._rounds:
+            if not each.done and not self._session.life.ended:
+                self._session.outbox.send(messages.CancelJob(job=each.job))
+
+    def drop_waiting(self) -> None:
+        """What waits is dropped, what runs goes on."""
+        self.gathering.stop()
+        for each in self._rounds:
+            if not each.done and not self._session.life.ended:
+                count = self.gathering.added
+                drop = messages.CancelTasks(call=0, job=each.job, first=0, count=count)
+                self._session.outbox.send(drop)
+
+    def retry(self, function: naming.Function | None, unread: Unread) -> None:
+        """The failed and cancelled tasks are under way again, and the job is unread.
+
+        Args:
+            function: to run instead; None runs the same.
+            unread: where the job waits to be read.
+
+        Raises:
+            BadRequest: the tasks are not kept.
+            Closed, ControllerLost: there is no controller.
+        """
+        gathering, session = self.gathering, self._session
+        session.life.check()
+        inputs = gathering.inputs
+        if inputs is None:
+            raise BadRequest(
+                f"{gathering.label} was fed from an iterator, whose tasks are not kept; "
+                "give addJob a list to be able to retry"
+            )
+        then = "It was taken back; retry it again."
+        with Wait(session, lambda: f"retrying {gathering.title}", then), self._retrying:
+            self._retry(function, inputs, unread)
+
+    def _retry(self, function: Any, inputs: KeptInputs, unread: Unread) -> None:
+        gathering, session = self.gathering, self._session
+        shipment = session.shipper.shipment()
+        for code in inputs.code.values():
+            shipment.include(code)
+        frozen, retry_on, moved = self._function, self._retry_on, {}
+        if function is not None:
+            frozen = naming.resolve(session, function, None, shipment)
+            retry_on = freeze_types(self._options.retry_on, shipment)
+            moved = moved_classes(inputs.code.values(), shipment.reduce_class)
+        indexes = array("Q", gathering.unreturned())
+        if not indexes:
+            return
+        again = self._rounds[0].again(new_job(), indexes)
+        kept = [inputs.task(index) for index in indexes]
+        old = [digest for _, digests, _ in kept for digest in digests]
+        objects = distinct(each for _, _, taken in kept for each in taken)
+        body = blobs.pack(stub.moving(blob, moved) for blob, _, _ in kept)
+        name, reopened = f"{gathering.label} again", False
+        try:
+            with session.shipper.holding():
+                adding.begin(session, again, name, frozen, self._options, shipment, retry_on)
+                needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
+                head = messages.AddTasks(
+                    job=again.job, first=0, count=len(kept), needs=needs, objects=objects
+                )
+                tasks = Ready(frame(messages.encode(head), body))
+                # What may be refused or take long is over: the old outcomes can be given up.
+                reopened = True
+                gathering.reopen(indexes)
+                unread.enter_again(gathering)
+                session.outbox.put(tasks)
+                session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
+            if session.life.ended:
+                # It ended when all were through: nobody else would tell this job.
+                session.life.check()
+            self._function, self._retry_on = frozen, retry_on
+            self._rounds = [each for each in self._rounds if not each.done] + [again]
+        except BaseException:
+            adding.take_back(session, again)
+            if reopened:
+                gathering.reopen(indexes)
+                again.dropped(0, len(indexes))
+            raise

@@ -1,0 +1,194 @@
+"""The door through which scatter sets go out: a list or an iterator of tasks becomes a job.
+
+Whoever adds tasks comes here: ``addJob``, ``map``, and whatever is built on jobs. First all is
+prepared, and nothing is sent. Then it begins, and whatever ends that early takes it back, an
+interrupt included: an ``addJob`` that raises has added nothing, and one that returns has entered
+its job into the queue of ``waitForResult``, which is the last thing it does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass
+from typing import Any
+
+from scattergather.client import naming
+from scattergather.client.jobs import adding
+from scattergather.client.jobs.feeding import Feeder
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.inputs import KeptInputs
+from scattergather.client.jobs.job import Job
+from scattergather.client.jobs.round import Round
+from scattergather.client.jobs.rounds import Rounds
+from scattergather.client.jobs.tasks import check_all, iterated
+from scattergather.client.options import JobOptions
+from scattergather.client.seen.cell import current_cell
+from scattergather.client.seen.echo import JobEcho
+from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.receiver import new_job
+from scattergather.client.session.session import Session
+from scattergather.client.unread import Unread
+from scattergather.client.values.freezing import Frozen, freeze_types
+from scattergather.client.values.plain import are_plain
+from scattergather.model.snapshot import plural
+from scattergather.wire.code.shipping import Shipment
+
+
+class Scatter:
+    """The door of one client. Any thread.
+
+    The client holds it, and so do its executors, jobs, iterations and outstanding calls; no thread
+    does. When nobody holds it any more, the controller ends.
+
+    Args:
+        function: what jobs run that name none.
+    """
+
+    def __init__(self, session: Session, function: naming.Function | None = None) -> None:
+        self.session = session
+        self.unread = Unread()
+        self._function = function
+        self._numbers = itertools.count(1)
+        session.pipe.serve(self)
+
+    def add(
+        self, tasks: Iterable[Any], function: naming.Function | None, options: JobOptions
+    ) -> Job[Any]:
+        """A job is under way, and waits to be read; it keeps the tasks of what has a length.
+
+        Raises:
+            BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
+            Closed, ControllerLost: there is no controller.
+        """
+        start = self._prepare(tasks, function, options, keeps=isinstance(tasks, Sized))
+        job: Job[Any] = Job(self.session, start.rounds, self.unread, self)
+        start.begin(self.unread)
+        return job
+
+    def pass_through(
+        self,
+        tasks: Iterable[Any],
+        function: naming.Function | None,
+        options: JobOptions,
+        window: int | None,
+    ) -> Rounds:
+        """Tasks are under way whose results nobody keeps: they are for one iteration.
+
+        Args:
+            tasks: pairs of args and kwargs.
+            function: what they run; None takes that of the client.
+            options: as of a job.
+            window: how many tasks may be ahead of what was iterated; None packs them all now.
+
+        Raises:
+            BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
+            Closed, ControllerLost: there is no controller.
+        """
+        start = self._prepare(tasks, function, options, keeps=False, window=window)
+        start.begin(None)
+        return start.rounds
+
+    def _prepare(
+        self,
+        tasks: Iterable[Any],
+        function: naming.Function | None,
+        options: JobOptions,
+        *,
+        keeps: bool,
+        window: int | None = None,
+    ) -> _Start:
+        session = self.session
+        session.life.check()
+        with Wait(session, lambda: "adding a job", "Nothing of it was added."):
+            iterator = iterated(tasks)
+            plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
+            if isinstance(tasks, (list, tuple)) and not plain:
+                check_all(tasks)
+            shipment = session.shipper.shipment()
+            frozen = naming.resolve(session, function, self._function, shipment)
+            retry_on = freeze_types(options.retry_on, shipment)
+        label = options.name or f"job {next(self._numbers)}"
+        gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)
+        channel = JobEcho(label, current_cell()) if options.echo else None
+        first = Round(new_job(), gathering, session.echo, channel)
+        feeder = None
+        if not isinstance(tasks, Sized) or window is not None:
+            feeder = Feeder(session, first, gathering, iterator, shipment, window)
+        return _Start(
+            session=session,
+            rounds=Rounds(
+                session, gathering, first, function=frozen, options=options, retry_on=retry_on
+            ),
+            first=first,
+            tasks=tasks,
+            plain=plain,
+            feeder=feeder,
+            function=frozen,
+            options=options,
+            shipment=shipment,
+            retry_on=retry_on,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Start:
+    """A scatter set of which nothing was sent yet.
+
+    Attributes:
+        plain: ``tasks`` are a list or tuple that ``are_plain`` approved.
+        feeder: sends what cannot be packed now; None for what has a length.
+    """
+
+    session: Session
+    rounds: Rounds
+    first: Round
+    tasks: Iterable[Any]
+    plain: bool
+    feeder: Feeder | None
+    function: Frozen
+    options: JobOptions
+    shipment: Shipment
+    retry_on: bytes
+
+    def begin(self, unread: Unread | None) -> None:
+        """It is under way, and waits to be read there; whatever is raised, it never was."""
+        session, gathering, shipment = self.session, self.rounds.gathering, self.shipment
+        then = "It was taken back; add it again."
+        try:
+            with Wait(session, lambda: _adding(gathering), then):
+                adding.begin(
+                    session,
+                    self.first,
+                    gathering.label,
+                    self.function,
+                    self.options,
+                    shipment,
+                    self.retry_on,
+                )
+                if self.feeder is not None:
+                    self.feeder.start()
+                else:
+                    adding.send_list(
+                        session, self.first, gathering, self.tasks, shipment, self.plain
+                    )
+                if unread is not None:
+                    unread.enter(gathering)
+        except BaseException:
+            # Around the Wait too: an interrupt may fall when all was done, and the Wait is left.
+            if unread is not None:
+                unread.withdraw(gathering)
+            self._take_back()
+            raise
+
+    def _take_back(self) -> None:
+        if self.feeder is None or self.feeder.call_off():
+            adding.take_back(self.session, self.first)
+        else:
+            # It feeds already: it says itself how many tasks there were, and then they are through.
+            self.rounds.cancel()
+
+
+def _adding(gathering: Gathering) -> str:
+    sent, done = plural(gathering.added, "task"), gathering.settled
+    return f"adding {gathering.label}, of which {sent} had been sent and {done} were through"
