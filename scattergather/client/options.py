@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -78,7 +79,12 @@ MOST = 1 << 53
 
 
 def _whole(number: Any) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
+    """A whole number that can be sent."""
+    return (
+        isinstance(number, int)
+        and not isinstance(number, bool)
+        and -sys.maxsize <= number <= sys.maxsize
+    )
 
 
 def _check_limit(name: str, limit: Any, unit: str) -> None:

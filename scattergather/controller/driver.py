@@ -37,6 +37,9 @@ LIGHTER = 16
 """A byte that travels beside a chunk counts so much less towards its size than one inside."""
 
 _PLAIN = bytes([Kind.RETURNED, Kind.RAISED])
+_NO_LOSS = bytes([Kind.RETURNED, Kind.RAISED, Kind.CANCELLED])
+"""Whatever else comes, also a kind that nobody knows, reaches the client as a loss."""
+
 _GOES_ON = bytes([Kind.RETURNED, Kind.RAISED, Kind.RETRYABLE])
 """After these a worker goes on with the chunk, and a later task of it may wait for calls."""
 
@@ -478,7 +481,7 @@ def _certify(kinds: bytes, body: bytes, host: str, action: actions.Deliver) -> t
     for place, kind in enumerate(kinds):
         if kind == Kind.RETRYABLE:
             judged[place] = Kind.RAISED
-        elif kind in (Kind.LOST, Kind.INTERRUPTED, Kind.EXCEEDED):
+        elif kind not in _NO_LOSS:
             judged[place] = Kind.LOST
             try:
                 loss = messages.read_loss(kept[place])

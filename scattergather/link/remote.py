@@ -27,6 +27,7 @@ from foolscap.api import RemoteInterface
 from foolscap.constraint import ByteStringConstraint as Bytes
 
 from scattergather.link.seams import PoolFacts
+from scattergather.wire.messages.shared import Workers
 
 SESSION_BYTES = 16
 MAX_GREETING = 1 << 14
@@ -72,7 +73,7 @@ class Greeting(PeerVersions, frozen=True, kw_only=True):
 
     python: str
     controller: str = ""
-    workers: int = 0
+    workers: Workers = 0
     session: bytes = b""
     received: int = NEW
 

@@ -13,13 +13,14 @@ import msgspec
 
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages.page import FromPool, ToPool
+from scattergather.wire.messages.shared import Workers
 
 
 class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What a pool says of itself when a controller joins it."""
 
     host: str
-    workers: int
+    workers: Workers
     python: str
     version: str
     protocol: int

@@ -36,6 +36,7 @@ from scattergather.reactor.seam import Reactor, for_twisted
 from scattergather.settings.furl import Furl
 from scattergather.settings.identity import Identity
 from scattergather.settings.invitations import OWNER, Invitations
+from scattergather.wire.blobs import WIDTH
 from scattergather.wire.messages import page as messages
 
 MOST_SESSIONS = 64
@@ -297,6 +298,10 @@ class _Visit:
             return
         try:
             message = messages.read_to_pool(head)
+            if isinstance(message, messages.Run) and len(body) < message.count * WIDTH:
+                raise msgspec.ValidationError(
+                    f"a body of {len(body)} bytes does not hold {message.count} blobs"
+                )
             if isinstance(message, messages.Want):
                 self.courier.ship(message.objects)
             self._session.receive(message, body)

@@ -13,6 +13,7 @@ SHARE = 4
 """A quarter of what there is, unless somebody says otherwise."""
 
 LEAST = 1 << 20
+MOST = 1 << 53
 
 _CGROUP = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -26,16 +27,17 @@ def read_size(text: Any) -> int:
     """Bytes, from a number or from text such as ``8G`` or ``512 MB`` (units of 1024).
 
     Raises:
-        BadRequest: it is neither, or less than a megabyte.
+        BadRequest: it is neither, or less than a megabyte, or more than 8 petabytes.
     """
     size = None
     if isinstance(text, int) and not isinstance(text, bool):
         size = text
     elif isinstance(text, str) and (found := _SIZE.fullmatch(text)):
         size = int(float(found[1]) * _UNITS[found[2].upper()])
-    if size is None or size < LEAST:
+    if size is None or not LEAST <= size <= MOST:
         raise BadRequest(
-            f"memory must be a number of bytes, at least {LEAST:,}, or text like '8G', not {text!r}"
+            f"memory must be a number of bytes, from {LEAST:,} to {MOST:,}, or text like '8G', "
+            f"not {text!r}"
         )
     return size
 

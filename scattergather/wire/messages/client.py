@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+from typing import Annotated, Literal
 
 import msgspec
 
 from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
 from scattergather.model.placement import Placement
 from scattergather.model.snapshot import HostPhase
-from scattergather.wire.messages.shared import Count, Extent, Limits, Message
+from scattergather.wire.messages.shared import (
+    Amount,
+    Blobs,
+    Count,
+    Extent,
+    KindByte,
+    Limits,
+    Message,
+    Workers,
+)
 
 
 class EmbeddedSpec(Message, frozen=True, kw_only=True):
     """The pool that the controller has in its own process; ``workers`` 0 means one a core."""
 
     name: str
-    workers: Count = 0
+    workers: Workers = 0
 
 
 class RemoteSpec(Message, frozen=True, kw_only=True):
@@ -27,7 +37,7 @@ class RemoteSpec(Message, frozen=True, kw_only=True):
 
     name: str
     furl: str
-    workers: Count = 0
+    workers: Workers = 0
     service: str = ""
 
     def __repr__(self) -> str:
@@ -74,9 +84,9 @@ class AddJob(Message, frozen=True, kw_only=True):
     needs: tuple[Digest, ...] = ()
     retry_on: Digest = b""
     priority: int = 0
-    retries: Count = 3
+    retries: Annotated[int, msgspec.Meta(ge=0, le=sys.maxsize)] = 3
     limits: Limits = Limits()
-    code_version: int = 0
+    code_version: Count = 0
     stream: bool = False
     placement: Placement = Placement()
 
@@ -90,7 +100,7 @@ class AddTasks(Message, frozen=True, kw_only=True):
 
     job: JobId
     first: Count
-    count: Count
+    count: Blobs
     needs: tuple[Digest, ...] = ()
     objects: tuple[Extent, ...] = ()
 
@@ -150,7 +160,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
     call: int
     function: FunctionName
     needs: tuple[Digest, ...] = ()
-    code_version: int = 0
+    code_version: Count = 0
     objects: tuple[Extent, ...] = ()
 
 
@@ -159,10 +169,10 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     name: str
     state: HostPhase
-    workers: int = 0
-    busy: int = 0
-    queued: int = 0
-    done: int = 0
+    workers: Workers = 0
+    busy: Count = 0
+    queued: Count = 0
+    done: Count = 0
     python: str = ""
     version: str = ""
     services: tuple[str, ...] = ()
@@ -226,7 +236,7 @@ class TaskOutcomes(Message, frozen=True, kw_only=True):
     kinds: bytes
     host: str = ""
     worker: int = 0
-    attempt: int = 1
+    attempt: Count = 1
     objects: tuple[Extent, ...] = ()
 
 
@@ -254,7 +264,7 @@ class TaskOutput(Message, frozen=True, kw_only=True):
     index: Count
     host: str = ""
     worker: int = 0
-    dropped: int = 0
+    dropped: Count = 0
 
 
 class EverywhereOutcome(Message, frozen=True, kw_only=True):
@@ -266,7 +276,7 @@ class EverywhereOutcome(Message, frozen=True, kw_only=True):
     call: int
     host: str
     worker: int
-    kind: int
+    kind: KindByte
     objects: tuple[Extent, ...] = ()
 
 
@@ -295,7 +305,7 @@ class HostsAnswered(Message, frozen=True, kw_only=True):
 
     workers: Count = 0
     interrupted: Count = 0
-    seconds: float = 0.0
+    seconds: Amount = 0.0
     problems: tuple[str, ...] = ()
 
 

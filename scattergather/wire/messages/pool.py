@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
-from scattergather.wire.messages.shared import Count, Extent, Limits, Message
+from scattergather.wire.messages.shared import (
+    Amount,
+    Blobs,
+    Count,
+    Extent,
+    KindByte,
+    Limits,
+    Message,
+    Workers,
+)
 
 
 class Run(Message, frozen=True, kw_only=True):
@@ -15,15 +24,15 @@ class Run(Message, frozen=True, kw_only=True):
     a task on the same host: their large parts stay there (``Outcomes.lent``).
     """
 
-    chunk: int
+    chunk: Count
     job: JobId
     function: FunctionName
     first: Count
-    count: Count
-    attempt: int = 1
+    count: Blobs
+    attempt: Count = 1
     needs: tuple[Digest, ...] = ()
     retry_on: Digest = b""
-    code_version: int = 0
+    code_version: Count = 0
     ahead: bool = False
     limits: Limits = Limits()
     label: str = ""
@@ -40,7 +49,7 @@ class TakeBack(Message, frozen=True, kw_only=True):
 class Cancel(Message, frozen=True, kw_only=True):
     """End these chunks: the queued ones at once, the running ones however they resist."""
 
-    chunks: tuple[int, ...]
+    chunks: tuple[Count, ...]
 
 
 class Refresh(Message, frozen=True, kw_only=True):
@@ -55,7 +64,7 @@ class Everywhere(Message, frozen=True, kw_only=True):
     call: int
     function: FunctionName
     needs: tuple[Digest, ...] = ()
-    code_version: int = 0
+    code_version: Count = 0
     objects: tuple[Extent, ...] = ()
 
 
@@ -67,7 +76,7 @@ class NestedOutcome(Message, frozen=True, kw_only=True):
 
     worker: int
     ticket: int
-    kind: int
+    kind: KindByte
     host: str = ""
     pid: int = 0
     objects: tuple[Extent, ...] = ()
@@ -114,10 +123,10 @@ class Outcomes(Message, frozen=True, kw_only=True):
     that were returned as they came.
     """
 
-    chunk: int
+    chunk: Count
     first: Count
     kinds: bytes
-    elapsed: float = 0.0
+    elapsed: Amount = 0.0
     worker: int = 0
     objects: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
@@ -127,31 +136,31 @@ class Outcomes(Message, frozen=True, kw_only=True):
 class Output(Message, frozen=True, kw_only=True):
     """What task ``index`` of a chunk printed; the body is UTF-8."""
 
-    chunk: int
+    chunk: Count
     index: Count
     worker: int = 0
-    dropped: int = 0
+    dropped: Count = 0
 
 
 class GaveBack(Message, frozen=True, kw_only=True):
     """Tasks ``first`` ... of a chunk were never started and are free to run elsewhere."""
 
-    chunk: int
+    chunk: Count
     first: Count
 
 
 class CancelDone(Message, frozen=True, kw_only=True):
     """A cancelled chunk is gone: tasks from ``first`` on have no outcome."""
 
-    chunk: int
+    chunk: Count
     first: Count
 
 
 class WorkersChanged(Message, frozen=True, kw_only=True):
     """How many workers this session may keep busy, and how many live."""
 
-    workers: Count
-    alive: Count = 0
+    workers: Workers
+    alive: Workers = 0
     why: str = ""
 
 
@@ -159,9 +168,9 @@ class RefreshDone(Message, frozen=True, kw_only=True):
     """Every worker was replaced; ``interrupted`` tasks were running."""
 
     call: int
-    workers: Count
+    workers: Workers
     interrupted: Count
-    seconds: float
+    seconds: Amount
 
 
 class EverywhereDone(Message, frozen=True, kw_only=True):
@@ -172,7 +181,7 @@ class EverywhereDone(Message, frozen=True, kw_only=True):
 
     call: int
     worker: int
-    kind: int
+    kind: KindByte
     last: bool = False
     objects: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
@@ -190,7 +199,7 @@ class NestedSubmit(Message, frozen=True, kw_only=True):
     function: FunctionName
     needs: tuple[Digest, ...] = ()
     worker: int = 0
-    chunk: int = 0
+    chunk: Count = 0
     lent: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
 

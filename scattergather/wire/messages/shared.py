@@ -7,9 +7,28 @@ from typing import Annotated
 import msgspec
 
 from scattergather.model.ids import Digest, ObjectId, SlabId
-from scattergather.model.outcome import LossKind
+from scattergather.model.outcome import Kind, LossKind
+from scattergather.wire.blobs import WIDTH
+from scattergather.wire.frame import MAX_BODY
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+MOST = 1 << 53
+"""Of whatever a message counts or measures. Up to here floats are whole, and sums of a few fit in
+64 bits, so that no struct, float or range of Python's breaks on what a peer says."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+"""How many, or which, from 0: tasks, bytes, attempts."""
+
+Blobs = Annotated[int, msgspec.Meta(ge=0, le=MAX_BODY // WIDTH)]
+"""How many blobs a body holds: each has its end offset there."""
+
+Workers = Annotated[int, msgspec.Meta(ge=0, le=1 << 22)]
+"""How many worker processes: Linux has no more process ids."""
+
+Amount = Annotated[float, msgspec.Meta(ge=0.0, le=float(MOST))]
+"""Seconds, or bytes as a float: neither infinite nor not a number."""
+
+KindByte = Annotated[int, msgspec.Meta(ge=0, le=int(max(Kind)))]
+"""One ``outcome.Kind``, as its byte in a batch of kinds."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
@@ -40,7 +59,7 @@ class Forget(Message, frozen=True, kw_only=True):
 class Resident(Message, frozen=True, kw_only=True):
     """Source to run in the workers' ``__main__``: version ``version`` adds it to those before."""
 
-    version: int
+    version: Count
     source: str
 
 
@@ -76,8 +95,8 @@ class SlabGone(Message, frozen=True, kw_only=True):
 class Limits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What each attempt of a task may take: seconds and bytes; None is unlimited."""
 
-    time: float | None = None
-    memory: int | None = None
+    time: Amount | None = None
+    memory: Count | None = None
 
 
 class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -92,16 +111,16 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     reason: str
     host: str = ""
     worker: int = 0
-    attempt: int = 1
-    attempts: int = 1
+    attempt: Count = 1
+    attempts: Count = 1
     signal: int = 0
     status: int = 0
     output: str = ""
     where: str = ""
-    limit: float = 0.0
-    peak: int = 0
+    limit: Amount = 0.0
+    peak: Count = 0
     arguments: str = ""
-    size: int = 0
+    size: Count = 0
 
 
 class Release(Message, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from scattergather.settings.furl import Furl
 from scattergather.wire.frame import frame
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import RemoteSpec
+from scattergather.wire.messages.shared import MOST, Blobs, Extent
 from tests.pace import kept
 from tests.system.faults.strangers import CANARY, HELLO
 from tests.system.linked import Ear, live, reactor, until
@@ -219,6 +220,31 @@ def test_a_pickle_in_any_field_is_never_loaded_by_the_daemon(pool, tmp_path):
     loaders = {file.suffix for file in tmp_path.glob("canary.*")}
     assert f".{process.pid}" not in loaders
     assert not loaders
+
+
+def test_a_chunk_without_its_tasks_ends_the_session_before_anything_is_made_of_their_number(pool):
+    furl, process = pool
+    too_large = (Extent(object=b"o" * 16, length=MOST),)
+
+    @live
+    async def scenario():
+        links = Links(reactor, controller="rude")
+        for count in (get_args(Blobs)[1].le, MOST):
+            before, ear = process.memory_info().rss, Ear()
+            host = links.host(RemoteSpec(name="rude", furl=furl.text), ear)
+            host.start()
+            await until(lambda ear=ear: "joined" in ear.heard)
+            run = messages.Run(
+                chunk=1, job=b"j", function="f", first=0, count=count, objects=too_large
+            )
+            host.send(run)
+            await until(lambda ear=ear: ear.reasons, 10)
+            assert "did not understand a message" in ear.reasons[0]
+            assert process.memory_info().rss - before < MORE_MEMORY
+            host.stop()
+        await links.stop()
+
+    scenario()
 
 
 def test_one_who_only_relays_a_preface_is_past_the_gate_and_can_call_nothing(pool):

@@ -58,7 +58,7 @@ class Host:
 class There:
     """A controller with one host of one worker, which has a chunk of several tasks."""
 
-    def __init__(self) -> None:
+    def __init__(self, retries: int = 3) -> None:
         clock, self.host = Clock(), Host()
         roster = Roster((RemoteSpec(name="far", furl="pb://"),))
         self.entry = roster.entries["far"]
@@ -72,7 +72,7 @@ class There:
         self.bodies: list[bytes] = []
         facts = PoolFacts(host="far", workers=1, python="", version="", protocol=0)
         desk.host_joined(self.entry, facts)
-        desk.receive(messages.AddJob(job=JOB, name="job", function="sum"), b"")
+        desk.receive(messages.AddJob(job=JOB, name="job", function="sum", retries=retries), b"")
         desk.receive(messages.AddTasks(job=JOB, first=0, count=500), blobs.pack([b"."] * 500))
         desk.receive(messages.EndTasks(job=JOB, total=500), b"")
         while (run := self.host.runs()[-1]).count < 3:
@@ -133,10 +133,11 @@ def test_the_calls_of_a_worker_that_died_are_cancelled() -> None:
     assert [each.chunks for each in host.take(messages.Cancel)] == [(nested.chunk,)]
 
 
-def test_a_loss_of_an_unknown_kind_ends_its_task_and_no_other() -> None:
-    there = There()
+@pytest.mark.parametrize("kind", [Kind.EXCEEDED, 99])
+def test_a_loss_of_an_unknown_kind_ends_its_task_and_no_other(kind: int) -> None:
+    there = There(retries=0)
     run = there.run
-    kinds = bytes([Kind.EXCEEDED, Kind.RETURNED])
+    kinds = bytes([kind, Kind.RETURNED])
     message = msgspec.structs.replace(there.returned(run.chunk, run.first), kinds=kinds)
     unknown = msgspec.msgpack.encode(["Unheard", "a meteorite"])
     there.say(message, blobs.pack([unknown, b"."]))

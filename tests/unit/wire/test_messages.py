@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import get_args
 
 import msgspec
 import pytest
@@ -15,6 +18,9 @@ from scattergather.wire.messages.client import (
     RemoteSpec,
     TasksDropped,
 )
+from scattergather.wire.messages.shared import Extent
+
+JOB = b"j" * 16
 
 
 def test_a_message_comes_out_as_it_went_in() -> None:
@@ -76,6 +82,76 @@ def test_a_placement_costs_a_job_one_byte() -> None:
     read = messages.read_to_controller(messages.encode(job))
     assert read == job
     assert messages.encode(job).endswith(msgspec.msgpack.encode([]))
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (messages.read_to_pool, ["Run", 1, JOB, "f", 0, 1 << 30]),
+        (messages.read_to_pool, ["Run", 1, JOB, "f", (1 << 64) - 1, 1]),
+        (messages.read_to_pool, ["TakeBack", 1 << 63]),
+        (messages.read_to_controller, ["AddTasks", JOB, 0, 1 << 30]),
+        (messages.read_to_controller, ["CancelTasks", 1, JOB, 0, (1 << 64) - 1]),
+        (messages.read_from_pool, ["WorkersChanged", 1 << 32]),
+        (messages.read_from_pool, ["Outcomes", 1, 0, b"", math.inf]),
+        (messages.read_from_pool, ["Outcomes", 1, 0, b"", math.nan]),
+        (messages.read_from_pool, ["Outcomes", 1, 0, b"", -1.0]),
+        (messages.read_from_pool, ["EverywhereDone", 1, 2, 99]),
+        (messages.read_from_worker, ["Slab", b"s" * 16, 1 << 63]),
+        (messages.read_loss, ["TaskLost", "so", "", 0, 1, 1, 0, 0, "", "", math.inf]),
+    ],
+)
+def test_a_number_beyond_what_there_can_be_is_refused_when_it_is_read(
+    read: Callable[[bytes], object], message: list[object]
+) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"[<>]= "):
+        read(msgspec.msgpack.encode(message))
+
+
+def test_numbers_as_large_as_users_need_them_pass() -> None:
+    result = Extent(object=b"o" * 16, length=5 << 40, offset=1 << 50)
+    for message in (
+        messages.AddJob(job=JOB, name="job", function="f", retries=sys.maxsize),
+        messages.AddTasks(job=JOB, first=10**12, count=10**7, objects=(result,)),
+        messages.EndTasks(job=JOB, total=10**15),
+    ):
+        assert messages.read_to_controller(messages.encode(message)) == message
+
+
+ECHOED = {"call", "ticket", "worker", "pid", "client_pid", "protocol", "priority"}
+"""Numbers that are compared, shown or said again, and nothing is computed with."""
+
+
+@pytest.mark.parametrize(
+    "message",
+    get_args(messages.ToController | messages.ToPool | messages.FromPool | messages.FromWorker),
+    ids=lambda message: message.__name__,
+)
+def test_every_number_of_a_message_from_outside_has_its_limits(message: type) -> None:
+    found = msgspec.inspect.type_info(message)
+    assert isinstance(found, msgspec.inspect.StructType)
+    assert [place for place in unlimited(found) if place not in ECHOED] == []
+
+
+def unlimited(found: msgspec.inspect.Type, name: str = "") -> Iterator[str]:
+    """Names of the fields that hold a number of any size."""
+    match found:
+        case msgspec.inspect.StructType():
+            for field in found.fields:
+                yield from unlimited(field.type, field.name)
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            if found.ge is None or found.le is None:
+                yield name
+        case msgspec.inspect.UnionType():
+            for each in found.types:
+                yield from unlimited(each, name)
+        case msgspec.inspect.VarTupleType():
+            yield from unlimited(found.item_type, name)
+        case msgspec.inspect.TupleType():
+            for each in found.item_types:
+                yield from unlimited(each, name)
+        case _:
+            pass
 
 
 def test_garbage_is_refused() -> None:
