@@ -17,7 +17,7 @@ from scattergather.client.jobs.round import Round
 from scattergather.client.options import JobOptions
 from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.pipe.process import Log
-from scattergather.client.seen.echo import Echo, Printed
+from scattergather.client.seen.echo import Echo
 from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
@@ -26,19 +26,19 @@ from tests.conformance.receivers import OPEN, TASKS, ReceiverCase, check_receive
 
 def of_a_list() -> ReceiverCase:
     gathering = Gathering("job 1", KeptInputs())
-    round_ = Round(new_job(), gathering, Printed(), Echo(), None)
+    round_ = Round(new_job(), gathering, Echo(), None)
     gathering.expect(TASKS)
     gathering.close()
-    round_.total = TASKS
+    round_.close(TASKS)
     return case_of(round_, gathering, range(TASKS))
 
 
 def of_an_iterator() -> ReceiverCase:
     gathering = Gathering("job 1", None)
-    round_ = Round(new_job(), gathering, Printed(), Echo(), None)
+    round_ = Round(new_job(), gathering, Echo(), None)
     gathering.expect(TASKS)
     gathering.close()
-    round_.total = TASKS
+    round_.close(TASKS)
     return case_of(round_, gathering, range(TASKS))
 
 
@@ -46,12 +46,12 @@ def of_a_retry() -> ReceiverCase:
     """Tasks 1, 3, 4, 5, 8 and 9 of a job are run again; the others stay as they are."""
     again = array("Q", [1, 3, 4, 5, 8, 9])
     gathering = Gathering("job 1", KeptInputs())
-    first = Round(new_job(), gathering, Printed(), Echo(), None)
+    first = Round(new_job(), gathering, Echo(), None)
     gathering.expect(10)
     gathering.close()
     first.dropped(0, 10)
     gathering.reopen(again)
-    round_ = Round(new_job(), gathering, Printed(), Echo(), None, again)
+    round_ = Round(new_job(), gathering, Echo(), None, again)
     return case_of(round_, gathering, again)
 
 
