@@ -1,4 +1,4 @@
-"""One call on every worker."""
+"""One call on every worker: their outcomes come one by one, and then the answer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from scattergather.client import naming
 from scattergather.client.jobs.reading import FAILURES, loader, not_rebuilt, read_error
 from scattergather.client.pipe.outbox import distinct
 from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.questions import Question
 from scattergather.client.session.session import Session
-from scattergather.client.values.freezing import title_of
+from scattergather.client.values.freezing import Frozen, title_of
 from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
+from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.messages import page as messages
 
 
 def call_everywhere(
     session: Session, function: naming.Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The results, keyed ``host/process id``.
+    """What the function returned on each worker, keyed ``host/process id``. Any thread.
 
     Raises:
         JobFailed: it raised somewhere; its ``results`` holds the pairs of key and result or error.
@@ -29,20 +31,28 @@ def call_everywhere(
     what = title_of(function) if callable(function) else function
     then = "Where it has begun it goes on."
     with Wait(session, lambda: f"waiting for {what} on every worker", then):
-        return _call(session, function, args, kwargs)
+        shipment = session.shipper.shipment()
+        frozen = naming.resolve(session, function, None, shipment)
+        question = _ask(session, frozen, shipment, args, kwargs)
+        if not question.outcomes and (absent := session.known.snapshot().absent()):
+            raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
+        return _read(question, frozen.title)
 
 
-def _call(
-    session: Session, function: naming.Function, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    shipment = session.shipper.shipment()
-    frozen = naming.resolve(session, function, None, shipment)
+def _ask(
+    session: Session,
+    frozen: Frozen,
+    shipment: Shipment,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Question:
+    """Every worker has called it. The code is held until then: no job names it."""
     with session.shipper.holding():
         blob, needs, objects = session.shipper.pack_call(args, kwargs, shipment)
         session.shipper.send(shipment)
         every = tuple(dict.fromkeys((*frozen.needs, *needs)))
         version = session.pushed.version
-        call = session.questions.ask(
+        return session.questions.ask(
             lambda number: messages.RunEverywhere(
                 call=number,
                 function=frozen.name,
@@ -52,11 +62,12 @@ def _call(
             ),
             blob,
         )
-    if not call.outcomes and (absent := session.known.snapshot().absent()):
-        raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
+
+
+def _read(question: Question, title: str) -> dict[str, Any]:
     results: dict[str, Any] = {}
     failures = []
-    for place, (message, body, large) in enumerate(call.outcomes):
+    for place, (message, body, large) in enumerate(question.outcomes):
         key = f"{message.host}/{message.worker}"
         if message.kind == Kind.RETURNED:
             try:
@@ -65,7 +76,7 @@ def _call(
             except FAILURES as error:
                 results[key] = not_rebuilt(error, key)
         else:
-            label = f"{frozen.title} everywhere"
+            label = f"{title} everywhere"
             results[key] = read_error(message.kind, body, place, f"{label}, on {key}", label)
         failures.append(
             Failure(index=place, error=results[key], host=message.host, worker=message.worker)
@@ -73,7 +84,7 @@ def _call(
     if failures:
         where = ", ".join(f"{failure.host}/{failure.worker}" for failure in failures)
         raise JobFailed(
-            f"{frozen.title} failed on {len(failures)} of {len(results)} workers: {where}",
+            f"{title} failed on {len(failures)} of {len(results)} workers: {where}",
             results=list(results.items()),
             failures=failures,
         )

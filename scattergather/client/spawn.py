@@ -22,7 +22,10 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
 
 _sessions: list[weakref.ref[Session]] = []
-"""All that may be alive. Not a set of weak references: its callbacks could swallow an interrupt."""
+"""All sessions of this process, some of them gone; for its end, and for a copy of it.
+
+Not a set of weak references: an interrupt that hits one of its callbacks is swallowed.
+"""
 
 
 def spawnScatterGather(

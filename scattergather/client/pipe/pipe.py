@@ -1,10 +1,11 @@
 """The two threads beside the user's: one writes to the controller, one reads and watches it.
 
-Only they touch the socket, because an interrupt reaches the main thread only: in the middle of a
-send there it would leave half a frame; but for one case, of which ``outbox`` tells. Neither keeps
-the session alive. The reader also makes the socket and starts the controller, so that an interrupt
-of ``spawnScatterGather`` cannot lose either half made, and it waits for its end, so that no zombie
-makes a kernel's restart slow.
+They alone touch the socket, because an interrupt reaches the main thread only, where it would leave
+half a frame in the middle of a send. One case is an exception: a call that is alone leaves by the
+thread that submits it, and what an interrupt left of it the writer finishes (``outbox``). Neither
+thread keeps the session alive. The reader also makes the socket and starts the controller, so that
+an interrupt of ``spawnScatterGather`` cannot lose either half made; and it waits for the end of the
+controller, so that no zombie makes a kernel's restart slow.
 
 States of the reader, each with one way out::
 
@@ -21,6 +22,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scattergather.client.pipe import waiting
@@ -44,34 +46,45 @@ GRACE = 2.0
 """Seconds that a controller may take to end once the pipe has; then it is killed."""
 
 REAP_SECONDS = 0.2
-"""How often it is looked at meanwhile: one that a signal stopped does not see the end of the pipe,
-and is killed at once."""
+"""How often a controller that is to end is looked at. One that a signal has stopped does not see
+the end of the pipe, and is killed at once."""
 
 
 Start = Callable[[], tuple[socket.socket, "subprocess.Popen[bytes] | None"]]
 
 
 class Listener(Protocol):
-    """Who hears the pipe. Reader thread."""
+    """Who hears what comes through the pipe, and how the controller stands. Reader thread."""
 
     @property
     def waiting(self) -> bool:
-        """Something is outstanding."""
+        """True while something is to come from the controller."""
 
     def received(self, head: bytes, body: bytes) -> None:
-        """A frame came."""
+        """A frame has come."""
 
     def rest(self) -> None:
         """Nothing has come for a while, and perhaps nothing will for long."""
 
     def stopped(self, pid: int, again: bool) -> None:
-        """While something is outstanding, the process has been stopped by a signal for a while.
+        """A signal has stopped the controller for a while now, and something is to come from it.
 
-        Called at the next looks too, with ``again``.
+        It is said again at each look of the reader, with ``again``, until the controller goes on.
         """
 
     def gone(self, status: int | None) -> None:
-        """The process is gone and nothing more will come."""
+        """The controller is gone, with this exit status if that is known; nothing more comes."""
+
+
+@dataclass(slots=True)
+class _Silence:
+    """How often the reader has looked around since something came.
+
+    ``stopped``: how often in a row it has found the controller stopped.
+    """
+
+    looks: int = 0
+    stopped: int = 0
 
 
 class Pipe:
@@ -81,7 +94,7 @@ class Pipe:
         outbox: what the writer writes.
         start: starts the controller; returns our end of the connection, and the process, unless
             someone else started it. Reader thread.
-        listener: held weakly.
+        listener: hears it. When it is garbage the controller ends; the pipe does not keep it.
     """
 
     def __init__(self, outbox: Outbox, start: Start, listener: Listener) -> None:
@@ -118,7 +131,7 @@ class Pipe:
             raise self._line
 
     def serve(self, user: object) -> None:
-        """When this is garbage, wherever that happens, the controller ends."""
+        """When ``user`` is garbage, wherever that happens, the controller ends."""
         self._users.append(weakref.ref(user))
         self._outbox.watch(user, self.hang_up)
 
@@ -134,7 +147,7 @@ class Pipe:
             self.reader.join(seconds)
 
     def abandon(self) -> None:
-        """In a copy of this process made by fork: leave the pipe to the original."""
+        """This process is a copy made by fork: the pipe is left to the original."""
         if isinstance(self._line, socket.socket):
             self._line.close()
 
@@ -226,23 +239,13 @@ class Pipe:
         watch = _watch(self.process)
         if watch >= 0:
             poll.register(watch, select.POLLIN)
-        quiet = stopped = 0
+        silence = _Silence()
         try:
             while True:
                 found = poll.poll(LOOK_SECONDS * 1000)
                 if not found:
-                    quiet += 1
-                    listener = self._listener()
-                    # The writer hears it at once, unless it is in the middle of a send.
-                    if listener is None or any(user() is None for user in self._users):
+                    if not self._look_around(silence):
                         return
-                    if quiet == REST_LOOKS:
-                        listener.rest()
-                    looking = listener.waiting and self.is_stopped()
-                    stopped = stopped + 1 if looking else 0
-                    if stopped >= STOPPED_LOOKS and self.process is not None:
-                        listener.stopped(self.process.pid, stopped > STOPPED_LOOKS)
-                    del listener
                     continue
                 ready = {descriptor for descriptor, _ in found}
                 if own not in ready:
@@ -260,18 +263,34 @@ class Pipe:
                     listener.received(head, body)
                     del head, body  # or the last frame stays here until the next
                 del listener, data
-                quiet = stopped = 0
+                silence.looks = silence.stopped = 0
         except (OSError, FrameError):
             return
         finally:
             if watch >= 0:
                 os.close(watch)
 
+    def _look_around(self, silence: _Silence) -> bool:
+        """Tell the listener what a silence may mean; False when nobody uses the pipe any more."""
+        listener = self._listener()
+        # The writer hears at once of a user who is gone, unless it is in the middle of a send.
+        if listener is None or any(user() is None for user in self._users):
+            return False
+        silence.looks += 1
+        if silence.looks == REST_LOOKS:
+            listener.rest()
+        stopped = listener.waiting and self.is_stopped()
+        silence.stopped = silence.stopped + 1 if stopped else 0
+        if silence.stopped >= STOPPED_LOOKS and self.process is not None:
+            listener.stopped(self.process.pid, silence.stopped > STOPPED_LOOKS)
+        return True
+
     def is_stopped(self) -> bool:
-        """A signal has stopped the process. Any thread."""
+        """True while the controller stands still because of a signal. Any thread."""
         return self.process is not None and is_stopped(self.process.pid)
 
     def _reap(self) -> int | None:
+        """The controller has ended, killed if need be; returns its exit status, if it is known."""
         self.hang_up()
         if self.process is None:
             return None

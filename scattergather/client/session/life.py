@@ -206,19 +206,17 @@ class Life:
 
     def drain(self, why: str) -> None:
         """New requests are refused; the controller ends when nothing is outstanding."""
-
-        def drained(state: State) -> State:
-            return _Draining(_Asked(why, NO_MORE)) if isinstance(state, _Open) else state
-
-        self._go_on(drained)
-        self.end_if_idle()
         if isinstance(self.state, _Dying):
-            # An interrupt may have kept it from being told.
-            self._tell_to_die()
+            self._tell_to_die()  # an interrupt may have kept it from being told
+        after = _Draining(_Asked(why, NO_MORE))
+        self._go_on(lambda state: after if isinstance(state, _Open) else state)
+        self.end_if_idle()
 
     def end_if_idle(self) -> None:
         """If it is draining and nothing is outstanding, the controller is told to end."""
-        if self.draining and not self._receivers.busy and self._go_on(_drained_dry):
+        if not self.draining or self._receivers.busy:
+            return
+        if self._go_on(lambda state: _Dying(state.why) if isinstance(state, _Draining) else state):
             self._tell_to_die()
 
     def die(self, why: str) -> None:
@@ -253,15 +251,8 @@ class Life:
 
     def refuse(self, refusal: Refusal) -> None:
         """The controller serves nothing and ends. Reader thread."""
-
-        def refused(state: State) -> State:
-            match state:
-                case _Open() | _Draining() | _Dying():
-                    return _Dying(_Befell(refusal))
-                case _:
-                    return state
-
-        self._go_on(refused)
+        after = _Dying(_Befell(refusal))
+        self._go_on(lambda state: state if isinstance(state, (_Ended, _Copied)) else after)
 
     def end(self, loss: Callable[[], Refusal]) -> Refusal:
         """The controller is gone. Reader thread.
@@ -299,10 +290,6 @@ class Life:
         refusal: Refusal = lambda: Closed(said)  # noqa: E731
         self.state = _Copied(_Befell(refusal))
         return refusal
-
-
-def _drained_dry(state: State) -> State:
-    return _Dying(state.why) if isinstance(state, _Draining) else state
 
 
 def _told(state: State, why: _Asked) -> State:

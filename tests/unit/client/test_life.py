@@ -141,6 +141,13 @@ def test_of_many_who_shut_down_at_once_one_tells_the_controller() -> None:
         assert there.told == ["die"]
 
 
+def test_a_client_that_is_idle_when_it_is_shut_down_tells_the_controller_once() -> None:
+    there = There()
+    there.busy = False
+    there.drain()
+    assert there.told == ["die"]
+
+
 @pytest.mark.parametrize("way", [There.drain, There.die, There.exit])
 def test_an_interrupt_at_any_moment_leaves_a_state_from_which_the_same_word_ends_it(
     way: Callable[[There], None],
