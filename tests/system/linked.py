@@ -59,7 +59,8 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
 
 
 def run(chunk: int) -> messages.Run:
-    return messages.Run(chunk=chunk, job=b"j" * 16, function="f", first=0, count=1)
+    """A chunk of no task: its body may be anything."""
+    return messages.Run(chunk=chunk, job=b"j" * 16, function="f", first=0, count=0)
 
 
 class EchoPool:
