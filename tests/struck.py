@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
+import gc
 import itertools
 import sys
 import threading
@@ -21,6 +23,25 @@ def struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
     The interpreter looks for signals when a function begins, behind calls, and when it jumps back.
     Yields after each the number of that moment, until it ends without an interrupt.
     """
+    with nobody_watches_the_collector():
+        yield from _struck_everywhere(action)
+
+
+@contextlib.contextmanager
+def nobody_watches_the_collector() -> Iterator[None]:
+    """What others have hung into the collector, as Hypothesis does, is not struck in our place.
+
+    The collector runs whenever this Python likes, also in the middle of the action.
+    """
+    before = gc.callbacks[:]
+    gc.callbacks.clear()
+    try:
+        yield
+    finally:
+        gc.callbacks[:] = before
+
+
+def _struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
     last: dict[FrameType, str] = {}
     for number in itertools.count(1):
         left = number
