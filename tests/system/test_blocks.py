@@ -86,6 +86,7 @@ async def came_back(both: Both, ear: Ear, objects: dict[bytes, bytes]) -> None:
     await until(lambda: not both.theirs.names)
 
 
+@pytest.mark.pythons
 @live
 async def test_objects_go_there_and_results_come_home_over_one_connection_of_their_own(tmp_path):
     async with ends(tmp_path) as both:
@@ -430,7 +431,6 @@ async def test_who_never_reads_the_answers_is_cut(tmp_path):
 # ---- two processes ------------------------------------------------------------------------------
 
 
-@pytest.mark.pythons
 @live
 async def test_between_two_processes(tmp_path):
     command = [sys.executable, "-m", "tests.system.block_daemon", str(tmp_path / "daemon")]
