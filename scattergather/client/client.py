@@ -237,7 +237,7 @@ class ScatterGather(Executor):
         """
         if not isinstance(source, str):
             raise BadRequest(f"push_code takes source text, not {type(source).__name__}")
-        compile(source, "<pushed code>", "exec")
+        compile(source, "<pushed code>", "exec", dont_inherit=True)
         session = self._session
         session.life.check()
         return session.pushed.push(source)

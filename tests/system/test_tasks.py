@@ -345,7 +345,6 @@ def test_a_generator_is_consumed_in_a_window(c) -> None:
     assert ahead < 500
 
 
-@pytest.mark.pythons
 def test_tasks_submit_tasks_and_wait_without_deadlock(c) -> None:
     def fib(n: int) -> int:
         if n < 2:

@@ -600,6 +600,11 @@ def test_pushed_source_must_compile(c, fake):
     assert fake.count(messages.Resident) == 0
 
 
+def test_pushed_source_is_judged_by_its_own_rules_and_not_by_those_of_the_client(c):
+    """Under ``from __future__ import annotations`` this would be a syntax error."""
+    assert c.push_code("def f(x: (limit := 1)): return x") == 1
+
+
 def test_a_job_pins_the_code_version(c, fake):
     c.push_code("def f(x): return 1")
     c.push_code("def f(x): return 2")
