@@ -15,8 +15,8 @@ from scattergather.client.jobs.reading import loader, not_rebuilt, read_error
 from scattergather.client.options import JobOptions
 from scattergather.client.pipe.outbox import Growing
 from scattergather.client.pipe.waiting import Bell, readers
-from scattergather.client.seen.cell import current_cell
 from scattergather.client.seen.echo import JobEcho
+from scattergather.client.seen.here import current_display
 from scattergather.client.session.receiver import Refusal, new_job
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
@@ -57,7 +57,7 @@ class CallStream:
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
-        self._channel = JobEcho(self.title, current_cell()) if options.echo else None
+        self._channel = JobEcho(self.title, current_display()) if options.echo else None
 
     # ---- the submitting side --------------------------------------------------------------------
 

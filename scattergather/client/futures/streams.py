@@ -15,7 +15,7 @@ from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.stream import CallStream
 from scattergather.client.jobs import adding
 from scattergather.client.options import JobOptions
-from scattergather.client.seen.cell import current_name
+from scattergather.client.seen.here import current_name
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import OPEN
 from scattergather.client.session.session import Session

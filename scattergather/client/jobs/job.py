@@ -13,7 +13,8 @@ from scattergather.client.jobs.iterating import Results, Walk, check_whole, inpu
 from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.options import check_errors, check_timeout
 from scattergather.client.seen import showing
-from scattergather.client.seen.progress import INTERVAL, Bar, bar_of
+from scattergather.client.seen.display import BAR_SECONDS, Bar
+from scattergather.client.seen.here import current_display
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
@@ -225,32 +226,36 @@ def wait(
         KeyboardInterrupt: the user's, with a sentence on how to go on.
     """
     gathering.want_whole()
-    bar = bar_of(gathering) if progress else None
+    bar: Bar | None = None
     then = f"It goes on; {again} waits again, job.cancel() stops it."
     try:
+        if progress:
+            bar = current_display().bar(gathering.view(0, 0.0))
         with Wait(session, lambda: f"waiting for {gathering.title}", then):
             if not _through(gathering, timeout, bar):
                 raise too_late(session, f"{gathering.label} is not through yet", gathering)
     finally:
         if bar is not None:
-            bar.close()
+            bar.close(gathering.view(0, 0.0))
 
 
 def _through(gathering: Gathering, timeout: float | None, bar: Bar | None) -> bool:
     """False when ``timeout`` is over first."""
-    until = None if timeout is None else time.monotonic() + timeout
+    now = time.monotonic()
+    until, due = None if timeout is None else now + timeout, now
     known = 0
     while not gathering.finished:
         left = None if until is None else until - time.monotonic()
         if left is not None and left <= 0:
             return False
-        slice_ = left if bar is None else min(INTERVAL, left if left is not None else INTERVAL)
+        slice_ = left if bar is None else min(BAR_SECONDS, BAR_SECONDS if left is None else left)
         ready: Callable[[], bool] = lambda: gathering.arrived(known)  # noqa: E731, B023
         gathering.bell.wait(ready, slice_)
         # While the rest is computed elsewhere; at the end little is left to do.
         known = gathering.load_new(known)
-        if bar is not None:
-            bar.update()
+        if bar is not None and time.monotonic() >= due:
+            due = time.monotonic() + BAR_SECONDS
+            bar.show(gathering.view(0, 0.0))
     return True
 
 

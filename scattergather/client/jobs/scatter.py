@@ -23,8 +23,8 @@ from scattergather.client.jobs.round import Round
 from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.jobs.tasks import check_all, iterated
 from scattergather.client.options import JobOptions
-from scattergather.client.seen.cell import current_cell
 from scattergather.client.seen.echo import JobEcho
+from scattergather.client.seen.here import current_display
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
@@ -110,7 +110,7 @@ class Scatter:
             retry_on = freeze_types(options.retry_on, shipment)
         label = options.name or f"job {next(self._numbers)}"
         gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)
-        channel = JobEcho(label, current_cell()) if options.echo else None
+        channel = JobEcho(label, current_display()) if options.echo else None
         first = Round(new_job(), gathering, session.echo, channel)
         feeder = None
         if not isinstance(tasks, Sized) or window is not None:

@@ -1,40 +1,71 @@
-"""The notebook cell that output belongs to. Nothing of Jupyter is imported: it is there, or not.
+"""A cell of a notebook. Nothing of Jupyter is imported: it is there, or there is no cell.
 
-Output is shown under the cell that added the job, whichever runs now. ``set_thread_parent`` of
-ipykernel 7.4 does that for one thread; before it, a context copied in the cell does (7.1 to 7.3).
+What is shown stands under the cell in which it was asked for, whichever runs now.
+``set_thread_parent`` of ipykernel 7.4 does that for one thread; before it, a context copied in the
+cell does (7.1 to 7.3). Pieces of HTML are replaced as things go on: a widget needs a part in the
+front end that may be missing, and is saved as the 0 % that it began with.
 """
 
 from __future__ import annotations
 
 import contextvars
 import sys
+import time
 import uuid
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
+
+from scattergather.client.seen import showing
+from scattergather.client.seen.display import BAR_SECONDS, LINES, Bar, JobLines
+from scattergather.client.seen.terminal import TERMINAL, lost
+from scattergather.model.snapshot import JobView
 
 
 class Cell:
-    """One cell of a notebook. Made in the cell, used on any thread."""
+    """What is shown stands under this cell. Made in the cell, used on any thread.
+
+    Args:
+        shell: IPython's, in a kernel.
+    """
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._parent = shell.get_parent()
         self._context = contextvars.copy_context()
 
+    def lines(self, label: str) -> JobLines:
+        """The last ones stand in one piece of output, which is replaced."""
+        return _CellLines(CellOutput(self), label)
+
+    def bar(self, view: JobView) -> Bar:
+        """It is one piece of output, which is replaced."""
+        return _CellBar(CellOutput(self), view)
+
+    def notice(self, text: str) -> None:
+        """It is written as what the cell writes to ``sys.stderr``."""
+        self.run(partial(TERMINAL.notice, text))
+
     def run(self, show: Callable[[], None]) -> None:
         """Call ``show``; what it prints or displays belongs to this cell."""
-        shell = self._shell
-        if not hasattr(shell, "set_thread_parent"):
-            self._context.run(show)
-            return
-        token = shell.set_thread_parent(self._parent)
+        if hasattr(self._shell, "set_thread_parent"):
+            # In a context of its own, which ends with this call, wherever an interrupt falls:
+            # behind the setting and before the `try` it would leave the thread in this cell.
+            contextvars.copy_context().run(self._run_here, show)
+        else:
+            self._context.copy().run(show)
+
+    def _run_here(self, show: Callable[[], None]) -> None:
+        token = self._shell.set_thread_parent(self._parent)
         try:
             show()
         finally:
-            shell.reset_thread_parent(token)
+            self._shell.reset_thread_parent(token)
 
 
-class Display:
+class CellOutput:
     """A piece of output under a cell that can be replaced, also after the cell ended."""
 
     def __init__(self, cell: Cell) -> None:
@@ -51,27 +82,48 @@ class Display:
             display(data, raw=True, display_id=self._identity, update=self._shown)
 
         self._cell.run(put)
+        # Only now: shown twice it stands there twice, but nobody would see a change of nothing.
         self._shown = True
 
 
-def current_cell() -> Cell | None:
-    """The cell that runs now; None outside of a notebook."""
-    shell = _shell()
-    return None if shell is None else Cell(shell)
+class _CellLines:
+    def __init__(self, output: CellOutput, label: str) -> None:
+        self._output = output
+        self._label = label
+        self._recent: deque[str] = deque(maxlen=LINES)
+        self._came = 0
+        self._dropped = 0
+
+    def show(self, lines: Sequence[str], skipped: int, dropped: int) -> None:
+        self._came += len(lines) + skipped
+        self._recent.extend(lines)
+        self._dropped += dropped
+        head = []
+        if self._dropped:
+            head.append(lost(self._dropped, self._label))
+        older = self._came - len(self._recent)
+        if older:
+            head.append(f"[{older} earlier lines of {self._label}: see job.output(i)]")
+        self._output.show("\n".join([*head, *self._recent]))
 
 
-def current_name() -> str:
-    """What tells this cell's run from others; empty outside of a notebook."""
-    shell = _shell()
-    return "" if shell is None else str(shell.get_parent().get("header", {}).get("msg_id", ""))
+class _CellBar:
+    def __init__(self, output: CellOutput, view: JobView) -> None:
+        self._output = output
+        self._before = view.settled
+        self._begun = time.monotonic()
+        self._counts: tuple[int | None, ...] = ()
+        self.show(view)
 
+    def show(self, view: JobView) -> None:
+        counts = (view.total, view.settled, view.failed, view.cancelled)
+        if counts == self._counts:
+            return
+        self._counts = counts
+        seconds = max(time.monotonic() - self._begun, BAR_SECONDS)
+        rate = (view.settled - self._before) / seconds
+        now = replace(view, queued=0, running=0, rate=rate, lost="")
+        self._output.show(showing.job_text(now), showing.job_html(now))
 
-def _shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    if ipython is None:
-        return None
-    get = getattr(ipython, "get_ipython", None)
-    shell = None if get is None else get()
-    if shell is None or not hasattr(shell, "kernel") or not hasattr(shell, "get_parent"):
-        return None
-    return shell
+    def close(self, view: JobView) -> None:
+        self.show(view)

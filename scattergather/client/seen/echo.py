@@ -7,19 +7,16 @@ the reader must not block on a terminal; it comes with the first output and goes
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
-from typing import TextIO
 
-from scattergather.client.pipe.waiting import Bell
-from scattergather.client.seen.cell import Cell, Display
-from scattergather.model.snapshot import in_bytes
+from scattergather.client.pipe.waiting import Bell, start_thread
+from scattergather.client.seen.display import LINES, Display
+from scattergather.client.seen.terminal import TERMINAL
 
 INTERVAL = 0.1
 IDLE = 2.0
-LINES = 200
 LINE_BYTES = 500
 TASK_BYTES = 64 << 10
 JOB_BYTES = 16 << 20
@@ -59,65 +56,52 @@ class Printed:
 
 
 class JobEcho:
-    """The echo of one job: ``label`` marks its lines, ``cell`` is where they belong."""
+    """The echo of one job: ``label`` marks its lines, ``display`` is where they belong."""
 
-    def __init__(self, label: str, cell: Cell | None) -> None:
+    def __init__(self, label: str, display: Display) -> None:
         self.label = label
-        self.fresh: deque[str] = deque(maxlen=LINES)
-        self.skipped = 0
-        self.dropped = 0
+        self._lines = display.lines(label)
+        self._fresh: deque[str] = deque(maxlen=LINES)
+        self._skipped = 0
+        self._dropped = 0
         """Bytes that did not even come here."""
-        self._recent: deque[str] = deque(maxlen=LINES)
-        self._display = Display(cell) if cell is not None else None
-        self._shown = 0
 
     def add(self, index: int, text: str, dropped: int = 0) -> None:
         """Queue lines of a task, after ``dropped`` bytes that are missing. Reader thread."""
-        self.dropped += dropped
+        self._dropped += dropped
         for line in text.splitlines():
-            if len(self.fresh) == LINES:
-                self.skipped += 1
+            if len(self._fresh) == LINES:
+                self._skipped += 1
             short = line if len(line) <= LINE_BYTES else line[:LINE_BYTES] + " ..."
-            self.fresh.append(f"[task {index} of {self.label}] {short}")
+            self._fresh.append(f"[task {index} of {self.label}] {short}")
 
     def show(self) -> None:
         """Show what is queued. Not on the reader thread."""
         lines = []
-        while self.fresh:
-            lines.append(self.fresh.popleft())
-        skipped, self.skipped = self.skipped, 0
-        if not lines and not self.dropped:
-            return
-        self._shown += len(lines) + skipped
-        head = []
-        if self.dropped:
-            lost = in_bytes(self.dropped)
-            head = [f"[{lost} that {self.label} printed were dropped where they were printed]"]
-        if self._display is None:
-            self.dropped = 0
-            if skipped:
-                head.append(
-                    f"[{skipped} lines of {self.label} are not shown; job.output(i) has them]"
-                )
-            _print([*head, *lines])
-            return
-        self._recent.extend(lines)
-        older = self._shown - len(self._recent)
-        if older:
-            head.append(f"[{older} earlier lines of {self.label}: see job.output(i)]")
-        self._display.show("\n".join([*head, *self._recent]))
+        while self._fresh:
+            lines.append(self._fresh.popleft())
+        skipped, self._skipped = self._skipped, 0
+        dropped, self._dropped = self._dropped, 0
+        if lines or dropped:
+            self._lines.show(lines, skipped, dropped)
 
 
 class Echo:
-    """Shows what all jobs of a client print. Any thread may put; one thread shows."""
+    """Shows what all jobs of a client print. Any thread may put; one thread shows.
 
-    def __init__(self) -> None:
+    Args:
+        display: for sentences that belong to no job.
+    """
+
+    def __init__(self, display: Display = TERMINAL) -> None:
+        self._display = display
         self._dirty: deque[JobEcho] = deque()
         self._notices: deque[str] = deque()
         self._bell = Bell()
         self._closed = False
         self._showing = threading.RLock()
-        self._thread: threading.Thread | None = None
+        self._runs = False
+        """A thread shows. Set when it was started, not before: an interrupt would leave none."""
         self._starting = threading.Lock()
 
     def notice(self, text: str) -> None:
@@ -137,7 +121,7 @@ class Echo:
         # Also when nothing waits: another thread may have taken it, and be about to show it.
         with self._showing:
             while self._notices:
-                _print([f"[scattergather] {self._notices.popleft()}"], sys.stderr)
+                self._display.notice(self._notices.popleft())
             for _ in range(len(self._dirty)):
                 self._dirty.popleft().show()
 
@@ -147,13 +131,11 @@ class Echo:
         self._bell.ring()
 
     def _wake(self) -> None:
-        if self._thread is None:
+        if not self._runs:
             with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="scattergather-echo", daemon=True
-                    )
-                    self._thread.start()
+                if not self._runs:
+                    start_thread(self._run, "scattergather-echo")
+                    self._runs = True
         self._bell.ring()
 
     def _something(self) -> bool:
@@ -164,7 +146,7 @@ class Echo:
             time.sleep(INTERVAL)
             self._flush_quietly()
         with self._starting:
-            self._thread = None
+            self._runs = False
         # What came between the last look and here started no thread.
         self._flush_quietly()
 
@@ -174,13 +156,3 @@ class Echo:
         except Exception:
             # A broken stdout must not end the echo of what comes later.
             self._dirty.clear()
-
-
-def _print(lines: list[str], stream: TextIO | None = None) -> None:
-    target = sys.stdout if stream is None else stream
-    try:
-        target.write("\n".join(lines) + "\n")
-        target.flush()
-    except (OSError, ValueError, AttributeError):
-        # A closed or missing stdout: the output is kept with the job.
-        return

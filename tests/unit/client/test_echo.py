@@ -8,9 +8,13 @@ import types
 
 import pytest
 
-from scattergather.client.seen import cell, echo
+from scattergather.client.seen import echo
 from scattergather.client.seen.echo import Echo, JobEcho, Printed
+from scattergather.client.seen.here import current_display
+from scattergather.client.seen.terminal import TERMINAL
 from scattergather.wire.messages import page as messages
+from tests.conformance.displays import Paper
+from tests.struck import struck_everywhere
 from tests.unit.client import work
 from tests.unit.client.fake import say, until
 
@@ -59,7 +63,7 @@ def test_notices_go_to_stderr(c, fake, monkeypatch):
 
 
 def test_a_flood_shows_its_last_lines_and_says_so(capsys):
-    channel = JobEcho("job 1", None)
+    channel = JobEcho("job 1", TERMINAL)
     channel.add(0, "".join(f"line {n}\n" for n in range(1000)))
     channel.show()
     lines = capsys.readouterr().out.splitlines()
@@ -83,7 +87,7 @@ def test_what_was_dropped_where_it_was_printed_is_counted_too(c, fake, capsys):
 
 
 def test_what_was_dropped_is_told_though_nothing_is_left_to_show(capsys):
-    channel = JobEcho("job 1", None)
+    channel = JobEcho("job 1", TERMINAL)
     channel.add(0, "", dropped=5_600_000)
     channel.show()
     channel.show()
@@ -97,7 +101,7 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
-    channel = JobEcho("job 1", None)
+    channel = JobEcho("job 1", TERMINAL)
     shown.put(channel, 0, "lost")
     until(lambda: not shown._dirty)
     shown.flush()  # the thread is through with it
@@ -110,11 +114,11 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
 def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch):
     monkeypatch.setattr(echo, "IDLE", 0.01)
     shown = printed(monkeypatch)
-    here, channel = Echo(), JobEcho("job 1", None)
+    here, channel = Echo(), JobEcho("job 1", TERMINAL)
     here.put(channel, 0, "one")
-    until(lambda: here._thread is None)
+    until(lambda: not here._runs)
     here.put(channel, 0, "two")
-    until(lambda: "two" in shown.getvalue() and here._thread is None)
+    until(lambda: "two" in shown.getvalue() and not here._runs)
 
 
 def test_who_waits_for_what_was_printed_waits_for_whoever_is_just_showing_it(monkeypatch):
@@ -128,12 +132,31 @@ def test_who_waits_for_what_was_printed_waits_for_whoever_is_just_showing_it(mon
 
     monkeypatch.setattr(JobEcho, "show", show)
     here = Echo()
-    here.put(JobEcho("job 1", None), 0, "here")
+    here.put(JobEcho("job 1", TERMINAL), 0, "here")
     assert taken.wait(60)
     threading.Timer(0.1, go_on.set).start()
     here.flush()
     assert "here" in shown.getvalue()
     here.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*WeakSet")  # the threads that Python knows are in one
+def test_an_interrupt_at_any_moment_of_a_sentence_leaves_an_echo_that_tells_the_next():
+    moments, made = 0, []
+
+    def tell():
+        paper = Paper()
+        made.append((paper, Echo(paper)))
+        made[-1][1].notice("one")
+
+    for _ in struck_everywhere(tell):
+        moments += 1
+        for paper, here in made:
+            here.notice("then")
+            until(lambda paper=paper: "then" in paper.text)
+            here.close()
+        made.clear()
+    assert moments > 10
 
 
 def test_output_is_kept_within_bounds(monkeypatch):
@@ -193,9 +216,7 @@ def shell(request, monkeypatch):
 
 
 def test_output_belongs_to_the_cell_that_added_the_job(shell):
-    here = cell.current_cell()
-    assert here is not None
-    channel = JobEcho("job 1", here)
+    channel = JobEcho("job 1", current_display())
     shell.running = "cell 2"
     for n in range(2):
         channel.add(n, f"line {n}")
@@ -208,7 +229,7 @@ def test_output_belongs_to_the_cell_that_added_the_job(shell):
 
 
 def test_a_cell_shows_the_last_lines(shell):
-    channel = JobEcho("job 1", cell.current_cell())
+    channel = JobEcho("job 1", current_display())
     for n in range(300):
         channel.add(n, "x")
         channel.show()
@@ -217,7 +238,7 @@ def test_a_cell_shows_the_last_lines(shell):
     assert len(lines) == 201
 
 
-def test_outside_of_a_notebook_there_is_no_cell(monkeypatch):
+def test_outside_of_a_notebook_the_terminal_is_the_place(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert cell.current_cell() is None
+    assert current_display() is TERMINAL
     time.sleep(0)

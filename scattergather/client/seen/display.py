@@ -1,0 +1,55 @@
+"""Where the user looks, and what is shown there: lines that tasks print, bars, and sentences.
+
+A cell of a notebook, a terminal and a file show the same in different ways. So a ``Display`` is
+told what there is to see, and not how. It is found where the user asks for something, by
+``here.current_display``, and used later, by other threads, while the user looks elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from scattergather.model.snapshot import JobView
+
+LINES = 200
+"""How many lines of a job are shown at a time."""
+
+BAR_SECONDS = 0.1
+"""How often a bar is told how far its job is: Jupyter's server cuts a kernel off that says more."""
+
+
+class JobLines(Protocol):
+    """Where the lines of one job are shown. Any thread, one at a time."""
+
+    def show(self, lines: Sequence[str], skipped: int, dropped: int) -> None:
+        """These lines are seen, behind those that came before.
+
+        Args:
+            lines: each with the task that printed it.
+            skipped: how many lines before these are not shown, because there were too many.
+            dropped: how many bytes before these have never come here.
+        """
+
+
+class Bar(Protocol):
+    """Shows how far one job is. On the thread that waits for it."""
+
+    def show(self, view: JobView) -> None:
+        """The bar stands where the job stands."""
+
+    def close(self, view: JobView) -> None:
+        """The bar stands where the job stands, and stays."""
+
+
+class Display(Protocol):
+    """A place where things are shown. Any thread."""
+
+    def lines(self, label: str) -> JobLines:
+        """Where the lines of the job that is called ``label`` are shown."""
+
+    def bar(self, view: JobView) -> Bar:
+        """A bar for a job that stands like this."""
+
+    def notice(self, text: str) -> None:
+        """The user is told this sentence."""
