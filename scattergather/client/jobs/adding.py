@@ -51,7 +51,7 @@ def begin(
 ) -> None:
     """The controller knows the job, and no task of it yet; what comes of it goes to ``receiver``.
 
-    ``retry_on`` is what :func:`freezing.freeze_types` made of those of ``options``.
+    ``retry_on`` is what ``freeze_types`` made of the exception types that ``options`` name.
 
     Raises:
         Closed, ControllerLost: there is no controller.
@@ -82,7 +82,7 @@ def begin(
 
 
 def take_back(session: Session, round_: Round) -> None:
-    """The job was never added."""
+    """The controller drops the job, if it knows of it; nobody hears of it any more."""
     if session.receivers.remove(round_.job):
         session.outbox.send(messages.CancelJob(job=round_.job))
         session.outbox.send(messages.ForgetJob(job=round_.job))

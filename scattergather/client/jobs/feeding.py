@@ -133,6 +133,8 @@ class Feeder:
                 objects = packer.take_objects()
                 _, blob, needs = packer.take()
             del task, args, kwargs
+            # Before the task counts as under way: nothing of it may be half done while this waits,
+            # which ends only when the writer has written, or the pipe has ended.
             outbox.make_room()
             self._count(index, len(blob) + size)
             gathering.expect(1)

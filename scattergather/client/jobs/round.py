@@ -18,13 +18,14 @@ from scattergather.wire.messages.client import JobState
 
 
 class Round:
-    """Receives for one wire job and places what comes in the job's gathering. Reader thread.
+    """Receives what comes of one round, and places it in the gathering of its job. Reader thread.
 
     Args:
-        job: the wire's id; each round has its own.
+        job: what the controller calls this round: to it each round is a job of its own.
         gathering: where outcomes go.
+        echo: shows what the tasks print.
+        channel: marks it and knows where it belongs; None keeps what is printed and shows nothing.
         indexes: the job's index of each task of this round; None: they are the same.
-        channel: the echo; None keeps what is printed and shows nothing.
     """
 
     def __init__(
@@ -54,23 +55,23 @@ class Round:
 
     @property
     def done(self) -> bool:
-        """See ``session.Receiver``."""
+        """True when every task of this round has its outcome, or none will come. Any thread."""
         return self._lost or (self._total is not None and self._settled >= self._total)
 
     @property
     def busy(self) -> bool:
-        """See ``session.Receiver``."""
+        """True while an outcome of this round is still to come. Any thread."""
         return not self.done
 
     def outcomes(
         self, message: messages.TaskOutcomes, body: bytes, large: tuple[Part, ...]
     ) -> None:
-        """See ``session.Receiver``."""
+        """Outcomes of neighbouring tasks have come: they are the job's, unless it has others."""
         where = message.host, message.worker, message.attempt
         self._deliver(Segment(message.first, message.kinds, body, *where, large))
 
     def dropped(self, first: int, count: int) -> None:
-        """See ``session.Receiver``."""
+        """These tasks were cancelled, which is their outcome. Any thread."""
         self._deliver(Segment(first, bytes((Kind.CANCELLED,)) * count, None, "", 0, 1))
 
     def _deliver(self, segment: Segment) -> None:
@@ -86,10 +87,10 @@ class Round:
             self._settled += deliver(segment.cut(start, stop, self._index(first + start)))
 
     def placed(self, first: int, count: int) -> None:
-        """See ``session.Receiver``; only futures care."""
+        """A pool has these tasks now; a job makes no difference of it."""
 
     def printed(self, message: messages.TaskOutput, body: bytes) -> None:
-        """See ``session.Receiver``."""
+        """A task has printed something: it is kept with the job, and shown if it has an echo."""
         text = body.decode("utf-8", "replace")
         index = self._index(message.index)
         self._gathering.printed.add(index, text, message.dropped)
@@ -97,21 +98,21 @@ class Round:
             self._echo.put(self._channel, index, text, message.dropped)
 
     def stop(self) -> None:
-        """See ``session.Receiver``."""
+        """The job is being cancelled: an iterator is read no further. Any thread."""
         self._gathering.stop()
 
     def lose(self, error: Refusal) -> None:
-        """See ``session.Receiver``."""
+        """The controller is gone: whoever waits for the job gets ``error``."""
         self._lost = True
         self._gathering.lose(error)
 
     def abandon(self, error: Refusal) -> None:
-        """See ``session.Receiver``."""
+        """This process is a copy made by fork: whoever waits for the job here gets ``error``."""
         self._lost = True
         self._gathering.abandon(error)
 
     def view(self, state: JobState | None) -> JobView | None:
-        """See ``session.Receiver``."""
+        """How far the whole job is; ``state`` is what the controller said of this round last."""
         running = 0 if state is None else state.running
         # While nothing runs, what it was before is no rate.
         return self._gathering.view(running, state.rate if state is not None and running else 0.0)

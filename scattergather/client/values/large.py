@@ -151,7 +151,7 @@ class _Foreign:
 
 
 class LargeValues:
-    """See the module.
+    """The large objects of one client: those that it sent, and those that it received. Any thread.
 
     Args:
         outbox: to the controller.
@@ -187,7 +187,15 @@ class LargeValues:
     # ---- what we send ---------------------------------------------------------------------------
 
     def put(self, data: bytes | memoryview, beside: int = 0) -> Loan | None:
-        """See ``wire.memory.outside.Place``. Waits for room, but on the reader's thread not.
+        """A copy of ``data`` is lent; None: it had better travel in the message.
+
+        While others may still read what takes the room, this waits. On a reader thread it does not,
+        since that is the one which hears that room is free.
+
+        Args:
+            data: is copied now: whoever refills the buffer afterwards does no harm.
+            beside: bytes of loans that belong to the same value, or to others that are sent with
+                it. They are not free before, so nobody waits for them.
 
         Raises:
             TooLarge: there is not, and will not be, so much room.
@@ -229,11 +237,11 @@ class LargeValues:
         return None
 
     def borrow(self, data: memoryview) -> Loan | None:
-        """See ``wire.memory.outside.Place``."""
+        """None: no object is known to have these very bytes."""
         return None
 
     def has_room(self, size: int) -> bool:
-        """See ``wire.memory.outside.Place``."""
+        """True if so many bytes can be put without waiting."""
         return self._arena.used + whole_pages(size) <= self.bound
 
     def _settled(self, size: int) -> bool:
@@ -252,7 +260,7 @@ class LargeValues:
         return stays + size > self.bound or (full and stays + self._stuck >= used)
 
     def free(self, placed: Placed) -> None:
-        """See ``wire.memory.outside.Place``: the loan ends when nobody has it."""
+        """Nobody was told of this object. Nothing is to be done: a loan ends when nobody has it."""
 
     def freed(self, names: Iterable[ObjectId]) -> None:
         """The controller says that nobody reads these any more. Reader thread."""

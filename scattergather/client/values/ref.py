@@ -108,7 +108,13 @@ class Ref(Generic[T]):
 
 
 def put(session: Session, value: T) -> Ref[T]:
-    """See ``ScatterGather.put``."""
+    """The value lies where tasks can take it, with the code that it needs.
+
+    Raises:
+        CannotPickle: it cannot travel; the message leads to the culprit.
+        TooLarge: there is no room for it.
+        Closed, ControllerLost: there is no controller.
+    """
     session.life.check()
     shipment = session.shipper.shipment()
     outside = Outside(session.large, shared=True)

@@ -1,0 +1,63 @@
+"""A docstring lists only what is there: arguments and attributes by the names of the code."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "scattergather"
+Documented = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def files() -> list[Path]:
+    found = os.walk(PACKAGE, followlinks=True)
+    return sorted(Path(folder, name) for folder, _, names in found for name in names)
+
+
+def listed(docstring: str, section: str) -> set[str]:
+    """The names that a section of a docstring explains."""
+    found = re.search(rf"^{section}:\n((?:    .*\n?|\n)+)", docstring, re.MULTILINE)
+    lines = re.findall(r"^    (\S.*?): ", found[1] if found else "", re.MULTILINE)
+    return {name.lstrip("*") for line in lines for name in line.split(", ")}
+
+
+def arguments(node: ast.AST) -> Iterator[str]:
+    """Those of a function; of a class, those that make one."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        every = node.args
+        known = (*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg)
+        yield from (each.arg for each in known if each is not None)
+    elif isinstance(node, ast.ClassDef):
+        for part in node.body:
+            if isinstance(part, ast.FunctionDef) and part.name in ("__init__", "__new__"):
+                yield from arguments(part)
+        yield from attributes(node)
+
+
+def attributes(node: ast.AST) -> Iterator[str]:
+    """What a class declares, sets and computes."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id
+        elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+            yield part.attr
+        elif isinstance(part, ast.FunctionDef):
+            yield part.name
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in files() if file.suffix == ".py"],
+    ids=lambda file: str(file.relative_to(PACKAGE)),
+)
+def test_a_docstring_lists_only_what_is_there(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, Documented):
+            said = ast.get_docstring(node) or ""
+            assert listed(said, "Args") <= set(arguments(node)), node.name
+            assert listed(said, "Attributes") <= set(attributes(node)), node.name
