@@ -1,6 +1,7 @@
 """The life of a task, from its chunk to its outcome.
 
-``chunk``       the hot loop over the tasks of a chunk
+``chunk``       a chunk: prepared, run by the loop, its outcomes sent
+``loop``        the hot loop over tasks, and where interrupts may fall
 ``call``        a function with a job's circumstances: name, label, limits, types to retry
 ``journal``     outcomes and the task now running, in memory that outlives the worker
 ``outcomes``    results and exceptions as outcomes

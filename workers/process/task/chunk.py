@@ -1,53 +1,35 @@
-"""The hot loop: runs the tasks of a chunk, one outcome each.
+"""A chunk on a worker: prepared, run by the loop, its outcomes sent.
 
-For every task: mark its beginning in the journal, unpickle, call, pickle, see if it printed, record
-the outcome. Outcomes leave when 20 ms have passed since the last ones left, when a quarter of a
-megabyte is gathered, and at the end of the chunk; nothing waits for a timer or a thread.
+Outcomes leave when 20 ms have passed since the last ones left, when a quarter of a megabyte is
+gathered, and at the end of the chunk; nothing waits for a timer or a thread.
 
-Signals may raise while ``armed`` (see ``interrupts``), at most once a task. The loop disarms first
-thing after a task, also when that raised. An interrupt that hits exactly there escapes from the
-loop; ``run`` then finds in the journal which task that was.
+Every task of a chunk has one outcome, or is given back. An interrupt that escapes from the loop
+(``loop`` says where that can be) is the outcome of the task that stands in the journal as the last
+that began, and the next one begins behind it.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
 import time
 from typing import Any
 
 from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
-from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.memory.outside import Outside, Placed
-from scattergather.wire.memory.slabs import LARGE as BESIDE
 from scattergather.wire.messages import page as messages
-from scattergather.wire.values.payload import Unpacker
 from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
-from scattergather.workers.process.surroundings.mending import WORTH_IT, Mending
+from scattergather.workers.process.surroundings.mending import Mending
 from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.interrupts import LIMITS, Interrupts
-from scattergather.workers.process.task.journal import (
-    CHUNK,
-    FULL,
-    LARGE,
-    RUNNING,
-    STARTED,
-    STOP,
-    Journal,
-)
+from scattergather.workers.process.task.journal import FULL, LARGE, RUNNING, STARTED, Journal
+from scattergather.workers.process.task.loop import loop_of
 from scattergather.workers.process.task.outcomes import (
-    NOTHING,
     Circumstances,
     ResultPickler,
-    in_short,
 )
 from scattergather.workers.process.values.large import TaskValues
-
-FLUSH_SECONDS = 2e-2
-"""Longer than a chunk of short tasks should last: then each makes one batch."""
 
 
 class Chunks:
@@ -75,7 +57,16 @@ class Chunks:
         calls.residents.note = journal.note
         self._circumstances = circumstances
         self._mending = Mending(capture, interrupts)
-        self._results = ResultPickler(self._outside)
+        self._results = results = ResultPickler(self._outside)
+        self._loop = loop_of(
+            self,
+            journal=journal,
+            interrupts=interrupts,
+            results=results,
+            outside=self._outside,
+            arguments=large.arguments,
+            output=capture.output,
+        )
         self._run: messages.Run | None = None
         self._since = 0.0
         self._cold = False
@@ -157,7 +148,7 @@ class Chunks:
                     if call is None:  # and every task has its outcome
                         index = stop
                         break
-                index = self._tasks(run, call, body, ends, index)
+                index = self._loop(run, call, body, ends, index, self._since)
             except KeyboardInterrupt:
                 index = journal.words[RUNNING] - 1
                 self._record(index, Kind.CANCELLED, b"")
@@ -174,6 +165,14 @@ class Chunks:
         self._large.arguments.open(())
         if index < stop:
             self._line.send(messages.GaveBack(chunk=run.chunk, first=index))
+        self.mend()
+
+    def mend(self) -> None:
+        """Undo what tasks bent in this process.
+
+        Raises:
+            Spent: that cannot be undone.
+        """
         self._mending.mend()
 
     def _prepare(self, run: messages.Run, index: int) -> Call | None:
@@ -208,100 +207,16 @@ class Chunks:
             if run.limits.time is not None:
                 interrupts.stop_timer()
 
-    def _tasks(self, run: messages.Run, call: Call, body: bytes, ends: Any, first: int) -> int:
-        """Run the tasks from ``first`` on; returns the index behind the last one that ran."""
-        arguments = self._large.arguments
-        mapped = bool(run.objects)
-        loads = arguments.load if mapped else pickle.loads
-        carefully = arguments.load if mapped else _loaded_carefully
-        outside, beside = self._outside, self._outside.placed
-        monotonic = time.monotonic
-        seek = os.lseek
-        journal, interrupts, results = self._journal, self._interrupts, self._results
-        words, times, record = journal.words, journal.times, journal.record
-        chunk_word, stop_word, running_word, started_word = CHUNK, STOP, RUNNING, STARTED
-        dump, clear_memo = results.pickler.dump, results.pickler.clear_memo
-        namespaces, buffer = results.pickler.namespaces, results.buffer
-        value_of, rewind, cut = buffer.getvalue, buffer.seek, buffer.truncate
-        output = self._output.fd
-        function, limit, alone = call.function, run.limits.time, run.count == 1
-        returned = int(Kind.RETURNED)
-        data = memoryview(body)[len(ends) * blobs.WIDTH :]
-        start = ends[first - run.first - 1] if first > run.first else 0
-        index = first
-        args: Any = None
-        kwargs: Any = None
-        started = monotonic()
-        flush_at = self._since + FLUSH_SECONDS
-        for end in ends[first - run.first :]:
-            times[started_word] = started
-            words[running_word] = index + 1
-            try:
-                if limit is not None:
-                    interrupts.start_timer(limit, index)
-                interrupts.armed = True
-                try:
-                    args, kwargs = loads(data[start:end])
-                except (ImportError, AttributeError):
-                    args, kwargs = carefully(data[start:end])
-                if alone:
-                    journal.note(in_short(args, kwargs))
-                value = function(*args, **kwargs)
-                if value is None:
-                    blob = NOTHING
-                else:
-                    try:
-                        dump(value)
-                        blob = value_of()
-                        if len(blob) >= BESIDE or outside.used:
-                            blob = results.sealed()
-                    except Exception:
-                        blob = results.carefully(value, call.name)
-                interrupts.armed = False
-                kind = returned
-            except BaseException as error:
-                interrupts.armed = False
-                outside.discard()
-                given = None if args is None else (args, kwargs)
-                kind, blob = self._raised(run, call, index, error, given)
-                given = None
-            if limit is not None:
-                interrupts.stop_timer()
-            rewind(0)
-            cut()
-            clear_memo()
-            if namespaces:
-                namespaces.clear()
-            args = kwargs = value = None
-            if mapped:
-                arguments.settle()
-            if beside:
-                gathered = 0
-                self._send_large(index, kind, blob, outside.take())
-            elif len(blob) <= LARGE:
-                # First of all: then a task that has closed our socket keeps its outcome.
-                gathered = record(kind, blob)
-                if seek(output, 0, 2):
-                    self._send_output(index)
-            else:
-                gathered = 0
-                self._send_large(index, kind, blob)
-            start = end
-            index += 1
-            now = monotonic()
-            if now - started > WORTH_IT and index < run.first + run.count:
-                # After the chunk's last task its outcomes go first.
-                self._mending.mend()
-            if now >= flush_at or gathered > FULL:
-                self.flush(now)
-                now = monotonic()
-                flush_at = now + FLUSH_SECONDS
-            if words[stop_word] >= words[chunk_word]:
-                break
-            started = now
-        return index
-
     # ---- outcomes out of the ordinary ------------------------------------------------------------
+
+    def failed(
+        self, call: Call, index: int, error: BaseException, args: Any, kwargs: Any
+    ) -> tuple[int, bytes]:
+        """The outcome of a task that raised in the loop; what it has written outside is free."""
+        assert self._run is not None
+        self._outside.discard()
+        arguments = None if args is None else (args, kwargs)
+        return self._raised(self._run, call, index, error, arguments)
 
     def _raised(
         self,
@@ -330,15 +245,15 @@ class Chunks:
         self._results.clear()
         self._large.arguments.settle()
         if len(blob) > LARGE:
-            self._send_large(index, kind, blob)
+            self.send_large(index, kind, blob)
             return
         gathered = self._journal.record(kind, blob)
         if self._output.size():
-            self._send_output(index)
+            self.send_output(index)
         if gathered > FULL:
             self.flush(time.monotonic())
 
-    def _send_output(self, index: int) -> None:
+    def send_output(self, index: int) -> None:
         """What was printed leaves before the outcome of the task that is just over does."""
         text, dropped = self._output.take()
         if self._run is not None:
@@ -350,7 +265,7 @@ class Chunks:
             )
             self._line.send(message, text.decode("utf-8", "backslashreplace").encode())
 
-    def _send_large(
+    def send_large(
         self, index: int, kind: int, blob: bytes, parts: tuple[Placed, ...] = ()
     ) -> None:
         """An outcome that would crowd the journal goes straight into the socket.
@@ -361,7 +276,7 @@ class Chunks:
         self.flush()
         new, borrowed = self._large.returns.announce(parts)
         if self._output.size():
-            self._send_output(index)
+            self.send_output(index)
         now = time.monotonic()
         message = messages.Outcomes(
             chunk=self._run.chunk,
@@ -376,8 +291,3 @@ class Chunks:
         self._line.send(message, len(blob).to_bytes(blobs.WIDTH, "little"), blob)
         self._journal.sent(1)
         self._since = time.monotonic()
-
-
-def _loaded_carefully(blob: memoryview) -> Any:
-    """The arguments, by the unpickler that says in a sentence what is missing here."""
-    return Unpacker(bytes(blob), BOOK).load(0)
