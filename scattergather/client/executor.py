@@ -14,7 +14,7 @@ from scattergather.client.futures.streams import CallStreams
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_timeout
-from scattergather.client.session.life import NO_MORE
+from scattergather.client.session.life import NO_MORE, OPEN
 from scattergather.client.values.freezing import Frozen, title_of
 from scattergather.errors import BadRequest, Closed, InputFailed
 
@@ -25,6 +25,7 @@ class Submissions:
     def __init__(self, scatter: Scatter) -> None:
         self._scatter = scatter
         self._session = scatter.session
+        self._life = scatter.session.life
         self.streams = CallStreams(scatter.session)
 
     def submit(
@@ -36,7 +37,8 @@ class Submissions:
             BadRequest, UnknownName, CannotPickle: it cannot be called.
             Closed, ControllerLost: there is no controller.
         """
-        self._session.life.check_executor()
+        if self._life.state is not OPEN:
+            self._life.check_executor()
         if not callable(fn) and not isinstance(fn, str):
             raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
         return self.streams.submit(fn, args, kwargs, options, self._scatter, self._named)

@@ -52,6 +52,7 @@ class CallStream:
         self.title = options.name or function.title
         self.ended = False
         self.session = session
+        self._outbox = session.outbox
         self.bell = Bell()
         """Rung when one of its futures is over."""
         self._lock = threading.Lock()
@@ -79,7 +80,7 @@ class CallStream:
             future.index = index = growing.next
             self._futures[index] = future
             growing.add(blob, objects)
-        self.session.outbox.count(len(blob))
+        self._outbox.count(len(blob))
         if not growing.queued:
             self._queue(growing, alone=alone)
         return True
@@ -93,8 +94,7 @@ class CallStream:
 
     def _queue(self, growing: Growing, *, alone: bool = False) -> None:
         if not growing.queued:
-            outbox = self.session.outbox
-            (outbox.put_alone if alone else outbox.put)(growing)
+            (self._outbox.put_alone if alone else self._outbox.put)(growing)
             growing.queued = True
 
     def mend(self) -> None:
@@ -114,7 +114,7 @@ class CallStream:
                 return self.ended
             self.ended = True
             total = 0 if self._growing is None else self._growing.next
-        self.session.outbox.send(messages.EndTasks(job=self.job, total=total))
+        self._outbox.send(messages.EndTasks(job=self.job, total=total))
         self.session.inbox.forget(self.job)
         return True
 

@@ -34,6 +34,10 @@ class CallStreams:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._life = session.life
+        self._outbox = session.outbox
+        self._shipper = session.shipper
+        self._pushed = session.pushed
         self._open: OrderedDict[tuple[Any, ...], CallStream] = OrderedDict()
         self._lock = threading.Lock()
         self._last: tuple[Frozen, JobOptions, int, str, bytes, CallStream] | None = None
@@ -52,7 +56,7 @@ class CallStreams:
         Raises:
             CannotPickle: the function or an argument cannot travel; the message says which.
         """
-        session, shipper = self._session, self._session.shipper
+        shipper = self._shipper
         shipment: Shipment | None = None
         if isinstance(function, str):
             frozen = named(function)
@@ -67,9 +71,9 @@ class CallStreams:
             shipment = shipment or shipper.shipment()
             retry_on = freeze_types(options.retry_on, shipment)
 
-        if session.outbox.full:
+        if self._outbox.full:
             with self._waiting(options.name or frozen.title):
-                session.outbox.make_room()
+                self._outbox.make_room()
         plain = is_plain(args, kwargs)
         if plain and len(blob := pack_plain((args, kwargs))) < LARGE:
             future = self._add(frozen, options, shipment, retry_on, holder, blob)
@@ -79,9 +83,9 @@ class CallStreams:
                 with self._waiting(options.name or frozen.title):
                     packed = shipper.pack_call(args, kwargs, shipment)
                 future = self._add(frozen, options, shipment, retry_on, holder, *packed)
-        if session.life.state is not OPEN:
+        if self._life.state is not OPEN:
             # It may have ended after the look: nobody else would tell this future.
-            session.life.check_alive()
+            self._life.check_alive()
         return future
 
     def _waiting(self, title: str) -> Wait:
@@ -104,12 +108,12 @@ class CallStreams:
             future = TaskFuture(stream, holder)
             if stream.add(future, blob, needs, objects):
                 return future
-            self._session.life.check()
+            self._life.check()
 
     def _stream(
         self, function: Frozen, options: JobOptions, shipment: Shipment | None, retry_on: bytes
     ) -> CallStream:
-        version = self._session.pushed.version
+        version = self._pushed.version
         # Output belongs to the cell that submitted, so each cell has streams of its own.
         cell = current_name()
         last = self._last
@@ -147,7 +151,7 @@ class CallStreams:
                 return stream
             session = self._session
             stream = CallStream(session, function, options, self.trim)
-            shipment = shipment or session.shipper.shipment()
+            shipment = shipment or self._shipper.shipment()
             retry_on = retry_on or freeze_types(options.retry_on, shipment)
             adding.begin(
                 session, stream, stream.title, function, options, shipment, retry_on, stream=True
