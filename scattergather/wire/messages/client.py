@@ -59,7 +59,9 @@ class SpawnVersions(Message, frozen=True, kw_only=True, tag="Spawn"):
 class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
     """The first message of a client: what to connect to, and the place that its tasks see.
 
-    ``memory`` is how many bytes large values may take on its machine, arguments and results.
+    ``directory``, ``path`` (of modules) and ``environment`` are that place, for the embedded pool;
+    ``memory`` is how many bytes large values may take on the client's machine, arguments and
+    results.
     """
 
     python: str
@@ -72,10 +74,14 @@ class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
 
 
 class AddJob(Message, frozen=True, kw_only=True):
-    """A job begins. ``total`` None: tasks go on coming until ``EndTasks`` says how many.
+    """A job begins. Its tasks come in ``AddTasks``, until ``EndTasks`` says how many there are.
 
-    ``needs`` are the digests that the function refers to. ``stream`` marks the open job behind
-    ``submit``: its tasks are independent, and their start is reported.
+    ``name`` is what the user calls it. ``needs`` are the digests that ``function`` refers to,
+    ``retry_on`` is that of the exceptions after which a task runs again, or empty, and
+    ``code_version`` the last ``Resident`` that it sees. A task runs ``retries`` times more at most,
+    within ``limits`` each time, where ``placement`` allows; tasks of a higher ``priority`` go
+    first. ``stream`` marks the open job behind the calls that a user submits: its tasks are
+    independent, and their start is reported.
     """
 
     job: JobId
@@ -131,7 +137,7 @@ class CancelTasks(Message, frozen=True, kw_only=True):
 
 
 class ForgetJob(Message, frozen=True, kw_only=True):
-    """The client needs nothing more of a finished job."""
+    """The client needs nothing more of a job; what of it is not finished is cancelled."""
 
     job: JobId
 
@@ -165,7 +171,12 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
 
 
 class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What is known of one host; ``why`` says why it is down."""
+    """What is known of one host; ``why`` says why it is down.
+
+    ``workers`` are those that work for this client, ``busy`` of them do; ``queued`` counts chunks
+    that wait there, ``done`` tasks that came back. It runs ``python``, and ``version`` of ours.
+    ``round_trip`` is in seconds; ``memory`` are the bytes of large values there.
+    """
 
     name: str
     state: HostPhase
@@ -204,7 +215,8 @@ class JobState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 class Status(Message, frozen=True, kw_only=True):
     """Pushed twice a second while something changes; the client's reprs read only this.
 
-    ``lost`` counts tasks that had to be run again, ``held`` bytes of inputs kept for retries.
+    ``rerun`` counts tasks that had to be run again because something died under them, ``held`` the
+    bytes of inputs that are kept for retries. ``uptime`` are the controller's seconds so far.
     """
 
     hosts: tuple[HostState, ...]
