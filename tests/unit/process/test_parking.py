@@ -25,7 +25,7 @@ from scattergather.wire.memory.owned import address_of
 from scattergather.wire.memory.slabs import PAGE, punch, whole_pages
 from scattergather.wire.memory.views import PrivateView, private, unchanged
 from scattergather.wire.messages.shared import Extent
-from scattergather.workers.process.values.parking import FEW_FAULTS, PARKED, Parking
+from scattergather.workers.process.values.parking import FEW_PAGES, PARKED, Parking
 from tests.struck import struck_everywhere
 
 pytestmark = pytest.mark.usefixtures("counted")
@@ -227,14 +227,14 @@ def test_where_the_kernel_says_nothing_nothing_is_given_twice(lot: Lot) -> None:
 
 
 def test_a_mapping_with_many_pages_of_its_own_does_not_stay(lot: Lot) -> None:
-    one = lot.put(7, 2 * FEW_FAULTS * PAGE)
+    one = lot.put(7, 2 * FEW_PAGES * PAGE)
     before = mapped()
     lot.taken(one)[:] = 1
     lot.parking.settle()
     assert mapped() == before
     # Only read, with as many page faults elsewhere: it stays.
     array = lot.taken(one)
-    elsewhere = np.ones(3 * FEW_FAULTS * PAGE, np.uint8)
+    elsewhere = np.ones(3 * FEW_PAGES * PAGE, np.uint8)
     assert array[0] == elsewhere[0] + 6
     del array
     lot.parking.settle()
@@ -373,12 +373,12 @@ def test_what_nobody_took_for_long_is_unmapped(lot: Lot) -> None:
 
 
 def test_what_is_parked_counts_little_against_the_memory_limit_of_the_next_task(lot: Lot) -> None:
-    extents = [lot.put(n, 4 * FEW_FAULTS * PAGE) for n in range(PARKED)]
+    extents = [lot.put(n, 4 * FEW_PAGES * PAGE) for n in range(PARKED)]
     before = proc.anonymous_memory(os.getpid())
     for each in extents:
         lot.taken(each)[:] = 9
         lot.parking.settle()
-    few = PARKED * FEW_FAULTS * PAGE
+    few = PARKED * FEW_PAGES * PAGE
     assert proc.anonymous_memory(os.getpid()) - before < few + (2 << 20)
 
 

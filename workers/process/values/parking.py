@@ -24,6 +24,7 @@ entered here before it is given out.
 
 from __future__ import annotations
 
+import mmap
 import resource
 import time
 from operator import attrgetter
@@ -36,9 +37,9 @@ from scattergather.wire.messages.shared import Extent
 PARKED = 4
 """How many a worker parks at most: those that were given out last."""
 
-FEW_FAULTS = 256
-"""With so many page faults since a mapping was given out its pages are looked at before it is
-parked; with fewer, it can have no more pages of its own than that."""
+FEW_PAGES = 256
+"""What a parked mapping may have of its own. Whoever writes to more has as many page faults, so
+that most mappings need no look when they are parked."""
 
 
 class Spot:
@@ -51,12 +52,7 @@ class Spot:
         self.given = 0.0
         """When it was given out last."""
         self.faults: int | None = None
-        """How many page faults this process had then; None when it was looked at since."""
-
-    @property
-    def count(self) -> int:
-        """How many references to the mapping there are, this one and that of the look included."""
-        return getrefcount(self.view)
+        """How many page faults this process had then; None where they tell nothing."""
 
 
 class Parking:
@@ -77,27 +73,29 @@ class Parking:
         Raises:
             OSError: it cannot be mapped.
         """
-        for spot in self._parked():
-            if spot.view.extent == extent:
+        for spot in tuple(self.spots):
+            if spot.view.extent == extent and getrefcount(spot.view) <= _ALONE:
                 if renewed(spot.view):
                     break
                 self.spots.discard(spot)
         else:
             spot = Spot(private(fd, extent))
             self.spots.add(spot)
-        spot.given, spot.faults = time.monotonic(), _faults()
+        spot.given = time.monotonic()
+        if extent.length > FEW_PAGES * mmap.PAGESIZE:
+            spot.faults = _faults()
         return spot.view
 
     def settle(self) -> set[ObjectId]:
         """What nobody has any more is parked, within bounds; returns what tasks still have."""
         parked = self._parked()
-        for spot in parked[:-PARKED]:
-            self.spots.discard(spot)
-        faults = _faults()
+        if len(parked) > PARKED:
+            parked.sort(key=attrgetter("given"))
+            for spot in parked[:-PARKED]:
+                self.spots.discard(spot)
         for spot in parked[-PARKED:]:
             if spot.faults is not None:
-                many = faults - spot.faults >= FEW_FAULTS
-                if many and not unchanged(spot.view):
+                if _faults() - spot.faults > FEW_PAGES and not unchanged(spot.view):
                     self.spots.discard(spot)
                 spot.faults = None
         return {spot.view.extent.object for spot in self.spots.difference(parked)}
@@ -116,16 +114,15 @@ class Parking:
                 self.spots.discard(spot)
 
     def _parked(self) -> list[Spot]:
-        """Those that nobody has, in the order in which they were given out last."""
-        parked = [spot for spot in tuple(self.spots) if spot.count <= _ALONE]
-        parked.sort(key=attrgetter("given"))
-        return parked
+        """Those that nobody has."""
+        return [spot for spot in tuple(self.spots) if getrefcount(spot.view) <= _ALONE]
 
 
 def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-_nobodys: PrivateView = object()  # type: ignore[assignment]
-_ALONE = Spot(_nobodys).count - 1
-"""What is counted of a mapping that nobody has; of this one there is one reference more."""
+_nobodys = Spot(object())  # type: ignore[arg-type]
+_ALONE = getrefcount(_nobodys.view)
+"""What is counted of a mapping that nobody has: its spot, and where this Python counts it the one
+who asks."""
