@@ -175,6 +175,7 @@ def test_those_that_were_given_out_last_stay(lot: Lot) -> None:
     lot.parking.settle()
     assert mapped() == before - 2 * SIZE
     assert [lot.read(each) for each in extents[2:]] == places[2:]
+    assert mapped() == before - 2 * SIZE
 
 
 # ---- what was written ---------------------------------------------------------------------------
