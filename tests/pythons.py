@@ -65,7 +65,7 @@ def main(own: str, *wanted: str) -> None:
         if version == used:
             said = f"Python {version} is that of make test"
         elif version not in pythons:
-            said = f"Python {version} is not here: neither in PATH nor in ~/.pyenv/versions"
+            said = f"No Python {version} with venv is in PATH or in ~/.pyenv/versions"
         else:
             print(f"{version}={pythons[version]}")
             continue

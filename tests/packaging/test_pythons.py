@@ -64,7 +64,7 @@ def test_what_is_left_out_is_said(python, tmp_path, monkeypatch, capsys) -> None
     printed = capsys.readouterr()
     assert printed.out == f"3.12={other}\n"
     assert "Python 3.13 is that of make test" in printed.err
-    assert "Python 3.99 is not here" in printed.err
+    assert "No Python 3.99 with venv is in PATH" in printed.err
 
 
 def test_this_python_is_one() -> None:

@@ -101,7 +101,8 @@ class AddTasks(Message, frozen=True, kw_only=True):
     """Tasks ``first`` ... ``first + count - 1`` of a job; the body is their blobs.
 
     ``objects`` are those that the blobs refer to (``wire.memory.stub``). The client holds each
-    from its first mention on, until it says ``Release``.
+    from its first mention on, until it says ``Release``. If the controller does not know the job,
+    each of the tasks is answered by a loss; a client that has forgotten the job drops it.
     """
 
     job: JobId

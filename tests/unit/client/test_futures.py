@@ -10,8 +10,18 @@ import weakref
 import pytest
 
 from scattergather.client.futures.streams import IDLE_STREAMS
-from scattergather.errors import BadRequest, CannotPickle, Closed, TaskKilledWorker, UnknownName
+from scattergather.errors import (
+    BadRequest,
+    CannotPickle,
+    Closed,
+    TaskKilledWorker,
+    TaskLost,
+    UnknownName,
+)
+from scattergather.model.outcome import Kind, LossKind
+from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Loss
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, until
 from tests.waits import feeders_wait
@@ -381,6 +391,21 @@ def test_with_left_by_an_exception_cancels(c, fake):
         work.inverse(0)
     assert future.cancelled()
     assert job.progress.cancelled == 1
+
+
+def test_a_call_that_has_no_job_ends_and_of_a_job_that_was_forgotten_nobody_hears(c, fake):
+    fake.pause()
+    future = c.submit(abs, -1)
+    until(lambda: fake.of(messages.AddTasks))
+    job = fake.of(messages.AddTasks)[0].job
+    loss = Loss(kind=LossKind.LOST, reason="it came without its job")
+    for each in (b"forgotten job...", job):
+        lost = messages.TaskOutcomes(job=each, first=0, kinds=bytes([Kind.LOST]))
+        fake.send(lost, blobs.pack([messages.encode(loss)]))
+    with pytest.raises(TaskLost, match="it came without its job"):
+        future.result(60)
+    fake.resume()
+    assert c.submit(len, "ab").result(60) == 2
 
 
 def test_idle_streams_are_ended(c, fake):
