@@ -12,7 +12,7 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's; others have none, and need none."""
 
 
-def give_back() -> None:
+def trim() -> None:
     """Return all free pages to the system; 1 ms for 20 MB. For a process with nothing to do."""
     if _trim is not None:
         _trim(0)

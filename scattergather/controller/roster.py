@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scattergather.controller.values.shelf import Shelf
 from scattergather.link.seams import Host, PoolFacts
 from scattergather.model.ids import Digest
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec, HostState
+from scattergather.wire.messages.client import HostSpec, RemoteSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryStatistics:
+    """One host as others may know it: ``done`` tasks, ``held`` bytes of large objects there.
+
+    ``round_trip`` is what was measured last of the way there and back, in seconds, 0.0 before.
+    ``why`` says why it is down, or less than it should be.
+    """
+
+    name: str
+    remote: bool
+    up: bool
+    why: str
+    workers: int
+    done: int
+    held: int
+    round_trip: float
+    python: str
+    version: str
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterStatistics:
+    """All hosts, in the order in which the client named them."""
+
+    hosts: tuple[EntryStatistics, ...]
 
 
 @dataclass(slots=True)
@@ -44,31 +72,34 @@ class Entry:
         """It runs byte code of this minor version of Python."""
         return self.facts is not None and self.facts.python == python
 
-    def state(self, busy: int, queued: int, memory: int) -> HostState:
-        """What is shown of it."""
+    def statistics(self) -> EntryStatistics:
+        """What is known of it."""
         facts = self.facts
-        return HostState(
+        return EntryStatistics(
             name=self.spec.name,
-            state="up" if self.up else "down" if self.why else "connecting",
-            workers=self.workers if self.up else 0,
-            busy=busy,
-            queued=queued,
+            remote=isinstance(self.spec, RemoteSpec),
+            up=self.up,
+            why=self.why,
+            workers=self.workers,
             done=self.done,
+            held=self.held,
+            round_trip=self.round_trip,
             python=facts.python if facts else "",
             version=facts.version if facts else "",
             services=facts.services if facts else (),
-            why=self.why,
-            round_trip=self.round_trip,
-            memory=memory,
         )
 
 
 class Roster:
-    """All hosts by name, and the code that any of them may need: ``shelf``."""
+    """All hosts by name, and the code that any of them may need: ``shelf``.
+
+    ``code_users`` say which digests of that are in use, some more than once.
+    """
 
     def __init__(self, specs: tuple[HostSpec, ...]) -> None:
         self.entries = {spec.name: Entry(spec) for spec in specs}
         self.shelf = Shelf()
+        self.code_users: list[Callable[[], Iterable[Digest]]] = []
         self._residents: list[messages.Resident] = []
 
     @property
@@ -96,9 +127,13 @@ class Roster:
             self.teach(entry, kept[0].needs)
             self.send(entry, kept[0], kept[1])
 
-    def clear_shelf(self, used: Iterable[Digest]) -> None:
+    def statistics(self) -> RosterStatistics:
+        """What is known of each host."""
+        return RosterStatistics(hosts=tuple(each.statistics() for each in self.entries.values()))
+
+    def clear_shelf(self) -> None:
         """What nobody needs any more is forgotten, here and on every host."""
-        gone = self.shelf.clear(used)
+        gone = self.shelf.clear(digest for used in self.code_users for digest in used())
         for entry in self.up():
             known = tuple(digest for digest in gone if digest in entry.known)
             if known:

@@ -1,68 +1,43 @@
-"""Builds a controller and wires its parts: the one page that shows the whole process."""
+"""A controller's process: how its life begins, what ends it, and in which order."""
 
 from __future__ import annotations
 
 import socket
 import sys
 import time
-from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
 
-from scattergather.controller.desks.front_desk import FrontDesk
-from scattergather.controller.driver import Driver
-from scattergather.controller.embedded import EmbeddedHost
-from scattergather.controller.roster import Entry, Roster
-from scattergather.controller.values.arrivals import Arrivals
-from scattergather.controller.values.landing import Landing
-from scattergather.controller.values.objects import ObjectLedger
 from scattergather.controller.watch import ParentWatch
-from scattergather.link.seams import Host, PoolFacts
-from scattergather.model.ids import ObjectId, SlabId
+from scattergather.controller.ways import Ways
+from scattergather.controller.wiring import Wiring
+from scattergather.model.ids import SlabId
 from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.reactor.seam import Reactor
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import EmbeddedSpec
 from scattergather.workers.daemon.launch import Root
-from scattergather.workers.daemon.service import PoolService
-from scattergather.workers.daemon.this_machine import ThisMachine
-from scattergather.workers.pool.pool import Pool
 
 
-class _Listener:
-    """Hears one host and tells the front desk which one it was."""
+class ClientPipe:
+    """The client at the other end of a pipe; implements ``seams.ClientEnd``."""
 
-    def __init__(self, desk: FrontDesk, arrivals: Arrivals, entry: Entry) -> None:
-        self._desk = desk
-        self._arrivals = arrivals
-        self._entry = entry
+    def __init__(self, pipe: FramePipe) -> None:
+        self._pipe = pipe
+        self.descriptor = pipe.received.take
 
-    def joined(self, facts: PoolFacts) -> None:
-        self._desk.host_joined(self._entry, facts)
+    def send(self, message: messages.ToClient, body: bytes) -> None:
+        """Pass a message to the client."""
+        self._pipe.send(messages.encode(message), body)
 
-    def received(self, message: messages.FromPool, body: bytes) -> None:
-        self._arrivals.said(self._entry, message, body)
+    def send_soon(self, message: messages.ToClient, body: bytes) -> None:
+        """Pass a message to the client, with the next or in a moment."""
+        self._pipe.send_soon(messages.encode(message), body)
 
-    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
-        self._arrivals.arrived(self._entry, objects)
-
-    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
-        self._arrivals.lost(self._entry, objects, reason)
-
-    def measured(self, round_trip: float) -> None:
-        self._desk.host_measured(self._entry, round_trip)
-
-    def troubled(self, sentence: str) -> None:
-        self._desk.notice(sentence)
-
-    def left(self, reason: str) -> None:
-        self._arrivals.left(self._entry)
-        self._desk.host_left(self._entry, reason)
-
-    def refused(self, reason: str) -> None:
-        self._desk.host_refused(self._entry, reason)
+    def bring(self, slab: SlabId, fd: int, size: int) -> None:
+        """Pass a slab to the client, with a copy of its descriptor."""
+        self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
 
 
 class Controller:
@@ -81,79 +56,24 @@ class Controller:
         self, reactor: Reactor, connection: socket.socket, spawn: messages.Spawn, root: Root | None
     ) -> None:
         self._reactor = reactor
-        self._spawn = spawn
         self._stopped = False
-        self._links: Any = None
-        self._pools: list[PoolService] = []
+        store = Store(spawn.memory // 2 or None)
         self._pipe = FramePipe(reactor, connection, self._client_said, self._client_left)
-        self._roster = Roster(spawn.hosts)
-        self._store = Store(spawn.memory // 2 or None)
-        self._landing = Landing(reactor, self._store)
-        objects = ObjectLedger(self._store, self._roster, self._to_client, self._bring)
-        objects.give_up = self._landing.give_up
-        self._driver = Driver(
-            self._roster, objects, self._to_client, self._to_client_soon, reactor.callLater
+        self._ways = Ways(reactor, spawn, store, root)
+        self._wiring = Wiring(
+            reactor=reactor,
+            specs=spawn.hosts,
+            store=store,
+            client=ClientPipe(self._pipe),
+            builder=self._ways,
+            die=self.stop,
         )
-        self._desk = FrontDesk(
-            reactor,
-            self._roster,
-            self._driver,
-            objects,
-            self._pipe.received.take,
-            self._to_client,
-            self.stop,
-        )
-        self._arrivals = Arrivals(self._store, objects.fetched, self._desk.host_said)
+        self._receive = self._wiring.client_desk.receive
         ParentWatch(reactor, spawn.client_pid, lambda: self._client_left("the client died"))
-        for entry in self._roster.entries.values():
-            entry.host = self._build(entry, root)
-        for entry in self._roster.entries.values():
-            if entry.host is not None:
-                entry.host.start()
-
-    def _build(self, entry: Entry, root: Root | None) -> Host:
-        listener = _Listener(self._desk, self._arrivals, entry)
-        if isinstance(entry.spec, EmbeddedSpec):
-            place = messages.OpenSession(
-                directory=self._spawn.directory,
-                path=self._spawn.path,
-                environment=self._spawn.environment,
-            )
-            pool = PoolService(
-                self._reactor,
-                Pool(entry.spec.workers),
-                ThisMachine(self._reactor, root),
-                name=entry.spec.name,
-                store=self._store,
-                shared=True,
-                memory=self._spawn.memory // 2,
-            )
-            self._pools.append(pool)
-            return EmbeddedHost(pool, listener, place)
-        if self._links is None:
-            # Foolscap is imported only when a remote host is used: it takes as long as Twisted.
-            from scattergather.link.host import Links  # noqa: PLC0415
-
-            self._links = Links(
-                self._reactor,
-                controller=f"pid {self._spawn.client_pid}",
-                objects=self._landing,
-            )
-            self._landing.room.append(self._links.room)
-        host: Host = self._links.host(entry.spec, listener)
-        return host
-
-    def _bring(self, slab: SlabId, fd: int, size: int) -> None:
-        self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
-
-    def _to_client(self, message: messages.ToClient, body: bytes) -> None:
-        self._pipe.send(messages.encode(message), body)
-
-    def _to_client_soon(self, message: messages.ToClient, body: bytes) -> None:
-        self._pipe.send_soon(messages.encode(message), body)
+        self._wiring.start()
 
     def _client_said(self, head: bytes, body: bytes) -> None:
-        self._desk.receive(messages.read_to_controller(head), body)
+        self._receive(messages.read_to_controller(head), body)
 
     def _client_left(self, reason: str) -> None:
         self.log.info("the client is gone: {reason}", reason=reason)
@@ -165,26 +85,10 @@ class Controller:
             return
         self._stopped = True
         self._pipe.flush(time.monotonic() + 0.2)
-        for entry in self._roster.entries.values():
-            if entry.host is not None:
-                entry.host.stop()
-        waiting: list[Deferred[None]] = [pool.stop() for pool in self._pools]
-        if self._links is not None:
-            waiting.append(self._links.stop())
-        left = len(waiting)
+        self._wiring.stop()
+        DeferredList(self._ways.stop(), consumeErrors=True).addBoth(self._end)
 
-        def one_less(_: object) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                self._end()
-
-        for each in waiting:
-            each.addBoth(one_less)
-        if not waiting:
-            self._end()
-
-    def _end(self) -> None:
+    def _end(self, _: object) -> None:
         self._pipe.close()
         self._reactor.stop()
         sys.stderr.flush()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 from scattergather.model.ids import JobId
-from scattergather.model.outcome import LossKind
 
 
 class SendChunk(Struct, frozen=True, kw_only=True, gc=False):
@@ -45,15 +44,33 @@ class Deliver(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int
 
 
+class HostGone(Struct, frozen=True, kw_only=True, gc=False):
+    """Why tasks are lost: ``host`` left while it had them; ``reason`` is what it left with."""
+
+    host: str
+    reason: str
+
+
+class NoHostFits(Struct, frozen=True, kw_only=True, gc=False):
+    """Why tasks are lost: their code is bound to ``python``, and no host runs that.
+
+    ``hosts`` are the hosts that there are, each with the version it runs.
+    """
+
+    python: str
+    hosts: tuple[tuple[str, str], ...]
+
+
+Cause = HostGone | NoHostFits
+
+
 class DeliverLoss(Struct, frozen=True, kw_only=True, gc=False):
     """Tasks ``[first, first + count)`` are lost for good."""
 
     job: JobId
     first: int
     count: int
-    kind: LossKind
-    reason: str
-    host: str
+    cause: Cause
     attempt: int
     attempts: int
 

@@ -51,6 +51,12 @@ class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     job: JobId
 
 
+class JobForgotten(Struct, frozen=True, kw_only=True, gc=False):
+    """The user wants no more of this job, and adds no more tasks to it."""
+
+    job: JobId
+
+
 class TasksWithdrawn(Struct, frozen=True, kw_only=True, gc=False):
     """The user wants those of ``[first, first + count)`` dropped that no pool has yet."""
 
@@ -124,6 +130,7 @@ Event = (
     | TasksAdded
     | TasksEnded
     | JobCancelled
+    | JobForgotten
     | TasksWithdrawn
     | HostJoined
     | HostLeft

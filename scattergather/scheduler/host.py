@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from scattergather.scheduler.job import HostLease, ScheduledJob
+from scattergather.scheduler.job import HostLease
 
 LOCAL_ROUND_TRIP = 0.0002
 """Seconds to a worker of the controller's own pool and back."""
@@ -15,7 +16,9 @@ class ScheduledHost:
     """One pool that joined.
 
     ``round_trip`` is what was measured last, in seconds; a pool in the controller's own process is
-    never measured. ``recalling``: it was asked to give chunks back and has not yet.
+    never measured. ``recalling``: it was asked to give chunks back and has not yet. ``order`` tells
+    which of two hosts joined first. ``listed`` is the load under which it stands in the list of its
+    fleet, and ``stamp`` the number of its place there, 0 for none.
     """
 
     name: str
@@ -23,19 +26,18 @@ class ScheduledHost:
     python: str
     services: frozenset[str]
     round_trip: float = LOCAL_ROUND_TRIP
+    order: int = 0
     leases: dict[int, HostLease] = field(default_factory=dict)
     recalling: bool = False
+    listed: float = math.inf
+    stamp: int = 0
 
     @property
     def load(self) -> float:
         """Chunks held for each worker."""
-        return len(self.leases) / self.slots if self.slots else float("inf")
+        return len(self.leases) / self.slots if self.slots else math.inf
 
     @property
     def surplus(self) -> int:
         """How many chunks it holds that no worker can have started."""
         return len(self.leases) - self.slots
-
-    def fits(self, job: ScheduledJob) -> bool:
-        """Whether the job's code can run here at all."""
-        return not job.spec.python or job.spec.python == self.python

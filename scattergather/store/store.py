@@ -33,6 +33,21 @@ class _ForeignSlab:
     gone: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatistics:
+    """``held`` are the bytes of all objects that are known here, wherever on this host they lie.
+
+    ``arriving`` objects are under way from another host. What came from there and was not dropped
+    yet takes ``memory`` bytes, and ``disk`` bytes where that was full.
+    """
+
+    held: int
+    objects: int
+    arriving: int
+    memory: int
+    disk: int
+
+
 class Store:
     """Implements ``link.seams.Objects``.
 
@@ -77,13 +92,20 @@ class Store:
             self._close_if_done(slab, lent)
 
     def learn(self, extents: Iterable[Extent]) -> None:
-        """These objects lie in slabs that were adopted."""
+        """These objects lie in slabs that were adopted.
+
+        Raises:
+            ValueError: one does not lie within its slab. Whoever maps it and reads behind the end
+                would be killed by the kernel.
+        """
         for extent in extents:
             if extent.object in self._extents:
                 continue
+            lent = self._lent.get(extent.slab)
+            if lent is not None and extent.offset + extent.length > lent.size:
+                raise ValueError(f"{extent.length} bytes at {extent.offset} of {lent.size}")
             self._extents[extent.object] = extent
             self.held += extent.length
-            lent = self._lent.get(extent.slab)
             if lent is not None:
                 lent.live.add(extent.object)
 
@@ -144,6 +166,16 @@ class Store:
         """Nothing has happened for a while: what is free goes back to the system."""
         for arena in self._arenas:
             arena.trim()
+
+    def statistics(self) -> StoreStatistics:
+        """How much lies here."""
+        return StoreStatistics(
+            held=self.held,
+            objects=len(self._extents),
+            arriving=len(self._arriving),
+            memory=self._arena.used + self._beyond.used,
+            disk=self._disk.used,
+        )
 
     def close(self) -> None:
         """Close every descriptor."""

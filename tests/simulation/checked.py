@@ -32,22 +32,41 @@ class CheckedScheduler(Scheduler):
         self._events = 0
         self._last_chunk = 0
 
-    def handle(self, event: scheduler_events.Event, now: float) -> list[scheduler_actions.Action]:
-        if isinstance(event, scheduler_events.HostLeft) and event.host in self.hosts:
+    def handle(self, event: scheduler_events.Event) -> list[scheduler_actions.Action]:
+        if isinstance(event, scheduler_events.HostLeft) and event.host in self._fleet.hosts:
             self._ledger.world.losing(event.host)
-        out = super().handle(event, now)
+        out = super().handle(event)
         self._events += 1
         thorough = not self._events % THOROUGH_EVERY
-        for job in self.jobs.values():
+        for job in self._jobs.values():
             self._check_job(job, thorough)
         room: dict[str, int] = {}
         for action in out:
             if isinstance(action, scheduler_actions.SendChunk):
                 room[action.host] = max(room.get(action.host, 0), self._check_sent(action))
         for host, most in room.items():
-            held = len(self.hosts[host].leases)
+            held = len(self._fleet.hosts[host].leases)
             self._ledger.check(held <= most, f"{held} chunks on {host}, which has room for {most}")
+        self._check_idle()
         return out
+
+    def held_by(self, host: str) -> list[tuple[bytes, int, int]]:
+        """The job, first task and count of what each lease of a host has no outcome of."""
+        return [
+            (lease.job.spec.job, lease.next, lease.stop - lease.next)
+            for lease in self._fleet.hosts[host].leases.values()
+        ]
+
+    def lives(self, chunk: int) -> bool:
+        """Some host has a lease of this number."""
+        return chunk in self._leases._leases
+
+    def _check_idle(self) -> None:
+        """No host has an idle worker while something is queued that it may run."""
+        for host in self._fleet.hosts.values():
+            idle = len(host.leases) < host.slots
+            waits = [job for job in self._lines.in_order() if self._fleet.eligible(host, job)]
+            self._ledger.check(not (idle and waits), f"{host.name} is idle, and tasks wait")
 
     def _check_job(self, job: ScheduledJob, thorough: bool) -> None:
         check = self._ledger.check
@@ -65,13 +84,17 @@ class CheckedScheduler(Scheduler):
             for (_, stop), (first, _) in itertools.pairwise(places):
                 check(stop <= first, f"tasks are in two places: {places}")
             for chunk, lease in job.leases.items():
-                check(self.job_of(chunk) is job, f"lease {chunk} is not known")
-                held = self.hosts[lease.host].leases.get(chunk)
+                check(self._leases.of(chunk, lease.host) is lease, f"lease {chunk} is not known")
+                held = self._fleet.hosts[lease.host].leases.get(chunk)
                 check(held is lease, f"lease {chunk} is not its host's")
 
     def _check_sent(self, action: scheduler_actions.SendChunk) -> int:
         """Returns how many chunks of this job's kind the host has room for."""
-        check, host, job = self._ledger.check, self.hosts[action.host], self.jobs[action.job]
+        check, host, job = (
+            self._ledger.check,
+            self._fleet.hosts[action.host],
+            self._jobs[action.job],
+        )
         check(action.chunk > self._last_chunk, f"chunk {action.chunk} was sent before")
         self._last_chunk = action.chunk
         check(action.attempt <= job.attempts, f"attempt {action.attempt} of {job.attempts}")

@@ -91,11 +91,11 @@ class Ledger:
             self.begun[task] - self.spared[task] <= retries + 1,
             f"{task!r} began {self.begun[task]} times; {retries} retries are allowed",
         )
-        live = self.world.scheduler.job_of
+        live = self.world.scheduler.lives
         others = self._running[task]
-        if others and live(chunk) is not None:
+        if others and live(chunk):
             self.check(
-                all(live(other) is None for other in others.values()),
+                all(not live(other) for other in others.values()),
                 f"{task!r} runs under two live leases: {chunk} and {others}",
             )
         others[process.pid] = chunk

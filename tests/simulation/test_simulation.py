@@ -180,8 +180,10 @@ def test_outcomes_that_come_after_their_host_was_given_up_count_for_nothing(
     world = World(seed, Shape(daemons=2, workers=2))
     plain_job(world, 200)
     world.workload.jobs[0].seconds = 0.2  # so that something is left for each host
-    hosts, path = world.scheduler.hosts, world.paths["host0"]
-    while "host0" not in hosts or not hosts["host0"].leases:
+    path = world.paths["host0"]
+    while not any(
+        host.chunks and host.name == "host0" for host in world.scheduler.statistics().hosts
+    ):
         world.step()
     path.shut(direction)
     world.clock.callLater(40.0, path.open, direction)

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
-from scattergather.controller.desks.front_desk import FrontDesk
-from scattergather.controller.driver import Driver
 from scattergather.controller.embedded import EmbeddedHost
-from scattergather.controller.roster import Entry, Roster
-from scattergather.controller.values.arrivals import Arrivals
-from scattergather.controller.values.landing import Landing
-from scattergather.controller.values.objects import ObjectLedger
-from scattergather.link.seams import PoolFacts
-from scattergather.model.ids import ObjectId
+from scattergather.controller.wiring import Wiring
+from scattergather.link.seams import HostListener, ObjectStore, PoolFacts
 from scattergather.wire import blobs
 from scattergather.wire.memory.slabs import PAGE
 from scattergather.wire.messages import page as messages
@@ -48,38 +43,69 @@ class Shape:
     embedded: bool = False
 
 
-class _Listener:
-    """The twin of the controller's."""
+class _Watched:
+    """The controller's own listener, with notes of what passes."""
 
-    def __init__(self, world: World, entry: Entry) -> None:
-        self._world, self._entry = world, entry
+    def __init__(self, world: World, name: str, listener: HostListener) -> None:
+        self._ledger, self._name, self._listener = world.ledger, name, listener
+        self.received, self.measured = listener.received, listener.measured
+        self.arrived, self.lost = listener.arrived, listener.lost
+        self.refused = listener.refused
 
     def joined(self, facts: PoolFacts) -> None:
-        self._world.ledger.note("joined", self._entry.spec.name)
-        self._world.desk.host_joined(self._entry, facts)
-
-    def received(self, message: messages.FromPool, body: bytes) -> None:
-        self._world.arrivals.said(self._entry, message, body)
-
-    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
-        self._world.arrivals.arrived(self._entry, objects)
-
-    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
-        self._world.arrivals.lost(self._entry, objects, reason)
+        self._ledger.note("joined", self._name)
+        self._listener.joined(facts)
 
     def left(self, reason: str) -> None:
-        self._world.ledger.note("left", self._entry.spec.name, reason)
-        self._world.arrivals.left(self._entry)
-        self._world.desk.host_left(self._entry, reason)
-
-    def measured(self, round_trip: float) -> None:
-        self._world.desk.host_measured(self._entry, round_trip)
+        self._ledger.note("left", self._name, reason)
+        self._listener.left(reason)
 
     def troubled(self, sentence: str) -> None:
         raise AssertionError(sentence)
 
-    def refused(self, reason: str) -> None:
-        self._world.desk.host_refused(self._entry, reason)
+
+class _Builder:
+    """Implements ``seams.HostBuilder``: hosts of this world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.tubs: Tubs | None = None
+
+    def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Any:
+        world, name = self._world, spec.name
+        watched = _Watched(world, name, listener)
+        if isinstance(spec, EmbeddedSpec):
+            world.embedded = Service(
+                Scope(world.clock),
+                world.ledger,
+                world.chance,
+                name,
+                world.shape.workers,
+                world.store,
+                shared=True,
+            )
+            place = messages.OpenSession()
+            return EmbeddedHost(world.embedded, watched, place)  # type: ignore[arg-type]
+        if self.tubs is None:
+            self.tubs = Tubs(world.clock, world.chance, objects)
+        path = Path(world.clock, world.chance, world.ledger.fail)
+        world.paths[name] = self.tubs.paths[f"{name:x<16}"] = path
+        host = Host(self.tubs, spec, watched)
+        host.path = path
+        self.tubs.hosts.append(host)
+        return host
+
+    def room(self) -> None:
+        if self.tubs is not None:
+            self.tubs.room()
+
+
+class _ClientEnd:
+    """Implements ``seams.ClientEnd``: the client of this world."""
+
+    def __init__(self, client: Client, memory: Memory) -> None:
+        self.send = self.send_soon = client.receive
+        self.bring, self.descriptor = memory.bring, memory.descriptor
 
 
 class World:
@@ -104,66 +130,28 @@ class World:
         ]
         if shape.embedded:
             specs.insert(0, EmbeddedSpec(name="here"))  # what it answers at once comes first
-        self.roster = Roster(tuple(specs))
         self.client = Client(self.ledger, self._ask)
         room = random.Random(f"room {seed}").choice((None, 1, 2, 8))
         self.store = self.large.store(None if room is None else room * PAGE)
-        landing = Landing(self.clock, self.store)
-        self.objects = objects = ObjectLedger(
-            self.store, self.roster, self.client.receive, self.large.bring
-        )
-        objects.give_up = landing.give_up
-        self.driver = Driver(
-            self.roster, objects, self.client.receive, self.client.receive, self.clock.callLater
-        )
-        self.scheduler = self.driver.scheduler = CheckedScheduler(self.ledger)
-        self.desk = FrontDesk(
-            self.clock,
-            self.roster,
-            self.driver,
-            objects,
-            self.large.descriptor,
-            self.client.receive,
-            self._die,
-        )
-        self.arrivals = Arrivals(self.store, objects.fetched, self.desk.host_said)
-        self.tubs = Tubs(self.clock, self.chance, landing)
-        landing.room.append(self.tubs.room)
         self.paths: dict[str, Path] = {}
         self.lost_hosts: list[str] = []
         self.embedded: Service | None = None
-        for entry in self.roster.entries.values():
-            self._add_host(entry)
+        self.scheduler = CheckedScheduler(self.ledger)
+        self.controller = Wiring(
+            reactor=self.clock,
+            specs=tuple(specs),
+            store=self.store,
+            client=_ClientEnd(self.client, self.large),
+            builder=_Builder(self),
+            die=self._die,
+            scheduler=self.scheduler,
+        )
         for name in names:
             self.start_daemon(name)
-        for entry in self.roster.entries.values():
-            assert entry.host is not None
-            entry.host.start()
-
-    def _add_host(self, entry: Entry) -> None:
-        name, listener = entry.spec.name, _Listener(self, entry)
-        if isinstance(entry.spec, EmbeddedSpec):
-            scope = Scope(self.clock)
-            self.embedded = Service(
-                scope,
-                self.ledger,
-                self.chance,
-                name,
-                self.shape.workers,
-                self.store,
-                shared=True,
-            )
-            place = messages.OpenSession()
-            entry.host = EmbeddedHost(self.embedded, listener, place)  # type: ignore[arg-type]
-            return
-        path = Path(self.clock, self.chance, self.ledger.fail)
-        self.paths[name] = self.tubs.paths[f"{name:x<16}"] = path
-        host = entry.host = Host(self.tubs, entry.spec, listener)
-        host.path = path
-        self.tubs.hosts.append(host)
+        self.controller.start()
 
     def _ask(self, message: messages.ToController, body: bytes) -> None:
-        self.desk.receive(message, body)
+        self.controller.client_desk.receive(message, body)
 
     def _die(self) -> None:
         raise Broken("nobody asked the controller to end")
@@ -209,10 +197,8 @@ class World:
     def losing(self, host: str) -> None:
         """The scheduler is about to give up a host: what it holds may be charged."""
         self.lost_hosts.append(host)
-        for lease in self.scheduler.hosts[host].leases.values():
-            record = self.driver.jobs[lease.job.spec.job]
-            count = lease.stop - lease.next
-            body, *_ = record.inputs.cut(lease.next, count)
+        for job, first, count in self.scheduler.held_by(host):
+            body, *_ = self.controller.driver._jobs[job].inputs.cut(first, count)
             self.ledger.host_lost(blobs.each(body, count))
 
     # ---- time ----
@@ -259,28 +245,30 @@ class World:
         """
         check = self.ledger.check
         check(self.client.satisfied, self.client.missing())
-        check(not self.scheduler.jobs, f"jobs are left: {list(self.scheduler.jobs)}")
-        check(not self.driver.jobs, f"records are left: {list(self.driver.jobs)}")
-        for entry in self.roster.entries.values():
-            name = entry.spec.name
-            host = self.scheduler.hosts.get(name)
-            check(host is not None, f"{name} is not back: {entry.why}")
+        work, parts = self.controller.driver.statistics(), self.controller
+        check(not work.scheduler.jobs, f"jobs are left: {work.scheduler.jobs}")
+        check(not work.jobs, f"records are left: {work.jobs}")
+        up = {host.name: host for host in work.scheduler.hosts}
+        for entry in parts.roster.statistics().hosts:
+            host = up.get(entry.name)
+            check(host is not None, f"{entry.name} is not back: {entry.why}")
             if host is not None:
-                check(not host.leases, f"leases are left on {name}: {list(host.leases)}")
-                check(host.slots == self.shape.workers, f"{name} has {host.slots} slots")
+                check(not host.chunks, f"{host.chunks} leases are left on {host.name}")
+                check(host.slots == self.shape.workers, f"{host.name} has {host.slots} slots")
         for service in self.services():
             self._check_service(service)
-        # For ever the front desk looks for news, and each service looks at its zygotes.
+        # For ever the board looks for news, and each service looks at its zygotes.
         left = self.clock.planned() - 1 - len(self.services())
         check(left == 0, f"{left} timers are left")
-        check(not self.objects._lent, f"the controller holds {len(self.objects._lent)} objects")
-        check(not self.objects._fetching, "objects are fetched that nobody wants")
-        check(self.store.held == 0, f"{self.store.held} bytes are left in the controller")
-        used = sum(arena.used for arena in self.store._arenas)
+        objects, store = parts.objects.statistics(), self.store.statistics()
+        check(not objects.known, f"the controller holds {objects.known} objects")
+        check(not objects.fetching, "objects are fetched that nobody wants")
+        check(not store.held, f"{store.held} bytes are left in the controller")
+        used = store.memory + store.disk
         check(not used, f"{used} bytes of memory are left in the controller")
-        for host in self.arrivals._hosts.values():
-            check(host == type(host)(), f"outcomes wait for what never comes: {host}")
-        for entry in self.roster.entries.values():
+        for waiting in parts.arrivals._hosts.values():
+            check(waiting == type(waiting)(), f"outcomes wait for what never comes: {waiting}")
+        for entry in parts.roster.entries.values():
             check(not entry.objects and not entry.held, f"{entry.spec.name} has {entry.held} bytes")
         self.ledger.stop()
         self.large.close()

@@ -1,4 +1,7 @@
-"""What may be asked of a controller, and by whom.
+"""Who may ask what of a controller, and who hears what is said to it.
 
-``front_desk``  what a client may ask
+``client_desk``  what the client may ask, one branch a message
+``hosts_desk``   what hosts say, and when all of them have answered
+``surveys``      numbered calls that several hosts answer
+``board``        what is going on, as the client is shown it
 """

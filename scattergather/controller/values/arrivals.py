@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from scattergather import errors
+from scattergather.controller.jobs import losses
 from scattergather.controller.roster import Entry
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind, LossKind
@@ -158,7 +159,10 @@ class Arrivals:
             return message, body
         host.unwanted |= parts - reasons.keys()
         self._drop_unwanted(host)
-        return _as_lost(message, min(reasons.values()))
+        reason = min(reasons.values())
+        if isinstance(message, messages.EverywhereDone):
+            return losses.everywhere_lost(message, reason)
+        return losses.outcomes_lost(message, reason)
 
     def _drop_unwanted(self, host: _Host) -> None:
         here = host.unwanted & host.early
@@ -205,14 +209,3 @@ def _too_large(message: _Outcome, size: int, bound: int) -> bytes:
             limit=float(bound),
         )
     )
-
-
-def _as_lost(message: _Outcome, reason: str) -> tuple[_Outcome, bytes]:
-    loss = messages.encode(Loss(kind=LossKind.LOST, reason=reason))
-    if isinstance(message, messages.EverywhereDone):
-        lost = msgspec.structs.replace(message, kind=Kind.LOST, objects=(), borrowed=())
-        return lost, loss
-    count = len(message.kinds)
-    kinds = bytes([Kind.LOST]) * count
-    replaced = msgspec.structs.replace(message, kinds=kinds, objects=(), borrowed=())
-    return replaced, blobs.pack([loss] * count)

@@ -17,24 +17,24 @@ from scattergather.reactor.seam import Clock, Timer
 from scattergather.store.store import Store
 
 PATIENCE = 1.0
-"""Seconds for which somebody who gave up a result counts as one who reads."""
+"""Seconds for which somebody who has done with a result counts as one who reads."""
 
 
 class Landing:
     """The store, as the links fill it; implements ``link.seams.Objects``. Reactor thread only.
 
-    Attributes:
-        room: who hears that there may be room.
+    Args:
+        reactor: Twisted's.
+        store: takes what has come. It ``spills``, and calls ``tell`` when it has room.
+        room: hears that there may be room for those that were told that there is none.
     """
 
-    def __init__(self, reactor: Clock, store: Store) -> None:
-        self.room: list[Callable[[], None]] = []
+    def __init__(self, reactor: Clock, store: Store, room: Callable[[], None]) -> None:
         self._reactor = reactor
         self._store = store
+        self._room = room
         self._read = -math.inf
         self._timer: Timer | None = None
-        store.spills = True
-        store.room.append(self._tell)
         self.length, self.read = store.length, store.read
         self.write, self.stored, self.discard = store.write, store.stored, store.discard
 
@@ -49,15 +49,15 @@ class Landing:
             self._timer = self._reactor.callLater(left, self._lose_patience)
         return False
 
-    def give_up(self, names: Iterable[ObjectId]) -> None:
+    def drop(self, names: Iterable[ObjectId]) -> None:
         """The user has done with these results."""
         self._read = self._reactor.seconds()
         self._store.drop(names)
 
     def _lose_patience(self) -> None:
         self._timer = None
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
-        for told in self.room:
-            told()
+    def tell(self) -> None:
+        """There may be room."""
+        self._room()

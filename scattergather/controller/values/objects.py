@@ -1,13 +1,16 @@
-"""Large objects that tasks take: who still needs them, which hosts have a copy, when they are free.
+"""Large objects that tasks take: who needs them, which hosts have a copy, when they are free.
 
 An object is needed while the client holds it and while an unfinished task takes it. Hosts ask for
-what a chunk takes and they lack (``Want``), so each has one copy at most, and may throw away what
-it does not need just now. When nobody needs an object any more, every host that may have it is told
+what a chunk takes and they lack (``Want``), so each has one copy at most, and may drop what it does
+not need just now. When nobody needs an object any more, every host that may have it is told
 (``Drop``) and says when no worker maps it (``Dropped``); then its memory is the client's again.
 
 Workers make such objects, too: what a nested call takes, and what it returns. Those are needed
-while a worker holds them that was given them, lie where they were made, and are fetched from there
-(``Want``, the other way) when another host wants them.
+while a worker holds them, lie where they were made, and are fetched from there (``Want``, the other
+way) when another host wants them.
+
+Results of the client's own tasks are not counted here: the client holds each of them once, and they
+are dropped when it releases them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scattergather.controller.roster import Entry, Roster
-from scattergather.model.ids import ObjectId, SlabId
+from scattergather.controller.values.fetches import Fetches, ship
+from scattergather.controller.values.shown import ShownSlabs
+from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec, RemoteSpec
@@ -28,148 +33,225 @@ from scattergather.wire.messages.shared import Extent
 class _LargeObject:
     """An object of the client, or of a worker of ``maker``.
 
-    ``uses`` counts the runs of unfinished tasks that take it. ``held`` counts how often the client
-    got it, and has not released it: when it made it, and with each result that it is a part of;
-    ``given`` how often workers of each host did. ``waiting`` are the hosts that were told to drop
-    it and have not answered.
+    Who holds it, each as often as is counted: ``tasks`` that are unfinished, by runs of them; the
+    ``client``, which got it when it made it, and with each result that it is a part of; ``workers``
+    of each host. ``asked`` are the hosts that were told to drop it and have not answered.
     """
 
     extent: Extent
     maker: Entry | None = None
-    held: int = 0
-    uses: int = 0
-    given: Counter[str] = field(default_factory=Counter)
-    waiting: set[str] = field(default_factory=set)
+    client: int = 0
+    tasks: int = 0
+    workers: Counter[str] = field(default_factory=Counter)
+    asked: set[str] = field(default_factory=set)
 
     @property
     def needed(self) -> bool:
-        return bool(self.held or self.uses or self.given)
+        return bool(self.client or self.tasks or self.workers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerStatistics:
+    """How many objects are ``known``, and how many of them are being fetched for another host."""
+
+    known: int
+    fetching: int
 
 
 class ObjectLedger:
-    """See the module. Reactor thread only.
+    """Counts who holds what, and says when it is free. Reactor thread only.
 
     Args:
         store: where everything large lies.
         roster: the hosts.
+        shown: the slabs that the client has.
         send: passes a message to the client.
-        bring: passes a slab to the client: its id, descriptor and size.
+        drop_results: drops results that the client has released.
     """
 
     def __init__(
         self,
         store: Store,
         roster: Roster,
+        shown: ShownSlabs,
         send: Callable[[messages.ToClient, bytes], None],
-        bring: Callable[[SlabId, int, int], None],
+        drop_results: Callable[[Iterable[ObjectId]], None],
     ) -> None:
-        self.store = store
-        self.give_up: Callable[[Iterable[ObjectId]], None] = store.drop
-        """Drops results that the client has done with."""
+        self._store = store
         self._roster = roster
+        self._shown = shown
         self._send = send
-        self._bring = bring
-        self._lent: dict[ObjectId, _LargeObject] = {}
-        self._fetching: dict[ObjectId, tuple[Entry, set[str]]] = {}
-        self._brought: set[SlabId] = set()
-        store.slab_gone.append(self._slab_gone)
+        self._drop_results = drop_results
+        self._objects: dict[ObjectId, _LargeObject] = {}
+        self._fetches = Fetches(roster)
 
-    # ---- arguments ------------------------------------------------------------------------------
+    def statistics(self) -> LedgerStatistics:
+        """How many objects there are."""
+        return LedgerStatistics(known=len(self._objects), fetching=len(self._fetches))
 
-    def take(self, extents: Iterable[Extent]) -> int:
-        """A run of tasks takes these; returns how many bytes are new here."""
+    def needs(self, extents: Iterable[Extent]) -> bool:
+        """Somebody needs each of these, so that it is there."""
+        found = [self._objects.get(extent.object) for extent in extents]
+        return all(each is not None and each.needed for each in found)
+
+    # ---- tasks ----------------------------------------------------------------------------------
+
+    def hold_for_tasks(self, extents: Iterable[Extent]) -> int:
+        """A run of tasks takes these; returns how many bytes are new here.
+
+        Raises:
+            ValueError: one does not lie within its slab; those before it are held.
+        """
         fresh = 0
         for extent in extents:
-            lent = self._lent.get(extent.object)
-            if lent is None:
-                lent = self._lent[extent.object] = _LargeObject(extent, held=1)
-                self.store.learn([extent])
+            known = self._objects.get(extent.object)
+            if known is None:
+                self._store.learn([extent])
+                known = self._objects[extent.object] = _LargeObject(extent, client=1)
                 fresh += extent.length
-            lent.uses += 1
+            known.tasks += 1
         return fresh
 
-    def done(self, extents: Iterable[Extent]) -> None:
+    def release_from_tasks(self, extents: Iterable[Extent]) -> None:
         """All tasks of a run that takes these have their outcomes."""
         free = []
         for extent in extents:
-            lent = self._lent.get(extent.object)
-            if lent is not None:
-                lent.uses -= 1
-                if not lent.needed:
+            known = self._objects.get(extent.object)
+            if known is not None:
+                known.tasks -= 1
+                if not known.needed:
                     free.append(extent.object)
         self._drop(free)
 
-    def release(self, names: Iterable[ObjectId]) -> None:
+    # ---- the client -----------------------------------------------------------------------------
+
+    def hold_for_client(
+        self, made: tuple[Extent, ...], borrowed: tuple[Extent, ...]
+    ) -> tuple[Extent, ...]:
+        """The client gets a result; returns its large parts, where the client finds them.
+
+        Tasks have ``made`` some of them, and returned others as they had ``borrowed`` them: the
+        client holds those once more. Somebody needs them, as their task counts as unfinished.
+        """
+        objects = [self._objects[extent.object] for extent in borrowed]
+        for each in objects:
+            each.client += 1
+        shown = self._shown.show(made) if made else ()
+        return shown + tuple(each.extent for each in objects)
+
+    def release_from_client(self, names: Iterable[ObjectId]) -> None:
         """The client needs these no more: its own, or results that it has done with."""
         free, freed, results = [], [], []
         for name in names:
-            lent = self._lent.get(name)
-            if lent is not None:
-                lent.held -= 1
-                if not lent.needed:
+            known = self._objects.get(name)
+            if known is not None:
+                known.client -= 1
+                if not known.needed:
                     free.append(name)
-            elif self.store.length(name) is not None:
+            elif self._store.length(name) is not None:
                 results.append(name)
             else:  # no task ever took it
                 freed.append(name)
         if results:
-            self.give_up(results)
+            self._drop_results(results)
         if freed:
             self._send(messages.Freed(objects=tuple(freed)), b"")
         self._drop(free)
+
+    # ---- workers --------------------------------------------------------------------------------
+
+    def register(self, entry: Entry, extents: Iterable[Extent]) -> None:
+        """Workers of this host have made these for others, and they lie there."""
+        for extent in extents:
+            if extent.object in self._objects:  # no host of ours does that
+                continue
+            self._objects[extent.object] = _LargeObject(extent, maker=entry)
+            if isinstance(entry.spec, RemoteSpec):
+                entry.objects.add(extent.object)
+                entry.held += extent.length
+
+    def hold_for_worker(
+        self, entry: Entry, maker: Entry, message: messages.Outcomes
+    ) -> tuple[Extent, ...]:
+        """A worker of this host gets the outcome of a call that ``maker`` ran: its parts."""
+        self.register(maker, message.lent)
+        for extent in message.objects:  # these have come here already
+            self._objects.setdefault(extent.object, _LargeObject(extent, maker=maker))
+        parts = (*message.objects, *message.lent, *message.borrowed)
+        for extent in parts:
+            self._objects[extent.object].workers[entry.spec.name] += 1
+        return parts
+
+    def release_from_worker(self, entry: Entry, names: Iterable[ObjectId]) -> None:
+        """A worker of this host needs these no more, once for each time that it got one."""
+        free = []
+        for name in names:
+            known = self._objects.get(name)
+            if known is not None and known.workers[entry.spec.name]:
+                known.workers[entry.spec.name] -= 1
+                known.workers = +known.workers
+                if not known.needed:
+                    free.append(name)
+        self._drop(free)
+
+    def drop_unheard(
+        self, entry: Entry, made: Iterable[Extent], lent: Iterable[Extent] = ()
+    ) -> None:
+        """Nobody hears of these, which workers of this host have made."""
+        self._store.drop(extent.object for extent in made)
+        lent = tuple(lent)
+        self.register(entry, lent)
+        self._drop([extent.object for extent in lent])
+
+    # ---- hosts ----------------------------------------------------------------------------------
 
     def want(self, entry: Entry, names: tuple[ObjectId, ...]) -> None:
         """A host lacks these for a chunk.
 
         It may ask for what it was about to be told to drop: then it is told so now.
         """
-        lent = {name: self._lent[name] for name in names if name in self._lent}
-        known = tuple(name for name, each in lent.items() if each.needed)
+        known = {name: self._objects[name] for name in names if name in self._objects}
+        needed = tuple(name for name, each in known.items() if each.needed)
         # One that is wanted again did not arrive: it counts already.
-        new = [name for name in known if name not in entry.objects]
+        new = [name for name in needed if name not in entry.objects]
         entry.objects.update(new)
-        entry.held += sum(lent[name].extent.length for name in new)
-        here = tuple(name for name in known if self.store.length(name) is not None)
+        entry.held += sum(known[name].extent.length for name in new)
+        here = tuple(name for name in needed if self._store.length(name) is not None)
         if entry.host is not None and here:
             entry.host.ship(here)
-        for name in known:
+        for name in needed:
             if name not in here:
-                self._fetch(name, entry)
-        dropped = tuple(name for name in lent if name not in known)
+                self._fetches.fetch(name, known[name].maker, entry)
+        dropped = tuple(name for name in known if name not in needed)
         if dropped:
             self._roster.send(entry, messages.Drop(objects=dropped))
         for name in names:
-            if name not in lent and self.store.length(name) is None:
-                _ship(name, entry)
+            if name not in known and self._store.length(name) is None:
+                ship(name, entry)
 
-    def _drop(self, names: list[ObjectId]) -> None:
-        if not names:
-            return
-        asked: list[tuple[Entry, tuple[ObjectId, ...]]] = []
-        for entry in self._roster.up():
-            # Workers of this machine see what lies here without asking.
-            here = isinstance(entry.spec, EmbeddedSpec)
-            theirs = tuple(name for name in names if here or name in entry.objects)
-            if theirs:
-                asked.append((entry, theirs))
-            for name in theirs:
-                self._lent[name].waiting.add(entry.spec.name)
-        # Only now: a pool in this process answers at once.
-        for entry, theirs in asked:
-            if entry.host is not None:
-                entry.host.withdraw(theirs)
-            self._roster.send(entry, messages.Drop(objects=theirs))
-        self._free(names)
+    def fetched(self, names: Iterable[ObjectId]) -> tuple[ObjectId, ...]:
+        """These have come from a host, or never will; returns what is none of ours."""
+        others = []
+        for name in names:
+            waiting = self._fetches.ended(name)
+            if waiting is None:
+                others.append(name)
+            elif name in self._objects:
+                for entry in waiting:
+                    ship(name, entry)
+            else:
+                self._store.drop([name])
+        return tuple(others)
 
     def dropped(self, entry: Entry, names: Iterable[ObjectId]) -> None:
         """A host does not have these any more, because it was told to or for want of room."""
         for name in names:
-            lent = self._lent.get(name)
+            known = self._objects.get(name)
             if name in entry.objects:
                 entry.objects.discard(name)
-                entry.held -= lent.extent.length if lent is not None else 0
-            if lent is not None:
-                lent.waiting.discard(entry.spec.name)
+                entry.held -= known.extent.length if known is not None else 0
+            if known is not None:
+                known.asked.discard(entry.spec.name)
         self._free(names)
 
     def left(self, entry: Entry) -> None:
@@ -178,135 +260,46 @@ class ObjectLedger:
         Of what they have made nobody else has need: the calls that they submitted are cancelled.
         """
         host = entry.spec.name
-        fetching = [name for name, (maker, _) in self._fetching.items() if maker is entry]
-        unfetched = {name: self._fetching.pop(name)[1] for name in fetching}
-        waiting = [name for name, lent in self._lent.items() if host in lent.waiting]
-        self.dropped(entry, sorted({*waiting, *entry.objects}))
+        unfetched = self._fetches.left(entry)
+        asked = [name for name, each in self._objects.items() if host in each.asked]
+        self.dropped(entry, sorted({*asked, *entry.objects}))
         entry.held = 0
         # Behind that: other hosts were not asked yet for what only workers of this one held.
-        given = [name for name, lent in self._lent.items() if lent.given.pop(host, 0)]
-        self._drop([name for name in given if not self._lent[name].needed])
-        for name, hosts in unfetched.items():
-            for each in sorted(hosts):
-                _ship(name, self._roster.entries[each])
+        held = [name for name, each in self._objects.items() if each.workers.pop(host, 0)]
+        self._drop([name for name in held if not self._objects[name].needed])
+        for name, waiting in unfetched:
+            for each in waiting:
+                ship(name, each)
+
+    def _drop(self, names: list[ObjectId]) -> None:
+        """Nobody needs these any more: every host that may have one is told."""
+        if not names:
+            return
+        told: list[tuple[Entry, tuple[ObjectId, ...]]] = []
+        for entry in self._roster.up():
+            # Workers of this machine see what lies here without asking.
+            here = isinstance(entry.spec, EmbeddedSpec)
+            theirs = tuple(name for name in names if here or name in entry.objects)
+            if theirs:
+                told.append((entry, theirs))
+            for name in theirs:
+                self._objects[name].asked.add(entry.spec.name)
+        # Only now: a pool in this process answers at once.
+        for entry, theirs in told:
+            if entry.host is not None:
+                entry.host.withdraw(theirs)
+            self._roster.send(entry, messages.Drop(objects=theirs))
+        self._free(names)
 
     def _free(self, names: Iterable[ObjectId]) -> None:
         """Those of them that nobody needs or reads are free."""
         freed = []
         for name in names:
-            lent = self._lent.get(name)
-            if lent is not None and not (lent.needed or lent.waiting):
-                del self._lent[name]
-                self.store.drop([name])
-                if lent.maker is None:
+            known = self._objects.get(name)
+            if known is not None and not (known.needed or known.asked):
+                del self._objects[name]
+                self._store.drop([name])
+                if known.maker is None:
                     freed.append(name)
         if freed:
             self._send(messages.Freed(objects=tuple(freed)), b"")
-
-    def give_back(self, extents: Iterable[Extent]) -> tuple[Extent, ...]:
-        """A task returned these of its arguments as they came; the client gets them once more.
-
-        The task still counts as unfinished.
-        """
-        lent = [self._lent[extent.object] for extent in extents]
-        for each in lent:
-            each.held += 1
-        return tuple(each.extent for each in lent)
-
-    # ---- what nested calls take and return ------------------------------------------------------
-
-    def lend(self, entry: Entry, extents: Iterable[Extent]) -> None:
-        """Workers of this host have made these for others, and they lie there."""
-        for extent in extents:
-            if extent.object in self._lent:  # no host of ours does that
-                continue
-            self._lent[extent.object] = _LargeObject(extent, maker=entry)
-            if isinstance(entry.spec, RemoteSpec):
-                entry.objects.add(extent.object)
-                entry.held += extent.length
-
-    def knows(self, extents: Iterable[Extent]) -> bool:
-        """Somebody needs each of these, so that it is there."""
-        found = [self._lent.get(extent.object) for extent in extents]
-        return all(lent is not None and lent.needed for lent in found)
-
-    def give(self, entry: Entry, maker: Entry, message: messages.Outcomes) -> tuple[Extent, ...]:
-        """A worker of this host gets the large parts of an outcome of ``maker``."""
-        self.lend(maker, message.lent)
-        for extent in message.objects:  # these have come here already
-            self._lent.setdefault(extent.object, _LargeObject(extent, maker=maker))
-        given = (*message.objects, *message.lent, *message.borrowed)
-        for extent in given:
-            self._lent[extent.object].given[entry.spec.name] += 1
-        return given
-
-    def given_back(self, entry: Entry, names: Iterable[ObjectId]) -> None:
-        """A worker of this host needs these no more, once for each time that it got one."""
-        free = []
-        for name in names:
-            lent = self._lent.get(name)
-            if lent is not None and lent.given[entry.spec.name]:
-                lent.given[entry.spec.name] -= 1
-                lent.given = +lent.given
-                if not lent.needed:
-                    free.append(name)
-        self._drop(free)
-
-    def discard(self, entry: Entry, made: Iterable[Extent], lent: Iterable[Extent]) -> None:
-        """Nobody will hear of these, which workers of this host have made."""
-        self.store.drop(extent.object for extent in made)
-        lent = tuple(lent)
-        self.lend(entry, lent)
-        self._drop([extent.object for extent in lent])
-
-    def _fetch(self, name: ObjectId, entry: Entry) -> None:
-        """A host wants what lies on another."""
-        maker = self._lent[name].maker
-        if maker is not None and maker.up:
-            if name not in self._fetching:
-                self._fetching[name] = maker, set()
-                self._roster.send(maker, messages.Want(objects=(name,)))
-            self._fetching[name][1].add(entry.spec.name)
-        else:
-            _ship(name, entry)
-
-    def fetched(self, names: Iterable[ObjectId]) -> tuple[ObjectId, ...]:
-        """These have come from a host, or never will; returns what is none of ours."""
-        others = []
-        for name in names:
-            fetch = self._fetching.pop(name, None)
-            if fetch is None:
-                others.append(name)
-            elif name in self._lent:
-                for host in sorted(fetch[1]):
-                    _ship(name, self._roster.entries[host])
-            else:
-                self.store.drop([name])
-        return tuple(others)
-
-    # ---- results --------------------------------------------------------------------------------
-
-    def deliver(self, made: tuple[Extent, ...], borrowed: tuple[Extent, ...]) -> tuple[Extent, ...]:
-        """The large parts of a result, as the client knows them, which holds them from now on."""
-        return (self.show(made) if made else ()) + self.give_back(borrowed)
-
-    def show(self, extents: tuple[Extent, ...]) -> tuple[Extent, ...]:
-        """The same, where they lie on this host, whose slabs the client has."""
-        here = self.store.here(extents)
-        for slab in dict.fromkeys(extent.slab for extent in here):
-            found = self.store.descriptor(slab)
-            if found is not None and slab not in self._brought:
-                self._bring(slab, *found)
-                self._brought.add(slab)
-        return here
-
-    def _slab_gone(self, slab: SlabId) -> None:
-        if slab in self._brought:
-            self._brought.discard(slab)
-            self._send(messages.SlabGone(slab=slab), b"")
-
-
-def _ship(name: ObjectId, entry: Entry) -> None:
-    """Bring this to a host, which is told that it is gone if it is not here: so its wait ends."""
-    if entry.up and entry.host is not None:
-        entry.host.ship((name,))

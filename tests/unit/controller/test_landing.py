@@ -26,8 +26,9 @@ class Here:
         self.clock = Clock()
         self.clock.advance(1000)
         self.store = Store(BOUND)
-        self.landing = Landing(self.clock, self.store)
-        self.landing.room.append(self.ask)
+        self.landing = Landing(self.clock, self.store, self.ask)
+        self.store.spills = True
+        self.store.room.append(self.landing.tell)
         self.waiting: list[ObjectId] = []
 
     def offer(self, *names: ObjectId) -> None:
@@ -63,11 +64,11 @@ def here() -> Iterator[Here]:
 
 def test_who_reads_is_waited_for_and_makes_room(here: Here) -> None:
     here.offer(A, B)
-    here.landing.give_up([A])
+    here.landing.drop([A])
     here.offer(C, D)
     assert here.waiting == [D]
     here.clock.advance(PATIENCE / 2)
-    here.landing.give_up([B])
+    here.landing.drop([B])
     assert here.waiting == []
     assert [here.lies(name) for name in (C, D)] == ["memory", "memory"]
     assert here.used == BOUND
@@ -75,7 +76,7 @@ def test_who_reads_is_waited_for_and_makes_room(here: Here) -> None:
 
 def test_who_reads_no_more_is_waited_for_no_longer_than_a_moment(here: Here) -> None:
     here.offer(A, B)
-    here.landing.give_up([A])
+    here.landing.drop([A])
     here.offer(C, D)
     here.clock.advance(PATIENCE - 0.1)
     assert here.waiting == [D]

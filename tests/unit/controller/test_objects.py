@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.objects import ObjectLedger
+from scattergather.controller.values.shown import ShownSlabs
 from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
@@ -59,7 +60,13 @@ class There:
         self.store = Store()
         self.roster = Roster(specs)
         self.freed: Counter[ObjectId] = Counter()
-        self.objects = ObjectLedger(self.store, self.roster, self._said, lambda *_: None)
+        self.objects = ObjectLedger(
+            self.store,
+            self.roster,
+            ShownSlabs(self.store, lambda *_: None, self._said),
+            self._said,
+            self.store.drop,
+        )
         self.hosts = {}
         for name, entry in self.roster.entries.items():
             host = self.hosts[name] = Host(self, entry)
@@ -89,34 +96,34 @@ ONE, TWO = extent(1), extent(2)
 def test_an_object_is_freed_when_it_is_released_and_no_task_takes_it_in_any_order() -> None:
     for released_first in (True, False):
         there = There("far")
-        assert there.objects.take([ONE, TWO]) == 2 * LENGTH
-        assert there.objects.take([ONE]) == 0
-        there.objects.done([ONE])
+        assert there.objects.hold_for_tasks([ONE, TWO]) == 2 * LENGTH
+        assert there.objects.hold_for_tasks([ONE]) == 0
+        there.objects.release_from_tasks([ONE])
         if released_first:
-            there.objects.release([ONE.object])
+            there.objects.release_from_client([ONE.object])
             assert not there.freed
-        there.objects.done([ONE])
+        there.objects.release_from_tasks([ONE])
         if not released_first:
             assert not there.freed
-            there.objects.release([ONE.object])
+            there.objects.release_from_client([ONE.object])
         assert there.freed == {ONE.object: 1}
         assert there.store.held == LENGTH
 
 
 def test_what_no_task_ever_took_is_free_at_once() -> None:
     there = There("far")
-    there.objects.release([ONE.object])
+    there.objects.release_from_client([ONE.object])
     assert there.freed == {ONE.object: 1}
 
 
 def test_hosts_that_have_it_are_asked_and_it_is_free_when_all_have_answered() -> None:
     there = There("here", "far", "farther", "idle")
-    there.objects.take([ONE])
+    there.objects.hold_for_tasks([ONE])
     there.want("far", ONE)
     there.want("farther", ONE)
     assert there.hosts["far"].shipped == [ONE.object]
-    there.objects.release([ONE.object])
-    there.objects.done([ONE])
+    there.objects.release_from_client([ONE.object])
+    there.objects.release_from_tasks([ONE])
     assert there.hosts["idle"].asked == []
     assert there.hosts["far"].withdrawn == [ONE.object]
     there.hosts["far"].answer()
@@ -128,7 +135,7 @@ def test_hosts_that_have_it_are_asked_and_it_is_free_when_all_have_answered() ->
 
 def test_a_host_counts_an_object_once_however_often_it_wants_it() -> None:
     there = There("far")
-    there.objects.take([ONE])
+    there.objects.hold_for_tasks([ONE])
     entry = there.roster.entries["far"]
     for _ in range(3):
         there.want("far", ONE)
@@ -151,10 +158,10 @@ def test_nobody_is_sent_what_the_client_never_lent_and_who_asks_hears_that_it_is
 def test_who_asks_for_what_nobody_needs_any_more_is_told_to_drop_it() -> None:
     there = There("far", "farther")
     far, farther = there.roster.entries.values()
-    there.objects.take([ONE])
+    there.objects.hold_for_tasks([ONE])
     there.want("far", ONE)
-    there.objects.done([ONE])
-    there.objects.release([ONE.object])
+    there.objects.release_from_tasks([ONE])
+    there.objects.release_from_client([ONE.object])
     there.want("farther", ONE)
     assert there.hosts["farther"].shipped == []
     assert there.hosts["farther"].asked == [ONE.object]
@@ -168,7 +175,7 @@ def test_who_waits_for_what_lay_on_a_lost_host_hears_that_it_is_gone() -> None:
     there = There("far", "farther")
     far, farther = there.roster.entries.values()
     for each in (ONE, TWO):
-        there.objects.give(
+        there.objects.hold_for_worker(
             farther, far, messages.Outcomes(chunk=1, first=0, kinds=b"\0", lent=(each,))
         )
     there.want("farther", ONE)
@@ -181,11 +188,11 @@ def test_who_waits_for_what_lay_on_a_lost_host_hears_that_it_is_gone() -> None:
 
 def test_a_host_that_leaves_before_it_answers_keeps_nothing() -> None:
     there = There("far", "farther")
-    there.objects.take([ONE])
+    there.objects.hold_for_tasks([ONE])
     there.want("far", ONE)
     there.want("farther", ONE)
-    there.objects.done([ONE])
-    there.objects.release([ONE.object])
+    there.objects.release_from_tasks([ONE])
+    there.objects.release_from_client([ONE.object])
     there.leave("far")
     assert not there.freed
     there.hosts["farther"].answer()
@@ -196,20 +203,20 @@ def test_a_host_that_leaves_before_it_answers_keeps_nothing() -> None:
 
 def test_what_was_returned_as_it_came_is_held_once_more() -> None:
     there = There("far")
-    there.objects.take([ONE])
-    there.objects.release([ONE.object])
-    assert there.objects.give_back([ONE]) == (ONE,)
-    there.objects.done([ONE])
+    there.objects.hold_for_tasks([ONE])
+    there.objects.release_from_client([ONE.object])
+    assert there.objects.hold_for_client((), (ONE,)) == (ONE,)
+    there.objects.release_from_tasks([ONE])
     assert not there.freed
-    there.objects.release([ONE.object])
+    there.objects.release_from_client([ONE.object])
     assert there.freed == {ONE.object: 1}
 
 
 def test_what_a_worker_lends_is_fetched_when_another_host_wants_it_and_dropped_everywhere() -> None:
     there = There("far", "farther")
     far, farther = there.roster.entries.values()
-    there.objects.lend(far, [ONE])
-    there.objects.take([ONE])
+    there.objects.register(far, [ONE])
+    there.objects.hold_for_tasks([ONE])
     there.want("farther", ONE)
     there.want("farther", ONE)
     assert there.hosts["far"].fetched == [ONE.object]
@@ -218,21 +225,21 @@ def test_what_a_worker_lends_is_fetched_when_another_host_wants_it_and_dropped_e
     there.store.stored(ONE.object)
     assert there.objects.fetched([ONE.object, TWO.object]) == (TWO.object,)
     assert there.hosts["farther"].shipped == [ONE.object]
-    there.objects.done([ONE])
+    there.objects.release_from_tasks([ONE])
     for host in there.hosts.values():
         assert host.asked == [ONE.object]
         host.answer()
     assert not there.freed, "it was never the client's"
-    assert not there.objects._lent
+    assert not there.objects._objects
     assert there.store.held == far.held == farther.held == 0
 
 
 def test_what_comes_when_nobody_needs_it_any_more_is_dropped() -> None:
     there = There("far", "farther")
-    there.objects.lend(there.roster.entries["far"], [ONE])
-    there.objects.take([ONE])
+    there.objects.register(there.roster.entries["far"], [ONE])
+    there.objects.hold_for_tasks([ONE])
     there.want("farther", ONE)
-    there.objects.done([ONE])
+    there.objects.release_from_tasks([ONE])
     for host in there.hosts.values():
         host.answer()
     there.store.reserve(ONE.object, LENGTH)
@@ -246,27 +253,29 @@ def test_what_a_worker_was_given_is_needed_until_it_has_given_it_back_as_often()
     there = There("far", "farther")
     far, farther = there.roster.entries.values()
     outcome = messages.Outcomes(chunk=1, first=0, kinds=b"\0", lent=(ONE,))
-    assert there.objects.give(far, far, outcome) == (ONE,)
+    assert there.objects.hold_for_worker(far, far, outcome) == (ONE,)
     borrowed = messages.Outcomes(chunk=2, first=0, kinds=b"\0", borrowed=(ONE,))
-    there.objects.give(far, farther, borrowed)
-    assert there.objects.knows([ONE])
-    there.objects.given_back(far, [ONE.object])
-    assert there.objects.knows([ONE])
-    there.objects.given_back(far, [ONE.object])
-    assert not there.objects.knows([ONE])
+    there.objects.hold_for_worker(far, farther, borrowed)
+    assert there.objects.needs([ONE])
+    there.objects.release_from_worker(far, [ONE.object])
+    assert there.objects.needs([ONE])
+    there.objects.release_from_worker(far, [ONE.object])
+    assert not there.objects.needs([ONE])
     assert there.hosts["far"].asked == [ONE.object]
     there.hosts["far"].answer()
-    assert not there.objects._lent
+    assert not there.objects._objects
 
 
 def test_what_only_workers_of_a_lost_host_had_is_dropped_by_those_that_have_a_copy() -> None:
     there = There("far", "farther")
     far = there.roster.entries["far"]
-    there.objects.take([ONE])
+    there.objects.hold_for_tasks([ONE])
     there.want("farther", ONE)
-    there.objects.give(far, far, messages.Outcomes(chunk=1, first=0, kinds=b"\0", borrowed=(ONE,)))
-    there.objects.release([ONE.object])
-    there.objects.done([ONE])
+    there.objects.hold_for_worker(
+        far, far, messages.Outcomes(chunk=1, first=0, kinds=b"\0", borrowed=(ONE,))
+    )
+    there.objects.release_from_client([ONE.object])
+    there.objects.release_from_tasks([ONE])
     there.leave("far")
     assert there.hosts["farther"].asked == [ONE.object]
     assert not there.freed
@@ -293,20 +302,20 @@ class Lending(RuleBasedStateMachine):
             self.lent[each.object] = each
             self.held[each.object] = 1
         taken = (*new, *known[:again])
-        self.there.objects.take(taken)
+        self.there.objects.hold_for_tasks(taken)
         self.uses.append(taken)
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data())
     def finish(self, data: Any) -> None:
         at = data.draw(st.integers(0, len(self.uses) - 1))
-        self.there.objects.done(self.uses.pop(at))
+        self.there.objects.release_from_tasks(self.uses.pop(at))
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data())
     def give_back(self, data: Any) -> None:
         each = data.draw(st.sampled_from(data.draw(st.sampled_from(self.uses))))
-        self.there.objects.give_back([each])
+        self.there.objects.hold_for_client((), (each,))
         self.held[each.object] += 1
 
     @precondition(lambda self: +self.held)
@@ -314,7 +323,7 @@ class Lending(RuleBasedStateMachine):
     def release(self, data: Any) -> None:
         name = data.draw(st.sampled_from(sorted(+self.held)))
         self.held[name] -= 1
-        self.there.objects.release([name])
+        self.there.objects.release_from_client([name])
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data(), host=st.sampled_from(("far", "farther")))
@@ -355,13 +364,13 @@ class Lending(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for taken in self.uses:
-            self.there.objects.done(taken)
+            self.there.objects.release_from_tasks(taken)
         for name in sorted(self.held.elements()):
-            self.there.objects.release([name])
+            self.there.objects.release_from_client([name])
         for host in self.there.hosts.values():
             host.answer()
         assert self.there.freed == dict.fromkeys(self.lent, 1)
-        assert not self.there.objects._lent
+        assert not self.there.objects._objects
         assert self.there.store.held == 0
 
 
@@ -371,21 +380,21 @@ TestLending.settings = settings(max_examples=80, stateful_step_count=30)
 
 def test_a_slab_is_brought_to_the_client_once_before_it_is_named_and_told_gone_once() -> None:
     store, told = Store(), list[Any]()
-    objects = ObjectLedger(
+    shown_slabs = ShownSlabs(
         store,
-        Roster(()),
-        lambda message, _: told.append(message),
         lambda slab, _fd, size: told.append((slab, size)),
+        lambda message, _: told.append(message),
     )
+    store.slab_gone.append(shown_slabs.slab_gone)
     for number in range(2):
         store.reserve(b"%016d" % number, LENGTH)
         store.stored(b"%016d" % number)
-    shown = objects.show((extent(0), extent(1)))
+    shown = shown_slabs.show((extent(0), extent(1)))
     assert [each.offset for each in shown] != [0, 0]
     assert len(told) == 1
-    assert objects.show((extent(1),)) == shown[1:]
+    assert shown_slabs.show((extent(1),)) == shown[1:]
     assert len(told) == 1
-    objects.release([each.object for each in shown])
+    store.drop([each.object for each in shown])
     assert store.held == 0
     store.rest()
     assert told[1:] == [messages.SlabGone(slab=shown[0].slab)]

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from scattergather.client.jobs.reading import read_error
-from scattergather.controller.driver import Driver
-from scattergather.controller.roster import Roster
-from scattergather.controller.values.objects import ObjectLedger
 from scattergather.errors import TaskLost
 from scattergather.scheduler import events
-from scattergather.store.store import Store
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
+from tests.unit.controller.near import Near
 
 JOB = b"j" * 16
 TASKS = messages.AddTasks(job=JOB, first=3, count=2)
 BODY = blobs.pack([b"one", b"two"])
 
 
-class There:
-    def __init__(self) -> None:
-        roster = Roster(())
-        self.said: list[tuple[Any, bytes]] = []
-        objects = ObjectLedger(Store(1 << 20), roster, self._send, lambda *_: None)
-        self.driver = Driver(roster, objects, self._send, lambda *_: None)
-
-    def _send(self, message: messages.ToClient, body: bytes) -> None:
-        self.said.append((message, body))
-
-    def outcomes(self) -> list[tuple[messages.TaskOutcomes, bytes]]:
-        return [each for each in self.said if isinstance(each[0], messages.TaskOutcomes)]
-
-
 def test_each_ends_with_an_error_that_says_so() -> None:
-    there = There()
+    there = Near(hosts=0)
     there.driver.add_tasks(TASKS, BODY)
     ((message, body),) = there.outcomes()
     assert (message.job, message.first, len(message.kinds)) == (JOB, 3, 2)
@@ -48,11 +29,11 @@ def test_each_ends_with_an_error_that_says_so() -> None:
 
 
 def test_those_of_a_job_that_is_over_do_too_and_those_of_a_cancelled_one_are_cancelled() -> None:
-    there = There()
+    there = Near(hosts=0)
     there.driver.add_job(messages.AddJob(job=JOB, name="f", function="sum"))
     there.driver.handle(events.JobCancelled(job=JOB))
     there.driver.add_tasks(messages.AddTasks(job=JOB, first=0, count=2), BODY)
-    ((cancelled, _),) = there.said
+    (cancelled,) = there.told
     assert cancelled == messages.TasksCancelled(job=JOB, first=0, count=2)
     there.driver.handle(events.TasksEnded(job=JOB, total=2))
     there.driver.add_tasks(TASKS, BODY)
@@ -61,16 +42,16 @@ def test_those_of_a_job_that_is_over_do_too_and_those_of_a_cancelled_one_are_can
 
 
 def test_their_objects_are_the_clients_again() -> None:
-    there = There()
+    there = Near(hosts=0)
     extent = Extent(object=b"a" * 16, slab=b"s" * 16, length=10)
     there.driver.add_tasks(messages.AddTasks(job=JOB, first=0, count=2, objects=(extent,)), BODY)
-    there.driver._objects.release((extent.object,))
-    assert messages.Freed(objects=(extent.object,)) in [message for message, _ in there.said]
+    there.parts.objects.release_from_client((extent.object,))
+    assert messages.Freed(objects=(extent.object,)) in there.told
     assert there.outcomes()
 
 
 def test_a_body_that_does_not_hold_them_is_refused() -> None:
-    there = There()
+    there = Near(hosts=0)
     with pytest.raises(ValueError, match="does not hold"):
         there.driver.add_tasks(messages.AddTasks(job=JOB, first=0, count=1 << 40), BODY)
-    assert not there.said
+    assert not there.told

@@ -56,7 +56,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     # ---- the book ----
 
     def tell(self, event: events.Event) -> list[actions.Action]:
-        out = self.scheduler.handle(event, 0.0)
+        out = self.scheduler.handle(event)
         for action in out:
             match action:
                 case actions.SendChunk():
@@ -282,8 +282,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_agree(self) -> None:
-        assert set(self.scheduler.jobs) == set(self.places) - self.ended
-        for identity, job in self.scheduler.jobs.items():
+        assert set(self.scheduler._jobs) == set(self.places) - self.ended
+        for identity, job in self.scheduler._jobs.items():
             places = list(self.places[identity].values())
             assert job.queued == places.count(QUEUED)
             assert job.done == places.count(FINAL)
@@ -296,10 +296,19 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert found == leased
             assert job.running == sum(stop - first for first, stop in leased.values())
             assert not (job.cancelled and job.queued)
-        for name, host in self.scheduler.hosts.items():
+        for name, host in self.scheduler._fleet.hosts.items():
             mine = {chunk for chunk, lease in self.leases.items() if lease.host == name}
             assert set(host.leases) == mine
-        assert {name: host.slots for name, host in self.scheduler.hosts.items()} == self.slots
+        assert {
+            name: host.slots for name, host in self.scheduler._fleet.hosts.items()
+        } == self.slots
+
+    @invariant()
+    def nobody_is_idle_while_something_waits(self) -> None:
+        fleet, lines = self.scheduler._fleet, self.scheduler._lines
+        for host in fleet.hosts.values():
+            waits = [job for job in lines.in_order() if fleet.eligible(host, job)]
+            assert len(host.leases) >= host.slots or not waits
 
     def teardown(self) -> None:
         """With one good host everything ends."""
@@ -311,7 +320,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.tell(events.TasksEnded(job=job, total=len(self.places[job])))
         while self.leases:
             self.outcomes(0, [Kind.RETURNED] * 50, 1e-5)
-        assert not self.scheduler.jobs
+        assert not self.scheduler._jobs
         assert self.ended == set(self.places)
 
 

@@ -1,0 +1,118 @@
+"""What is going on, as the client is shown it: built of statistics, pushed when they change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from scattergather.controller import heap
+from scattergather.controller.jobs.driver import Driver, DriverStatistics
+from scattergather.controller.roster import Roster, RosterStatistics
+from scattergather.reactor.seam import Clock
+from scattergather.store.store import Store
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostState, JobState
+
+STATUS_SECONDS = 0.5
+
+
+class Board:
+    """Builds every ``Status`` and sends it. Reactor thread only.
+
+    It reads nothing but what the parts say of themselves, so a look costs what there is of hosts,
+    workers and jobs, however many tasks there are.
+
+    Args:
+        reactor: Twisted's.
+        roster: the hosts.
+        driver: the jobs.
+        store: the large objects that lie on this machine.
+        send: passes a message to the client.
+    """
+
+    def __init__(
+        self,
+        reactor: Clock,
+        roster: Roster,
+        driver: Driver,
+        store: Store,
+        send: Callable[[messages.ToClient, bytes], None],
+    ) -> None:
+        self._reactor = reactor
+        self._roster = roster
+        self._driver = driver
+        self._store = store
+        self._send = send
+        self._begun = reactor.seconds()
+        self._shown: tuple[RosterStatistics, DriverStatistics] | None = None
+        self._tidy = False
+
+    def start(self) -> None:
+        """From now on the client is told twice a second, while something changes."""
+        self._reactor.callLater(STATUS_SECONDS, self._look)
+
+    def push(self) -> messages.Status:
+        """Tell the client what is going on; returns what it was told."""
+        self._shown = hosts, work = self._roster.statistics(), self._driver.statistics()
+        status = self._status(hosts, work)
+        self._send(status, b"")
+        return status
+
+    def _look(self) -> None:
+        if self._shown != (self._roster.statistics(), self._driver.statistics()):
+            self._tidy = False
+            self.push()
+        elif not self._shown[1].jobs and not self._tidy:
+            self._tidy = True
+            heap.trim()
+            self._store.rest()
+        self._reactor.callLater(STATUS_SECONDS, self._look)
+
+    def _status(self, roster: RosterStatistics, driver: DriverStatistics) -> messages.Status:
+        now = self._reactor.seconds()
+        chunks = {host.name: host.chunks for host in driver.scheduler.hosts}
+        counts = {job.job: job for job in driver.scheduler.jobs}
+        here = self._store.statistics().held
+        hosts = []
+        for host in roster.hosts:
+            has = chunks.get(host.name, 0)
+            busy = min(has, host.workers)
+            hosts.append(
+                HostState(
+                    name=host.name,
+                    state="up" if host.up else "down" if host.why else "connecting",
+                    workers=host.workers if host.up else 0,
+                    busy=busy,
+                    queued=has - busy,
+                    done=host.done,
+                    python=host.python,
+                    version=host.version,
+                    services=host.services,
+                    why=host.why,
+                    round_trip=host.round_trip,
+                    memory=host.held if host.remote else here,
+                )
+            )
+        jobs = [
+            JobState(
+                job=job.job,
+                name=job.name,
+                total=count.total,
+                queued=count.queued,
+                running=count.running,
+                done=job.finished - job.failed - job.cancelled,
+                failed=job.failed,
+                cancelled=job.cancelled,
+                rate=job.finished / max(now - job.begun, 1e-6),
+            )
+            for job in driver.jobs
+            if (count := counts.get(job.job)) is not None
+        ]
+        return messages.Status(
+            hosts=tuple(hosts),
+            jobs=tuple(jobs),
+            controller_pid=os.getpid(),
+            uptime=now - self._begun,
+            rerun=driver.scheduler.rerun,
+            held=sum(job.held for job in driver.jobs),
+        )

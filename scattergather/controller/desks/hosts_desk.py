@@ -1,0 +1,165 @@
+"""What hosts say of themselves and of their tasks, and when all of them have answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from twisted.logger import Logger
+
+from scattergather.controller.desks.board import Board
+from scattergather.controller.desks.surveys import Surveys
+from scattergather.controller.jobs.driver import Driver
+from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.values.objects import ObjectLedger
+from scattergather.link.seams import PoolFacts
+from scattergather.reactor.seam import Clock
+from scattergather.scheduler import events
+from scattergather.wire.messages import page as messages
+
+GO_SECONDS = 5.0
+"""A host that has neither answered nor failed by then is not waited for."""
+
+
+class HostsDesk:
+    """Hears the hosts. Reactor thread only.
+
+    Args:
+        reactor: Twisted's.
+        roster: the hosts.
+        driver: the jobs.
+        objects: the large objects of the client and of workers.
+        surveys: the calls that all hosts answer.
+        board: what is going on.
+        send: passes a message to the client.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        reactor: Clock,
+        roster: Roster,
+        driver: Driver,
+        objects: ObjectLedger,
+        surveys: Surveys,
+        board: Board,
+        send: Callable[[messages.ToClient, bytes], None],
+    ) -> None:
+        self._reactor = reactor
+        self._roster = roster
+        self._driver = driver
+        self._objects = objects
+        self._surveys = surveys
+        self._board = board
+        self._send = send
+        self._gone = False
+
+    def start(self) -> None:
+        """The hosts have ``GO_SECONDS`` from now on to answer."""
+        self._reactor.callLater(GO_SECONDS, self._go)
+
+    # ---- where a host stands --------------------------------------------------------------------
+
+    def joined(self, entry: Entry, facts: PoolFacts) -> None:
+        """A host is up."""
+        self._roster.joined(entry, facts)
+        self.log.info("{h} joined with {n} workers", h=entry.spec.name, n=entry.workers)
+        for problem in facts.problems:
+            self.notice(f"{entry.spec.name}: {problem}")
+        self._driver.handle(
+            events.HostJoined(
+                host=entry.spec.name,
+                slots=entry.workers,
+                python=facts.python,
+                services=frozenset(facts.services),
+            )
+        )
+        self._look_whether_settled()
+
+    def refused(self, entry: Entry, reason: str) -> None:
+        """A host cannot be used for now."""
+        if entry.why != reason:
+            entry.why = reason
+            self.log.warn("{h}: {r}", h=entry.spec.name, r=reason)
+            self.notice(reason if entry.spec.name in reason else f"{entry.spec.name}: {reason}")
+        self._look_whether_settled()
+
+    def measured(self, entry: Entry, seconds: float) -> None:
+        """A word to a host that is up and back takes so long now."""
+        entry.round_trip = seconds
+        self._driver.handle(events.RoundTripMeasured(host=entry.spec.name, seconds=seconds))
+
+    def left(self, entry: Entry, reason: str) -> None:
+        """A host that was up is lost."""
+        self._roster.left(entry, reason)
+        self.notice(f"{entry.spec.name} is lost: {reason}")
+        self._objects.left(entry)
+        self._driver.host_left(entry.spec.name, reason)
+        self._surveys.host_left(entry.spec.name, reason)
+
+    def notice(self, sentence: str) -> None:
+        """The user should see this."""
+        self._send(messages.Notice(text=sentence), b"")
+
+    def _look_whether_settled(self) -> None:
+        if self._roster.settled:
+            self._go()
+
+    def _go(self) -> None:
+        """Tell the client once that it may count on the hosts that there are."""
+        if self._gone:
+            return
+        self._gone = True
+        status = self._board.push()
+        self._send(messages.GoReady(hosts=status.hosts), b"")
+        self._driver.handle(events.HostsSettled())
+        self._surveys.hosts_settled()
+
+    # ---- what a host says -----------------------------------------------------------------------
+
+    def said(self, entry: Entry, message: messages.FromPool, body: bytes, ours: bool) -> None:
+        """A message of a host; with ``ours``, its worker goes on whatever it says of tasks."""
+        name = entry.spec.name
+        match message:
+            case messages.Outcomes():
+                self._driver.outcomes(name, message, body, worker_goes_on=ours)
+            case messages.Output():
+                self._driver.output(name, message, body)
+            case messages.GaveBack():
+                self._driver.handle(
+                    events.ChunkGivenBack(host=name, chunk=message.chunk, first=message.first)
+                )
+            case messages.CancelDone():
+                self._driver.handle(
+                    events.CancelCompleted(host=name, chunk=message.chunk, first=message.first)
+                )
+            case messages.WorkersChanged():
+                self._workers_changed(entry, message)
+            case messages.RefreshDone():
+                self._surveys.refreshed(name, message)
+            case messages.EverywhereDone():
+                self._surveys.ran(name, message, body)
+            case messages.NestedSubmit():
+                self._driver.nested(name, message, body)
+            case messages.Want():
+                self._objects.want(entry, message.objects)
+            case messages.Dropped():
+                self._objects.dropped(entry, message.objects)
+            case messages.Release():
+                self._objects.release_from_worker(entry, message.objects)
+            case messages.Code():
+                entry.known.add(message.digest)
+                if self._roster.shelf.keep_passing(message, body):
+                    self._roster.clear_shelf()
+            case _:
+                assert_never(message)
+
+    def _workers_changed(self, entry: Entry, message: messages.WorkersChanged) -> None:
+        entry.why = message.why
+        if message.why:
+            self.notice(f"{entry.spec.name}: {message.why}")
+        if message.workers != entry.slots:
+            entry.slots = message.workers
+            self._driver.handle(events.SlotsChanged(host=entry.spec.name, slots=message.workers))

@@ -1,0 +1,180 @@
+"""Numbered calls that several hosts answer: a refresh, and a call on every worker.
+
+A call is answered once no host that it was sent to is awaited any more: each has said that it is
+done, or has left. A call on every worker that comes before all hosts have answered or failed is put
+off until then, as it would leave out those that are about to join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from scattergather.controller.jobs import losses
+from scattergather.controller.roster import Roster
+from scattergather.controller.values.objects import ObjectLedger
+from scattergather.model.ids import Digest, code_of
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import Declined, HostsAnswered
+from scattergather.wire.messages.shared import Extent
+
+_Postponed = tuple[messages.RunEverywhere, bytes, tuple[Digest, ...]]
+
+
+@dataclass(slots=True)
+class Survey:
+    """One call: which hosts have not answered yet, and what the others said.
+
+    ``code`` are the digests that it names, ``objects`` what its arguments take.
+    """
+
+    waiting: set[str]
+    code: tuple[Digest, ...] = ()
+    objects: tuple[Extent, ...] = ()
+    workers: int = 0
+    interrupted: int = 0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+class Surveys:
+    """Asks the hosts, and answers the client when all have answered. Reactor thread only.
+
+    Args:
+        roster: the hosts.
+        objects: the large objects of the client and of workers.
+        send: passes a message to the client.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        objects: ObjectLedger,
+        send: Callable[[messages.ToClient, bytes], None],
+    ) -> None:
+        self._roster = roster
+        self._objects = objects
+        self._send = send
+        self._open: dict[int, Survey] = {}
+        self._postponed: list[_Postponed] | None = []
+
+    # ---- what the client asks -------------------------------------------------------------------
+
+    def refresh(self, call: int) -> None:
+        """Every worker of every host is to be replaced."""
+        self._ask_all(call, messages.Refresh(call=call))
+
+    def run_everywhere(self, message: messages.RunEverywhere, body: bytes) -> None:
+        """Every worker of every host is to run this call."""
+        code = code_of(message.function, message.needs)
+        self._objects.hold_for_tasks(message.objects)
+        if self._postponed is None:
+            self._run_everywhere(message, body, code)
+        else:
+            self._postponed.append((message, body, code))
+
+    def _run_everywhere(
+        self, message: messages.RunEverywhere, body: bytes, code: tuple[Digest, ...]
+    ) -> None:
+        bound = self._roster.shelf.python_of(code)
+        unfit = [entry for entry in self._roster.up() if bound and not entry.runs(bound)]
+        if unfit:
+            names = ", ".join(entry.spec.name for entry in unfit)
+            why = f"the function is byte code of Python {bound}, which {names} cannot run"
+            self._send(messages.Answer(call=message.call, value=Declined(why=why)), b"")
+            self._objects.release_from_tasks(message.objects)
+            return
+        everywhere = messages.Everywhere(
+            call=message.call,
+            function=message.function,
+            needs=message.needs,
+            code_version=message.code_version,
+            objects=message.objects,
+        )
+        self._ask_all(message.call, everywhere, body, code, message.objects)
+
+    def _ask_all(
+        self,
+        call: int,
+        message: messages.ToPool,
+        body: bytes = b"",
+        code: tuple[Digest, ...] = (),
+        objects: tuple[Extent, ...] = (),
+    ) -> None:
+        up = self._roster.up()
+        self._open[call] = Survey({entry.spec.name for entry in up}, code, objects)
+        for entry in up:
+            self._roster.teach(entry, code)
+            self._roster.send(entry, message, body)
+        self._answer()
+
+    def used_code(self) -> Iterator[Digest]:
+        """The digests that unanswered calls name, some more than once."""
+        for survey in self._open.values():
+            yield from survey.code
+        for _, _, code in self._postponed or ():
+            yield from code
+
+    # ---- what hosts say -------------------------------------------------------------------------
+
+    def hosts_settled(self) -> None:
+        """Every host has answered or failed: what was put off is asked now."""
+        postponed, self._postponed = self._postponed, None
+        for message, body, code in postponed or ():
+            self._run_everywhere(message, body, code)
+
+    def refreshed(self, host: str, message: messages.RefreshDone) -> None:
+        """A host has replaced its workers."""
+        survey = self._open.get(message.call)
+        if survey is not None:
+            survey.waiting.discard(host)
+            survey.workers += message.workers
+            survey.interrupted += message.interrupted
+            survey.seconds = max(survey.seconds, message.seconds)
+            self._answer()
+
+    def ran(self, host: str, message: messages.EverywhereDone, body: bytes) -> None:
+        """A worker of a host has run the call."""
+        survey = self._open.get(message.call)
+        if survey is None:
+            self._objects.drop_unheard(self._roster.entries[host], message.objects)
+            return
+        if not self._objects.needs(message.borrowed):
+            self._objects.drop_unheard(self._roster.entries[host], message.objects)
+            reason = "a large argument that it returned is not known"
+            message, body = losses.everywhere_lost(message, reason)
+        survey.workers += 1
+        self._send(
+            messages.EverywhereOutcome(
+                call=message.call,
+                host=host,
+                worker=message.worker,
+                kind=message.kind,
+                objects=self._objects.hold_for_client(message.objects, message.borrowed),
+            ),
+            body,
+        )
+        if message.last:
+            survey.waiting.discard(host)
+            self._answer()
+
+    def host_left(self, host: str, reason: str) -> None:
+        """A host is lost, and whatever it was asked."""
+        for survey in self._open.values():
+            if host in survey.waiting:
+                survey.waiting.discard(host)
+                survey.problems.append(f"{host}: {reason}")
+        self._answer()
+
+    def _answer(self) -> None:
+        for call, survey in list(self._open.items()):
+            if not survey.waiting:
+                del self._open[call]
+                self._objects.release_from_tasks(survey.objects)
+                value = HostsAnswered(
+                    workers=survey.workers,
+                    interrupted=survey.interrupted,
+                    seconds=survey.seconds,
+                    problems=tuple(survey.problems),
+                )
+                self._send(messages.Answer(call=call, value=value), b"")

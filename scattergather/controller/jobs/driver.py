@@ -1,0 +1,302 @@
+"""Feeds the scheduler and carries out what it asks for.
+
+Everything between the client's pipe and the hosts passes here. The scheduler sees counts and
+ranges; the bytes stay here, and are cut and joined by their offset tables. Reactor thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from scattergather.controller.jobs import losses
+from scattergather.controller.jobs.nested import NestedCalls, Origin
+from scattergather.controller.jobs.outgoing import Batch, Outgoing
+from scattergather.controller.jobs.record import Record, RecordStatistics
+from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.seams import ClientEnd
+from scattergather.controller.values.objects import ObjectLedger
+from scattergather.model.ids import Digest, JobId, code_of, digest_of
+from scattergather.model.outcome import Kind
+from scattergather.reactor.seam import Clock
+from scattergather.reactor.turns import Turns
+from scattergather.scheduler import actions, events
+from scattergather.scheduler.scheduler import Scheduler
+from scattergather.scheduler.statistics import SchedulerStatistics
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Limits
+
+LIGHTER = 16
+"""A byte that travels beside a chunk counts so much less towards its size than one inside."""
+
+_GOES_ON = bytes([Kind.RETURNED, Kind.RAISED, Kind.RETRYABLE])
+"""After these a worker goes on with the chunk, and a later task of it may wait for calls."""
+
+Due = tuple[actions.Action | None, Batch | None]
+"""What the scheduler asks for; or None, when all is done that it asked for because of the batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverStatistics:
+    """The unfinished jobs as they are kept here, and as the scheduler sees them and the hosts."""
+
+    jobs: tuple[RecordStatistics, ...]
+    scheduler: SchedulerStatistics
+
+
+class Driver:
+    """Between the desks, the scheduler and the hosts.
+
+    Args:
+        clock: the reactor's.
+        scheduler: decides what runs where.
+        roster: the hosts.
+        objects: the large objects of the client and of workers.
+        client: who all this is for.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        scheduler: Scheduler,
+        roster: Roster,
+        objects: ObjectLedger,
+        client: ClientEnd,
+    ) -> None:
+        self._clock = clock
+        self._scheduler = scheduler
+        self._roster = roster
+        self._objects = objects
+        self._send = client.send
+        self._jobs: dict[JobId, Record] = {}
+        self._nested = NestedCalls(roster)
+        self._outgoing = Outgoing(
+            clock, scheduler, self._jobs, roster, objects, self._nested, client
+        )
+        self._turns = Turns(self._perform)
+
+    def statistics(self) -> DriverStatistics:
+        """What there is to do, and how much of it is done."""
+        return DriverStatistics(
+            jobs=tuple(record.statistics() for record in self._jobs.values()),
+            scheduler=self._scheduler.statistics(),
+        )
+
+    def used_code(self) -> Iterator[Digest]:
+        """The digests that unfinished jobs name, some more than once."""
+        for record in self._jobs.values():
+            yield from code_of(record.spec.function, record.spec.needs)
+            yield record.spec.retry_on
+            yield from record.inputs.needs()
+
+    # ---- jobs -----------------------------------------------------------------------------------
+
+    def add_job(self, spec: messages.AddJob, origin: Origin | None = None) -> None:
+        """Begin a job; its tasks follow.
+
+        Raises:
+            ValueError: nothing can be called by the name of its function.
+        """
+        code = code_of(spec.function, spec.needs)
+        self._jobs[spec.job] = Record(spec, self._clock.seconds())
+        self.handle(
+            events.JobAdded(
+                job=spec.job,
+                function=spec.function,
+                priority=spec.priority,
+                retries=spec.retries,
+                python=self._roster.shelf.python_of(code),
+                service="" if digest_of(spec.function) else spec.function,
+                depth=origin.depth if origin is not None else 0,
+                stream=spec.stream,
+                limited=spec.limits != Limits(),
+                placement=spec.placement,
+            )
+        )
+
+    def add_tasks(self, message: messages.AddTasks, body: bytes) -> None:
+        """Queue tasks; those of a job that is not known are answered with a loss each.
+
+        Either their job was forgotten while a thread of the client was still adding to it: the
+        client has forgotten it, too, and drops the answer. Or its ``AddJob`` never came, or came
+        behind them: whoever waits for them in the client would wait for ever.
+
+        Raises:
+            ValueError: the body does not hold what the message says.
+        """
+        record = self._jobs.get(message.job)
+        if record is None or not message.count:
+            strays = len(blobs.ends_of(body, message.count))
+            if message.objects:  # the client releases them, too
+                self._objects.hold_for_tasks(message.objects)
+                self._objects.release_from_tasks(message.objects)
+            if strays:
+                self._outgoing.send_losses(message.job, message.first, strays, losses.STRAY)
+            return
+        record.inputs.add(message.first, message.count, body, message.needs, message.objects)
+        size = len(body)
+        if message.objects:
+            size += self._objects.hold_for_tasks(message.objects) // LIGHTER
+        self.handle(
+            events.TasksAdded(job=message.job, first=message.first, count=message.count, size=size)
+        )
+
+    def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:
+        """A task submitted a call."""
+        entry = self._roster.entries[host]
+        parent = self._scheduler.job_of(message.chunk, host)
+        if parent is None:  # the task is over
+            self._objects.drop_unheard(entry, (), message.lent)
+            return
+        if why := self._impossible(message):
+            self._objects.drop_unheard(entry, (), message.lent)
+            self._nested.refuse(host, message, why)
+            return
+        self._objects.register(entry, message.lent)
+        job, tasks, origin = self._nested.begin(host, message, self._jobs[parent].spec)
+        self.add_job(job, origin)
+        self.add_tasks(tasks, blobs.pack([body]))
+        self.handle(events.TasksEnded(job=job.job, total=1))
+
+    def _impossible(self, message: messages.NestedSubmit) -> str:
+        """Why this call cannot be made; empty if it can."""
+        try:
+            digest_of(message.function)
+        except ValueError:
+            return f"nothing can be called by the name {message.function!r}"
+        if not self._objects.needs(message.borrowed):
+            # A thread has outlived the task that was given it.
+            return "a large argument of it was of a task that is over"
+        return ""
+
+    # ---- what hosts report ----------------------------------------------------------------------
+
+    def outcomes(
+        self, host: str, message: messages.Outcomes, body: bytes, *, worker_goes_on: bool = False
+    ) -> None:
+        """A pool reports outcomes; the worker goes on anyway if it is not the one that failed."""
+        batch = self._outgoing.batch(host, message, body)
+        if not worker_goes_on and message.kinds.strip(_GOES_ON):
+            self._cancel_nested(message.chunk)
+        self.handle(
+            events.OutcomesArrived(
+                host=host,
+                chunk=message.chunk,
+                first=message.first,
+                kinds=batch.message.kinds,
+                elapsed=message.elapsed,
+            ),
+            batch,
+        )
+
+    def output(self, host: str, message: messages.Output, body: bytes) -> None:
+        """A pool reports what a task printed; that of a nested call is shown to nobody."""
+        job = self._scheduler.job_of(message.chunk, host)
+        if job is not None and self._nested.origin(job) is None:
+            self._send(
+                messages.TaskOutput(
+                    job=job,
+                    index=message.index,
+                    host=host,
+                    worker=message.worker,
+                    dropped=message.dropped,
+                ),
+                body,
+            )
+
+    def host_left(self, host: str, reason: str) -> None:
+        """A host is lost, and so is whoever waits there for a nested call."""
+        for job in self._nested.abandon(host):
+            self.handle(events.JobCancelled(job=job))
+        self.handle(events.HostLeft(host=host, reason=reason))
+
+    def _cancel_nested(self, chunk: int) -> None:
+        for job in self._nested.of_chunk(chunk):
+            self.handle(events.JobCancelled(job=job))
+
+    # ---- performing -----------------------------------------------------------------------------
+
+    def handle(self, event: events.Event, batch: Batch | None = None) -> list[actions.Action]:
+        """Pass an event to the scheduler and carry out what it asks for; returns that.
+
+        A host in this process may answer an action with the next event at once.
+        """
+        wanted = self._scheduler.handle(event)
+        due: list[Due] = [(action, batch) for action in wanted]
+        if batch is not None and (batch.message.objects or batch.message.lent):
+            due.append((None, batch))
+        self._turns.take(due)
+        return wanted
+
+    def _perform(self, due: Due) -> None:
+        action, batch = due
+        match action:
+            case None:
+                if batch is not None:
+                    self._outgoing.through(batch)
+            case actions.SendChunk():
+                self._send_chunk(action)
+            case actions.Deliver():
+                if batch is not None:
+                    self._outgoing.deliver(action, batch)
+            case actions.ReportPlaced():
+                self._outgoing.report_placed(action)
+            case actions.DeliverLoss():
+                self._outgoing.deliver_loss(action)
+            case actions.ReportCancelled():
+                self._outgoing.report_cancelled(action)
+            case actions.EndJob():
+                self._jobs.pop(action.job, None)
+                self._nested.ended(action.job)
+            case actions.CancelChunks():
+                for chunk in action.chunks:
+                    self._cancel_nested(chunk)
+                entry = self._roster.entries[action.host]
+                self._roster.send(entry, messages.Cancel(chunks=action.chunks))
+            case actions.TakeBackFrom():
+                entry = self._roster.entries[action.host]
+                self._roster.send(entry, messages.TakeBack(count=action.count))
+            case _:
+                assert_never(action)
+
+    def _send_chunk(self, action: actions.SendChunk) -> None:
+        record = self._jobs.get(action.job)
+        if record is None:
+            return
+        spec, entry = record.spec, self._roster.entries[action.host]
+        origin = self._nested.origin(action.job)
+        body, needs, objects = record.inputs.cut(action.first, action.count)
+        if spec.needs:
+            needs = tuple(dict.fromkeys((*needs, *spec.needs)))
+        self._teach(entry, spec, needs)
+        self._roster.send(
+            entry,
+            messages.Run(
+                chunk=action.chunk,
+                job=action.job,
+                function=spec.function,
+                first=action.first,
+                count=action.count,
+                attempt=action.attempt,
+                needs=needs,
+                retry_on=spec.retry_on,
+                code_version=spec.code_version,
+                ahead=action.ahead,
+                limits=spec.limits,
+                label=spec.name,
+                objects=objects,
+                lend=origin is not None and origin.host == action.host,
+            ),
+            body,
+        )
+
+    def _teach(self, entry: Entry, spec: messages.AddJob, needs: tuple[bytes, ...]) -> None:
+        digest = digest_of(spec.function)
+        if digest is not None and digest not in entry.known:
+            self._roster.teach(entry, (digest,))
+        if needs:
+            self._roster.teach(entry, needs)
+        if spec.retry_on:
+            self._roster.teach(entry, (spec.retry_on,))

@@ -1,0 +1,240 @@
+"""What came of tasks, on its way to whoever waits: the client, or a task that submitted a call.
+
+An outcome with parts outside travels alone: a batch that names objects is of one task, so there is
+at most one delivery that takes them. If there is none (the task is run again, or its lease is over)
+they are dropped when the batch is through. So each of them is released exactly once. A pool that
+breaks the rule is not believed: see ``unsound``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from scattergather.controller.jobs import losses
+from scattergather.controller.jobs.nested import NestedCalls
+from scattergather.controller.jobs.record import Record
+from scattergather.controller.roster import Roster
+from scattergather.controller.seams import ClientEnd
+from scattergather.controller.values.objects import ObjectLedger
+from scattergather.model.ids import JobId
+from scattergather.model.outcome import Kind
+from scattergather.reactor.seam import Clock
+from scattergather.scheduler import actions
+from scattergather.scheduler.scheduler import Scheduler
+from scattergather.wire import blobs
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent, Loss
+
+PLACED_SECONDS = 0.01
+"""How late the client may learn that a future runs."""
+
+PATIENT_SECONDS = 0.05
+"""The outcome of a task that took so long may wait a moment for others."""
+
+_PLAIN = bytes([Kind.RETURNED, Kind.RAISED])
+
+
+@dataclass(slots=True)
+class Batch:
+    """The outcomes that an action of the scheduler speaks of."""
+
+    host: str
+    message: messages.Outcomes
+    body: bytes
+    delivered: bool = False
+
+
+class Outgoing:
+    """Takes outcomes to whoever waits for them. Reactor thread only.
+
+    Args:
+        clock: the reactor's.
+        scheduler: says whether others are at work, too.
+        jobs: the unfinished ones.
+        roster: the hosts.
+        objects: the large objects of the client and of workers.
+        nested: the calls that tasks have submitted.
+        client: who all this is for.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        scheduler: Scheduler,
+        jobs: Mapping[JobId, Record],
+        roster: Roster,
+        objects: ObjectLedger,
+        nested: NestedCalls,
+        client: ClientEnd,
+    ) -> None:
+        self._clock = clock
+        self._scheduler = scheduler
+        self._jobs = jobs
+        self._roster = roster
+        self._objects = objects
+        self._nested = nested
+        self._send = client.send
+        self._send_soon = client.send_soon
+        self._placed: list[actions.ReportPlaced] = []
+
+    # ---- a batch --------------------------------------------------------------------------------
+
+    def batch(self, host: str, message: messages.Outcomes, body: bytes) -> Batch:
+        """What a pool has said, after a look at the whole of it.
+
+        What does not make sense counts as a loss of its tasks. It must not be found out later: once
+        the scheduler has counted them, they would have no outcome at all, ever.
+        """
+        kinds, large = message.kinds, message.objects or message.lent or message.borrowed
+        plain = not (large or kinds.strip(_PLAIN))
+        if (plain and blobs.holds(body, len(kinds))) or not (why := self._unsound(message, body)):
+            return Batch(host, message, body)
+        self._objects.drop_unheard(self._roster.entries[host], message.objects, message.lent)
+        reason = f"what {host} says of it makes no sense: {why}"
+        message, body = losses.outcomes_lost(message, reason)
+        return Batch(host, msgspec.structs.replace(message, lent=()), body)
+
+    def _unsound(self, message: messages.Outcomes, body: bytes) -> str:
+        """What is wrong with this; empty if nothing is."""
+        count = len(message.kinds)
+        try:
+            ends = list(blobs.ends_of(body, count))
+        except ValueError as error:
+            return str(error)
+        if ends != sorted(ends):
+            return "a blob ends before it begins"
+        if count != 1 and (message.objects or message.lent or message.borrowed):
+            return f"{count} outcomes share their large parts"
+        if not self._objects.needs(message.borrowed):
+            return "a large argument that it returned is not known"
+        return ""
+
+    def through(self, batch: Batch) -> None:
+        """All is done that was to be done because of a batch."""
+        if not batch.delivered:
+            entry = self._roster.entries[batch.host]
+            self._objects.drop_unheard(entry, batch.message.objects, batch.message.lent)
+
+    # ---- outcomes -------------------------------------------------------------------------------
+
+    def deliver(self, action: actions.Deliver, batch: Batch) -> None:
+        """These outcomes of a batch are final."""
+        record = self._jobs.get(action.job)
+        if record is None:
+            return
+        objects = self._large_parts(action.job, batch)
+        kinds, body = batch.message.kinds, batch.body
+        if action.count != len(kinds):
+            body = blobs.part(body, len(kinds), action.offset, action.offset + action.count)
+            kinds = kinds[action.offset : action.offset + action.count]
+        if kinds.strip(_PLAIN):
+            kinds, body = losses.certified(kinds, body, batch.host, action)
+        # First the outcome: somebody waits for it. Where others run, theirs may come with it: a
+        # frame by itself costs us and the client as much as a dozen together.
+        patient = batch.message.elapsed > PATIENT_SECONDS * len(batch.message.kinds)
+        self._hand_over(
+            messages.TaskOutcomes(
+                job=action.job,
+                first=action.first,
+                kinds=kinds,
+                host=batch.host,
+                worker=batch.message.worker,
+                attempt=action.attempt,
+                objects=objects,
+            ),
+            body,
+            patient=patient and not objects and self._scheduler.working,
+        )
+        record.failed += len(kinds) - kinds.count(Kind.RETURNED)
+        self._roster.entries[batch.host].done += action.count
+        self._end_tasks(record, action.first, action.count)
+
+    def _large_parts(self, job: JobId, batch: Batch) -> tuple[Extent, ...]:
+        """The objects of an outcome that is about to be delivered, as its receiver knows them."""
+        message, entries = batch.message, self._roster.entries
+        if not (message.objects or message.lent or message.borrowed):
+            return ()
+        if self._nested.abandoned(job):
+            return ()
+        batch.delivered = True
+        origin = self._nested.origin(job)
+        if origin is not None:
+            return self._objects.hold_for_worker(entries[origin.host], entries[batch.host], message)
+        return self._objects.hold_for_client(message.objects, message.borrowed)
+
+    def deliver_loss(self, action: actions.DeliverLoss) -> None:
+        """These tasks are given up."""
+        record = self._jobs.get(action.job)
+        if record is None:
+            return
+        self._end_tasks(record, action.first, action.count)
+        record.failed += action.count
+        self.send_losses(action.job, action.first, action.count, losses.loss_of(action))
+
+    def send_losses(self, job: JobId, first: int, count: int, loss: Loss) -> None:
+        """Each of these tasks ends with this loss."""
+        self._hand_over(
+            messages.TaskOutcomes(
+                job=job,
+                first=first,
+                kinds=bytes([Kind.LOST]) * count,
+                host=loss.host,
+                attempt=loss.attempt,
+            ),
+            blobs.pack([messages.encode(loss)] * count),
+        )
+
+    def report_cancelled(self, action: actions.ReportCancelled) -> None:
+        """These tasks are cancelled; a task that submitted one is over, or its host is lost."""
+        record = self._jobs.get(action.job)
+        if record is None:
+            return
+        self._end_tasks(record, action.first, action.count)
+        record.cancelled += action.count
+        if self._nested.origin(action.job) is None:
+            self._send(
+                messages.TasksCancelled(job=action.job, first=action.first, count=action.count),
+                b"",
+            )
+
+    def _end_tasks(self, record: Record, first: int, count: int) -> None:
+        record.finished += count
+        done = record.inputs.release(first, count)
+        if done:
+            self._objects.release_from_tasks(done)
+
+    def _hand_over(
+        self, message: messages.TaskOutcomes, body: bytes, *, patient: bool = False
+    ) -> None:
+        """To the client, or to the worker whose task submitted it."""
+        origin = self._nested.origin(message.job)
+        if origin is None:
+            send = self._send_soon if patient else self._send
+            send(message, body)
+        else:
+            self._nested.answer(origin, message, body)
+
+    # ---- which futures run ----------------------------------------------------------------------
+
+    def report_placed(self, action: actions.ReportPlaced) -> None:
+        """These tasks of a stream went to a pool: the client is told in a moment.
+
+        Most tasks of a busy stream are done by then, and a frame for each placement would cost as
+        much as its outcome.
+        """
+        if not self._placed:
+            self._clock.callLater(PLACED_SECONDS, self._send_placed)
+        self._placed.append(action)
+
+    def _send_placed(self) -> None:
+        placed, self._placed = self._placed, []
+        at = 0
+        while at < len(placed):
+            job, first, stop = placed[at].job, placed[at].first, placed[at].first
+            while at < len(placed) and (placed[at].job, placed[at].first) == (job, stop):
+                stop += placed[at].count
+                at += 1
+            self._send(messages.TasksPlaced(job=job, first=first, count=stop - first), b"")

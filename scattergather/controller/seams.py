@@ -1,0 +1,36 @@
+"""What a controller's parts need of the process that they are in: a client, and ways to hosts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from scattergather.link.seams import Host, HostListener, ObjectStore
+from scattergather.model.ids import SlabId
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
+
+
+class ClientEnd(Protocol):
+    """The client, as the parts of its controller see it."""
+
+    def send(self, message: messages.ToClient, body: bytes) -> None:
+        """Pass a message to the client."""
+
+    def send_soon(self, message: messages.ToClient, body: bytes) -> None:
+        """Pass a message to the client that may wait a moment for others."""
+
+    def bring(self, slab: SlabId, fd: int, size: int) -> None:
+        """Pass a slab of ``size`` bytes to the client, with a copy of its descriptor."""
+
+    def descriptor(self) -> int:
+        """Take the descriptor that came with the message at hand."""
+
+
+class HostBuilder(Protocol):
+    """Makes what leads to a host."""
+
+    def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
+        """A host, not started; ``objects`` are those that go there, or come from there."""
+
+    def room(self) -> None:
+        """There may be room again for objects that hosts have offered."""

@@ -1,0 +1,47 @@
+"""What lies on one host and is wanted on another: it comes here first, and goes on from here."""
+
+from __future__ import annotations
+
+from scattergather.controller.roster import Entry, Roster
+from scattergather.model.ids import ObjectId
+from scattergather.wire.messages import page as messages
+
+
+class Fetches:
+    """Objects that are under way to here, and the hosts that wait for each. Reactor thread only."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._waiting: dict[ObjectId, tuple[Entry, set[str]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def fetch(self, name: ObjectId, maker: Entry | None, entry: Entry) -> None:
+        """A host wants what lies where it was made."""
+        if maker is None or not maker.up:
+            ship(name, entry)
+            return
+        if name not in self._waiting:
+            self._waiting[name] = maker, set()
+            self._roster.send(maker, messages.Want(objects=(name,)))
+        self._waiting[name][1].add(entry.spec.name)
+
+    def ended(self, name: ObjectId) -> list[Entry] | None:
+        """This has come, or never will; returns who waits for it, None if it was not fetched."""
+        found = self._waiting.pop(name, None)
+        return None if found is None else self._hosts(found[1])
+
+    def left(self, maker: Entry) -> list[tuple[ObjectId, list[Entry]]]:
+        """A host is gone; returns what will not come from there, and who waits for each."""
+        names = [name for name, (entry, _) in self._waiting.items() if entry is maker]
+        return [(name, self._hosts(self._waiting.pop(name)[1])) for name in names]
+
+    def _hosts(self, names: set[str]) -> list[Entry]:
+        return [self._roster.entries[name] for name in sorted(names)]
+
+
+def ship(name: ObjectId, entry: Entry) -> None:
+    """Bring this to a host, which is told that it is gone if it is not here: so its wait ends."""
+    if entry.up and entry.host is not None:
+        entry.host.ship((name,))

@@ -1,0 +1,84 @@
+"""Makes what leads to a host: the pool in this process, or a link to a daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from scattergather.controller.embedded import EmbeddedHost
+from scattergather.link.seams import Host, HostListener, ObjectStore
+from scattergather.reactor.seam import Reactor
+from scattergather.store.store import Store
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
+from scattergather.workers.daemon.launch import Root
+from scattergather.workers.daemon.service import PoolService
+from scattergather.workers.daemon.this_machine import ThisMachine
+from scattergather.workers.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from scattergather.link.host import Links
+
+
+class Ways:
+    """Implements ``seams.HostBuilder``. Reactor thread only.
+
+    Args:
+        reactor: Twisted's.
+        spawn: the client's first message.
+        store: where everything large lies, for the pool in this process, too.
+        root: a root zygote that was launched ahead, if there is to be such a pool.
+    """
+
+    def __init__(
+        self, reactor: Reactor, spawn: messages.Spawn, store: Store, root: Root | None
+    ) -> None:
+        self._reactor = reactor
+        self._spawn = spawn
+        self._store = store
+        self._root = root
+        self._pools: list[PoolService] = []
+        self._links: Links | None = None
+
+    def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
+        """A host, not started."""
+        if isinstance(spec, EmbeddedSpec):
+            return self._embed(spec, listener)
+        if self._links is None:
+            # Foolscap is imported only when a remote host is used: it takes as long as Twisted.
+            from scattergather.link.host import Links  # noqa: PLC0415
+
+            name = f"pid {self._spawn.client_pid}"
+            self._links = Links(self._reactor, controller=name, objects=objects)
+        return self._links.host(spec, listener)
+
+    def _embed(self, spec: EmbeddedSpec, listener: HostListener) -> Host:
+        pool = PoolService(
+            self._reactor,
+            Pool(spec.workers),
+            ThisMachine(self._reactor, self._root),
+            name=spec.name,
+            store=self._store,
+            shared=True,
+            memory=self._spawn.memory // 2,
+        )
+        self._pools.append(pool)
+        place = messages.OpenSession(
+            directory=self._spawn.directory,
+            path=self._spawn.path,
+            environment=self._spawn.environment,
+        )
+        return EmbeddedHost(pool, listener, place)
+
+    def room(self) -> None:
+        """There may be room again for objects that hosts have offered."""
+        if self._links is not None:
+            self._links.room()
+
+    def stop(self) -> list[Deferred[None]]:
+        """End the pool in this process, and all links; each fires when it is over."""
+        waiting = [pool.stop() for pool in self._pools]
+        if self._links is not None:
+            waiting.append(self._links.stop())
+        return waiting

@@ -1,0 +1,148 @@
+"""Wires the parts of a controller: the one page that shows all of them and who tells whom.
+
+::
+
+    client --> ClientDesk --> Driver <--> Scheduler            Board --> client
+                   |            | ^
+                   v            v |
+                Surveys       hosts --> Arrivals --> HostsDesk --> Driver, Surveys, ObjectLedger
+                                |           ^
+                                v           |
+                      block streams --> Landing --> Store
+
+What comes of one call may come at once: a host in this process answers before the call returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scattergather.controller.desks.board import Board
+from scattergather.controller.desks.client_desk import ClientDesk
+from scattergather.controller.desks.hosts_desk import HostsDesk
+from scattergather.controller.desks.surveys import Surveys
+from scattergather.controller.jobs.driver import Driver
+from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.seams import ClientEnd, HostBuilder
+from scattergather.controller.values.arrivals import Arrivals
+from scattergather.controller.values.landing import Landing
+from scattergather.controller.values.objects import ObjectLedger
+from scattergather.controller.values.shown import ShownSlabs
+from scattergather.link.seams import PoolFacts
+from scattergather.model.ids import ObjectId
+from scattergather.reactor.seam import Clock
+from scattergather.scheduler.scheduler import Scheduler
+from scattergather.store.store import Store
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import HostSpec
+
+
+class _Listener:
+    """Hears one host, and says which one it was; implements ``link.seams.HostListener``."""
+
+    def __init__(self, entry: Entry, arrivals: Arrivals, desk: HostsDesk) -> None:
+        self._entry = entry
+        self._arrivals = arrivals
+        self._desk = desk
+
+    def joined(self, facts: PoolFacts) -> None:
+        self._desk.joined(self._entry, facts)
+
+    def received(self, message: messages.FromPool, body: bytes) -> None:
+        self._arrivals.said(self._entry, message, body)
+
+    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
+        self._arrivals.arrived(self._entry, objects)
+
+    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
+        self._arrivals.lost(self._entry, objects, reason)
+
+    def measured(self, round_trip: float) -> None:
+        self._desk.measured(self._entry, round_trip)
+
+    def troubled(self, sentence: str) -> None:
+        self._desk.notice(sentence)
+
+    def left(self, reason: str) -> None:
+        self._arrivals.left(self._entry)
+        self._desk.left(self._entry, reason)
+
+    def refused(self, reason: str) -> None:
+        self._desk.refused(self._entry, reason)
+
+
+class Wiring:
+    """The parts of one controller. Reactor thread only.
+
+    Args:
+        reactor: Twisted's, or one of a simulation.
+        specs: the hosts to use.
+        store: where everything large lies.
+        client: who all this is for.
+        builder: makes the hosts.
+        die: ends the process.
+        scheduler: decides what runs where; a simulation looks over its shoulder.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Clock,
+        specs: tuple[HostSpec, ...],
+        store: Store,
+        client: ClientEnd,
+        builder: HostBuilder,
+        die: Callable[[], None],
+        scheduler: Scheduler | None = None,
+    ) -> None:
+        self.scheduler = scheduler or Scheduler()
+        self.roster = Roster(specs)
+        self.landing = Landing(reactor, store, builder.room)
+        self.shown = ShownSlabs(store, client.bring, client.send)
+        self.objects = ObjectLedger(store, self.roster, self.shown, client.send, self.landing.drop)
+        self.driver = Driver(reactor, self.scheduler, self.roster, self.objects, client)
+        self.surveys = Surveys(self.roster, self.objects, client.send)
+        self.board = Board(reactor, self.roster, self.driver, store, client.send)
+        self.hosts_desk = HostsDesk(
+            reactor=reactor,
+            roster=self.roster,
+            driver=self.driver,
+            objects=self.objects,
+            surveys=self.surveys,
+            board=self.board,
+            send=client.send,
+        )
+        self.client_desk = ClientDesk(
+            roster=self.roster,
+            driver=self.driver,
+            objects=self.objects,
+            store=store,
+            surveys=self.surveys,
+            board=self.board,
+            descriptor=client.descriptor,
+            send=client.send,
+            die=die,
+        )
+        self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)
+
+        store.spills = True  # what finds no room in memory lands on disk
+        store.room.append(self.landing.tell)
+        store.slab_gone.append(self.shown.slab_gone)
+        self.roster.code_users += [self.driver.used_code, self.surveys.used_code]
+        for entry in self.roster.entries.values():
+            listener = _Listener(entry, self.arrivals, self.hosts_desk)
+            entry.host = builder.build(entry.spec, listener, self.landing)
+
+    def start(self) -> None:
+        """The hosts begin to join."""
+        self.hosts_desk.start()
+        self.board.start()
+        for entry in self.roster.entries.values():
+            if entry.host is not None:
+                entry.host.start()
+
+    def stop(self) -> None:
+        """Leave all hosts; none of them is heard any more."""
+        for entry in self.roster.entries.values():
+            if entry.host is not None:
+                entry.host.stop()

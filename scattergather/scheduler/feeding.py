@@ -1,0 +1,109 @@
+"""Hands out what is queued.
+
+Every host is kept at one chunk a worker plus a read-ahead that hides the way to it. Once nothing is
+queued here, a host with idle workers makes us recall what others hold unstarted.
+"""
+
+from __future__ import annotations
+
+from scattergather.scheduler import actions
+from scattergather.scheduler.chunking import chunk_size, read_ahead
+from scattergather.scheduler.fairness import Lines
+from scattergather.scheduler.fleet import Fleet
+from scattergather.scheduler.host import ScheduledHost
+from scattergather.scheduler.job import ScheduledJob
+from scattergather.scheduler.leases import Leases
+
+
+class Feeding:
+    """From the lines of jobs to the hosts."""
+
+    def __init__(self, fleet: Fleet, lines: Lines, leases: Leases) -> None:
+        self._fleet = fleet
+        self._lines = lines
+        self._leases = leases
+
+    def feed_all(self, out: list[actions.Action]) -> None:
+        """Hand out what is queued, always to the host with the fewest chunks a worker."""
+        fleet, aside = self._fleet, []
+        while self._lines and (host := fleet.least_loaded()) is not None:
+            if not self._send_one(host, out):
+                if self._full(host):
+                    break
+                fleet.set_aside(host)
+                aside.append(host)
+        for host in aside:
+            fleet.enlist(host)
+        self._recall(out)
+
+    def _full(self, host: ScheduledHost) -> bool:
+        """Whether the host with the least to do refuses what the hosts behind it refuse, too.
+
+        Each of them has more to do. Would one of them yet take a chunk ahead, since its workers
+        are more or fewer, then it takes it when it next reports; for it has work until then.
+        """
+        ahead, job = host.surplus, self._next_for(host)
+        return (
+            ahead >= 0
+            and job is not None
+            and ahead
+            >= read_ahead(job.estimate, slots=host.slots, round_trip=self._fleet.longest_trip)
+        )
+
+    def feed(self, host: ScheduledHost, out: list[actions.Action]) -> None:
+        """Fill up one host that has just become less busy."""
+        while host.slots and self._lines and self._send_one(host, out):
+            pass
+        if not self._lines:
+            self._recall(out)
+
+    def _next_for(self, host: ScheduledHost) -> ScheduledJob | None:
+        """The job whose turn it is among those that the host may run."""
+        job, eligible = self._lines.first(), self._fleet.eligible
+        if job is None or eligible(host, job):
+            return job
+        return next((job for job in self._lines.in_order() if eligible(host, job)), None)
+
+    def _send_one(self, host: ScheduledHost, out: list[actions.Action]) -> bool:
+        job = self._next_for(host)
+        if job is None:
+            return False
+        ahead = len(host.leases) - host.slots
+        if ahead >= 0 and ahead >= read_ahead(
+            job.estimate, slots=host.slots, round_trip=host.round_trip
+        ):
+            return False
+        size = chunk_size(
+            job.estimate,
+            queued=job.queued,
+            slots=self._fleet.slots,
+            proven=job.proven,
+            mean_bytes=job.size / max(1, job.added),
+        )
+        taken = job.take(size)
+        self._lines.served(job)
+        lease = self._leases.begin(job, host, taken)
+        count = taken.stop - taken.first
+        out.append(
+            actions.SendChunk(
+                host=host.name,
+                chunk=lease.chunk,
+                job=job.spec.job,
+                first=taken.first,
+                count=count,
+                attempt=taken.attempt,
+                ahead=job.estimate.ahead and not job.spec.limited and taken.attempt == 1,
+            )
+        )
+        if job.spec.stream:
+            out.append(actions.ReportPlaced(job=job.spec.job, first=taken.first, count=count))
+        return True
+
+    def _recall(self, out: list[actions.Action]) -> None:
+        """Ask the fullest host for unstarted chunks when another one has idle workers."""
+        if self._lines or (found := self._fleet.recallable()) is None:
+            return
+        victim, unstarted = found
+        victim.recalling = True
+        tasks = sum(lease.stop - lease.next for lease in unstarted)
+        out.append(actions.TakeBackFrom(host=victim.name, count=max(1, tasks // 2)))
