@@ -63,7 +63,7 @@ class Submissions:
         """
         timeout = _check_map(iterables, timeout, chunksize, buffersize)
         session, scatter = self._session, self._scatter
-        session.life.check_executor()
+        self._life.check_executor()
         tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
         if buffersize is None:
             tasks = list(tasks)
