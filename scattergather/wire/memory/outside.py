@@ -63,7 +63,7 @@ class Place(Protocol):
 
 
 class Outside:
-    """See the module. One thread at a time.
+    """Puts the large buffers of values aside while they are packed. One thread at a time.
 
     Args:
         place: where objects are put.

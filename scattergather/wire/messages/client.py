@@ -160,8 +160,9 @@ class Command(Message, frozen=True, kw_only=True):
 class RunEverywhere(Message, frozen=True, kw_only=True):
     """One call on every worker; the body is one blob ``(args, kwargs)``.
 
-    Answered by as many ``EverywhereOutcome`` as there are workers, then by ``Answer`` with
-    ``HostsAnswered``.
+    ``needs`` are the digests that ``function`` and the blob refer to, ``objects`` the large parts
+    of the blob, ``code_version`` is the last ``Resident`` that the call sees. Answered by as many
+    ``EverywhereOutcome`` as there are workers, then by ``Answer`` with ``HostsAnswered``.
     """
 
     call: int
@@ -283,7 +284,7 @@ class TaskOutput(Message, frozen=True, kw_only=True):
 class EverywhereOutcome(Message, frozen=True, kw_only=True):
     """What one worker made of a ``RunEverywhere``; the body is the one blob.
 
-    ``objects`` as in ``TaskOutcomes``.
+    ``objects`` are large parts of it, which the client holds until it says ``Release``.
     """
 
     call: int

@@ -4,7 +4,7 @@
 
     client  --ToController-->  controller  --ToPool-->   pool  --ToWorker-->   worker
             <--ToClient------              <--FromPool-        <--FromWorker-
-    pool daemon  --ToZygote-->  zygote  (with file descriptors, see workers.process)
+    pool daemon  --ToZygote-->  zygote  (with file descriptors)
 
 A message is the head of a frame; its body, where it has one, is said in its docstring. *Blobs*
 means: ``count`` uint64 end offsets, then the blobs themselves, back to back (``wire.blobs``).

@@ -157,7 +157,10 @@ class CancelDone(Message, frozen=True, kw_only=True):
 
 
 class WorkersChanged(Message, frozen=True, kw_only=True):
-    """How many workers this session may keep busy, and how many live."""
+    """How many workers this session may keep busy now, and how many of its own are alive.
+
+    ``why`` says why there are fewer than there should be, or is empty.
+    """
 
     workers: Workers
     alive: Workers = 0
@@ -176,7 +179,8 @@ class RefreshDone(Message, frozen=True, kw_only=True):
 class EverywhereDone(Message, frozen=True, kw_only=True):
     """What one worker made of an ``Everywhere``; the body is one blob. ``last`` closes the call.
 
-    ``objects`` and ``borrowed`` as in ``Outcomes``.
+    ``objects`` are large parts of it, and ``borrowed`` large arguments that were returned as they
+    came.
     """
 
     call: int
@@ -219,13 +223,13 @@ class Born(Message, frozen=True, kw_only=True):
 
 
 class Kept(Message, frozen=True, kw_only=True):
-    """Sent before the outcome of a task: it has kept arguments that lie in these objects."""
+    """A task has kept arguments that lie in these objects; sent before its outcome."""
 
     objects: tuple[ObjectId, ...]
 
 
 class LetGo(Message, frozen=True, kw_only=True):
-    """What was kept is not any more."""
+    """The worker keeps no more arguments that lie in these objects."""
 
     objects: tuple[ObjectId, ...]
 

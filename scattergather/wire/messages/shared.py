@@ -57,7 +57,10 @@ class Forget(Message, frozen=True, kw_only=True):
 
 
 class Resident(Message, frozen=True, kw_only=True):
-    """Source to run in the workers' ``__main__``: version ``version`` adds it to those before."""
+    """Pushed source, for the workers' ``__main__``.
+
+    Code that was added at ``version`` or later sees this source and those of the versions before.
+    """
 
     version: Count
     source: str
@@ -87,7 +90,7 @@ class Slab(Message, frozen=True, kw_only=True):
 
 
 class SlabGone(Message, frozen=True, kw_only=True):
-    """Nothing more will be written there: who has mapped what he needs closes his descriptor."""
+    """Nothing more will be written to this slab: who has mapped what he needs may close it."""
 
     slab: SlabId
 
@@ -124,9 +127,10 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 class Release(Message, frozen=True, kw_only=True):
-    """The client, or a worker, needs these objects no more. Once for each time that it got one.
+    """The client, or a worker, needs these objects no more: said once for each time it got one.
 
-    Unfinished tasks that take one keep it. What is the client's own comes back by ``Freed``.
+    Unfinished tasks that take such an object keep it. What is the client's own is its own again
+    when ``Freed`` says so.
     """
 
     objects: tuple[ObjectId, ...]

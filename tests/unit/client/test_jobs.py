@@ -507,6 +507,8 @@ def test_what_is_not_iterable_is_refused(c):
     ("options", "said"),
     [
         ({"retries": -1}, "retries"),
+        ({"retries": 1 << 63}, "retries"),
+        ({"priority": -(1 << 64)}, "priority"),
         ({"retries": 1.5}, "retries"),
         ({"priority": "high"}, "priority"),
         ({"time_limit": 0}, "time_limit"),

@@ -8,6 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from scattergather.link import remote
 from scattergather.model.ids import digest_of, shipped
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import (
@@ -98,11 +99,12 @@ def test_a_placement_costs_a_job_one_byte() -> None:
         (messages.read_from_pool, ["Outcomes", 1, 0, b"", -1.0]),
         (messages.read_from_pool, ["EverywhereDone", 1, 2, 99]),
         (messages.read_from_worker, ["Slab", b"s" * 16, 1 << 63]),
+        (remote.read_greeting, {"protocol": 2, "version": "", "python": "", "workers": -1}),
         (messages.read_loss, ["TaskLost", "so", "", 0, 1, 1, 0, 0, "", "", math.inf]),
     ],
 )
 def test_a_number_beyond_what_there_can_be_is_refused_when_it_is_read(
-    read: Callable[[bytes], object], message: list[object]
+    read: Callable[[bytes], object], message: object
 ) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"[<>]= "):
         read(msgspec.msgpack.encode(message))
