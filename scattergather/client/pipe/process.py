@@ -98,17 +98,17 @@ class Log:
         self.path = os.path.abspath(name) if isinstance(name, str) and name else None
 
     def fileno(self) -> int:
-        """Its descriptor."""
+        """The descriptor to which the controller writes."""
         if self._file is None:
             self._file = own(os.memfd_create, "scattergather-log", os.MFD_CLOEXEC)
         return self._file.fileno()
 
     def tail(self) -> list[str]:
-        """The last lines, as far as it can be read."""
+        """The last lines of the log; none if it cannot be read."""
         if self._file is None:
             return []
         try:
-            # A new opening, because the user's own may be for writing only.
+            # Opened anew, because the descriptor of a user's file may be for writing only.
             with open(f"/proc/self/fd/{self._file.fileno()}", "rb") as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, size - _TAIL_BYTES))
@@ -118,7 +118,7 @@ class Log:
         return text.splitlines()[-_TAIL_LINES:]
 
     def close(self) -> None:
-        """Our descriptor is closed; the controller has its own."""
+        """This process needs the log no more; the controller has a descriptor of its own."""
         if self._file is not None:
             self._file.close()
 
