@@ -111,7 +111,7 @@ class OptionsView(Executor):
         chunksize: int | None = None,
         buffersize: int | None = None,
     ) -> Iterator[Any]:
-        """As ``ScatterGather.map``, with the options of this view."""
+        """Results of ``fn`` over the zipped iterables, in order, with the options of this view."""
         self._check()
         return self._submissions.map(fn, iterables, timeout, chunksize, buffersize, self._options)
 

@@ -125,7 +125,10 @@ class Gathering:
         self.bell.ring()
 
     def abandon(self, error: Error) -> None:
-        """The same, and nobody is woken: in a copy made by fork that would wake the original's."""
+        """In a copy made by fork, nothing more will come; ``error`` says why.
+
+        Nobody is woken: those who wait are threads of the original.
+        """
         if not self.finished:
             self.lost = error
 

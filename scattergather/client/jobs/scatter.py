@@ -152,7 +152,7 @@ class _Start:
     retry_on: bytes
 
     def begin(self, unread: Unread | None) -> None:
-        """It is under way, and waits to be read there; whatever is raised, it never was."""
+        """The set is under way, and waits in ``unread``; if this raises, it never was."""
         session, gathering, shipment = self.session, self.rounds.gathering, self.shipment
         then = "It was taken back; add it again."
         try:

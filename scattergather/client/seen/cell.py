@@ -37,15 +37,15 @@ class Cell:
         self._context = contextvars.copy_context()
 
     def lines(self, label: str) -> JobLines:
-        """The last ones stand in one piece of output, which is replaced."""
+        """One piece of output with the last lines of a job, which is replaced as they come."""
         return _CellLines(CellOutput(self), label)
 
     def bar(self, view: JobView) -> Bar:
-        """It is one piece of output, which is replaced."""
+        """A bar that is one piece of output, which is replaced as the job goes on."""
         return _CellBar(CellOutput(self), view)
 
     def notice(self, text: str) -> None:
-        """It is written as what the cell writes to ``sys.stderr``."""
+        """The sentence is written as what the cell itself writes to ``sys.stderr``."""
         self.run(partial(TERMINAL.notice, text))
 
     def run(self, show: Callable[[], None]) -> None:

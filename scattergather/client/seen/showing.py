@@ -21,7 +21,7 @@ def job_text(view: JobView) -> str:
 
 
 def job_html(view: JobView) -> str:
-    """The same for a notebook."""
+    """A job in one line of HTML, with a bar."""
     total = max(view.total or view.settled, 1)
     return (
         f"<div><b>{escape(view.name)}</b> "
@@ -38,7 +38,7 @@ def client_text(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:
 
 
 def client_html(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:
-    """The same for a notebook."""
+    """A client in a few lines of HTML, with tables of its hosts and jobs."""
     headline = escape(_headline(snapshot, done, failed, rate))
     return (
         f"<div><b>ScatterGather</b> {headline}<details open><summary>hosts</summary>"

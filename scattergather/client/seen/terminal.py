@@ -14,15 +14,15 @@ class Terminal:
     """What is shown is written below what was written before."""
 
     def lines(self, label: str) -> JobLines:
-        """They go to ``sys.stdout``."""
+        """Where the lines of a job are written: on ``sys.stdout``."""
         return _TerminalLines(label)
 
     def bar(self, view: JobView) -> Bar:
-        """It is drawn by tqdm, on ``sys.stderr``."""
+        """A bar that tqdm draws, on ``sys.stderr``."""
         return _TerminalBar(view)
 
     def notice(self, text: str) -> None:
-        """It goes to ``sys.stderr``."""
+        """The sentence is written, on ``sys.stderr``."""
         _write([f"[scattergather] {text}"], sys.stderr)
 
 

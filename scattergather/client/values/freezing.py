@@ -164,7 +164,7 @@ class Shipper:
         return Packer(shipment, name=_PAIR, outside=Outside(self._large, shared=shared))
 
     def _single_packer(self, shipment: Shipment) -> Packer:
-        """The same for single calls, each of which gets copies of its own."""
+        """Packs args and kwargs of single calls, each of which gets copies of its own."""
         outside = Outside(self._large, put=self._repeats.packed)
         return Packer(shipment, name=_PAIR, outside=outside)
 
