@@ -41,6 +41,15 @@ def nobody_watches_the_collector() -> Iterator[None]:
         gc.callbacks[:] = before
 
 
+def trace_instructions(function: Callable[[FrameType, str, Any], Any]) -> None:
+    """``function`` is told of what this thread does, and of instructions in frames that want it.
+
+    Python 3.12 looks when this begins whether any frame ever wanted that. So one does.
+    """
+    sys._getframe().f_trace_opcodes = True
+    sys.settrace(function)
+
+
 def _struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
     last: dict[FrameType, str] = {}
     for number in itertools.count(1):
@@ -64,7 +73,7 @@ def _struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
             return strike
 
         before = sys.gettrace()
-        sys.settrace(strike)
+        trace_instructions(strike)
         try:
             action()
         except Struck:
@@ -102,7 +111,7 @@ def overtaken_everywhere(
             return None
 
         before = sys.gettrace()
-        sys.settrace(step)
+        trace_instructions(step)
         try:
             came = action()
         finally:
