@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec import structs
+
 from scattergather.model.ids import JobId
 from scattergather.model.outcome import Kind
 from scattergather.scheduler import actions, events
@@ -180,6 +182,9 @@ class Scheduler:
         if lease is None or event.first != lease.next:
             return
         job, count = lease.job, len(event.kinds)
+        if count > lease.stop - lease.next:  # the chunk has no such tasks
+            count = lease.stop - lease.next
+            event = structs.replace(event, kinds=event.kinds[:count])
         if event.elapsed:
             job.estimate.learn(count, event.elapsed)
         job.proven = max(job.proven, count)

@@ -131,11 +131,18 @@ class Arrivals:
             ended, kinds, results = Kind.LOST, bytearray([message.kind]), [body]
         else:
             ended, kinds = Kind.EXCEEDED, bytearray(message.kinds)
-            results = blobs.each(body, len(kinds))
+            results = []
+        try:
+            results = results or blobs.each(body, len(kinds))
+            named = [
+                stub.parts(blob) if kind == Kind.RETURNED else []
+                for kind, blob in zip(kinds, results, strict=True)
+            ]
+        except ValueError:  # nobody can say whose the large part is: all wait until it is lost
+            return message, body
         needed: set[ObjectId] = set()
         unwanted: set[ObjectId] = set()
-        for place, blob in enumerate(results):
-            parts = stub.parts(blob) if kinds[place] == Kind.RETURNED else []
+        for place, parts in enumerate(named):
             size = next((large[name] for name in parts if name in large), None)
             if size is None:
                 needed.update(parts)

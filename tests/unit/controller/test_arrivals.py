@@ -230,6 +230,23 @@ def test_a_call_everywhere_whose_result_is_too_large_is_told_so() -> None:
     assert (heard.kind, heard.last, heard.objects) == (Kind.LOST, True, ())
 
 
+@pytest.mark.parametrize(
+    "body", [b"", blobs.pack([b"no value", pickle.dumps("")])], ids=["no body", "no stub"]
+)
+def test_results_that_are_too_large_and_make_no_sense_are_lost_with_their_part(
+    body: bytes,
+) -> None:
+    there = There()
+    message = msgspec.structs.replace(
+        outcome(1, 0), kinds=bytes([Kind.RETURNED] * 2), objects=_lengths({B: 101})
+    )
+    there.say(message, body)
+    assert there.take() == []
+    there.lose(B)
+    (heard,) = there.take()
+    assert list(heard.kinds) == [Kind.LOST] * 2
+
+
 def _lengths(lengths: dict[ObjectId, int]) -> tuple[Extent, ...]:
     return tuple(Extent(object=name, length=length) for name, length in lengths.items())
 

@@ -262,3 +262,16 @@ def test_as_much_is_kept_ahead_as_the_measured_round_trip_takes() -> None:
     assert not chunks(near), "what is there stays there"
     assert not chunks(bench.done(far[0], each=1e-4)), "and nothing follows it for now"
     assert not bench(events.RoundTripMeasured(host="gone", seconds=1.0))
+
+
+def test_tasks_that_are_to_run_again_go_to_whoever_is_idle() -> None:
+    bench = Bench()
+    bench.host("a", slots=1)
+    (sent,) = chunks(bench.job(tasks=40, retries=3))
+    while sent.count < 8:
+        sent, *_ = chunks(bench.done(sent, each=1e-5))
+    queued = chunks(bench(events.HostJoined(host="b", slots=4)))
+    while queued:
+        queued += chunks(bench.done(queued.pop(), each=1e-5))
+    again = chunks(bench.done(sent, [Kind.RETRYABLE] * sent.count))
+    assert "b" in {each.host for each in again}

@@ -204,3 +204,12 @@ def test_what_goes_to_the_disk_takes_no_descriptor_each() -> None:
     assert [store.read(name, SLAB_BYTES - 16, 16) for name in (A, B, C)] == [A, B, C]
     store.close()
     assert descriptors() == before
+
+
+def test_what_does_not_lie_within_its_slab_is_refused(store: Store) -> None:
+    owner = Owner(store)
+    for extent in (owner.extent(A, 4), Extent(object=A, length=5 * PAGE, slab=SLAB)):
+        with pytest.raises(ValueError, match=f"of {4 * PAGE}"):
+            store.learn([extent])
+    assert store.held == 0
+    store.learn([owner.extent(A, 3)])
