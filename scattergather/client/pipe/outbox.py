@@ -64,7 +64,7 @@ class Ready:
         self.size = sum(map(len, pieces))
 
     def close(self) -> tuple[list[Piece], int]:
-        """See :class:`Writable`."""
+        """The frame's pieces, and their size. Writer thread."""
         return list(self.pieces), self.size
 
 
@@ -105,7 +105,10 @@ class Growing:
         self._blobs.append(blob)
 
     def close(self) -> tuple[list[Piece], int]:
-        """See :class:`Writable`."""
+        """The frame takes no more tasks: its pieces and their size, at the first call only.
+
+        Writer thread.
+        """
         with self._lock:
             written, self.taken = self.taken, True
         if written:

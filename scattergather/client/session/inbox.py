@@ -24,7 +24,7 @@ from scattergather.wire.messages import page as messages
 
 
 class ClientInbox:
-    """Sorts messages. Reader thread, but where it is said.
+    """Sorts what one controller says. Reader thread, but where it is said.
 
     Args:
         outbox: to the controller.

@@ -18,7 +18,7 @@ GO_SECONDS = 5.0
 
 
 class Known:
-    """Any thread, but where it is said.
+    """What is known of one controller. Any thread, but where it is said.
 
     Args:
         hosts: what was asked for.

@@ -111,7 +111,7 @@ OPEN = _Open()
 
 
 class Life:
-    """Any thread, but where it is said.
+    """The life of one session. Any thread, but where it is said.
 
     Args:
         outbox: to the controller.

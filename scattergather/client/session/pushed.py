@@ -11,7 +11,7 @@ from scattergather.wire.messages import page as messages
 
 
 class PushedCode:
-    """Any thread.
+    """What one client has pushed. Any thread.
 
     Args:
         outbox: to the controller.

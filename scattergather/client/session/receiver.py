@@ -30,7 +30,7 @@ class Receiver(Protocol):
 
     @property
     def job(self) -> JobId:
-        """Of which job."""
+        """The job that it receives for."""
 
     @property
     def busy(self) -> bool:
