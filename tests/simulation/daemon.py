@@ -122,6 +122,7 @@ class Zygote:
         for process in self._processes.values():
             delay = self._machine.chance.uniform(1e-4, 0.1)
             self._machine.scope.callLater(delay, process.die, signal.SIGKILL)
+        self._machine.scope.callLater(0.1, self.kill)
 
     # ---- what happens ----
 
