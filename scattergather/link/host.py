@@ -254,13 +254,20 @@ class RemoteHost:
     async def _join(self) -> None:
         """One attempt: resume the session if there is one, else begin one."""
         resumed = self._line
-        line = resumed or Line(self._links.reactor, os.urandom(16), self._received, self._line_lost)
+        line = resumed or Line(
+            self._links.reactor,
+            os.urandom(16),
+            self._received,
+            self._line_lost,
+            self._listener.measured,
+        )
         carrier, joined = None, False
         try:
             pool = await self._links.call(self._furl)
             carrier = pool.tracker.broker
             line.expect(carrier)
             pool.notifyOnDisconnect(self._cut, line, carrier)
+            begun = self._links.reactor.seconds()
             answer = await self._links.greet(
                 pool,
                 self._back,
@@ -268,7 +275,8 @@ class RemoteHost:
                 session=line.session,
                 received=line.received if resumed else remote.NEW,
             )
-            joined = self._judge(answer, line, resumed, pool)
+            round_trip = self._links.reactor.seconds() - begun
+            joined = self._judge(answer, line, resumed, pool, round_trip)
         except CancelledError:
             pass
         except Exception as why:
@@ -280,7 +288,12 @@ class RemoteHost:
                 line.close()
 
     def _judge(
-        self, answer: remote.Welcome | remote.Refusal, line: Line, resumed: Line | None, pool: Any
+        self,
+        answer: remote.Welcome | remote.Refusal,
+        line: Line,
+        resumed: Line | None,
+        pool: Any,
+        round_trip: float,
     ) -> bool:
         if self._line is not resumed or self._stopped:
             self._pool = pool
@@ -304,7 +317,7 @@ class RemoteHost:
         if resumed is None:
             self._dialler = self._make_dialler(line.session, answer.ticket)
             self._listener.joined(answer.facts)
-        line.attach(answer.received)
+        line.attach(answer.received, round_trip)
         return True
 
     def _make_dialler(self, session: bytes, ticket: bytes) -> Dialler:

@@ -1,4 +1,4 @@
-"""What passes between a controller and its daemons, counted.
+"""What passes between a controller and its daemons, counted, and as late as from far away.
 
 The counters of the loopback interface also count what everybody else on the machine sends.
 """
@@ -6,8 +6,10 @@ The counters of the loopback interface also count what everybody else on the mac
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +17,14 @@ from scattergather.settings.furl import Furl
 
 
 class Relay:
-    """Stands before daemons, and passes on what comes."""
+    """Stands before daemons, and passes on what comes.
 
-    def __init__(self) -> None:
+    Args:
+        delay: how many seconds everything takes, each way. What follows does not wait for it.
+    """
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._passed: list[list[int]] = []
@@ -60,17 +67,43 @@ class Relay:
         counts = [0, 0]
         self._passed.append(counts)
         with caller, contextlib.suppress(OSError), socket.create_connection(pool) as called:
-            back = self._begin(_pass, called, caller, counts, 1)
-            _pass(caller, called, counts, 0)
+            back = self._begin(self._pass, called, caller, counts, 1)
+            self._pass(caller, called, counts, 0)
             back.join()
 
+    def _pass(
+        self, source: socket.socket, target: socket.socket, counts: list[int], place: int
+    ) -> None:
+        send, sending = target.sendall, None
+        if self._delay:
+            under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+            sending = self._begin(_send_late, under_way, target)
 
-def _pass(source: socket.socket, target: socket.socket, counts: list[int], place: int) -> None:
-    buffer = bytearray(1 << 20)
-    with contextlib.suppress(OSError):
-        while count := source.recv_into(buffer):
-            counts[place] += count  # first: who has got it may ask
-            target.sendall(memoryview(buffer)[:count])
+            def send(data: Any) -> None:
+                under_way.put((time.monotonic() + self._delay, bytes(data)))
+
+        buffer = bytearray(1 << 20)
+        with contextlib.suppress(OSError):
+            while count := source.recv_into(buffer):
+                counts[place] += count  # first: who has got it may ask
+                send(memoryview(buffer)[:count])
+        if sending is not None:
+            send(b"")
+            sending.join()
+        _shut(source, target)
+
+
+def _send_late(under_way: queue.SimpleQueue[tuple[float, bytes]], target: socket.socket) -> None:
+    """Send each when it is due, up to an empty one."""
+    due, data = under_way.get()
+    while data:
+        time.sleep(max(0.0, due - time.monotonic()))
+        with contextlib.suppress(OSError):
+            target.sendall(data)
+        due, data = under_way.get()
+
+
+def _shut(source: socket.socket, target: socket.socket) -> None:
     for each, how in (target, socket.SHUT_WR), (source, socket.SHUT_RD):
         with contextlib.suppress(OSError):
             each.shutdown(how)

@@ -11,25 +11,28 @@ class Inbox:
 
     Attributes:
         received: number of the last piece taken in order.
+        since: when that one arrived; any time before the first.
         owed: pieces taken since the last acknowledgement left.
         due: when an acknowledgement must leave at the latest; None if nothing is owed.
         repeated: pieces that arrived again.
     """
 
-    __slots__ = ("_reader", "due", "owed", "received", "repeated")
+    __slots__ = ("_reader", "due", "owed", "received", "repeated", "since")
 
     def __init__(self) -> None:
         self._reader = FrameReader()
         self.received = 0
+        self.since = 0.0
         self.owed = 0
         self.due: float | None = None
         self.repeated = 0
 
-    def take(self, piece: Piece, due: float) -> list[tuple[bytes, bytes]]:
+    def take_piece(self, piece: Piece, now: float, due: float) -> list[tuple[bytes, bytes]]:
         """The frames that this piece completes; none if it was here before.
 
         Args:
             piece: not beyond the next one in order.
+            now: when it arrived.
             due: by when it is to be acknowledged.
 
         Raises:
@@ -42,6 +45,7 @@ class Inbox:
             self.repeated += 1
             return []
         self.received = piece.number
+        self.since = now
         return list(self._reader.feed(piece.data))
 
     def acknowledged(self) -> None:

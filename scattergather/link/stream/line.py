@@ -34,6 +34,7 @@ class Line:
         session: 16 bytes that name the session.
         deliver: called with head and body of every frame, in order.
         lost: called once, with the reason, when the session is beyond recovery.
+        measured: called with the round trip, in seconds, whenever it has changed notably.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Line:
         session: bytes,
         deliver: Callable[[bytes, bytes], None],
         lost: Callable[[str], None],
+        measured: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.session = session
         self._reactor = reactor
         self._deliver = deliver
         self._lost = lost
+        self._measured = measured
         self._stream = stream.Stream(reactor.seconds())
         self._carrier: Connection | None = None
         self._early: list[Piece] | None = None
@@ -83,10 +86,13 @@ class Line:
         self._early = []
         carrier.lines[self.session] = self._arrived
 
-    def attach(self, received: int) -> None:
-        """The expected connection is up; the other end has the pieces up to ``received``."""
+    def attach(self, received: int, round_trip: float | None = None) -> None:
+        """The expected connection is up; the other end has the pieces up to ``received``.
+
+        ``round_trip`` is how long it took to answer our hello, if we said one.
+        """
         early, self._early = self._early or [], None
-        self._tell(stream.Connected(received))
+        self._tell(stream.Connected(received, round_trip))
         for piece in early:
             self._tell(stream.PieceArrived(piece))
 
@@ -133,6 +139,8 @@ class Line:
                     self._carrier.carry(self.session, piece)
             case stream.DeliverFrame(head, body):
                 self._deliver(head, body)
+            case stream.RoundTripChanged(seconds):
+                self._measured(seconds)
             case stream.FlushLater(seconds):
                 self._reactor.callLater(seconds, self._tell, stream.TurnEnded())
             case stream.CutLink(reason):

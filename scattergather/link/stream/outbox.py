@@ -16,14 +16,17 @@ class SendWindow:
         under_way: bytes in pieces that were handed out and not acknowledged; they are kept.
         sent: number of the last piece handed out.
         confirmed: number of the last piece acknowledged.
+        left: when that one was handed out, for the last time.
     """
 
     __slots__ = (
         "_kept",
+        "_left",
         "_parts",
         "_piece_bytes",
         "_window",
         "confirmed",
+        "left",
         "sent",
         "under_way",
         "waiting",
@@ -34,10 +37,12 @@ class SendWindow:
         self._window = window
         self._parts: deque[Bytes] = deque()
         self._kept: deque[bytes] = deque()
+        self._left: deque[float] = deque()
         self.waiting = 0
         self.under_way = 0
         self.sent = 0
         self.confirmed = 0
+        self.left = 0.0
 
     def put(self, head: bytes, body: Bytes) -> None:
         """Append a frame."""
@@ -46,17 +51,18 @@ class SendWindow:
                 self._parts.append(part)
                 self.waiting += len(part)
 
-    def cut(self) -> Iterator[tuple[int, bytes]]:
+    def cut(self, now: float) -> Iterator[tuple[int, bytes]]:
         """Hand out new pieces, until nothing waits or the window is full."""
         while self.waiting and len(self._kept) < self._window:
-            data = self._take()
+            data = self._next_data()
             self._kept.append(data)
+            self._left.append(now)
             self.waiting -= len(data)
             self.under_way += len(data)
             self.sent += 1
             yield self.sent, data
 
-    def _take(self) -> bytes:
+    def _next_data(self) -> bytes:
         room = self._piece_bytes
         taken: list[Bytes] = []
         while room and self._parts:
@@ -78,9 +84,11 @@ class SendWindow:
             return False
         while self.confirmed < number:
             self.under_way -= len(self._kept.popleft())
+            self.left = self._left.popleft()
             self.confirmed += 1
         return True
 
-    def kept(self) -> Iterator[tuple[int, bytes]]:
-        """The pieces under way, oldest first: what is sent again after a break."""
+    def again(self, now: float) -> Iterator[tuple[int, bytes]]:
+        """Hand out the pieces under way once more, oldest first: the connection broke."""
+        self._left = deque([now] * len(self._kept))
         return iter(list(enumerate(self._kept, self.confirmed + 1)))

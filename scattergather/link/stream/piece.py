@@ -2,11 +2,13 @@
 
 ::
 
-    0          16        24              32
-    | session  | number  | acknowledged  | data ...
-      16 bytes   uint64    uint64
+    0          16        24              32      36
+    | session  | number  | acknowledged  | held  | data ...
+      16 bytes   uint64    uint64          uint32
 
-The session says whose stream it is: several sessions may share one connection of two Tubs.
+The session says whose stream it is: several sessions may share one connection of two Tubs. ``held``
+is for how many microseconds the acknowledged piece had been there when this one left: without it
+nobody could tell the way from the wait for a piece to ride on.
 """
 
 from __future__ import annotations
@@ -14,21 +16,29 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-HEAD = struct.Struct("<16sQQ")
+HEAD = struct.Struct("<16sQQI")
+MICROSECONDS = 1_000_000
+MOST_HELD = (1 << 32) - 1
+"""In microseconds: more than an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Stretch ``number`` of a stream (0: no data), and the last number received in order."""
+    """Stretch ``number`` of a stream (0: no data), and the last number received in order.
+
+    ``held`` is how long ago that one was received, in seconds.
+    """
 
     number: int
     acknowledged: int
     data: bytes = b""
+    held: float = 0.0
 
 
 def pack(session: bytes, piece: Piece) -> tuple[bytes, bytes]:
     """The two parts of a piece as it is sent."""
-    return HEAD.pack(session, piece.number, piece.acknowledged), piece.data
+    held = min(int(piece.held * MICROSECONDS), MOST_HELD)
+    return HEAD.pack(session, piece.number, piece.acknowledged, held), piece.data
 
 
 def unpack(sent: bytes) -> tuple[bytes, Piece]:
@@ -39,5 +49,5 @@ def unpack(sent: bytes) -> tuple[bytes, Piece]:
     """
     if len(sent) < HEAD.size:
         raise ValueError(f"a piece of {len(sent)} bytes")
-    session, number, acknowledged = HEAD.unpack_from(sent)
-    return session, Piece(number, acknowledged, sent[HEAD.size :])
+    session, number, acknowledged, held = HEAD.unpack_from(sent)
+    return session, Piece(number, acknowledged, sent[HEAD.size :], held / MICROSECONDS)

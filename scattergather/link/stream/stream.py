@@ -31,6 +31,7 @@ from typing import assert_never
 from scattergather.link.stream.inbox import Inbox
 from scattergather.link.stream.outbox import SendWindow
 from scattergather.link.stream.piece import Piece
+from scattergather.link.stream.round_trip import RoundTrip
 from scattergather.wire.frame import Bytes, FrameError
 
 WINDOW = 8
@@ -65,9 +66,13 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The link is up; the other end has received the pieces up to ``received``."""
+    """The link is up; the other end has received the pieces up to ``received``.
+
+    ``round_trip`` is how long its answer to the hello took, if it was this end that asked.
+    """
 
     received: int
+    round_trip: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,13 @@ class DeliverFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundTripChanged:
+    """A word to the other end and back takes notably longer or shorter than it did."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class FlushLater:
     """Tell ``TurnEnded`` after so many seconds; 0: at the end of this reactor turn."""
 
@@ -132,7 +144,7 @@ class Lose:
     reason: str
 
 
-Action = Transmit | DeliverFrame | FlushLater | CutLink | Lose
+Action = Transmit | DeliverFrame | RoundTripChanged | FlushLater | CutLink | Lose
 
 
 # ---- states -------------------------------------------------------------------------------------
@@ -159,7 +171,10 @@ class _Lost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStatistics:
-    """Counts since the stream began, and what it holds now, in bytes."""
+    """Counts since the stream began, and what it holds now, in bytes.
+
+    ``round_trip`` is in seconds; None before it was measured.
+    """
 
     waiting: int
     under_way: int
@@ -167,6 +182,7 @@ class StreamStatistics:
     received: int
     repeated: int
     resumed: int
+    round_trip: float | None
 
 
 class Stream:
@@ -183,6 +199,7 @@ class Stream:
         self._state: _Up | _Down | _Lost = _Down(now, "never connected", grace)
         self._outbox = SendWindow(PIECE_BYTES, WINDOW)
         self._inbox = Inbox()
+        self._round_trip = RoundTrip(now)
         self._turn_is_open = False
         self._gathering = False
         """A patient frame waits, and ``TurnEnded`` will come."""
@@ -222,6 +239,7 @@ class Stream:
             received=self._inbox.received,
             repeated=self._inbox.repeated,
             resumed=max(self._connections - 1, 0),
+            round_trip=self._round_trip.seconds,
         )
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -243,8 +261,8 @@ class Stream:
                 return self._transmit(now)
             case PieceArrived(piece):
                 return self._arrived(piece, now)
-            case Connected(received):
-                return self._connected(received, now)
+            case Connected(received, round_trip):
+                return self._connected(received, round_trip, now)
             case Disconnected(reason, grace):
                 if isinstance(self._state, _Up):
                     self._state = _Down(now, reason, self._grace if grace is None else grace)
@@ -253,14 +271,16 @@ class Stream:
                 return self._ticked(now)
         assert_never(event)
 
-    def _connected(self, received: int, now: float) -> list[Action]:
+    def _connected(self, received: int, round_trip: float | None, now: float) -> list[Action]:
         if not self._outbox.acknowledge(received):
             return self._lose(f"the other end claims piece {received}, which it cannot have")
         self._connections += 1
         self._state = _Up(now)
         self._inbox.acknowledged()
-        again: list[Action] = [self._piece(number, data) for number, data in self._outbox.kept()]
-        return again + self._transmit(now)
+        self._round_trip.begin(now)
+        actions = [] if round_trip is None else self._measured(round_trip, now)
+        actions += [self._piece(number, data, now) for number, data in self._outbox.again(now)]
+        return actions + self._transmit(now)
 
     def _arrived(self, piece: Piece, now: float) -> list[Action]:
         if not isinstance(self._state, _Up):
@@ -271,17 +291,18 @@ class Stream:
             return self._lose(f"piece {piece.acknowledged} was acknowledged and never sent")
         if self._outbox.confirmed != before:
             self._state.progress = now
+            actions += self._measured(now - self._outbox.left - piece.held, now)
             actions += self._transmit(now)
         if not piece.number:
             return actions
         if piece.number > self._inbox.received + 1:
             return [*actions, *self._drop(f"piece {self._inbox.received + 1} is missing", now)]
         try:
-            frames = self._inbox.take(piece, now + ACKNOWLEDGE_SECONDS)
+            frames = self._inbox.take_piece(piece, now, now + ACKNOWLEDGE_SECONDS)
         except FrameError as error:
             return self._lose(f"the stream is broken: {error}")
         if self._inbox.owed >= ACKNOWLEDGE_PIECES:
-            actions.append(self._piece(0, b""))
+            actions.append(self._piece(0, b"", now))
         actions += [DeliverFrame(head, body) for head, body in frames]
         return actions
 
@@ -291,7 +312,7 @@ class Stream:
                 if self._outbox.under_way and now >= progress + self._patience:
                     return self._drop(f"nothing was acknowledged in {self._patience:g} s", now)
                 if self._inbox.due is not None and now >= self._inbox.due:
-                    return [self._piece(0, b"")]
+                    return [self._piece(0, b"", now)]
             case _Down(since, why, grace):
                 if now >= since + grace:
                     return self._lose(f"no connection for {grace:g} s ({why})")
@@ -305,11 +326,16 @@ class Stream:
             return []
         if not self._outbox.under_way:
             self._state.progress = now
-        return [self._piece(number, data) for number, data in self._outbox.cut()]
+        return [self._piece(number, data, now) for number, data in self._outbox.cut(now)]
 
-    def _piece(self, number: int, data: bytes) -> Transmit:
-        self._inbox.acknowledged()
-        return Transmit(Piece(number, self._inbox.received, data))
+    def _piece(self, number: int, data: bytes, now: float) -> Transmit:
+        inbox = self._inbox
+        inbox.acknowledged()
+        return Transmit(Piece(number, inbox.received, data, now - inbox.since))
+
+    def _measured(self, sample: float, now: float) -> list[Action]:
+        changed = self._round_trip.measured(sample, now)
+        return [] if changed is None else [RoundTripChanged(changed)]
 
     def _drop(self, why: str, now: float) -> list[Action]:
         self._state = _Down(now, why, self._grace)

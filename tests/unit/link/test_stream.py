@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scattergather.link.stream import stream as s
-from scattergather.link.stream.piece import HEAD, Piece, pack, unpack
+from scattergather.link.stream.piece import HEAD, MICROSECONDS, MOST_HELD, Piece, pack, unpack
+from scattergather.link.stream.round_trip import LONGEST, WINDOW_SECONDS
 from scattergather.link.tubs.tub import DISCONNECT
 from scattergather.wire.frame import frame
 
@@ -284,9 +285,9 @@ def test_a_frame_may_be_cut_at_any_byte():
 
 
 def test_a_piece_survives_packing_and_a_short_one_is_refused():
-    piece = Piece(7, 2**40, b"data")
+    piece = Piece(7, 2**40, b"data", 0.25)
     assert unpack(b"".join(pack(b"s" * 16, piece))) == (b"s" * 16, piece)
-    with pytest.raises(ValueError, match="31 bytes"):
+    with pytest.raises(ValueError, match="35 bytes"):
         unpack(bytes(HEAD.size - 1))
 
 
@@ -297,3 +298,150 @@ def test_a_disconnection_may_leave_less_than_the_usual_grace():
     assert one.stream.deadline == 4.5
     one.do(s.DeadlinePassed(), 4.5)
     assert one.lost == "no connection for 1.5 s (it hung up)"
+
+
+def test_a_hold_beyond_what_can_be_said_is_cut_short():
+    longest = MOST_HELD / MICROSECONDS
+    assert unpack(b"".join(pack(b"s" * 16, Piece(0, 1, b"", 1e9))))[1].held == longest
+
+
+WAY = 0.025
+"""Seconds from one end to the other."""
+
+
+class Far:
+    """Two ends that are ``way`` seconds apart; ``told`` is what the first hears of it."""
+
+    def __init__(self) -> None:
+        self.pair = Pair()
+        self.told: list[float] = []
+        self.now = 0.0
+
+    def ask(self, *, way: float = WAY, hold: float = 0.0) -> None:
+        """A frame goes there, and an answer comes after ``hold`` seconds."""
+        one, two = self.pair.ends
+        self.end(one, s.Offered(b"question"))
+        self.now += way
+        self.end(two, s.PieceArrived(one.sent.popleft()))
+        self.now += hold
+        self.end(two, s.DeadlinePassed())
+        if not two.sent:
+            self.end(two, s.Offered(b"answer"))
+        self.now += way
+        self.end(one, s.PieceArrived(two.sent.popleft()))
+
+    def end(self, end: End, event: s.Event) -> None:
+        actions = end.do(event, self.now)
+        end.end_turn(self.now)
+        if end is self.pair.ends[0]:
+            self.told += [each.seconds for each in actions if isinstance(each, s.RoundTripChanged)]
+
+    @property
+    def measured(self) -> float | None:
+        return self.pair.ends[0].stream.statistics().round_trip
+
+
+@pytest.mark.parametrize("hold", [0.0, 0.03, s.ACKNOWLEDGE_SECONDS, 1.0])
+def test_the_time_for_which_the_other_end_held_a_piece_is_no_part_of_the_round_trip(hold):
+    far = Far()
+    far.ask(hold=hold)
+    assert far.measured == pytest.approx(2 * WAY, abs=2e-6)
+    assert far.told == [far.measured]
+
+
+def test_what_queues_on_its_way_makes_no_longer_round_trip():
+    far = Far()
+    for delay in (0.3, 0.0, 0.8, 0.1, 0.5):
+        far.ask(way=WAY + delay)
+    assert far.measured == pytest.approx(2 * WAY)
+    assert far.told == [pytest.approx(2 * (WAY + 0.3)), pytest.approx(2 * WAY)]
+
+
+def test_a_longer_way_is_believed_after_ten_seconds():
+    far = Far()
+    while far.now < 4.0:
+        far.ask(way=0.001)
+    assert far.told == [pytest.approx(0.002)]
+    moved = far.now
+    while len(far.told) == 1:
+        far.ask()
+    assert WINDOW_SECONDS <= far.now - moved <= 2 * WINDOW_SECONDS + 0.1
+    assert far.told[1:] == [pytest.approx(2 * WAY)]
+
+
+def test_small_changes_are_not_told():
+    far = Far()
+    for step in range(1000):
+        far.ask(way=WAY * (1 + 0.1 * (step % 2)), hold=0.01)
+    assert far.told == [pytest.approx(2 * WAY * 1.0)]
+    near = Far()
+    for step in range(1000):
+        near.ask(way=1e-5 + 1e-6 * (step % 100))
+    assert len(near.told) == 1
+
+
+def test_a_silence_forgets_nothing():
+    far = Far()
+    far.ask()
+    far.now += 1000
+    assert far.measured == pytest.approx(2 * WAY)
+    far.ask(way=0.2)
+    assert far.measured == pytest.approx(0.4)
+
+
+def test_the_answer_to_a_hello_is_a_measurement_too():
+    far = Far()
+    far.end(far.pair.ends[0], s.Connected(0, 0.07))
+    assert far.told == [0.07]
+    far.ask()
+    assert far.told == [0.07, pytest.approx(2 * WAY)]
+
+
+def test_a_piece_that_was_sent_again_is_measured_from_then_on():
+    far = Far()
+    one, two = far.pair.ends
+    far.end(one, s.Offered(b"x"))
+    far.pair.cut()
+    far.now += 3.0
+    far.end(one, s.Connected(0, 0.05))
+    two.do(s.Connected(0), far.now)
+    far.now += WAY
+    far.end(two, s.PieceArrived(one.sent.popleft()))
+    far.end(two, s.Offered(b"y"))
+    far.now += WAY
+    far.end(one, s.PieceArrived(two.sent.popleft()))
+    assert far.measured == pytest.approx(0.05)
+
+
+def test_what_was_acknowledged_by_a_hello_is_not_measured():
+    far = Far()
+    one, _ = far.pair.ends
+    far.end(one, s.Offered(b"x"))
+    far.now += 0.001
+    far.end(one, s.Disconnected("cut"))
+    far.end(one, s.Connected(1))
+    assert far.measured is None
+    assert far.told == []
+
+
+def test_after_a_break_the_new_way_is_measured_alone():
+    far = Far()
+    far.ask(way=0.001)
+    far.pair.cut()
+    far.pair.now = far.now
+    far.pair.join()
+    far.ask()
+    assert far.measured == pytest.approx(2 * WAY)
+    assert far.told == [pytest.approx(0.002), pytest.approx(2 * WAY)]
+
+
+def test_an_end_that_says_what_cannot_be_true_is_not_believed():
+    far = Far()
+    one, _ = far.pair.ends
+    for number, held in enumerate((1.0, 0.0), 1):
+        far.end(one, s.Offered(b"x"))
+        far.now += 0.5 if held else 5.0
+        far.end(one, s.PieceArrived(Piece(0, number, b"", held)))
+        if held:
+            assert far.measured is None
+    assert far.measured == LONGEST
