@@ -117,7 +117,7 @@ def _ask(furls: dict[str, Furl]) -> dict[str, Any]:
     # Half a second that only this command needs.
     from twisted.internet.defer import DeferredList  # noqa: PLC0415
 
-    from scattergather.link.host import Links  # noqa: PLC0415
+    from scattergather.link.switchboard import Switchboard  # noqa: PLC0415
     from scattergather.reactor.monotonic import monotonic_reactor  # noqa: PLC0415
 
     reactor = monotonic_reactor()
@@ -129,11 +129,11 @@ def _ask(furls: dict[str, Furl]) -> dict[str, Any]:
             answers[name] = BadRequest("interrupted")
             # With one Tub for all, a second FURL of the same pool would find the connection of
             # the first, wherever it says that the pool is.
-            links = Links(reactor, controller="hosts ping")
-            answer: Any = links.ask(furl)
+            switchboard = Switchboard(reactor, controller="hosts ping")
+            answer: Any = switchboard.ask(furl)
             answer.addErrback(lambda failure: failure.value)
             answer.addCallback(functools.partial(answers.__setitem__, name))
-            asking.append(answer.addCallback(lambda _, links=links: links.stop()))
+            asking.append(answer.addCallback(lambda _, board=switchboard: board.stop()))
         DeferredList(asking).addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)

@@ -18,7 +18,7 @@ from scattergather.workers.daemon.this_machine import ThisMachine
 from scattergather.workers.pool.pool import Pool
 
 if TYPE_CHECKING:
-    from scattergather.link.host import Links
+    from scattergather.link.links import Links
 
 
 class Ways:
@@ -47,7 +47,7 @@ class Ways:
             return self._embed(spec, listener)
         if self._links is None:
             # Foolscap is imported only when a remote host is used: it takes as long as Twisted.
-            from scattergather.link.host import Links  # noqa: PLC0415
+            from scattergather.link.links import Links  # noqa: PLC0415
 
             name = f"pid {self._spawn.client_pid}"
             self._links = Links(self._reactor, controller=name, objects=objects)

@@ -1,14 +1,18 @@
 """Everything that crosses between hosts; nothing else imports foolscap.
 
-``seams``      what the link needs from a pool, and what it gives to a controller (protocols)
-``host``       a controller's view of remote hosts
-``server``     a daemon's view of its controllers
-``remote``     all remote calls on one page
-``sentences``  what went wrong with a host, in words
-``logs``       where a process logs to, without FURLs
+``seams``        what the link needs from a pool, and what it gives to a controller (protocols)
+``links``        the links of one controller
+``host``         one remote host as a controller drives it
+``switchboard``  how a controller reaches pools, and what it says first
+``redial``       one attempt after the other, until one succeeds
+``pauses``       how long to wait between them (pure)
+``server``       a daemon's view of its controllers
+``remote``       all remote calls on one page
+``sentences``    what went wrong with a host, in words
+``logs``         where a process logs to, without FURLs
 
-``stream``     frames in order over a link that may break
-``blocks``     large objects from host to host, beside the frames
-``gate``       who may come in: a keyed preface before TLS and Foolscap
-``tubs``       Foolscap, with its unsafe defaults turned off
+``stream``       frames in order over a link that may break
+``blocks``       large objects from host to host, beside the frames
+``gate``         who may come in: a keyed preface before TLS and Foolscap
+``tubs``         Foolscap, with its unsafe defaults turned off
 """

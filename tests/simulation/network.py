@@ -19,9 +19,11 @@ from twisted.internet import error
 from twisted.internet.defer import Deferred
 
 from scattergather.link.blocks.courier import Courier
-from scattergather.link.host import Links, RemoteHost
+from scattergather.link.host import RemoteHost
+from scattergather.link.links import Links
 from scattergather.link.seams import ObjectStore
 from scattergather.link.stream.piece import Piece
+from scattergather.link.switchboard import Back, Switchboard
 from scattergather.settings.furl import Furl
 from tests.pour import pour
 from tests.simulation.clock import Clock, Scope
@@ -222,7 +224,7 @@ class Host(RemoteHost):
 
     def _make_dialler(self, session: bytes, ticket: bytes) -> Any:
         courier = Courier(
-            self._links.objects,
+            self._objects,
             arrived=lambda name: self._listener.arrived((name,)),
             lost=lambda name, reason: self._listener.lost((name,), reason),
             shipped=lambda _: None,
@@ -335,19 +337,29 @@ class Path:
         return dialed
 
 
-class Tubs(Links):
-    """``Links`` without its Tub: calls go to the paths of a simulated network."""
+class Board(Switchboard):
+    """Without a Tub: calls go to the paths of a simulated network."""
 
-    def __init__(self, clock: Clock, chance: random.Random, objects: ObjectStore) -> None:
-        self.reactor = clock
+    def __init__(
+        self, clock: Clock, chance: random.Random, ended: Callable[[bytes, str], None]
+    ) -> None:
+        self.reactor = clock  # type: ignore[assignment]
         self.controller = "simulated"
         self.chance = chance
-        self.objects = objects
-        self.hosts = []
+        self.back = Back(ended)
         self.paths: dict[str, Path] = {}
 
     async def call(self, furl: Furl) -> Any:
         return await self.in_time(self.paths[furl.name].connect())
+
+
+class SimulatedLinks(Links):
+    """The real ones, over a switchboard without a Tub."""
+
+    def __init__(self, clock: Clock, chance: random.Random, objects: ObjectStore) -> None:
+        self.hosts = []
+        self.board = self.switchboard = Board(clock, chance, self.ended)
+        self._objects = objects
 
 
 def _fire(waiting: Deferred[Any], value: Any) -> None:

@@ -23,7 +23,7 @@ from tests.simulation.clock import Clock, Scope
 from tests.simulation.daemon import Daemon, Service
 from tests.simulation.large import Memory
 from tests.simulation.ledger import Broken, Ledger
-from tests.simulation.network import UP, Host, Path, Tubs
+from tests.simulation.network import UP, Host, Path, SimulatedLinks
 from tests.simulation.workload import Workload
 
 REST_SECONDS = 60.0
@@ -69,7 +69,7 @@ class _Builder:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.tubs: Tubs | None = None
+        self.links: SimulatedLinks | None = None
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Any:
         world, name = self._world, spec.name
@@ -86,18 +86,18 @@ class _Builder:
             )
             place = messages.OpenSession()
             return EmbeddedHost(world.embedded, watched, place)  # type: ignore[arg-type]
-        if self.tubs is None:
-            self.tubs = Tubs(world.clock, world.chance, objects)
+        if self.links is None:
+            self.links = SimulatedLinks(world.clock, world.chance, objects)
         path = Path(world.clock, world.chance, world.ledger.fail)
-        world.paths[name] = self.tubs.paths[f"{name:x<16}"] = path
-        host = Host(self.tubs, spec, watched)
+        world.paths[name] = self.links.board.paths[f"{name:x<16}"] = path
+        host = Host(self.links.board, spec, watched, objects)
         host.path = path
-        self.tubs.hosts.append(host)
+        self.links.hosts.append(host)
         return host
 
     def room(self) -> None:
-        if self.tubs is not None:
-            self.tubs.room()
+        if self.links is not None:
+            self.links.room()
 
 
 class _ClientEnd:

@@ -12,7 +12,8 @@ from twisted.internet import reactor as the_reactor
 from twisted.internet import task, threads
 from twisted.internet.defer import Deferred
 
-from scattergather.link.host import Links, RemoteHost
+from scattergather.link.host import RemoteHost
+from scattergather.link.links import Links
 from scattergather.link.seams import NoObjectStore, ObjectStore, Peer, PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tubs.tub import new_certificate

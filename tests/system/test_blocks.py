@@ -171,7 +171,7 @@ async def test_a_small_store_is_filled_bit_by_bit_and_nothing_waits_elsewhere(tm
         read = both.ours.read
 
         def watched(name, offset, count):
-            waiting.append(unsent(host._dialler.courier._road.transport))
+            waiting.append(unsent(host._state.dialler.courier._road.transport))
             return read(name, offset, count)
 
         both.ours.read = watched
@@ -227,7 +227,7 @@ async def test_a_revoked_user_loses_his_stream_within_a_second(tmp_path):
         objects = both.put(1, 70_000)
         host.ship(tuple(objects))
         await came_back(both, ear, objects)
-        courier = host._dialler.courier
+        courier = host._state.dialler.courier
         host.ship(tuple(both.put(1, 100_000_000, 2)))
         await until(lambda: both.theirs.arriving)
         both.server.shut_out("guest")
@@ -242,7 +242,7 @@ async def test_an_idle_stream_is_closed_after_a_minute_and_dialled_again_when_ne
         first, second = both.put(1, 70_000, 1), both.put(1, 70_000, 2)
         host.ship(tuple(first))
         await came_back(both, ear, first)
-        idle = host._dialler._idle
+        idle = host._state.dialler._idle
         assert 0 < idle.getTime() - reactor.seconds() <= IDLE_SECONDS
         idle.reset(0)
         await until(lambda: not both.landed)
@@ -357,14 +357,16 @@ async def test_who_relays_the_gate_sees_no_ticket_and_opens_nothing(tmp_path):
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         furl = both.server.furl
         told: list[str] = []
-        host._dialler._trouble = told.append
-        host._dialler._furl = Furl(furl.tub, (f"tcp:127.0.0.1:{port.getHost().port}",), furl.name)
+        host._state.dialler._trouble = told.append
+        host._state.dialler._furl = Furl(
+            furl.tub, (f"tcp:127.0.0.1:{port.getHost().port}",), furl.name
+        )
         host.ship(tuple(both.put(1, 70_000)))
         await until(lambda: bool(told), 8)
         assert "what answers there is not the pool that the FURL names" in told[0]
         assert len(met) >= 3
         assert not heard
-        assert not host._dialler.courier.connected
+        assert not host._state.dialler.courier.connected
         assert not both.theirs.log
         await port.stopListening()
 

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionLost
 
 from scattergather.link import remote, server
 from scattergather.link.gate import gate
-from scattergather.link.host import Links
+from scattergather.link.links import Links
 from scattergather.link.server import MOST_OF_ONE
 from scattergather.link.tubs.tub import make_tub, new_certificate
 from scattergather.settings.furl import Furl
@@ -134,8 +134,8 @@ async def test_a_controller_that_vanishes_has_the_grace_and_no_more(tmp_path):
     async with ends(tmp_path) as both:
         host, _ = await both.joined()
         assert len(both.server.guests) == 1
-        host._links.hosts.clear()
-        host._stopped = True  # as dead as a process that is gone
+        both.links.hosts.clear()
+        host._redial.stop()  # as dead as a process that is gone
         both.cut()
         await pause(0.3)
         (session,) = both.pool.sessions
@@ -244,7 +244,7 @@ async def test_a_controller_of_another_protocol_is_refused_with_both_versions(tm
 @live
 async def test_ask_opens_no_session(tmp_path):
     async with ends(tmp_path) as both:
-        facts, seconds = await both.links.ask(both.server.furl)
+        facts, seconds = await both.links.switchboard.ask(both.server.furl)
         assert (facts.host, facts.workers) == ("echo", 2)
         assert 0 < seconds < 5
         assert not both.pool.sessions
@@ -292,7 +292,7 @@ async def test_a_stranger_hears_the_greeting_and_no_more(tmp_path, said):
         assert len(heard) <= 24 or (said[:5], heard[24:]) == (b"sg1Fk", gate.WRONG_KEY)
         assert not (in_time if said == b"sg1F" else at_once).broken()
         assert not both.server._tub.brokers
-        facts, _ = await both.links.ask(both.server.furl)
+        facts, _ = await both.links.switchboard.ask(both.server.furl)
         assert facts.host == "echo"
 
 
@@ -347,7 +347,7 @@ async def test_a_self_signed_foolscap_peer_without_proof_never_reaches_foolscap(
         stranger = make_tub(new_certificate())
         stranger.startService()
         with pytest.raises(ConnectionLost):
-            await both.links.in_time(stranger.getReference(both.server.furl.text))
+            await both.links.switchboard.in_time(stranger.getReference(both.server.furl.text))
         assert not both.server._tub.brokers
         await stranger.stopService()
 

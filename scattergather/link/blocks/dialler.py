@@ -20,12 +20,13 @@ from scattergather.link.blocks.carriage import calling
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.gate import gate
 from scattergather.link.gate.caller import GatedEndpoint
+from scattergather.link.pauses import Pauses
+from scattergather.link.redial import Redial
 from scattergather.reactor.seam import Reactor, Timer, call_off, for_twisted, planned
 from scattergather.settings.furl import Furl
 
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 5.0
-GROWTH = 1.7
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 TELLING = 4
@@ -64,68 +65,56 @@ class Dialler:
         self._name = name
         self._trouble = trouble
         self._failures = 0
-        self._chance = chance
         self._key = gate.Key.of(furl.name)
         self._factory = calling(reactor, furl.tub, session, ticket, courier)
         self._attempts = 0
         self._settled = 0
-        self._delay = 0.0
-        self._dialing: Deferred[Any] | None = None
-        self._timer: Timer | None = None
         self._idle: Timer | None = None
-        self._stopped = False
+        self._pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE, chance)
+        self._redial = Redial(reactor, self._pauses, self._attempt)
 
     def look(self) -> None:
         """The courier may need a connection now, or none any more."""
-        if self._stopped:
-            return
         if self.courier.settled != self._settled:
-            self._settled, self._delay, self._failures = self.courier.settled, 0.0, 0
+            self._settled, self._failures = self.courier.settled, 0
+            self._pauses.at_once()
         if not self.courier.outstanding:
             if self.courier.connected and not planned(self._idle):
                 self._idle = self._reactor.callLater(IDLE_SECONDS, self.courier.hang_up)
             return
         call_off(self._idle)
-        if not self.courier.connected and self._dialing is None and not planned(self._timer):
-            self._timer = self._reactor.callLater(self._next_delay(), self._dial)
+        if not self.courier.connected:
+            self._redial.later()
 
     def stop(self) -> None:
         """The session ended: dial no more."""
-        self._stopped = True
-        call_off(self._timer)
+        self._redial.stop()
         call_off(self._idle)
-        if self._dialing is not None:
-            self._dialing.cancel()
         self.courier.close()
 
-    def _next_delay(self) -> float:
-        delay = self._delay * (0.75 + 0.5 * self._chance.random())
-        self._delay = min(max(self._delay * GROWTH, FIRST_DELAY), LONGEST_DELAY)
-        return delay
-
-    def _dial(self) -> None:
+    async def _attempt(self) -> bool:
+        """Dial once. True if there is a connection now, or nothing more for which one is needed."""
         addresses = self._furl.addresses
         host, port = addresses[self._attempts % len(addresses)]
         self._attempts += 1
         inner = endpoints.HostnameEndpoint(self._reactor, host, port)
         gated = GatedEndpoint(self._reactor, inner, self._key, gate.DATA)
-        dialing: Deferred[Any] = gated.connect(self._factory)
-        dialing.addCallback(lambda carriage: carriage.begun)
-        self._dialing = dialing.addTimeout(CONNECT_SECONDS, for_twisted(self._reactor))
-        dialing.addErrback(self._failed)
-        dialing.addBoth(self._dialed)
-
-    def _failed(self, failure: Any) -> None:
-        if failure.check(CancelledError) is None:
-            why = str(failure.value)
-            self._log.info("{host}: no block stream: {why}", host=self._name, why=why)
-            self._failures += 1
-            if self._failures == TELLING:
-                self._trouble(
-                    f"{self._name}: large values do not get through ({why}); tasks that take or "
-                    "return them wait there, and it is tried again"
-                )
-
-    def _dialed(self, _: Any) -> None:
-        self._dialing = None
+        dialling: Deferred[Any] = gated.connect(self._factory)
+        dialling.addCallback(lambda carriage: carriage.begun)
+        try:
+            await dialling.addTimeout(CONNECT_SECONDS, for_twisted(self._reactor))
+        except CancelledError:
+            return True  # by ``stop``
+        except Exception as why:
+            self._failed(str(why))
         self.look()
+        return self.courier.connected or not self.courier.outstanding
+
+    def _failed(self, why: str) -> None:
+        self._log.info("{host}: no block stream: {why}", host=self._name, why=why)
+        self._failures += 1
+        if self._failures == TELLING:
+            self._trouble(
+                f"{self._name}: large values do not get through ({why}); tasks that take or "
+                "return them wait there, and it is tried again"
+            )

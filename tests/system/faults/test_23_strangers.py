@@ -14,7 +14,7 @@ import pytest
 
 from scattergather.errors import CannotConnect
 from scattergather.link.gate import gate
-from scattergather.link.host import Links
+from scattergather.link.switchboard import Switchboard
 from scattergather.link.tubs.tub import new_certificate
 from scattergather.settings.furl import Furl
 from tests.pace import Promise, kept
@@ -61,15 +61,15 @@ class Trap:
 @live
 async def seconds_to_be_answered(furl: Furl) -> float:
     """What an honest client needs to dial, prove himself and have an answer; he may give up."""
-    links = Links(reactor, controller="honest")
+    board = Switchboard(reactor, controller="honest")
     begin = reactor.seconds()
     try:
-        await links.ask(furl)
+        await board.ask(furl)
         return float(reactor.seconds() - begin)
     except CannotConnect:
         return float("inf")
     finally:
-        await links.stop()
+        await board.stop()
 
 
 def memory(process: psutil.Process) -> int:

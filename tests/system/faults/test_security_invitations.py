@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scattergather.link.host import Links
+from scattergather.link.switchboard import Switchboard
 from scattergather.settings import paths
 from scattergather.settings.furl import Furl
 from tests.system.daemons import COMMAND, Daemon, free_port
@@ -31,11 +31,11 @@ def command(*words: str, code: int = 0) -> tuple[str, str]:
 
 @live
 async def opens(furl: Furl) -> bool:
-    links = Links(reactor)
-    answer = links.ask(furl)
+    board = Switchboard(reactor)
+    answer = board.ask(furl)
     answer.addCallbacks(lambda _: "", lambda failure: str(failure.value))
     refused = await answer
-    await links.stop()
+    await board.stop()
     assert not refused or "its secret is not valid there" in refused
     return not refused
 

@@ -19,7 +19,7 @@ def brokers(both: Ends) -> dict[str, object]:
     """Foolscap's connection as each of the two ends has it."""
     return {
         "daemon": next(iter(both.server._tub.brokers.values())),
-        "controller": next(iter(both.links._tub.brokers.values())),
+        "controller": next(iter(both.links.switchboard._tub.brokers.values())),
     }
 
 

@@ -19,8 +19,10 @@ from twisted.internet.threads import deferToThread
 
 from scattergather.link import remote
 from scattergather.link.gate import gate
-from scattergather.link.host import Links, RemoteHost, _Back
+from scattergather.link.host import RemoteHost
+from scattergather.link.links import Links
 from scattergather.link.stream import piece
+from scattergather.link.switchboard import Switchboard
 from scattergather.link.tubs.tub import CONNECT_SECONDS
 from scattergather.settings.furl import Furl
 from scattergather.wire.frame import frame
@@ -49,21 +51,21 @@ def pool(start):
 
 async def has_a_worker(furl: Furl) -> bool:
     """A caller who has nothing to do with the others is answered."""
-    links = Links(reactor, controller="doctor")
-    facts, _ = await links.ask(furl)
-    await links.stop()
+    board = Switchboard(reactor, controller="doctor")
+    facts, _ = await board.ask(furl)
+    await board.stop()
     return facts.workers == 1
 
 
 @contextlib.asynccontextmanager
 async def connected(furl: Furl) -> AsyncIterator[Any]:
     """Foolscap's connection to the pool, to be misused."""
-    links = Links(reactor, controller="rude")
-    pool = await links.call(furl)
+    board = Switchboard(reactor, controller="rude")
+    pool = await board.call(furl)
     try:
         yield pool.tracker.broker
     finally:
-        await links.stop()
+        await board.stop()
 
 
 def inside(furl: Furl) -> socket.socket:
@@ -194,16 +196,17 @@ def test_a_pickle_in_any_field_is_never_loaded_by_the_daemon(pool, tmp_path):
     @live
     async def scenario():
         links = Links(reactor, controller=poison.decode())
-        reference = await links.call(furl)
+        board = links.switchboard
+        reference = await board.call(furl)
         for greeting in (
             poison,
             remote.encode(poisoned_message(remote.Greeting, poison)),
             msgspec.msgpack.encode({"protocol": poison, "version": poison}),
         ):
             with contextlib.suppress(Exception):  # refused in one way or another
-                await links.in_time(reference.callRemote("hello", greeting, _Back(links)))
+                await board.in_time(reference.callRemote("hello", greeting, board.back))
         with contextlib.suppress(Exception):
-            await links.in_time(reference.callRemote("goodbye", poison[:16], poison))
+            await board.in_time(reference.callRemote("goodbye", poison[:16], poison))
         for kind in kinds:
             host = await joined(links, furl)
             host.send(poisoned_message(kind, poison), poison)

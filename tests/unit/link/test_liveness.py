@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 from foolscap import banana
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
 from scattergather.link.host import RemoteHost
+from scattergather.link.seams import NoObjectStore
+from scattergather.link.switchboard import Back, Switchboard
 from scattergather.link.tubs import broker as b
-from scattergather.link.tubs.tub import DISCONNECT, KEEPALIVE, make_tub, new_certificate
+from scattergather.link.tubs.tub import (
+    CONNECT_SECONDS,
+    DISCONNECT,
+    KEEPALIVE,
+    make_tub,
+    new_certificate,
+)
 from scattergather.wire.messages.client import RemoteSpec
 
 FURL = f"pb://{'a' * 32}@tcp:h:1/{'q' * 32}"
@@ -112,10 +122,8 @@ def test_a_jump_of_the_wall_clock_cuts_nobody_and_spares_nobody(link, monkeypatc
     assert link.ended_at == pytest.approx(7, abs=0.11)
 
 
-class Links:
-    """Nobody answers, after a while."""
-
-    controller = "test"
+class Board:
+    """A switchboard that reaches nobody, after a while."""
 
     def __init__(self, slow: float) -> None:
         self.reactor, self.chance = Clock(), random.Random(4)
@@ -144,17 +152,61 @@ class Ear:
 
 @pytest.mark.parametrize("slow", [0.0, 3.0])
 def test_a_host_that_is_away_is_dialled_soon_and_then_every_five_seconds_at_most(slow):
-    links = Links(slow)
-    host = RemoteHost(links, RemoteSpec(name="alpha", furl=FURL), Ear())
+    board = Board(slow)
+    host = RemoteHost(board, RemoteSpec(name="alpha", furl=FURL), Ear(), NoObjectStore())
     host.start()
     for _ in range(20 * 100):
-        links.reactor.advance(0.05)
+        board.reactor.advance(0.05)
     host.stop()
     waits = [
-        dialled - failed for failed, dialled in zip(links.failed, links.calls[1:], strict=False)
+        dialled - failed for failed, dialled in zip(board.failed, board.calls[1:], strict=False)
     ]
     assert waits[0] <= 0.4
     assert max(waits) <= 5.05
     assert min(waits[-5:]) >= 3 - 0.05, "no flood of our own"
     assert len({round(wait, 2) for wait in waits[-5:]}) > 1, "many hosts do not call at once"
-    assert not links.reactor.getDelayedCalls()
+    assert not board.reactor.getDelayedCalls()
+
+
+class Mute:
+    """A pool that hears a hello and never answers; its connection is alive."""
+
+    def __init__(self) -> None:
+        self.tracker = SimpleNamespace(broker=self)
+        self.lines: dict[bytes, object] = {}
+        self.cuts: list[str] = []
+
+    def notifyOnDisconnect(self, *_: object) -> None:
+        pass
+
+    def callRemote(self, *_: object) -> Deferred[bytes]:
+        return Deferred()
+
+    def cut(self, reason: str) -> None:
+        self.cuts.append(reason)
+
+
+class Answered(Switchboard):
+    """Reaches such pools, a new one each time; has no Tub."""
+
+    def __init__(self) -> None:
+        self.reactor, self.chance, self.controller = Clock(), random.Random(4), ""
+        self.back = Back(lambda _session, _reason: None)
+        self.pools: list[Mute] = []
+
+    async def call(self, furl: object) -> Mute:
+        self.pools.append(Mute())
+        return self.pools[-1]
+
+
+def test_a_connection_over_which_no_hello_is_answered_is_not_used_again():
+    board = Answered()
+    host = RemoteHost(board, RemoteSpec(name="alpha", furl=FURL), Ear(), NoObjectStore())
+    host.start()
+    board.reactor.advance(CONNECT_SECONDS - 0.1)
+    assert [pool.cuts for pool in board.pools] == [[]]
+    for _ in range(20):
+        board.reactor.advance(0.1)
+    assert [pool.cuts for pool in board.pools] == [["hello was not answered"], []]
+    host.stop()
+    assert not board.reactor.getDelayedCalls()

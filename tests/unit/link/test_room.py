@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scattergather.link.host import Links
+from scattergather.link.links import Links
 
 
 class Host:

@@ -1,0 +1,64 @@
+"""The links of one controller, one to each of its remote hosts."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.internet.defer import Deferred
+
+from scattergather.link.host import RemoteHost
+from scattergather.link.seams import HostListener, NoObjectStore, ObjectStore
+from scattergather.link.switchboard import Switchboard
+from scattergather.reactor.seam import Reactor
+from scattergather.wire.messages.client import RemoteSpec
+
+
+class Links:
+    """Makes the remote hosts of a controller, and tells them what concerns all. Reactor thread.
+
+    Args:
+        controller: a name for this controller, for the logs of the daemons.
+        objects: what is shipped to the hosts, and where their results go.
+        chance: spreads the attempts to reach many hosts.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        *,
+        controller: str = "",
+        objects: ObjectStore | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.hosts: list[RemoteHost] = []
+        self.switchboard = Switchboard(
+            reactor, controller=controller, ended=self.ended, chance=chance
+        )
+        self._objects: ObjectStore = NoObjectStore() if objects is None else objects
+
+    def host(self, spec: RemoteSpec, listener: HostListener) -> RemoteHost:
+        """A host of this controller, not started.
+
+        Raises:
+            BadRequest: the spec's FURL is none.
+        """
+        host = RemoteHost(self.switchboard, spec, listener, self._objects)
+        self.hosts.append(host)
+        return host
+
+    def room(self) -> None:
+        """There may be room again for objects of results: each host may take some, in turn."""
+        for host in self.hosts:
+            host.room()
+        self.hosts = [*self.hosts[1:], *self.hosts[:1]]  # else the first would get all of it
+
+    def ended(self, session: bytes, reason: str) -> None:
+        """A pool has ended this session."""
+        for host in self.hosts:
+            host.ended(session, reason)
+
+    def stop(self) -> Deferred[None]:
+        """Leave all hosts; fires when the connections are closed, a second later at the latest."""
+        for host in self.hosts:
+            host.stop()
+        return self.switchboard.stop()
