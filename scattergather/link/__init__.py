@@ -6,7 +6,9 @@
 ``switchboard``  how a controller reaches pools, and what it says first
 ``redial``       one attempt after the other, until one succeeds
 ``pauses``       how long to wait between them (pure)
-``server``       a daemon's view of its controllers
+``server``       a daemon's side: one Tub, one gate
+``reception``    which sessions of a daemon are open, and what a hello is answered with
+``visit``        one controller's session, as the daemon holds it
 ``remote``       all remote calls on one page
 ``sentences``    what went wrong with a host, in words
 ``logs``         where a process logs to, without FURLs

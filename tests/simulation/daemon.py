@@ -255,12 +255,10 @@ class Daemon:
         self.store.room.append(self.server.room)
 
     def hello(self, greeting: bytes, back: Any) -> bytes:
-        return remote.encode(self.server.hello("owner", greeting, back))
+        return remote.encode(self.server.reception.hello("owner", greeting, back))
 
     def remote_goodbye(self, session: bytes, reason: bytes) -> None:
-        guest = self.server.guests.get(session)
-        if guest is not None:
-            guest.end(reason.decode())
+        self.server.reception.goodbye("owner", session, reason.decode())
 
     def die(self) -> None:
         """The daemon, its zygotes and its workers end at once."""

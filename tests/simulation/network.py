@@ -200,7 +200,7 @@ class Dialler:
             return
         daemon = self._path.daemon
         if self._path.passable and daemon is not None:
-            courier = daemon.server.claim(self._session, self._ticket)
+            courier = daemon.server.reception.claim(self._session, self._ticket)
             if courier is not None:
                 ours = RoadEnd(self._path, DOWN, self._path.clock, self.courier)
                 theirs = RoadEnd(self._path, UP, daemon.scope, courier)

@@ -17,6 +17,7 @@ from scattergather.link.links import Links
 from scattergather.link.seams import NoObjectStore, ObjectStore, Peer, PoolFacts
 from scattergather.link.server import LinkServer
 from scattergather.link.tubs.tub import new_certificate
+from scattergather.link.visit import Visit
 from scattergather.model.ids import ObjectId
 from scattergather.settings import identity
 from scattergather.wire.messages import page as messages
@@ -62,6 +63,12 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
 def run(chunk: int) -> messages.Run:
     """A chunk of no task: its body may be anything."""
     return messages.Run(chunk=chunk, job=b"j" * 16, function="f", first=0, count=0)
+
+
+def unacknowledged(end: RemoteHost | Visit) -> int:
+    """Bytes of this end of a session that the other end is not known to have."""
+    seen = end.statistics()
+    return 0 if seen is None else seen.waiting + seen.under_way
 
 
 class EchoPool:
@@ -196,7 +203,7 @@ class Ends:
     async def crash(self) -> None:
         """What the end of the daemon's process looks like from outside."""
         self.server._keeper.porch.close()
-        for guest in list(self.server.guests.values()):
+        for guest in list(self.server.reception.visits.values()):
             guest.end("crash")
         self.cut()
 

@@ -15,7 +15,7 @@ import pytest
 from twisted.internet import endpoints, protocol, threads
 from twisted.internet.ssl import PrivateCertificate
 
-from scattergather.link import server
+from scattergather.link import visit
 from scattergather.link.blocks import carriage
 from scattergather.link.blocks.block import BLOCK_BYTES, OFFER, pack
 from scattergather.link.blocks.carriage import OPENING_BYTES
@@ -124,7 +124,7 @@ async def test_an_object_that_is_cut_in_the_middle_again_and_again_arrives_once_
 
 @live
 async def test_whatever_breaks_at_any_time_every_object_arrives_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "HUNG_UP_GRACE", LONG)
+    monkeypatch.setattr(visit, "HUNG_UP_GRACE", LONG)
     async with ends(tmp_path) as both:
         host, ear = await both.joined()
         chance = random.Random(3)
@@ -293,8 +293,8 @@ def heard_of(door: socket.socket, said: bytes) -> bytes:
 async def test_who_has_no_ticket_is_dropped_and_nothing_is_allocated(tmp_path, said):
     async with ends(tmp_path) as both:
         await both.joined()
-        (guest,) = both.server.guests.values()
-        session, ticket = guest.line.session, guest.ticket
+        (guest,) = both.server.reception.visits.values()
+        session, ticket = guest.id, guest.ticket
         offer = pack(OFFER, 1, 1000, b"o" * 16)
         words = {
             "other ticket": session + bytes(32) + offer,
@@ -375,11 +375,11 @@ async def test_who_relays_the_gate_sees_no_ticket_and_opens_nothing(tmp_path):
 async def test_a_ticket_dies_with_its_session(tmp_path):
     async with ends(tmp_path) as both:
         host, _ = await both.joined()
-        (guest,) = both.server.guests.values()
-        opening = guest.line.session + guest.ticket
+        (guest,) = both.server.reception.visits.values()
+        opening = guest.id + guest.ticket
         assert len(opening) == OPENING_BYTES
         host.stop()
-        await until(lambda: not both.server.guests)
+        await until(lambda: not both.server.reception.visits)
         door = await threads.deferToThread(through_the_gate, both.server.furl)
         door = await threads.deferToThread(encrypted, door)
         assert await threads.deferToThread(heard_of, door, opening) == b""
@@ -392,11 +392,11 @@ async def test_a_second_stream_of_a_session_takes_the_place_of_the_first(tmp_pat
         objects = both.put(1, 70_000)
         host.ship(tuple(objects))
         await came_back(both, ear, objects)
-        (guest,) = both.server.guests.values()
+        (guest,) = both.server.reception.visits.values()
         first = both.landed
         door = await threads.deferToThread(through_the_gate, both.server.furl)
         door = await threads.deferToThread(encrypted, door)
-        door.sendall(guest.line.session + guest.ticket)
+        door.sendall(guest.id + guest.ticket)
         assert await threads.deferToThread(door.recv, 1) == carriage.WELCOME
         await until(lambda: first[0] not in both.landed)
         assert len(both.landed) == 1
@@ -407,14 +407,14 @@ async def test_a_second_stream_of_a_session_takes_the_place_of_the_first(tmp_pat
 async def test_who_never_reads_the_answers_is_cut(tmp_path):
     async with ends(tmp_path) as both:
         await both.joined()
-        (guest,) = both.server.guests.values()
+        (guest,) = both.server.reception.visits.values()
         both.theirs.put(b"h" * 16, b"here")
         both.pool.sessions[0].arrived = lambda names: None
 
         def flood() -> None:
             with encrypted(through_the_gate(both.server.furl)) as door:
                 door.settimeout(60)
-                door.sendall(guest.line.session + guest.ticket)
+                door.sendall(guest.id + guest.ticket)
                 for first in range(1, 1_000_000, 1000):
                     numbers = range(first, first + 1000)
                     door.sendall(b"".join(pack(OFFER, each, 4, b"h" * 16) for each in numbers))
@@ -427,7 +427,7 @@ async def test_who_never_reads_the_answers_is_cut(tmp_path):
             await flooding
         assert 0 < most < 4 * carriage.MOST_UNSENT
         await until(lambda: not both.landed)
-        assert len(both.server.guests) == 1
+        assert len(both.server.reception.visits) == 1
 
 
 # ---- two processes ------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ from twisted.internet.error import ConnectionLost
 from scattergather.link import remote, server
 from scattergather.link.gate import gate
 from scattergather.link.links import Links
-from scattergather.link.server import MOST_OF_ONE
+from scattergather.link.reception import MOST_OF_ONE
 from scattergather.link.tubs.tub import make_tub, new_certificate
 from scattergather.settings.furl import Furl
 from scattergather.wire.messages import page as messages
 from tests.pace import Promise
-from tests.system.linked import LONG, Ends, live, pause, reactor, run, until
+from tests.system.linked import LONG, Ends, live, pause, reactor, run, unacknowledged, until
 from tests.system.process_driver import PATIENCE
 
 pytestmark = pytest.mark.system
@@ -51,7 +51,7 @@ async def test_frames_pass_both_ways_and_stop_ends_the_session(tmp_path):
         host.stop()
         await until(lambda: session.closed)
         assert session.closed == "the controller left"
-        assert not both.server.guests
+        assert not both.server.reception.visits
         assert ear.heard == ["joined"]
 
 
@@ -61,10 +61,10 @@ async def test_a_body_of_20_megabytes_arrives_whole(tmp_path):
         host, ear = await both.joined()
         body = random.Random(1).randbytes(20 << 20)
         host.send(run(1), body)
-        assert host.waiting > len(body)
+        assert unacknowledged(host) > len(body)
         await until(lambda: ear.outcomes)
         assert ear.outcomes == [(1, body)]
-        await until(lambda: host.waiting == 0, 1)
+        await until(lambda: unacknowledged(host) == 0, 1)
 
 
 @live
@@ -133,7 +133,7 @@ async def test_a_daemon_that_stops_says_goodbye(tmp_path):
 async def test_a_controller_that_vanishes_has_the_grace_and_no_more(tmp_path):
     async with ends(tmp_path) as both:
         host, _ = await both.joined()
-        assert len(both.server.guests) == 1
+        assert len(both.server.reception.visits) == 1
         both.links.hosts.clear()
         host._redial.stop()  # as dead as a process that is gone
         both.cut()
@@ -142,7 +142,7 @@ async def test_a_controller_that_vanishes_has_the_grace_and_no_more(tmp_path):
         assert not session.closed
         await until(lambda: session.closed, 2)
         assert session.closed == "no connection for 1.5 s (the controller hung up)"
-        assert not both.server.guests
+        assert not both.server.reception.visits
 
 
 @live
@@ -370,23 +370,25 @@ async def test_a_tls_client_gets_no_handshake(tmp_path):
 async def test_one_user_takes_half_of_the_sessions_and_no_more(tmp_path):
     async with ends(tmp_path) as both:
         await both.joined()
-        (session,) = both.server.guests
-        mine = both.server.guests[session]
-        both.server.guests |= {b"%16d" % number: mine for number in range(MOST_OF_ONE - 1)}
+        (session,) = both.server.reception.visits
+        mine = both.server.reception.visits[session]
+        both.server.reception.visits |= {
+            b"%16d" % number: mine for number in range(MOST_OF_ONE - 1)
+        }
         greeting = remote.Greeting(
             protocol=messages.PROTOCOL, version="0", python="3", session=b"n" * 16
         )
         answer = both.server.hello("owner", remote.encode(greeting), None)
         assert isinstance(answer, remote.Refusal)
         assert f"{MOST_OF_ONE} controllers of one FURL" in answer.reason
-        both.server.guests = {session: mine}
+        both.server.reception.visits = {session: mine}
 
 
 @live
 async def test_a_session_of_another_user_cannot_be_resumed_or_ended(tmp_path):
     async with ends(tmp_path) as both:
         await both.joined()
-        (session,) = both.server.guests
+        (session,) = both.server.reception.visits
         greeting = remote.Greeting(
             protocol=messages.PROTOCOL, version="0", python="3", session=session, received=0
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet import defer, interfaces, protocol
@@ -22,6 +23,15 @@ from scattergather.reactor.seam import Reactor
 
 USER_TIMEOUT = 15_000
 """Milliseconds after which the kernel gives up bytes that are not acknowledged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateStatistics:
+    """How many have proved a key and are in, how many have not yet, how many were sent away."""
+
+    connections: int
+    unproved: int
+    refused: int
 
 
 @implementer(interfaces.IStreamServerEndpoint)
@@ -58,10 +68,12 @@ class Doorkeeper:
         """``factory`` gets the callers of this plane that have proved themselves."""
         self._planes[plane] = factory
 
-    @property
-    def connections(self) -> int:
-        """How many there are that have proved a key."""
-        return len(self._connected)
+    def statistics(self) -> GateStatistics:
+        """Who is on either side of the gate."""
+        porch = self.porch.statistics()
+        return GateStatistics(
+            connections=len(self._connected), unproved=porch.unproved, refused=porch.refused
+        )
 
     def _proved(self, sock: socket.socket, entry: gate.Keyholder, plane: bytes) -> None:
         """The caller is in, if there is room."""

@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet import interfaces
@@ -43,6 +44,14 @@ GROUP = 0.001
 
 RESET, LINGER = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 """For SO_LINGER: with the first, closing takes no time and leaves nothing in the kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PorchStatistics:
+    """How many have not proved a key yet, and how many were sent away so far."""
+
+    unproved: int
+    refused: int
 
 
 class Caller:
@@ -79,7 +88,7 @@ class Porch:
         *,
         spent: Callable[[], float] = time.thread_time,
     ) -> None:
-        self.refused = 0
+        self._refused = 0
         self._reactor = reactor
         self._keys = keys
         self._proved = proved
@@ -94,10 +103,9 @@ class Porch:
         self._rest: Timer | None = None
         self._alarm: Timer | None = None
 
-    @property
-    def waiting(self) -> int:
-        """How many have not proved anything yet."""
-        return len(self._callers)
+    def statistics(self) -> PorchStatistics:
+        """Who stands here."""
+        return PorchStatistics(unproved=len(self._callers), refused=self._refused)
 
     def open(self, interface: str, port: int) -> int:
         """Begin to listen; the number of the port.
@@ -231,7 +239,7 @@ class Porch:
 
     def _drop(self, caller: Caller) -> None:
         """Cut the connection without a word."""
-        self.refused += 1
+        self._refused += 1
         self._forget(caller)
         caller.socket.close()
 

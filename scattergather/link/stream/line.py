@@ -63,11 +63,6 @@ class Line:
         return self._stream.received
 
     @property
-    def waiting(self) -> int:
-        """Bytes that the other end has not acknowledged."""
-        return self._stream.waiting
-
-    @property
     def connected(self) -> bool:
         """True while there is a connection to send over."""
         return self._carrier is not None and self._early is None

@@ -173,6 +173,8 @@ class _Lost:
 class StreamStatistics:
     """Counts since the stream began, and what it holds now, in bytes.
 
+    ``waiting`` are bytes that no piece holds yet, ``under_way`` those that were sent and are not
+    acknowledged; ``sent`` and ``received`` are numbers of pieces, ``resumed`` of connections.
     ``round_trip`` is in seconds; None before it was measured.
     """
 
@@ -209,11 +211,6 @@ class Stream:
     def received(self) -> int:
         """The number of the last piece received in order: what a hello says."""
         return self._inbox.received
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the other end has not acknowledged: what a sender's credit counts."""
-        return self._outbox.waiting + self._outbox.under_way
 
     @property
     def deadline(self) -> float | None:

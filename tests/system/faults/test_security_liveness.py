@@ -10,7 +10,7 @@ import pytest
 
 from scattergather.link.gate.doorkeeper import USER_TIMEOUT
 from scattergather.link.tubs.tub import DISCONNECT
-from tests.system.linked import Ends, live, until
+from tests.system.linked import Ends, live, unacknowledged, until
 
 pytestmark = pytest.mark.system
 
@@ -47,9 +47,9 @@ async def test_a_peer_that_says_nothing_is_cut_off_after_six_seconds(
 ):
     both = Ends(tmp_path)
     host, _ = await both.joined()
-    (guest,) = both.server.guests.values()
+    (guest,) = both.server.reception.visits.values()
     # Or who is deaf would miss an answer, and hang up.
-    await until(lambda: not host.waiting and not guest.waiting)
+    await until(lambda: not unacknowledged(host) and not unacknowledged(guest))
     ours = brokers(both)
     deaf = ours.pop("controller" if end == "daemon" else "daemon")
     (broker,) = ours.values()

@@ -190,12 +190,12 @@ def test_one_who_proves_is_handed_over_and_what_he_said_behind_it_is_left_to_twi
     assert guest.transport.sock.recv(100) == b"GET /id"
     guest.dataReceived(b"GET /id")
     assert inner.got == b"GET /id"
-    assert house.keys.live(gate.Key.of(NAME).id) == house.keeper.connections == 1
+    assert house.keys.live(gate.Key.of(NAME).id) == house.keeper.statistics().connections == 1
     house.reactor.advance(60)
     assert not caller.cut
     guest.connectionLost()
     assert inner.ended == 1
-    assert house.keys.live(gate.Key.of(NAME).id) == house.keeper.connections == 0
+    assert house.keys.live(gate.Key.of(NAME).id) == house.keeper.statistics().connections == 0
 
 
 def test_one_who_says_nothing_is_cut_after_five_seconds(house):
@@ -205,7 +205,7 @@ def test_one_who_says_nothing_is_cut_after_five_seconds(house):
     house.reactor.advance(0.1)
     eventually(lambda: caller.cut)
     assert not house.inner.built
-    assert house.porch.refused == 1
+    assert house.porch.statistics().refused == 1
 
 
 @pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"\0" * 100_000])
@@ -213,19 +213,19 @@ def test_one_who_says_something_else_is_cut_without_a_word(house, words):
     caller = house.call()
     caller.say(words)
     eventually(lambda: caller.cut)
-    assert (house.porch.waiting, house.porch.refused) == (0, 1)
+    assert (house.porch.statistics().unproved, house.porch.statistics().refused) == (0, 1)
 
 
 def test_one_with_a_wrong_key_is_told_so(house):
     assert house.call().prove(name="r" * 32) == gate.WRONG_KEY
     assert not house.inner.built
-    assert house.porch.refused == 1
+    assert house.porch.statistics().refused == 1
 
 
 def test_one_who_hangs_up_is_forgotten(house):
     caller = house.call()
     caller.sock.close()
-    while house.porch.waiting:
+    while house.porch.statistics().unproved:
         house.reactor.turn()
     assert not house.porch._crowds
 
@@ -249,7 +249,7 @@ def test_the_oldest_of_a_crowd_from_one_address_makes_room(house, monkeypatch):
     eventually(lambda: crowd[1].cut)
     assert not crowd[2].cut
     assert not other.cut
-    assert house.porch.waiting == 5
+    assert house.porch.statistics().unproved == 5
 
 
 def test_the_oldest_of_a_crowd_from_everywhere_makes_room(house, monkeypatch):
@@ -257,7 +257,7 @@ def test_the_oldest_of_a_crowd_from_everywhere_makes_room(house, monkeypatch):
     crowd = [house.call(f"127.0.1.{number}") for number in range(1, 6)]
     eventually(lambda: crowd[0].cut)
     assert not crowd[1].cut
-    assert house.porch.waiting == 4
+    assert house.porch.statistics().unproved == 4
 
 
 def test_who_has_answered_is_heard_before_another_takes_his_place(house, monkeypatch):
@@ -300,7 +300,7 @@ def test_those_who_are_in_stay_when_the_house_is_full(house, monkeypatch):
     callers = [house.call() for _ in range(3)]
     verdicts = [caller.prove(name=f"{number:032}") for number, caller in enumerate(callers)]
     assert verdicts == [gate.WELCOME, gate.WELCOME, gate.FULL]
-    assert house.keeper.connections == 2
+    assert house.keeper.statistics().connections == 2
     assert not any(caller.cut for caller in callers[:2])
 
 
@@ -308,12 +308,12 @@ def test_a_turn_takes_a_group_and_what_a_flood_costs_is_rested_for(house):
     crowd = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(porch.AT_ONCE + 5)]
     house.until_called(len(crowd))
     house.reactor.turn()
-    assert house.porch.waiting == porch.AT_ONCE
+    assert house.porch.statistics().unproved == porch.AT_ONCE
     assert house.reactor.readers, "little was spent"
     monotone = iter([0.0, 2 * porch.MOST_SAVED])
     house.porch._spent = lambda: next(monotone)
     house.reactor.turn()
-    assert house.porch.waiting == porch.AT_ONCE + 5
+    assert house.porch.statistics().unproved == porch.AT_ONCE + 5
     assert not house.reactor.readers, "the reactor hears nothing of the porch now"
     house.reactor.advance(0.9 * porch.MOST_SAVED / porch.SHARE)
     assert not house.reactor.readers

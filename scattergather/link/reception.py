@@ -1,0 +1,122 @@
+"""Who visits a pool: what a hello is answered with, and which sessions are open."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import scattergather
+from scattergather.link import remote
+from scattergather.link.blocks.courier import Courier
+from scattergather.link.seams import HostPool
+from scattergather.link.sentences import mismatch
+from scattergather.link.visit import Visit
+from scattergather.reactor.seam import Clock
+from scattergather.wire.messages import page as messages
+
+MOST_SESSIONS = 64
+MOST_OF_ONE = MOST_SESSIONS // 2
+"""No user can take all of them."""
+
+
+class Reception:
+    """Opens sessions of a pool to those who are past the gate, and knows them again.
+
+    Reactor thread only.
+
+    Attributes:
+        visits: the sessions that are open, by their ids.
+    """
+
+    def __init__(self, clock: Clock, pool: HostPool) -> None:
+        self.visits: dict[bytes, Visit] = {}
+        self._clock = clock
+        self._pool = pool
+        self._count = 0
+
+    def hello(self, who: str, said: bytes, back: Any) -> remote.Welcome | remote.Refusal:
+        """What a controller's hello is answered with. It has the FURL of the user ``who``."""
+        theirs = remote.read_versions(said)
+        if theirs.protocol != messages.PROTOCOL:
+            return _refusal(mismatch(theirs, "this controller", "that pool"))
+        greeting = remote.read_greeting(said)
+        if not greeting.session:
+            return self._welcome(0, b"")
+        if greeting.received != remote.NEW:
+            visit = self._visit_of(who, greeting.session)
+            if visit is None:
+                return _refusal("it does not know this session", unknown=True)
+            return self._welcome(visit.connect(back, greeting.received), visit.ticket)
+        if greeting.session in self.visits or len(greeting.session) != remote.SESSION_BYTES:
+            return _refusal("a session needs a new id of 16 bytes")
+        if len(self.visits) >= MOST_SESSIONS:
+            return _refusal(f"the pool has {MOST_SESSIONS} controllers already")
+        if sum(visit.who == who for visit in self.visits.values()) >= MOST_OF_ONE:
+            return _refusal(f"{MOST_OF_ONE} controllers of one FURL are the most it takes")
+        visit = self._open(who, greeting, back)
+        return self._welcome(visit.connect(back, 0), visit.ticket)
+
+    def _open(self, who: str, greeting: remote.Greeting, back: Any) -> Visit:
+        self._count += 1
+        visit = Visit(
+            self._clock,
+            self._pool,
+            greeting,
+            back,
+            who=who,
+            name=f"{greeting.controller or 'a controller'} #{self._count}",
+            over=lambda visit: self.visits.pop(visit.id, None) is not None,
+        )
+        self.visits[visit.id] = visit
+        return visit
+
+    def goodbye(self, who: str, session: bytes, reason: str) -> None:
+        """A controller has ended its session."""
+        visit = self._visit_of(who, session)
+        if visit is not None:
+            visit.end(reason)
+
+    def claim(self, session: bytes, ticket: bytes) -> Courier | None:
+        """The courier of this session, if that is its ticket."""
+        visit = self.visits.get(session)
+        if visit is None or not hmac.compare_digest(visit.ticket, ticket):
+            return None
+        return visit.courier
+
+    def room(self) -> None:
+        """There may be room again for objects of controllers."""
+        for visit in list(self.visits.values()):
+            visit.room()
+
+    def end(self, who: str, reason: str) -> None:
+        """End all sessions of this user."""
+        for visit in [visit for visit in self.visits.values() if visit.who == who]:
+            visit.end(reason)
+
+    def dismiss(self, reason: str) -> None:
+        """End all sessions, and tell the controllers."""
+        for visit in list(self.visits.values()):
+            visit.dismiss(reason)
+
+    def _visit_of(self, who: str, session: bytes) -> Visit | None:
+        """The visit with this id; another user's is as good as none."""
+        visit = self.visits.get(session)
+        return visit if visit is not None and visit.who == who else None
+
+    def _welcome(self, received: int, ticket: bytes) -> remote.Welcome:
+        return remote.Welcome(
+            protocol=messages.PROTOCOL,
+            version=scattergather.__version__,
+            facts=self._pool.facts(),
+            received=received,
+            ticket=ticket,
+        )
+
+
+def _refusal(reason: str, *, unknown: bool = False) -> remote.Refusal:
+    return remote.Refusal(
+        protocol=messages.PROTOCOL,
+        version=scattergather.__version__,
+        reason=reason,
+        unknown=unknown,
+    )

@@ -1,0 +1,157 @@
+"""One controller's session, as the daemon holds it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from twisted.logger import Logger
+
+from scattergather.link import remote
+from scattergather.link.blocks import carriage
+from scattergather.link.blocks.courier import Courier
+from scattergather.link.seams import HostPool, PoolSession
+from scattergather.link.stream.line import Line
+from scattergather.link.stream.stream import StreamStatistics
+from scattergather.reactor.seam import Clock
+from scattergather.wire.blobs import WIDTH
+from scattergather.wire.messages import page as messages
+
+HUNG_UP_GRACE = 1.5
+"""Seconds; nothing of a controller that was killed may be left after two."""
+
+
+class Visit:
+    """A session that is open; the ``seams.Peer`` that the pool sends to. Reactor thread only.
+
+    It outlives its connections: a controller whose link broke has the grace to come back. Then the
+    session is closed and its workers die. One that hung up was killed, most likely, and has a short
+    grace: it dials again within half a second if it lives.
+
+    Args:
+        pool: whose session it opens.
+        who: the user whose FURL the controller has.
+        name: what to call the controller in logs.
+        back: the reference to the controller.
+        over: called when the session ends; False if it had ended before.
+
+    Attributes:
+        ticket: what opens its block stream; a secret.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: Clock,
+        pool: HostPool,
+        greeting: remote.Greeting,
+        back: Any,
+        *,
+        who: str,
+        name: str,
+        over: Callable[[Visit], bool],
+    ) -> None:
+        self.who = who
+        self.ticket = secrets.token_bytes(carriage.TICKET_BYTES)
+        self._line = Line(clock, greeting.session, self._received, self.end)
+        self._pool = pool
+        self._name = name
+        self._back = back
+        self._over = over
+        self._courier: Courier | None = None
+        self._session = pool.open(self, controller=name, workers=greeting.workers)
+
+    @property
+    def id(self) -> bytes:
+        """The 16 bytes that name the session."""
+        return self._line.session
+
+    def statistics(self) -> StreamStatistics:
+        """What passed in this session."""
+        return self._line.statistics()
+
+    def connect(self, back: Any, received: int) -> int:
+        """The controller is there, for the first time or again, and has pieces up to ``received``.
+
+        Returns:
+            The number of the last piece that came from it.
+        """
+        self._back = back
+        carrier = back.tracker.broker
+        self._line.expect(carrier)
+        back.notifyOnDisconnect(self._cut, carrier)
+        self._line.attach(received)
+        return self._line.received
+
+    def _cut(self, carrier: Any) -> None:
+        if carrier.hung_up:
+            self._line.detach(carrier, "the controller hung up", HUNG_UP_GRACE)
+        else:
+            self._line.detach(carrier, "the connection broke")
+
+    def send(self, message: messages.FromPool, body: bytes = b"", *, patient: bool = False) -> None:
+        """Pass a message up to the controller, now, or soon together with others."""
+        self._line.offer(messages.encode(message), body, patient=patient)
+        if isinstance(message, messages.Outcomes | messages.EverywhereDone) and message.objects:
+            self.courier.ship(extent.object for extent in message.objects)
+
+    def _received(self, head: bytes, body: bytes) -> None:
+        try:
+            message = messages.read_to_pool(head)
+            if isinstance(message, messages.Run) and len(body) < message.count * WIDTH:
+                raise msgspec.ValidationError(
+                    f"a body of {len(body)} bytes does not hold {message.count} blobs"
+                )
+            if isinstance(message, messages.Want):
+                self.courier.ship(message.objects)
+            self._session.receive(message, body)
+        except msgspec.MsgspecError as error:
+            self.dismiss(f"the pool did not understand a message: {error}")
+        except Exception:
+            self._log.failure("{name}: a message could not be handled", name=self._name)
+            self.dismiss("the pool failed on a message; its log says how")
+
+    # ---- large objects ----
+
+    @property
+    def courier(self) -> Courier:
+        """This end of the session's block stream, from the first object on."""
+        if self._courier is None:
+            self._courier = Courier(
+                self._pool.objects,
+                arrived=lambda name: self._tell(lambda session: session.arrived((name,))),
+                lost=lambda name, why: self._tell(lambda session: session.lost((name,), why)),
+                shipped=lambda name: self._tell(lambda session: session.shipped((name,))),
+            )
+        return self._courier
+
+    def room(self) -> None:
+        """There may be room again for objects of the controller."""
+        if self._courier is not None:
+            self._courier.room()
+
+    def _tell(self, tell: Callable[[PoolSession], None]) -> None:
+        try:
+            tell(self._session)
+        except Exception:
+            self._log.failure("{name}: an object could not be handled", name=self._name)
+            self.dismiss("the pool failed on a large object; its log says how")
+
+    # ---- the end ----
+
+    def dismiss(self, reason: str) -> None:
+        """End the session and tell the controller."""
+        self._back.callRemoteOnly("goodbye", self.id, reason.encode()[:1000])
+        self.end(reason)
+
+    def end(self, reason: str) -> None:
+        """End the session; no effect if it has ended."""
+        if not self._over(self):
+            return
+        self._line.close()
+        if self._courier is not None:
+            self._courier.close()
+        self._session.close(reason)
