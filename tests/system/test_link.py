@@ -12,7 +12,7 @@ import pytest
 from twisted.internet import threads
 from twisted.internet.error import ConnectionLost
 
-from scattergather.link import remote, server
+from scattergather.link import remote, visit
 from scattergather.link.gate import gate
 from scattergather.link.links import Links
 from scattergather.link.reception import MOST_OF_ONE
@@ -69,7 +69,7 @@ async def test_a_body_of_20_megabytes_arrives_whole(tmp_path):
 
 @live
 async def test_a_link_cut_at_any_time_loses_and_repeats_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "HUNG_UP_GRACE", LONG)
+    monkeypatch.setattr(visit, "HUNG_UP_GRACE", LONG)
     async with ends(tmp_path) as both:
         host, ear = await both.joined()
         chance = random.Random(7)
