@@ -10,13 +10,13 @@ Thing = TypeVar("Thing")
 
 
 class Turns(Generic[Thing]):
-    """Does each thing in its turn. Not for threads.
+    """Does one thing after the other, in the order in which they came. For one thread only.
 
-    To do one may bring more at once: whoever is told something may answer within the call. Those go
-    to the end of the line, so that they never overtake what is due.
+    To do a thing may bring more things at once: whoever is told something may answer within the
+    call. What comes in that way goes to the end of the line, and never overtakes what stands there.
 
     Args:
-        do: one thing.
+        do: does one thing.
     """
 
     def __init__(self, do: Callable[[Thing], object]) -> None:
@@ -24,11 +24,13 @@ class Turns(Generic[Thing]):
         self._due: deque[Thing] = deque()
         self._at_it = False
 
-    def take(self, things: Iterable[Thing]) -> bool:
-        """These are due. Returns when all is done; or, False, at once within a doing.
+    def do(self, things: Iterable[Thing]) -> bool:
+        """These things are done, and all that they brought; returns True.
+
+        Called while a thing is being done, it returns False at once, and they are done in turn.
 
         Raises:
-            Exception: the first of what a doing raised; the others had their turns all the same.
+            Exception: the first of what was raised by a thing; the others were done all the same.
         """
         due, do = self._due, self._do
         due.extend(things)
@@ -48,8 +50,8 @@ class Turns(Generic[Thing]):
             raise failure
         return True
 
-    def withdraw(self, which: Callable[[Thing], bool]) -> list[Thing]:
-        """Those are not to be done any more; returns them."""
+    def remove(self, which: Callable[[Thing], bool]) -> list[Thing]:
+        """Things for which ``which`` is true stand in the line no more; returns them."""
         gone = [thing for thing in self._due if which(thing)]
         stay = [thing for thing in self._due if not which(thing)]
         self._due.clear()

@@ -47,7 +47,7 @@ class Identity:
         return self.folder / "furl"
 
     def release(self) -> None:
-        """Others may take it now; the end of this process does the same."""
+        """Another process may claim this identity now, as it may when this process has ended."""
         os.close(self.lock)
 
 
@@ -56,7 +56,7 @@ def secret_name() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(NAME_LENGTH))
 
 
-def take(folder: Path, new_key: Callable[[], bytes]) -> Identity:
+def claim(folder: Path, new_key: Callable[[], bytes]) -> Identity:
     """The identity kept in ``folder``, made now if there is none; ours until this process ends.
 
     Raises:
@@ -81,12 +81,19 @@ def take(folder: Path, new_key: Callable[[], bytes]) -> Identity:
     return Identity(folder, key, name, lock)
 
 
-def take_any(folder: Path, new_key: Callable[[], bytes]) -> Identity:
-    """As ``take``, of the first of ``folder``, ``folder.2``, ``folder.3``, ... that is free."""
+def claim_any(folder: Path, new_key: Callable[[], bytes]) -> Identity:
+    """An identity that no running pool has, ours until this process ends.
+
+    It is kept in the first folder of ``folder``, ``folder.2``, ``folder.3``, ... that is free.
+
+    Raises:
+        NotPrivate: others can read what is there.
+        Taken: running pools have a thousand of them.
+    """
     for number in range(1, 1000):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}.{number}")
         try:
-            return take(candidate, new_key)
+            return claim(candidate, new_key)
         except Taken:
             continue
     raise Taken(f"a thousand pools run in {folder.parent}")

@@ -65,7 +65,7 @@ class Linked:
         self.ours, self.theirs = Stock(), Stock()
         self.pool, self.witness = TwinPool(self.theirs), Witness()
         self.put = self.ours.put
-        self.identity = identity.take(folder / "pool", new_certificate)
+        self.identity = identity.claim(folder / "pool", new_certificate)
         self.server = LinkServer(linked.reactor, self.pool, self.identity)
         furl = self.server.start()
         self.links = Links(linked.reactor, controller="test", objects=self.ours)

@@ -168,7 +168,7 @@ class Ends:
         self.pool = EchoPool()
         if theirs is not None:
             self.pool.objects = theirs
-        self.identity = identity.take(folder / "pool", new_certificate)
+        self.identity = identity.claim(folder / "pool", new_certificate)
         self.port = free_port()  # it is closed, and used again
         self.server = self.serve()
         self.links = Links(reactor, controller="test", objects=ours)

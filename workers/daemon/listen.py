@@ -163,10 +163,10 @@ class _Daemon:
 
 def _identity(options: Options) -> identity.Identity:
     if options.directory is not None:
-        return identity.take(options.directory.expanduser().absolute(), new_certificate)
+        return identity.claim(options.directory.expanduser().absolute(), new_certificate)
     folder = paths.pools() / str(options.port)
-    take = identity.take if options.port else identity.take_any
-    return take(folder, new_certificate)
+    claim = identity.claim if options.port else identity.claim_any
+    return claim(folder, new_certificate)
 
 
 def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:

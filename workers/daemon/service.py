@@ -229,7 +229,7 @@ class PoolService:
         That may lead to another event at once: a controller in the same process answers a report
         with the next chunk.
         """
-        if self._turns.take(self._pool.handle(event, self._reactor.seconds())):
+        if self._turns.do(self._pool.handle(event, self._reactor.seconds())):
             self._set_alarm()
 
     def _perform(self, action: actions.Action) -> None:

@@ -227,7 +227,7 @@ class Driver:
         due: list[Due] = [(action, batch) for action in wanted]
         if batch is not None and (batch.message.objects or batch.message.lent):
             due.append((None, batch))
-        self._turns.take(due)
+        self._turns.do(due)
         return wanted
 
     def _perform(self, due: Due) -> None:

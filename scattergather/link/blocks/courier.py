@@ -122,7 +122,7 @@ class Courier:
         if self._closed:
             return
         self._closed = True
-        for action in self._turns.withdraw(lambda _: True):
+        for action in self._turns.remove(lambda _: True):
             if isinstance(action, ObjectArrived) and not action.known:  # nobody would drop it
                 self._objects.discard(action.object)
         self._expected.clear()
@@ -171,13 +171,13 @@ class Courier:
     def _leave(self, reason: str) -> None:
         road, self._road = self._road, None
         if road is not None:
-            self._turns.withdraw(lambda action: isinstance(action, Send))
+            self._turns.remove(lambda action: isinstance(action, Send))
             road.cut(reason)
 
     def _do(self, actions: list[Action]) -> None:
         if self._closed:
             return
-        if self._turns.take(actions):
+        if self._turns.do(actions):
             self._changed()
 
     def _perform(self, action: Action) -> None:

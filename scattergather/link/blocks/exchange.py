@@ -98,12 +98,12 @@ class Exchange:
             return []
         try:
             frame = self._cutter.filled(count)
-            return [] if frame is None else self._take(frame)
+            return [] if frame is None else self._hear(frame)
         except Violation as violation:
             self.disconnected()
             return [CutConnection(str(violation))]
 
-    def _take(self, frame: Frame) -> list[Action]:
+    def _hear(self, frame: Frame) -> list[Action]:
         number = frame.number
         match frame.kind:
             case block.BLOCK:

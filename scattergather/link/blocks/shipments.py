@@ -118,7 +118,7 @@ class Shipments:
             try:
                 data = self._objects.read(shipment.object, offset, count)
             except LookupError:
-                return (self._give_up(number, shipment),)
+                return (self._say_gone(number, shipment),)
             shipment.offset += len(data)
             if shipment.offset == shipment.length:
                 shipment.state = _State.SENT
@@ -192,10 +192,10 @@ class Shipments:
         """The frame that says what this number is, from its beginning."""
         length = self._objects.length(shipment.object)
         if length is None:
-            return self._give_up(number, shipment)
+            return self._say_gone(number, shipment)
         shipment.length, shipment.offset, shipment.state = length, 0, _State.OFFERED
         return pack(OFFER, number, length, shipment.object)
 
-    def _give_up(self, number: int, shipment: _Shipment) -> bytes:
+    def _say_gone(self, number: int, shipment: _Shipment) -> bytes:
         shipment.state = _State.GONE
         return pack(GONE, number, 0, shipment.object)

@@ -27,7 +27,7 @@ class Inbox:
         self.due: float | None = None
         self.repeated = 0
 
-    def take_piece(self, piece: Piece, now: float, due: float) -> list[tuple[bytes, bytes]]:
+    def accept(self, piece: Piece, now: float, due: float) -> list[tuple[bytes, bytes]]:
         """The frames that this piece completes; none if it was here before.
 
         Args:

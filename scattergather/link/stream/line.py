@@ -6,6 +6,7 @@ The same for a controller and for a daemon. Reactor thread only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from scattergather.link.stream import stream
@@ -27,6 +28,35 @@ class Connection(Protocol):
         """End the connection at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """There is no connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Greeting:
+    """Somebody says hello over a connection.
+
+    The other end may send as soon as it has heard our hello, and before we have its answer: those
+    pieces are kept.
+    """
+
+    carrier: Connection
+    early: list[Piece] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """Pieces go and come over this connection."""
+
+    carrier: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """The session is over."""
+
+
 class Line:
     """One end of a session.
 
@@ -39,68 +69,72 @@ class Line:
 
     def __init__(
         self,
-        reactor: Clock,
+        clock: Clock,
         session: bytes,
         deliver: Callable[[bytes, bytes], None],
         lost: Callable[[str], None],
         measured: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.session = session
-        self._reactor = reactor
+        self._clock = clock
         self._deliver = deliver
         self._lost = lost
         self._measured = measured
-        self._stream = stream.Stream(reactor.seconds())
-        self._carrier: Connection | None = None
-        self._early: list[Piece] | None = None
+        self._stream = stream.Stream(clock.seconds())
+        self._state: _Apart | _Greeting | _Attached | _Closed = _Apart()
         self._timer: Timer | None = None
         self._turns = Turns(self._perform)
-        self._closed = False
 
     @property
     def received(self) -> int:
-        """The last piece received: what a hello says."""
+        """The number of the last piece received: what a hello says."""
         return self._stream.received
 
     @property
     def connected(self) -> bool:
         """True while there is a connection to send over."""
-        return self._carrier is not None and self._early is None
+        return isinstance(self._state, _Attached)
 
     def statistics(self) -> stream.StreamStatistics:
         """What passed so far."""
         return self._stream.statistics()
 
     def expect(self, carrier: Connection) -> None:
-        """Pieces may come over this connection from now on; they are kept for ``attach``.
-
-        The other end may send as soon as it has heard our hello, and before we have its answer.
-        """
-        self.detach(self._carrier, "replaced by a new connection")
-        self._carrier = carrier
-        self._early = []
+        """A hello is about to be said over this connection; another one is used no more."""
+        if isinstance(self._state, _Closed):
+            return
+        self._detach("replaced by a new connection")
+        self._state = _Greeting(carrier)
         carrier.lines[self.session] = self._arrived
 
     def attach(self, received: int, round_trip: float | None = None) -> None:
-        """The expected connection is up; the other end has the pieces up to ``received``.
+        """The hello was answered: the other end has the pieces up to ``received``.
 
-        ``round_trip`` is how long it took to answer our hello, if we said one.
+        ``round_trip`` is how long that took, if it was this end that said hello. Where the
+        connection broke in the meantime, the session waits for another one.
         """
-        early, self._early = self._early or [], None
-        self._tell(stream.Connected(received, round_trip))
-        for piece in early:
-            self._tell(stream.PieceArrived(piece))
+        if isinstance(self._state, _Greeting):
+            carrier, early = self._state.carrier, self._state.early
+            self._state = _Attached(carrier)
+            self._tell(stream.Connected(received, round_trip))
+            for piece in early:
+                self._tell(stream.PieceArrived(piece))
+        else:
+            self._set_timer()
 
-    def detach(self, carrier: Connection | None, reason: str, grace: float | None = None) -> None:
+    def detach(self, carrier: Connection, reason: str, grace: float | None = None) -> None:
         """This connection is gone; no effect if it was replaced already.
 
         The session is lost after ``grace`` seconds, or the usual ones, without another.
         """
-        if carrier is None or carrier is not self._carrier:
-            return
-        self._carrier, self._early = None, None
-        carrier.lines.pop(self.session, None)
-        self._tell(stream.Disconnected(reason, grace))
+        if isinstance(self._state, _Greeting | _Attached) and self._state.carrier is carrier:
+            self._detach(reason, grace)
+
+    def _detach(self, reason: str, grace: float | None = None) -> None:
+        if isinstance(self._state, _Greeting | _Attached):
+            self._state.carrier.lines.pop(self.session, None)
+            self._state = _Apart()
+            self._tell(stream.Disconnected(reason, grace))
 
     def offer(self, head: bytes, body: Bytes = b"", *, patient: bool = False) -> None:
         """Send a frame, now or when there is a connection again; patient ones soon, together."""
@@ -108,40 +142,39 @@ class Line:
 
     def close(self) -> None:
         """End of the session: nothing is sent, delivered or reported any more."""
-        self._closed = True
-        self._turns.withdraw(lambda _: True)
-        if self._carrier is not None:
-            self._carrier.lines.pop(self.session, None)
-            self._carrier = None
+        state, self._state = self._state, _Closed()
+        if isinstance(state, _Greeting | _Attached):
+            state.carrier.lines.pop(self.session, None)
+        self._turns.remove(lambda _: True)
         call_off(self._timer)
 
     def _arrived(self, piece: Piece) -> None:
-        if self._early is not None:
-            self._early.append(piece)
+        if isinstance(self._state, _Greeting):
+            self._state.early.append(piece)
         else:
             self._tell(stream.PieceArrived(piece))
 
     def _tell(self, event: stream.Event) -> None:
-        if self._closed:
+        if isinstance(self._state, _Closed):
             return
-        self._turns.take(self._stream.handle(event, self._reactor.seconds()))
+        self._turns.do(self._stream.handle(event, self._clock.seconds()))
         self._set_timer()
 
     def _perform(self, action: stream.Action) -> None:
         match action:
             case stream.Transmit(piece):
-                if self._carrier is not None:
-                    self._carrier.carry(self.session, piece)
+                if isinstance(self._state, _Attached):
+                    self._state.carrier.carry(self.session, piece)
             case stream.DeliverFrame(head, body):
                 self._deliver(head, body)
             case stream.RoundTripChanged(seconds):
                 self._measured(seconds)
             case stream.FlushLater(seconds):
-                self._reactor.callLater(seconds, self._tell, stream.TurnEnded())
+                self._clock.callLater(seconds, self._tell, stream.TurnEnded())
             case stream.CutLink(reason):
-                carrier = self._carrier
-                self.detach(carrier, reason)
-                if carrier is not None:
+                if isinstance(self._state, _Attached):
+                    carrier = self._state.carrier
+                    self._detach(reason)
                     carrier.cut(reason)
             case stream.Lose(reason):
                 self.close()
@@ -151,13 +184,13 @@ class Line:
 
     def _set_timer(self) -> None:
         """A timer that is early enough stays as it is, and looks again when it fires."""
-        deadline = None if self._closed else self._stream.deadline
+        deadline = None if isinstance(self._state, _Closed) else self._stream.deadline
         if deadline is None:
             return
-        left = max(deadline - self._reactor.seconds(), 0.0)
+        left = max(deadline - self._clock.seconds(), 0.0)
         if self._timer is not None and self._timer.active():
             if self._timer.getTime() <= deadline:
                 return
             self._timer.reset(left)
         else:
-            self._timer = self._reactor.callLater(left, self._tell, stream.DeadlinePassed())
+            self._timer = self._clock.callLater(left, self._tell, stream.DeadlinePassed())

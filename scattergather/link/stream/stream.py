@@ -295,7 +295,7 @@ class Stream:
         if piece.number > self._inbox.received + 1:
             return [*actions, *self._drop(f"piece {self._inbox.received + 1} is missing", now)]
         try:
-            frames = self._inbox.take_piece(piece, now, now + ACKNOWLEDGE_SECONDS)
+            frames = self._inbox.accept(piece, now, now + ACKNOWLEDGE_SECONDS)
         except FrameError as error:
             return self._lose(f"the stream is broken: {error}")
         if self._inbox.owed >= ACKNOWLEDGE_PIECES:

@@ -214,7 +214,7 @@ def test_a_pickle_in_any_field_is_never_loaded_by_the_daemon(pool, tmp_path):
             host.stop()
         for number, said in ((1, b"".join(frame(poison, poison))), (1, poison), (9, poison)):
             host = await joined(links, furl)
-            host._line._carrier.carry(host._line.session, piece.Piece(number, 0, said))
+            host._line._state.carrier.carry(host._line.session, piece.Piece(number, 0, said))
             assert await has_a_worker(furl)
             host.stop()
         await links.stop()

@@ -71,10 +71,10 @@ def test_writing_replaces_a_link_and_not_what_it_points_to(tmp_path):
 
 def test_an_identity_is_the_same_after_a_restart(tmp_path):
     keys = iter([b"key 1", b"key 2"])
-    first = identity.take(tmp_path / "pool", lambda: next(keys))
+    first = identity.claim(tmp_path / "pool", lambda: next(keys))
     private.write(first.furl_file, Furl(TUB, ("tcp:h:1",), first.name).text.encode())
     first.release()
-    again = identity.take(tmp_path / "pool", lambda: next(keys))
+    again = identity.claim(tmp_path / "pool", lambda: next(keys))
     assert (again.key, again.name) == (first.key, first.name) == (b"key 1", first.name)
     assert mode(tmp_path / "pool" / "key") == 0o600
     assert "key 1" not in repr(first)
@@ -82,26 +82,26 @@ def test_an_identity_is_the_same_after_a_restart(tmp_path):
 
 
 def test_a_lost_key_means_a_new_name(tmp_path):
-    first = identity.take(tmp_path, lambda: b"key 1")
+    first = identity.claim(tmp_path, lambda: b"key 1")
     private.write(first.furl_file, Furl(TUB, ("tcp:h:1",), first.name).text.encode())
     first.release()
     (tmp_path / "key").unlink()
-    assert identity.take(tmp_path, lambda: b"key 2").name != first.name
+    assert identity.claim(tmp_path, lambda: b"key 2").name != first.name
 
 
 def test_a_broken_furl_file_is_named(tmp_path):
-    identity.take(tmp_path, lambda: b"key").release()
+    identity.claim(tmp_path, lambda: b"key").release()
     private.write(tmp_path / "furl", b"nonsense")
     for _ in range(2):
         with pytest.raises(BadRequest, match="furl holds no FURL"):
-            identity.take(tmp_path, lambda: b"key")
+            identity.claim(tmp_path, lambda: b"key")
 
 
 def test_two_pools_cannot_run_with_one_folder(tmp_path):
-    first = identity.take(tmp_path / "pool", lambda: b"key 1")
+    first = identity.claim(tmp_path / "pool", lambda: b"key 1")
     with pytest.raises(identity.Taken, match=f"process {os.getpid()}"):
-        identity.take(tmp_path / "pool", lambda: b"key 2")
-    other = identity.take_any(tmp_path / "pool", lambda: b"key 3")
+        identity.claim(tmp_path / "pool", lambda: b"key 2")
+    other = identity.claim_any(tmp_path / "pool", lambda: b"key 3")
     assert (other.folder.name, other.key) == ("pool.2", b"key 3")
     first.release()
     other.release()
