@@ -234,7 +234,7 @@ def greet_as_something_else(plug: socket.socket) -> None:
 async def test_a_controller_of_another_protocol_is_refused_with_both_versions(tmp_path):
     async with ends(tmp_path) as both:
         greeting = {"protocol": 99, "version": "9.9", "new in 9.9": True}
-        answer = both.server.hello("owner", msgspec.msgpack.encode(greeting), None)
+        answer = both.server.reception.hello("owner", msgspec.msgpack.encode(greeting), None)
         assert isinstance(answer, remote.Refusal)
         assert "9.9 (protocol 99)" in answer.reason
         assert f"protocol {messages.PROTOCOL})" in answer.reason
@@ -378,7 +378,7 @@ async def test_one_user_takes_half_of_the_sessions_and_no_more(tmp_path):
         greeting = remote.Greeting(
             protocol=messages.PROTOCOL, version="0", python="3", session=b"n" * 16
         )
-        answer = both.server.hello("owner", remote.encode(greeting), None)
+        answer = both.server.reception.hello("owner", remote.encode(greeting), None)
         assert isinstance(answer, remote.Refusal)
         assert f"{MOST_OF_ONE} controllers of one FURL" in answer.reason
         both.server.reception.visits = {session: mine}
@@ -392,7 +392,7 @@ async def test_a_session_of_another_user_cannot_be_resumed_or_ended(tmp_path):
         greeting = remote.Greeting(
             protocol=messages.PROTOCOL, version="0", python="3", session=session, received=0
         )
-        answer = both.server.hello("somebody", remote.encode(greeting), None)
+        answer = both.server.reception.hello("somebody", remote.encode(greeting), None)
         assert isinstance(answer, remote.Refusal)
         assert answer.unknown
         assert not both.pool.sessions[0].closed
