@@ -1,4 +1,4 @@
-"""Large objects of one process, in shared memory: the in-memory twin of ``seams.Objects``."""
+"""Large objects of one process, in shared memory: the in-memory twin of ``seams.ObjectStore``."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ A controller asks a pool for a session, and each side may end it::
               <---------------------------------   goodbye(session, reason) on ``back``
       piece ... piece  <----------------------->   piece ... piece
 
-All that happens in a session is messages (``wire.messages``) inside the pieces of its stream. A
-piece is no call but a sequence of its own on Foolscap's wire (``link.tubs.broker``): a call costs
-0.25 ms on each side, a piece a third of that.
+All that happens in a session is messages inside the pieces of its stream. A piece is no call of
+Foolscap's but a sequence of tokens of our own on the same wire: a call costs 0.25 ms on each side,
+a piece a third of that.
 
 Greeting and answers are msgpack maps of plain values. Their first two fields are for ever: whatever
 else changes, two sides can tell each other's versions. Foolscap's own types carry nothing of ours:
@@ -81,7 +81,7 @@ class Greeting(PeerVersions, frozen=True, kw_only=True):
 class Welcome(PeerVersions, frozen=True, kw_only=True, tag=True):
     """The session is open; ``received`` is the last piece that came from the controller.
 
-    ``ticket`` opens the session's block stream (``carriage``); a secret.
+    ``ticket`` is a secret: whoever has it may open the stream of large objects of this session.
     """
 
     facts: PoolFacts

@@ -164,25 +164,25 @@ class Host(Protocol):
 
 
 class NoObjectStore:
-    """The ``ObjectStore`` of one who has none and takes none."""
+    """The ``ObjectStore`` of one who has no large objects and takes none."""
 
     def length(self, name: ObjectId) -> int | None:
-        """Not here."""
+        """No object is here."""
         return None
 
     def read(self, name: ObjectId, offset: int, count: int) -> bytes:
-        """Never."""
+        """There is nothing to read."""
         raise LookupError(name.hex())
 
     def reserve(self, name: ObjectId, length: int) -> bool:
-        """There is no room."""
+        """There never is room."""
         raise ValueError("no large objects are taken here")
 
     def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
-        """Never asked for."""
+        """There was no room for it, so nobody writes."""
 
     def stored(self, name: ObjectId) -> None:
-        """Never said."""
+        """Nothing was written, so nothing is complete."""
 
     def discard(self, name: ObjectId) -> None:
-        """Nothing to throw away."""
+        """Nothing has arrived that could be thrown away."""

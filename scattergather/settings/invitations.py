@@ -7,7 +7,7 @@ command and a power cut, leave no half of anything: a file is linked into its pl
 renamed over it to renew, unlinked to revoke.
 
 The daemon need not run for any of this, and need not be told: it looks at ``stamp`` twice a
-second (``link.gate.doors``).
+second.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def create(path: Path, data: bytes) -> None:
-    """As ``write``, of a file that is not there yet.
+    """A file that was not there holds ``data``, with mode 0600.
 
     Raises:
         FileExistsError: it is; it stays as it was.

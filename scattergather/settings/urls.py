@@ -36,7 +36,7 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
     """The hosts that ``urls`` name, in their order.
 
     Args:
-        urls: see the module.
+        urls: one of the forms that this module's docstring lists, or a list of them; or None.
         workers: for the embedded pool, and only without ``urls``; None means one a core.
 
     Raises:

@@ -49,7 +49,7 @@ class StoreStatistics:
 
 
 class Store:
-    """Implements ``link.seams.Objects``.
+    """The large objects that a process knows of; implements ``link.seams.ObjectStore``.
 
     Args:
         bound: bytes that what comes from other hosts may take; None is without bound.
@@ -186,15 +186,19 @@ class Store:
         self._lent.clear()
         self._extents.clear()
 
-    # ---- link.seams.Objects ---------------------------------------------------------------------
+    # ---- link.seams.ObjectStore -----------------------------------------------------------------
 
     def length(self, name: ObjectId) -> int | None:
-        """See ``seams.Objects``."""
+        """How many bytes the object has; None when it is not, or not any longer, here."""
         extent = self._extents.get(name)
         return None if extent is None else extent.length
 
     def read(self, name: ObjectId, offset: int, count: int) -> bytes:
-        """See ``seams.Objects``."""
+        """At most ``count`` bytes of an object that is here.
+
+        Raises:
+            LookupError: it is gone.
+        """
         extent = self._extents[name]
         found = self.descriptor(extent.slab)
         if found is None:
@@ -228,7 +232,15 @@ class Store:
         )
 
     def reserve(self, name: ObjectId, length: int) -> bool:
-        """See ``seams.Objects``."""
+        """Make room for an object that is about to arrive; False: there is none now.
+
+        Then whoever has what nobody needs just now was asked to drop it, and ``room`` tells when
+        there may be room again.
+
+        Raises:
+            ValueError: there never will be room.
+            OSError: the system has no memory, or no descriptors, left.
+        """
         if self.land(name, length):
             return True
         for told in self.pressed:
@@ -278,18 +290,18 @@ class Store:
         self._overdraws = False
 
     def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
-        """See ``seams.Objects``."""
+        """Keep some bytes of an object for which there is room. Raises OSError if it cannot."""
         arena, extent = self._arriving[name]
         arena.write(extent, offset, data)
 
     def stored(self, name: ObjectId) -> None:
-        """See ``seams.Objects``."""
+        """All bytes of the object were written: from now on it is here."""
         _, extent = self._arriving.pop(name)
         self._extents[name] = extent
         self.held += extent.length
 
     def discard(self, name: ObjectId) -> None:
-        """See ``seams.Objects``."""
+        """What has arrived of the object is worth nothing; its room is free again."""
         if self._arriving.pop(name, None) is not None:
             self._free([name])
         else:

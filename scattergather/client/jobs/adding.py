@@ -128,6 +128,14 @@ def _send_plain(sender: _Sender, tasks: Sequence[Any]) -> None:
 
 
 def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
+    """All of ``tasks`` are packed and queued, a frame's worth at a time.
+
+    A large argument takes room as soon as it is packed, and nothing frees that room before its task
+    was sent and has run. So this thread could wait for room that only its own unsent frame holds,
+    for ever. Therefore a frame leaves as soon as it holds a quarter of all room. Refs may hold the
+    rest: a value that finds no room beside what waits here sends that off and is packed again, and
+    only what finds no room then is refused.
+    """
     packer = sender.packer
     pack = packer.pack
     waiting = 0

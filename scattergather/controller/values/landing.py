@@ -21,7 +21,7 @@ PATIENCE = 1.0
 
 
 class Landing:
-    """The store, as the links fill it; implements ``link.seams.Objects``. Reactor thread only.
+    """The store, as the links fill it; implements ``link.seams.ObjectStore``. Reactor thread only.
 
     Args:
         reactor: Twisted's.
@@ -39,7 +39,12 @@ class Landing:
         self.write, self.stored, self.discard = store.write, store.stored, store.discard
 
     def reserve(self, name: ObjectId, length: int) -> bool:
-        """See ``seams.Objects``."""
+        """Make room for a result that is about to arrive; False: none now, and the user makes some.
+
+        Raises:
+            ValueError: there never will be room.
+            OSError: the system has no memory, or no descriptors, left.
+        """
         if self._store.land(name, length):
             return True
         left = self._read + PATIENCE - self._reactor.seconds()

@@ -76,7 +76,7 @@ class Doorkeeper:
         )
 
     def _proved(self, sock: socket.socket, entry: gate.Keyholder, plane: bytes) -> None:
-        """The caller is in, if there is room."""
+        """A caller who has proved a key gets a transport of Twisted's, if there is room for him."""
         verdict = self._judge(entry.key, plane)
         # Twisted works on a duplicate. An OSError says that he hung up meanwhile.
         with sock, contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ class Doorkeeper:
         return self._planes[plane].buildProtocol(guest.transport.getPeer())
 
     def went(self, guest: _Guest, key: gate.Key) -> None:
-        """He is not there any more."""
+        """Called by a guest whose connection is gone."""
         self._connected.discard(guest)
         self.keys.closed(key.id, guest.transport)
 
@@ -146,7 +146,7 @@ class _Port:
         return "the gate"
 
     def stopListening(self) -> Any:
-        """Fires when nobody is heard any more."""
+        """Called by Foolscap: nobody is heard any more; fires at once."""
         self._porch.close()
         return defer.succeed(None)
 

@@ -30,7 +30,7 @@ class House(Protocol):
         """Who knows this secret name may come in."""
 
     def shut_out(self, who: str) -> None:
-        """He may not any more, and what he has open ends."""
+        """This user may not come in any more, and what he has open ends."""
 
 
 class Doors:
@@ -60,7 +60,7 @@ class Doors:
         self._looking.start(SECONDS, now=False)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Do not look for changes any more; whoever may come in still may."""
         if self._looking.running:
             self._looking.stop()
 

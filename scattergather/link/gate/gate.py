@@ -124,11 +124,11 @@ class Keys:
         return entry if proved else None
 
     def opened(self, key_id: bytes, transport: Any) -> None:
-        """A connection is in."""
+        """This key has opened a connection."""
         self._live.setdefault(key_id, set()).add(transport)
 
     def closed(self, key_id: bytes, transport: Any) -> None:
-        """It is gone."""
+        """A connection that this key had opened is gone."""
         self._live.get(key_id, set()).discard(transport)
 
     def live(self, key_id: bytes) -> int:
@@ -173,8 +173,8 @@ class Door:
 
 
 class Stranger(Exception):
-    """What was said is no preface."""
+    """A caller said what is no preface."""
 
 
 class WrongKey(Stranger):
-    """It is a preface, and proves nothing here."""
+    """A caller sent a preface that proves no key of this gate."""

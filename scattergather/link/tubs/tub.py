@@ -22,8 +22,8 @@ from scattergather.link.tubs.broker import LinkBroker, Monotonic
 
 KEEPALIVE = 2
 DISCONNECT = 6
-"""Seconds of silence that cut a link. With the grace of ``stream`` that makes ten until the work of
-a frozen host is elsewhere."""
+"""Seconds of silence that cut a link. A session without a link has four seconds of grace, so after
+ten the work of a frozen host is elsewhere."""
 
 CONNECT_SECONDS = 10
 
@@ -40,7 +40,7 @@ class _Negotiation(negotiate.Negotiation):
 
 
 class LinkTub(pb.Tub):
-    """See the module. Reactor thread only."""
+    """Foolscap's Tub with the connections and the negotiation of ours. Reactor thread only."""
 
     unsafeTracebacks = False
     brokerClass = LinkBroker
