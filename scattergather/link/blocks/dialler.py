@@ -104,7 +104,7 @@ class Dialler:
         try:
             await dialling.addTimeout(CONNECT_SECONDS, for_twisted(self._reactor))
         except CancelledError:
-            return True  # by ``stop``
+            pass  # by ``stop``
         except Exception as why:
             self._failed(str(why))
         self.look()
