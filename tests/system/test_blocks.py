@@ -443,8 +443,9 @@ async def test_between_two_processes(tmp_path):
         try:
             furl = await threads.deferToThread(daemon.stdout.readline)
             async with ends(tmp_path) as both:
-                host, ear = await both.joined(furl)
+                # First: on a busy machine it takes seconds, in which this thread hears nobody.
                 objects = both.put(100, 1_000_000, 4) | both.put(1, 60_000_000, 5)
+                host, ear = await both.joined(furl)
                 host.ship(tuple(objects))
                 await until(lambda: len(ear.results) == len(objects), 30)
                 for name, data in objects.items():
