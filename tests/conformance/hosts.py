@@ -144,7 +144,8 @@ async def joined(case: Case) -> TwinSession:
 
 
 def run(number: int) -> messages.Run:
-    return messages.Run(chunk=number, job=b"j" * 16, function="f", first=0, count=1)
+    """A chunk of no task: its body may be anything."""
+    return messages.Run(chunk=number, job=b"j" * 16, function="f", first=0, count=0)
 
 
 async def nothing_is_heard_or_sent_before_it_is_started(case: Case) -> None:

@@ -17,15 +17,15 @@ from scattergather.link.tubs.tub import new_certificate
 from scattergather.settings import identity
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import RemoteSpec
-from tests.conformance import host
-from tests.conformance.host import TwinPool, Witness
+from tests.conformance import hosts
+from tests.conformance.hosts import TwinPool, Witness
 from tests.simulation.clock import Clock, Scope
 from tests.simulation.daemon import _identity
 from tests.simulation.network import Host, Path, SimulatedLinks
 from tests.stock import Stock
 from tests.system import linked
 
-rules = pytest.mark.parametrize("rule", host.RULES, ids=lambda rule: rule.__name__)
+rules = pytest.mark.parametrize("rule", hosts.RULES, ids=lambda rule: rule.__name__)
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:
@@ -52,7 +52,7 @@ class Embedded:
 
 
 @rules
-def test_an_embedded_host_keeps_to_the_rules(rule: host.Rule) -> None:
+def test_an_embedded_host_keeps_to_the_rules(rule: hosts.Rule) -> None:
     case = Embedded()
     finish(rule(case))
     case.objects.close()
@@ -87,7 +87,7 @@ class Linked:
 
 @pytest.mark.system
 @rules
-def test_a_host_over_a_link_keeps_to_the_rules(rule: host.Rule, tmp_path: Folder) -> None:
+def test_a_host_over_a_link_keeps_to_the_rules(rule: hosts.Rule, tmp_path: Folder) -> None:
     @linked.live
     async def run() -> None:
         case = Linked(tmp_path)
@@ -146,7 +146,7 @@ class Simulated:
 
 @rules
 @pytest.mark.parametrize("seed", range(3))
-def test_a_simulated_host_keeps_to_the_rules(rule: host.Rule, seed: int) -> None:
+def test_a_simulated_host_keeps_to_the_rules(rule: hosts.Rule, seed: int) -> None:
     case = Simulated(seed)
     finish(rule(case))
     case.ours.close()
