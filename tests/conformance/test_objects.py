@@ -31,7 +31,8 @@ def a_store(bound: int | None) -> Iterator[ObjectStore]:
 @contextlib.contextmanager
 def a_landing(bound: int | None) -> Iterator[ObjectStore]:
     with contextlib.closing(Store(bound)) as store:
-        yield Landing(Clock(), store)
+        store.spills = True
+        yield Landing(Clock(), store, lambda: None)
 
 
 @contextlib.contextmanager
