@@ -59,7 +59,7 @@ class EmbeddedHost:
             self._session.lost(gone, "it is not there any more")
 
     def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
-        """See :meth:`ship`."""
+        """Nothing is on its way to a pool in this process: it has all objects already."""
 
     def stop(self) -> None:
         """Close the session; the service is stopped by whoever owns it."""

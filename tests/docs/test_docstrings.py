@@ -61,3 +61,15 @@ def test_a_docstring_lists_only_what_is_there(file: Path) -> None:
             said = ast.get_docstring(node) or ""
             assert listed(said, "Args") <= set(arguments(node)), node.name
             assert listed(said, "Attributes") <= set(attributes(node)), node.name
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in files() if file.suffix == ".py"],
+    ids=lambda file: str(file.relative_to(PACKAGE)),
+)
+def test_no_docstring_sends_its_reader_elsewhere_for_what_it_means(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, Documented):
+            docstring = ast.get_docstring(node) or ""
+            assert not re.match(r"See [:`]|See the module", docstring), (node.name, docstring)

@@ -60,7 +60,7 @@ def adopt(digest: bytes, index: int, blob: bytes, home: str) -> type:
 
 
 class CodeBook:
-    """See the module. Any thread."""
+    """What this process has sent or got of code, by digest. Any thread."""
 
     def __init__(self) -> None:
         self._codes: dict[bytes, CodeBlob] = {}

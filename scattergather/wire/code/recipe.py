@@ -274,7 +274,7 @@ RECIPES: dict[type, Recipe] = {
     type(dataclasses._FIELD): reduce_constant,  # type: ignore[attr-defined]
     type(dataclasses._HAS_DEFAULT_FACTORY): reduce_constant,  # type: ignore[attr-defined]
 }
-"""By exact type. Classes are not here: see :mod:`scattergather.wire.code.shipping`."""
+"""By exact type. Classes are not here: they travel by digest (``wire.code.shipping``)."""
 
 if sys.version_info >= (3, 12):
     RECIPES[typing.TypeAliasType] = reduce_alias

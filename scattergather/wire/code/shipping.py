@@ -65,13 +65,13 @@ class Shipment:
         self.code[code.digest] = code
 
     def require(self, codes: Iterable[CodeBlob]) -> None:
-        """See :class:`Carrier`."""
+        """The value just written refers to these blobs, so they are part of the shipment."""
         for code in codes:
             self.include(code)
             self._needs[code.digest] = None
 
     def reduce_class(self, kind: type) -> Any:
-        """See :class:`Carrier`."""
+        """The reduction of a class; one of the notebook becomes part of the shipment."""
         reduction = self._placed(kind)
         if reduction is None:
             self._ship(kind)
@@ -79,7 +79,7 @@ class Shipment:
         return reduction
 
     def take_needs(self) -> tuple[bytes, ...]:
-        """See :class:`Carrier`."""
+        """Digests that the values written since the last call refer to."""
         needs = tuple(self._needs)
         self._needs.clear()
         return needs
@@ -130,10 +130,10 @@ class Inline:
         self._reductions: dict[int, tuple[type, Any]] = {}
 
     def require(self, codes: Iterable[CodeBlob]) -> None:
-        """See :class:`Carrier`; whoever reads has what came by digest."""
+        """Whoever reads has what came by digest: there is nothing to note."""
 
     def reduce_class(self, kind: type) -> Any:
-        """See :class:`Carrier`."""
+        """The reduction of a class; one that exists only here goes inside the value."""
         reduction = self._placed(kind)
         if reduction is None:
             group, blob, _ = bundle(kind, self._placed)
@@ -147,7 +147,7 @@ class Inline:
         return reduction
 
     def take_needs(self) -> tuple[bytes, ...]:
-        """See :class:`Carrier`; what a value needs is inside it or came by digest."""
+        """None: what a value needs is inside it, or came by digest."""
         # A task that makes a class would keep one alive for each time that it ran.
         if len(self._reductions) > 256:
             self._reductions.clear()

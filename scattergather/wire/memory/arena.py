@@ -199,7 +199,7 @@ class Arena:
         """Room for an object of ``length`` bytes, at least one; None when there is none now.
 
         Raises:
-            OSError: see :meth:`put`.
+            OSError: no memory, or no descriptors, are left.
         """
         size = whole_pages(length)
         name = self.new_name() if name is None else name
@@ -251,7 +251,7 @@ class Arena:
         """Fill a part of an object that nobody was told of yet.
 
         Raises:
-            OSError: see :meth:`put`.
+            OSError: no memory, or no descriptors, are left.
             LookupError: it was freed.
         """
         slab, _, _, warm = self._extents[extent.object]

@@ -100,7 +100,7 @@ class _Moving:
 
 
 def load_moved(blob: bytes | memoryview, moved: Mapping[Place, Place]) -> Any:
-    """See :func:`moving`."""
+    """A value that was put, loaded with its classes where the value that takes it has them."""
     outer = getattr(_here, "moved", ())
     _here.moved = (*outer, moved)
     try:

@@ -34,7 +34,7 @@ _DO_FORK = getattr(mmap, "MADV_DOFORK", 0)
 
 
 class PrivateView(Mapping):
-    """A private mapping of an extent, as a writable buffer. See :func:`private`."""
+    """A private mapping of an extent, as a writable buffer; made by :func:`private`."""
 
     __slots__ = ("extent", "keeps")
 

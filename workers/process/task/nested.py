@@ -56,18 +56,18 @@ class Nested:
         self._waiting = False
 
     def running(self) -> bool:
-        """See ``inside.Hook``."""
+        """True while a task runs."""
         return self._chunks.run is not None
 
     def where(self) -> Where:
-        """See ``inside.Hook``."""
+        """Where the task now running runs; RequestError if there is none."""
         found = self._chunks.where()
         if found is None:
             raise RequestError("No task is running in this worker.")
         return found
 
     def submit(self, function: Callable[..., Any] | str, args: Any, kwargs: Any) -> int:
-        """See ``inside.Hook``."""
+        """Send a call; returns its ticket."""
         run = self._chunks.run
         shipment = Shipment(BOOK)
         if isinstance(function, str):
@@ -105,7 +105,7 @@ class Nested:
         return ticket
 
     def settled(self, ticket: int, timeout: float | None) -> bool:
-        """See ``inside.Hook``."""
+        """True once the outcome is here; waits so many seconds for it, for ever with None."""
 
         def arrived() -> bool:
             return ticket in self._settled or ticket not in self._open
@@ -127,7 +127,7 @@ class Nested:
                 self._line.send(messages.Resumed())
 
     def outcome(self, ticket: int) -> tuple[Any, BaseException | None]:
-        """See ``inside.Hook``."""
+        """Result or error of a settled ticket, which is forgotten."""
         found = self._settled.pop(ticket, None)
         if found is None:
             raise RequestError("The task that submitted this call is over.")

@@ -112,13 +112,13 @@ class Circumstances:
         """The outcome of a task that raised ``error``; never raises.
 
         Args:
-            error: what it raised; ``skip`` frames of its traceback are ours.
+            error: what it raised.
             call: what was called, if that was found.
             label: name of the job.
             index: number of the task.
             attempt: counts from 1.
             arguments: ``(args, kwargs)`` if they were loaded.
-            skip: see ``error``.
+            skip: how many frames of the traceback are ours.
         """
         kind = Kind.RAISED
         if isinstance(error, SystemExit):

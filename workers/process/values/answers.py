@@ -33,7 +33,7 @@ Holds = dict[ObjectId, Hold]
 
 
 class Answers:
-    """See the module. Any thread of a task.
+    """The large results of nested calls that this worker was lent. Any thread of a task.
 
     Args:
         line: to the pool.

@@ -147,18 +147,18 @@ class Returns:
         self._most = most
 
     def borrow(self, data: memoryview) -> Result | None:
-        """See ``outside.Place``: an argument that is returned as it came is there already."""
+        """An argument that is returned as it came: its object, which the reader has already."""
         extent = self._arguments.unchanged(data)
         return None if extent is None else Result(extent, borrowed=True)
 
     def has_room(self, size: int) -> bool:
-        """See ``outside.Place``; nobody waits here."""
+        """True: a worker never waits for room, it sends in messages what finds none."""
         return True
 
     def put(
         self, data: bytes | memoryview, beside: int = 0, what: str = "the result"
     ) -> Result | None:
-        """See ``outside.Place``; ``what`` it is.
+        """A copy of ``data`` in a slab of this worker; None: it had better travel in the message.
 
         Raises:
             TooLarge: it could be sent in no way.
@@ -178,7 +178,7 @@ class Returns:
             return None if extent is None else Result(extent)
 
     def free(self, placed: Placed) -> None:
-        """See ``outside.Place``."""
+        """Nobody was told of this object, and nobody will be."""
         # What was borrowed may be ours: a nested call has returned what it took from us.
         if not (isinstance(placed, Result) and placed.borrowed):
             self._arena.free(placed.extent.object)
@@ -237,12 +237,12 @@ class Passed:
         self.free = returns.free
 
     def borrow(self, data: memoryview) -> Result | None:
-        """See ``outside.Place``."""
+        """What the task was given itself: its object, which is known already."""
         extent = self._arguments.unchanged(data) or self._answers.unchanged(data)
         return None if extent is None else Result(extent, borrowed=True)
 
     def put(self, data: bytes | memoryview, beside: int = 0) -> Result | None:
-        """See ``outside.Place``.
+        """A copy of ``data`` beside the results; None: it had better travel in the message.
 
         Raises:
             TooLarge: it could be sent in no way.

@@ -10,7 +10,7 @@ from scattergather.wire.messages.shared import Extent
 
 
 class Views:
-    """See the module. Any thread of a task."""
+    """Which mapping the bytes of a value still are. Any thread of a task."""
 
     def __init__(self) -> None:
         self._by_address: weakref.WeakValueDictionary[int, PrivateView] = (
@@ -18,7 +18,7 @@ class Views:
         )
 
     def map(self, fd: int, extent: Extent, *keeps: object) -> PrivateView:
-        """See :func:`scattergather.wire.memory.views.private`."""
+        """A private mapping of an extent, of which :meth:`unchanged` will know."""
         view = private(fd, extent, *keeps)
         self.mean(view)
         return view
