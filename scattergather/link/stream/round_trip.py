@@ -52,16 +52,17 @@ class RoundTrip:
 
         A negative one is dropped: the other end says that it held a piece before it left here.
         """
+        age = now - self._since
+        if sample >= self._window and age < WINDOW_SECONDS:
+            return None  # nearly always
         if sample < 0.0:
             return None
-        age = now - self._since
-        if age >= WINDOW_SECONDS:
-            self._before = self._window if age < 2 * WINDOW_SECONDS else inf
-            self._window, self._since = min(sample, LONGEST), now
-        elif sample < self._window:
-            self._window = sample if sample < LONGEST else LONGEST
+        sample = min(sample, LONGEST)
+        if age < WINDOW_SECONDS:
+            self._window = sample
         else:
-            return None
+            self._before = self._window if age < 2 * WINDOW_SECONDS else inf
+            self._window, self._since = sample, now
         least = min(self._window, self._before)
         told = max(least, NEAR)
         if self._told / NOTABLE < told < self._told * NOTABLE:

@@ -275,7 +275,10 @@ class Stream:
         self._state = _Up(now)
         self._inbox.acknowledged()
         self._round_trip.begin(now)
-        actions = [] if round_trip is None else self._measured(round_trip, now)
+        actions: list[Action] = []
+        if round_trip is not None:
+            changed = self._round_trip.measured(round_trip, now)
+            actions += [] if changed is None else [RoundTripChanged(changed)]
         actions += [self._piece(number, data, now) for number, data in self._outbox.again(now)]
         return actions + self._transmit(now)
 
@@ -288,7 +291,9 @@ class Stream:
             return self._lose(f"piece {piece.acknowledged} was acknowledged and never sent")
         if self._outbox.confirmed != before:
             self._state.progress = now
-            actions += self._measured(now - self._outbox.left - piece.held, now)
+            changed = self._round_trip.measured(now - self._outbox.left - piece.held, now)
+            if changed is not None:
+                actions.append(RoundTripChanged(changed))
             actions += self._transmit(now)
         if not piece.number:
             return actions
@@ -329,10 +334,6 @@ class Stream:
         inbox = self._inbox
         inbox.acknowledged()
         return Transmit(Piece(number, inbox.received, data, now - inbox.since))
-
-    def _measured(self, sample: float, now: float) -> list[Action]:
-        changed = self._round_trip.measured(sample, now)
-        return [] if changed is None else [RoundTripChanged(changed)]
 
     def _drop(self, why: str, now: float) -> list[Action]:
         self._state = _Down(now, why, self._grace)
