@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
+from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.values.payload import dumps
@@ -80,7 +81,7 @@ def simulated_machine(_folder: Path) -> tuple[MachineCase, Callable[[], None]]:
         workload=workload,
         stillborn=0.0,
         torn=0.0,
-        scheduler=SimpleNamespace(job_of=lambda chunk: None),
+        scheduler=Scheduler(),
     )
     ledger = Ledger(world)
     ledger.large = Memory(ledger, clock, chance)

@@ -32,38 +32,38 @@ class Holdings:
         self._shared = shared
         self._here: set[ObjectId] = set()
         self._lent: set[ObjectId] = set()
-        """Those of them that workers take from each other."""
+        """Those objects of ``_here`` that workers take from each other."""
 
     def lacks(self, extents: tuple[Extent, ...]) -> tuple[frozenset[ObjectId], str]:
-        """Which of these are not here, and why they never can be, if so."""
+        """Which of these objects are not here; and a sentence, if they can never all be here."""
         missing = self._store.missing(extents)
         return missing, self._store.unfit(extents) if missing else ""
 
     def came(self, names: Iterable[ObjectId]) -> None:
-        """The controller has sent these."""
+        """These objects have come from the controller."""
         if not self._shared:
             self._here.update(names)
 
     def made(self, extents: tuple[Extent, ...], lent: tuple[Extent, ...]) -> None:
-        """A worker has made these, and those that it lends to others."""
+        """A worker has made these objects, and those that it lends to other workers."""
         if self._shared:
             return
         self._here.update(each.object for each in (*extents, *lent))
         self._lent.update(each.object for each in lent)
 
     def shipped(self, names: Iterable[ObjectId]) -> None:
-        """The controller has these now."""
+        """The controller has these results now: all but what workers lend is dropped here."""
         self.drop(name for name in names if name not in self._lent)
 
     def drop(self, names: Iterable[ObjectId]) -> None:
-        """Nobody reads these any more."""
+        """Nobody reads these objects any more: they are dropped here."""
         names = tuple(names)
         self._here.difference_update(names)
         self._lent.difference_update(names)
         self._store.drop(names)
 
     def close(self) -> None:
-        """The session is over."""
+        """The session is over: nobody reads any of its objects here."""
         self.drop(tuple(self._here))
 
 
@@ -99,7 +99,7 @@ class Slabs:
     def said(
         self, worker: WorkerSeam, message: messages.FromWorker, holdings: Holdings | None
     ) -> None:
-        """Take what a message brings; ``holdings`` are those of the worker's session."""
+        """What a message brings is known here; ``holdings`` are those of the worker's session."""
         match message:
             case messages.Outcomes():
                 if message.objects or message.lent:
@@ -128,7 +128,7 @@ class Slabs:
             holdings.made(made, lent)
 
     def died(self, worker: WorkerSeam) -> None:
-        """Nobody writes into its slabs any more."""
+        """A worker is dead, so nobody writes into its slabs any more."""
         for slab in worker.slabs:
             self._store.abandon(slab)
 

@@ -113,11 +113,11 @@ class ZygoteSeam(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id; 0 until the root has said that it forked this zygote."""
 
     @property
     def open(self) -> bool:
-        """It may hear us."""
+        """The zygote is not known to be gone: it may hear what we ask."""
 
     def open_session(
         self, place: messages.OpenSession, on_message: OnZygote, on_end: Callable[[], None]
@@ -140,14 +140,14 @@ class ZygoteSeam(Protocol):
         """A root zygote, which is a child of ours, has ended and was reaped."""
 
     def close(self) -> None:
-        """It ends its workers and itself; ``on_end`` is not called."""
+        """The zygote ends its workers and itself; ``on_end`` is not called."""
 
 
 class KillsSeam(Protocol):
     """What the kernel did for want of memory."""
 
     def look(self, now: float) -> None:
-        """See whether there was a kill; to be called now and then."""
+        """Look whether there was a kill; to be called now and then."""
 
     def lately(self, now: float) -> bool:
         """There was one, a few seconds ago at most."""

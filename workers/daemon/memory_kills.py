@@ -23,12 +23,12 @@ class MemoryKills:
         self._risen = -math.inf
 
     def look(self, now: float) -> None:
-        """See whether there was one; to be called now and then."""
+        """Look whether there was a kill since the last look; to be called now and then."""
         count = proc.kills_for_memory()
         if count != self._count:
             self._count, self._risen = count, now
 
     def lately(self, now: float) -> bool:
-        """There was one, within ``LATELY``."""
+        """There was a kill within the last ``LATELY`` seconds."""
         self.look(now)
         return now - self._risen < LATELY

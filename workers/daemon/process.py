@@ -72,23 +72,23 @@ class WorkerProcess:
         self._theirs.close()
 
     def tell(self, message: messages.ToWorker, body: Bytes = b"") -> None:
-        """Send a message."""
+        """Send the worker a message; silent when its pipe is closed."""
         self._pipe.send(messages.encode(message), body)
 
     def introduce(self, slab: SlabId, fd: int, size: int) -> None:
-        """The worker has this slab, whose objects it is about to hear of."""
+        """The worker has this slab before it hears of objects in it."""
         if slab not in self._introduced:
             self._pipe.send_with(fd, messages.encode(messages.Slab(slab=slab, size=size)))
             self._introduced.add(slab)
 
     def part_with(self, slab: SlabId) -> None:
-        """A slab is gone."""
+        """The worker is told that a slab is gone, if it had been introduced."""
         if slab in self._introduced:
             self._introduced.discard(slab)
             self.tell(messages.SlabGone(slab=slab))
 
     def recycle(self, objects: tuple[ObjectId, ...]) -> None:
-        """Nobody reads these results of its any more."""
+        """The worker is told that nobody reads these results of its any more."""
         self.tell(messages.Recycle(objects=objects))
 
     def take_descriptor(self) -> int:

@@ -35,14 +35,14 @@ class MessageReceived(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ObjectsArrived(Struct, frozen=True, kw_only=True, gc=False):
-    """These are on this host now."""
+    """Large objects that were wanted are on this host now."""
 
     tenant: int
     objects: tuple[ObjectId, ...]
 
 
 class ObjectsLost(Struct, frozen=True, kw_only=True, gc=False):
-    """These will never be on this host."""
+    """Large objects that were wanted will not come to this host; ``reason`` is a sentence."""
 
     tenant: int
     objects: tuple[ObjectId, ...]

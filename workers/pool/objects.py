@@ -216,7 +216,7 @@ def _replace_keeper(turn: Turn, tenant: Tenant, first: set[ObjectId]) -> None:
 
 
 def _is_stuck(crew: Crew) -> bool:
-    """Nothing runs, but for chunks that wait for nested calls, and nothing is ready to."""
+    """No chunk runs but such as wait for nested calls, and none is ready to run."""
     return not any(
         tenant.queue
         or any(worker.busy for worker in tenant.workers.values())

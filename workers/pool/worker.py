@@ -70,15 +70,15 @@ class PoolWorker:
 
     @property
     def born(self) -> bool:
-        """It has said that it is ready; it may have been doomed since."""
+        """The worker has said that it is ready; it may have been doomed since."""
         return self.pid > 0
 
     @property
     def idle(self) -> bool:
-        """It is ready for a chunk."""
+        """The worker may be given a chunk."""
         return self.born and not self.leases and self.doom is None
 
     @property
     def busy(self) -> bool:
-        """It holds a slot."""
+        """The worker holds a slot of its host."""
         return bool(self.leases) and not self.blocked

@@ -25,7 +25,7 @@ class Channel:
         self._socket.setblocking(True)
 
     def fileno(self) -> int:
-        """For ``poll``."""
+        """The descriptor of this end, for ``poll``."""
         return self._socket.fileno()
 
     def receive(self) -> tuple[messages.ToZygote, list[int]] | None:
@@ -55,5 +55,5 @@ class Channel:
             pass
 
     def close(self) -> None:
-        """Close this end."""
+        """This end is closed, so the daemon sees the end of the socket."""
         self._socket.close()

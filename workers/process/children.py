@@ -37,8 +37,8 @@ class Children:
     numbers: dict[int, int] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
 
-    def add(self, number: int, pid: int) -> None:
-        """A child was forked."""
+    def enter(self, number: int, pid: int) -> None:
+        """A child that was just forked has this number from now on."""
         self.numbers[pid] = number
         self.pids[number] = pid
 

@@ -43,7 +43,7 @@ Wait = Callable[[int, float | None], bool]
 
 
 def poll(fd: int, timeout: float | None) -> bool:
-    """A ``Wait`` that polls."""
+    """Wait by ``poll`` until a descriptor can be read; a ``Wait``."""
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     return bool(waiting.poll(None if timeout is None else timeout * 1000))
@@ -55,7 +55,7 @@ def _receive_waits(_fd: int, _timeout: float | None) -> bool:
 
 
 class WorkerLine:
-    """Both directions of one worker's socket."""
+    """A worker's end of its socket: sends frames, and sorts those that it receives."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection

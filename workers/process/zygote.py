@@ -109,7 +109,7 @@ class Zygote:
             )
 
     def reaped(self, message: messages.Exited) -> None:
-        """A numbered child ended."""
+        """A child that has a number, a worker or a session zygote, ended and was reaped."""
         raise NotImplementedError
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -124,14 +124,14 @@ class RootZygote(Zygote):
         self._sessions = 0
 
     def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
-        """Open a session."""
+        """Fork the zygote of a session."""
         if not isinstance(message, messages.OpenSession) or len(descriptors) != 1:
             return
         self._sessions += 1
         root = os.getpid()
         pid = os.fork()
         if pid:
-            self.children.add(self._sessions, pid)
+            self.children.enter(self._sessions, pid)
             # It may be stopped before it can say who it is.
             self.channel.send(messages.Forked(worker=self._sessions, pid=pid))
             return
@@ -175,7 +175,7 @@ class SessionZygote(Zygote):
             self.channel.send(messages.Exited(worker=number, pid=0, status=71))
             return
         if pid:
-            self.children.add(number, pid)
+            self.children.enter(number, pid)
             self.channel.send(messages.Forked(worker=number, pid=pid))
             return
         try:
@@ -186,7 +186,7 @@ class SessionZygote(Zygote):
             os._exit(70)
 
     def reaped(self, message: messages.Exited) -> None:
-        """Tell the daemon."""
+        """The daemon hears that a worker ended."""
         self.channel.send(message)
 
 

@@ -30,7 +30,7 @@ class Restarts:
     _last: deque[float] = field(default_factory=lambda: deque(maxlen=MOST))
 
     def died(self, now: float) -> bool:
-        """One died before it was ready; True when that begins a pause."""
+        """A process died before it was ready; True when that begins a pause."""
         self.count += 1
         self._last.append(now)
         often = len(self._last) == MOST and now - self._last[0] <= PERIOD
@@ -41,7 +41,7 @@ class Restarts:
         return True
 
     def lived(self) -> None:
-        """One became ready: what was wrong is over."""
+        """A process became ready, so what was wrong is over."""
         self._last.clear()
         self.count = 0
         self.pause = self.until = 0.0

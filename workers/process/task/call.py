@@ -37,7 +37,7 @@ class Calls:
         self._ready: dict[tuple[FunctionName, int], Call] = {}
 
     def learn(self, message: messages.Code, body: bytes) -> None:
-        """Code arrived."""
+        """Code that chunks may name has arrived."""
         BOOK.add(
             CodeBlob(
                 digest=message.digest, blob=body, needs=tuple(message.needs), python=message.python

@@ -75,7 +75,7 @@ class Chunks:
 
     @property
     def run(self) -> messages.Run | None:
-        """The chunk at work."""
+        """The chunk at work; None between chunks."""
         return self._run
 
     def accept_surroundings(self) -> None:

@@ -174,7 +174,7 @@ class Journal:
         self.words[OVER] = chunk + 1
 
     def close(self) -> None:
-        """Unmap and close."""
+        """The memory is unmapped, and the descriptor closed if it is ours."""
         for view in (self.words, self.times, self.ends, self.kinds, self.blobs, self._whole):
             view.release()
         self._map.close()
@@ -201,7 +201,7 @@ class Journal:
         words[CHUNK] = chunk + 1
 
     def begin(self, index: int, now: float | None = None) -> None:
-        """A task is now running."""
+        """Task ``index`` runs from now on."""
         self.times[STARTED] = time.monotonic() if now is None else now
         self.words[RUNNING] = index + 1
 
