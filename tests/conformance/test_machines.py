@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.values.payload import dumps
@@ -22,6 +21,7 @@ from scattergather.workers.daemon.machine import ZygoteSeam
 from scattergather.workers.daemon.this_machine import ThisMachine
 from tests.conformance.machines import CHECKS, Does, MachineCase, Session, descriptors
 from tests.simulation import daemon
+from tests.simulation.checked import CheckedScheduler
 from tests.simulation.clock import Clock, Scope
 from tests.simulation.large import Memory
 from tests.simulation.ledger import Ledger
@@ -81,10 +81,10 @@ def simulated_machine(_folder: Path) -> tuple[MachineCase, Callable[[], None]]:
         workload=workload,
         stillborn=0.0,
         torn=0.0,
-        scheduler=Scheduler(),
     )
     ledger = Ledger(world)
     ledger.large = Memory(ledger, clock, chance)
+    world.scheduler = CheckedScheduler(ledger)
 
     def chunk(number: int, tasks: tuple[Does, ...]) -> tuple[messages.Run, bytes]:
         job = workload.new_job(len(tasks), plain=True)
