@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[2] / "scattergather"
 Documented = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -50,26 +48,22 @@ def attributes(node: ast.AST) -> Iterator[str]:
             yield part.name
 
 
-@pytest.mark.parametrize(
-    "file",
-    [file for file in files() if file.suffix == ".py"],
-    ids=lambda file: str(file.relative_to(PACKAGE)),
-)
-def test_a_docstring_lists_only_what_is_there(file: Path) -> None:
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, Documented):
-            said = ast.get_docstring(node) or ""
-            assert listed(said, "Args") <= set(arguments(node)), node.name
-            assert listed(said, "Attributes") <= set(attributes(node)), node.name
+def docstrings() -> Iterator[tuple[str, ast.AST, str]]:
+    """Where each is, of what, and the docstring."""
+    for file in files():
+        if file.suffix == ".py":
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, Documented):
+                    where = f"{file.relative_to(PACKAGE)}, {node.name}"
+                    yield where, node, ast.get_docstring(node) or ""
 
 
-@pytest.mark.parametrize(
-    "file",
-    [file for file in files() if file.suffix == ".py"],
-    ids=lambda file: str(file.relative_to(PACKAGE)),
-)
-def test_no_docstring_sends_its_reader_elsewhere_for_what_it_means(file: Path) -> None:
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, Documented):
-            docstring = ast.get_docstring(node) or ""
-            assert not re.match(r"See [:`]|See the module", docstring), (node.name, docstring)
+def test_a_docstring_lists_only_what_is_there() -> None:
+    for where, node, said in docstrings():
+        assert listed(said, "Args") <= set(arguments(node)), where
+        assert listed(said, "Attributes") <= set(attributes(node)), where
+
+
+def test_no_docstring_sends_its_reader_elsewhere_for_what_it_means() -> None:
+    for where, _, said in docstrings():
+        assert not re.match(r"See [:`]|See the module", said), where
