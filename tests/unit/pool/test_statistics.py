@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
 from scattergather.wire.messages import page as messages
+from scattergather.workers import pool as pool_package
 from scattergather.workers.pool import events
 from scattergather.workers.pool.pool import Pool
 from scattergather.workers.pool.statistics import TenantStatistics, WorkerStatistics
@@ -61,3 +64,14 @@ def test_statistics_stay_as_they_are_while_the_pool_goes_on() -> None:
 def test_statistics_cost_as_much_for_a_million_tasks_as_for_one() -> None:
     one, million = (pool_of(tasks).statistics() for tasks in (1, 1_000_000))
     assert one == million
+
+
+def test_nobody_outside_of_the_pool_reads_what_its_functions_work_on() -> None:
+    folder = Path(pool_package.__file__).parent
+    package = folder.parents[1]
+    readers = [
+        str(file)
+        for file in (*package.rglob("*.py"), *(package / "workers").rglob("*.py"))  # a link
+        if folder not in file.parents and re.search(r"[Pp]ool\.crew\b", file.read_text())
+    ]
+    assert not readers, "statistics() and working() tell what there is to know"
