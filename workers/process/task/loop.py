@@ -6,8 +6,8 @@ done elsewhere (``Outlet``), and everything else stands in one function: one mor
 would cost 3 % of that.
 
 *Where an interrupt may fall.* The handlers of SIGINT and SIGALRM raise in the main thread between
-any two instructions while ``armed``, and at most once, since they disarm before they raise (see
-``interrupts`` for why they may). That leaves three places:
+any two instructions while ``armed``, and at most once, since they disarm before they raise. That
+leaves three places:
 
 1. In the task: in the ``try``, from arming to disarming, our own unpickling and pickling included.
    It becomes the outcome of the task, also when the function had returned: no outcome is recorded.
