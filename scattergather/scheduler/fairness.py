@@ -18,15 +18,16 @@ Rank = tuple[int, int]
 
 
 class Lines:
-    """The jobs that have something queued, in lines by rank."""
+    """The jobs that have something queued, in lines by rank.
+
+    Attributes:
+        ranks: those of the lines that there are, in order; empty when nothing is queued.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[Rank, deque[ScheduledJob]] = {}
-        self._ranks: list[Rank] = []
+        self.ranks: list[Rank] = []
         self._standing: set[bytes] = set()
-
-    def __len__(self) -> int:
-        return len(self._standing)
 
     def join(self, job: ScheduledJob) -> None:
         """Let a job stand in line, at the end; nothing happens if it does already."""
@@ -37,17 +38,17 @@ class Lines:
         line = self._lines.get(rank)
         if line is None:
             line = self._lines[rank] = deque()
-            insort(self._ranks, rank)
+            insort(self.ranks, rank)
         line.append(job)
 
     def in_order(self) -> Iterator[ScheduledJob]:
         """Jobs in the order of their turns. Whoever serves one calls ``served`` and stops."""
-        for rank in list(self._ranks):
+        for rank in list(self.ranks):
             yield from list(self._lines[rank])
 
     def first(self) -> ScheduledJob | None:
         """The job whose turn it is."""
-        return self._lines[self._ranks[0]][0] if self._ranks else None
+        return self._lines[self.ranks[0]][0] if self.ranks else None
 
     def served(self, job: ScheduledJob) -> None:
         """The job had its turn: to the end of the line, or out of it when nothing is queued."""
@@ -63,7 +64,7 @@ class Lines:
         self._standing.discard(job.spec.job)
         if not line:
             del self._lines[rank]
-            self._ranks.remove(rank)
+            self.ranks.remove(rank)
 
     def leave(self, job: ScheduledJob) -> None:
         """Take a job out whose queue was emptied otherwise."""

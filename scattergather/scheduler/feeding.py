@@ -25,8 +25,8 @@ class Feeding:
 
     def feed_all(self, out: list[actions.Action]) -> None:
         """Hand out what is queued, always to the host with the fewest chunks a worker."""
-        fleet, aside = self._fleet, []
-        while self._lines and (host := fleet.least_loaded()) is not None:
+        fleet, queued, aside = self._fleet, self._lines.ranks, []
+        while queued and (host := fleet.least_loaded()) is not None:
             if not self._send_one(host, out):
                 if self._full(host):
                     break
@@ -52,9 +52,10 @@ class Feeding:
 
     def feed(self, host: ScheduledHost, out: list[actions.Action]) -> None:
         """Fill up one host that has just become less busy."""
-        while host.slots and self._lines and self._send_one(host, out):
+        queued = self._lines.ranks
+        while host.slots and queued and self._send_one(host, out):
             pass
-        if not self._lines:
+        if not queued:
             self._recall(out)
 
     def _next_for(self, host: ScheduledHost) -> ScheduledJob | None:
@@ -101,7 +102,9 @@ class Feeding:
 
     def _recall(self, out: list[actions.Action]) -> None:
         """Ask the fullest host for unstarted chunks when another one has idle workers."""
-        if self._lines or (found := self._fleet.recallable()) is None:
+        if not self._fleet.crowded or self._lines.ranks:
+            return
+        if (found := self._fleet.recallable()) is None:
             return
         victim, unstarted = found
         victim.recalling = True

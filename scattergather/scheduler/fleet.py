@@ -28,6 +28,7 @@ class Fleet:
         slots: the workers of all of them together.
         longest_trip: seconds to the farthest of them and back.
         settled: every host has answered or failed once.
+        crowded: those that hold more chunks than they have workers.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class Fleet:
         self.slots = 0
         self.longest_trip = 0.0
         self.settled = False
-        self._crowded: dict[str, ScheduledHost] = {}
+        self.crowded: dict[str, ScheduledHost] = {}
         self._pythons: Counter[str] = Counter()
         self._services: Counter[str] = Counter()
         self._list: list[_Place] = []
@@ -63,7 +64,7 @@ class Fleet:
         self.longest_trip = max((each.round_trip for each in self.hosts.values()), default=0.0)
         self._pythons[host.python] -= 1
         self._services.subtract(host.services)
-        self._crowded.pop(host.name, None)
+        self.crowded.pop(host.name, None)
 
     def measure(self, host: ScheduledHost, round_trip: float) -> None:
         """The way to a host and back takes so many seconds now."""
@@ -77,9 +78,9 @@ class Fleet:
         """A host can keep more workers busy, or fewer."""
         self.slots += slots - host.slots
         host.slots = slots
-        self._crowded.pop(host.name, None)
+        self.crowded.pop(host.name, None)
         if host.surplus > 0:
-            self._crowded[host.name] = host
+            self.crowded[host.name] = host
         self.enlist(host)
 
     # ---- what each may run ----------------------------------------------------------------------
@@ -106,16 +107,11 @@ class Fleet:
 
     # ---- what each has to do --------------------------------------------------------------------
 
-    def loaded(self, host: ScheduledHost) -> None:
-        """A host has a chunk more."""
-        if len(host.leases) == host.slots + 1:
-            self._crowded[host.name] = host
-
     def relieved(self, host: ScheduledHost) -> None:
-        """A host has a chunk less."""
+        """A host has a chunk less, and its place may be wrong now."""
         has, slots = len(host.leases), host.slots
         if has == slots:
-            self._crowded.pop(host.name, None)
+            self.crowded.pop(host.name, None)
         if slots and has / slots < host.listed:
             self.enlist(host)
 
@@ -126,7 +122,7 @@ class Fleet:
             load, order, stamp, host = places[0]
             if stamp != host.stamp:
                 heappop(places)
-            elif load < (now := host.load):
+            elif host.slots and load < (now := len(host.leases) / host.slots):
                 host.listed = now
                 heapreplace(places, (now, order, stamp, host))
             else:
@@ -151,11 +147,11 @@ class Fleet:
 
         What no idle host may run would go back to the fullest, and be recalled, for ever.
         """
-        least = self.least_loaded() if self._crowded else None
+        least = self.least_loaded() if self.crowded else None
         if least is None or least.surplus >= 0:
             return None
-        surplus = [len(host.leases) - host.slots for host in self._crowded.values()]
-        victim = list(self._crowded.values())[surplus.index(max(surplus))]
+        surplus = [len(host.leases) - host.slots for host in self.crowded.values()]
+        victim = list(self.crowded.values())[surplus.index(max(surplus))]
         if victim.recalling:
             return None
         unstarted = list(victim.leases.values())[victim.slots :]

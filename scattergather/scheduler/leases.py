@@ -33,7 +33,8 @@ class Leases:
         lease = HostLease(self._last, job, host.name, taken.first, taken.stop, taken.attempt)
         self._leases[lease.chunk] = job.leases[lease.chunk] = host.leases[lease.chunk] = lease
         job.running += taken.stop - taken.first
-        self._fleet.loaded(host)
+        if len(host.leases) == host.slots + 1:
+            self._fleet.crowded[host.name] = host
         return lease
 
     def end(self, lease: HostLease) -> None:
@@ -43,7 +44,9 @@ class Leases:
         host = self._fleet.hosts[lease.host]
         del host.leases[lease.chunk]
         host.recalling = False
-        self._fleet.relieved(host)
+        has = len(host.leases)
+        if has == host.slots or has < host.listed * host.slots:
+            self._fleet.relieved(host)
         lease.job.running -= lease.stop - lease.next
 
     def shorten(self, lease: HostLease, first: int) -> tuple[int, int]:

@@ -42,13 +42,6 @@ def ends_of(body: bytes | memoryview, count: int) -> array[int]:
     return ends
 
 
-def holds(body: bytes, count: int) -> bool:
-    """Whether a body ends where the last of ``count`` blobs does; no look at the others."""
-    size = count * WIDTH
-    last = int.from_bytes(body[max(size - WIDTH, 0) : size], "little")
-    return last == len(body) - size
-
-
 def start_of(ends: array[int], place: int) -> int:
     """Where the blob begins whose end is ``ends[place]``."""
     return ends[place - 1] if place else 0
