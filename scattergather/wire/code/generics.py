@@ -19,7 +19,9 @@ from typing import Any, Protocol
 from scattergather.wire.code.origin import NOTEBOOK
 
 _STARS = {typing.TypeVar: "", typing.TypeVarTuple: "*", typing.ParamSpec: "**"}
-_NO_DEFAULT = getattr(typing, "NoDefault", None)
+_LAZY = sys.version_info >= (3, 12)
+_DEFAULTS = sys.version_info >= (3, 13)
+"""``typing`` has defaults. Before, ``typing_extensions`` writes them on variables of ``typing``."""
 
 
 class Owning(Protocol):
@@ -49,19 +51,18 @@ def reduce_parameter(writing: Owning, parameter: Any) -> Any:
     options: dict[str, Any] = {}
     if _has_default(parameter):
         options["default"] = parameter.__default__
-    if kind is typing.TypeVarTuple:
-        return functools.partial(kind, **options), (name,)
-    bound, constraints = parameter.__bound__, getattr(parameter, "__constraints__", ())
-    if getattr(parameter, "__infer_variance__", False):
-        if looks(parameter):
+        kind = getattr(_home_of_defaults(), kind.__name__)
+    bound, constraints = _bound(parameter), getattr(parameter, "__constraints__", ())
+    if _LAZY and getattr(parameter, "__infer_variance__", False):
+        if looks(parameter) and (_DEFAULTS or not options):
             cell = types.CellType()
             made = make_parameter, (_spelled(parameter, 0), parameter.__module__, cell)
             return (*made, (cell, _looked_at([parameter])), None, None, fill)
         options["infer_variance"] = True
-    elif bound is not None:
+    if bound is not None:
         options["bound"] = bound
     for flag in ("covariant", "contravariant"):
-        if getattr(parameter, f"__{flag}__"):
+        if getattr(parameter, f"__{flag}__", False):
             options[flag] = True
     return functools.partial(kind, **options), (name, *constraints)
 
@@ -83,12 +84,22 @@ def reduce_alias(writing: Owning, alias: Any) -> Any:
 
 def looks(parameter: Any) -> bool:
     """True of a parameter that looks at something when it is asked for bound or default."""
-    bounds = getattr(parameter, "__constraints__", ()) or getattr(parameter, "__bound__", None)
+    bounds = getattr(parameter, "__constraints__", ()) or _bound(parameter)
     return bounds is not None or _has_default(parameter)
 
 
+def _bound(parameter: Any) -> Any:
+    return getattr(parameter, "__bound__", None)
+
+
+def _home_of_defaults() -> Any:
+    return typing if _DEFAULTS else sys.modules.get("typing_extensions")
+
+
 def _has_default(parameter: Any) -> bool:
-    return getattr(parameter, "__default__", _NO_DEFAULT) is not _NO_DEFAULT
+    home = _home_of_defaults()
+    none = getattr(home, "NoDefault", None)
+    return home is not None and getattr(parameter, "__default__", none) is not none
 
 
 def _looked_at(parameters: list[Any] | tuple[Any, ...]) -> list[Any]:
@@ -96,7 +107,7 @@ def _looked_at(parameters: list[Any] | tuple[Any, ...]) -> list[Any]:
     found: list[Any] = []
     for each in parameters:
         constraints = getattr(each, "__constraints__", ())
-        found += [constraints or getattr(each, "__bound__", None)]
+        found += [constraints or _bound(each)]
         found += [each.__default__ if _has_default(each) else None]
     return found
 
@@ -110,7 +121,7 @@ def _spelled(parameter: Any, place: int) -> str:
         source += f": ({' '.join(f'{here}[{number}],' for number in range(len(constraints)))})"
     elif kind is typing.TypeVar and parameter.__bound__ is not None:
         source += f": {here}"
-    if _has_default(parameter):
+    if _DEFAULTS and _has_default(parameter):
         star = "*" if kind is typing.TypeVarTuple else ""
         source += f" = {star}cell.cell_contents[{place + 1}]"
     return source

@@ -6,6 +6,8 @@ import sys
 import typing
 from typing import Any
 
+import pytest
+
 from tests.unit.wire.sending import sent
 
 
@@ -50,3 +52,25 @@ def test_a_class_over_a_tuple_of_variables_can_be_subscripted(notebook: Any) -> 
         "def f(): return Row[int, str](1, 'a').cells"
     )
     assert sent(main["f"])() == (1, "a")
+
+
+def test_variables_of_typing_extensions_work_with_their_defaults(notebook: Any) -> None:
+    pytest.importorskip("typing_extensions")
+    main = notebook(
+        "from typing_extensions import *\nT = TypeVar('T')\nD = TypeVar('D', default=int)\n"
+        "V = TypeVar('V', infer_variance=True, bound=int)\nP = ParamSpec('P')\n"
+        "Q = ParamSpec('Q', default=[int])\nTs = TypeVarTuple('Ts')\n"
+        "B = TypeVar('B', infer_variance=True, bound=int, default=bool)\n"
+        "things = [T, D, V, B, P, Q, Ts]\n"
+        "class Pair(Generic[T, D]): pass\n"
+        "def f(x: T, y: D): return Pair[str].__args__"
+    )
+    t, d, v, b, p, q, ts = sent(main["things"])
+    assert [type(each) for each in (t, p, ts)] == [
+        typing.TypeVar,
+        typing.ParamSpec,
+        typing.TypeVarTuple,
+    ]
+    assert (d.__default__, q.__default__, b.__default__) == (int, [int], bool)
+    assert (v.__bound__, b.__bound__) == (int, int)
+    assert sent(main["f"])(1, 2) == main["f"](1, 2)
