@@ -142,9 +142,11 @@ class ScatterGather(Executor):
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
         while True:
+            # Looked at first: a job that another thread adds meanwhile makes the go value void.
+            go_read = self._unread.go_read
             gathering = self._unread.oldest()
             if gathering is None:
-                go = self._wait_go(timeout)
+                go = self._wait_go(timeout, go_read)
                 if self._unread.read_go():
                     return go
                 continue  # another thread was first
@@ -162,8 +164,8 @@ class ScatterGather(Executor):
                     return values
             # Another thread has waited for the same job and was first.
 
-    def _wait_go(self, timeout: float | None) -> Go:
-        if self._unread.go_read:
+    def _wait_go(self, timeout: float | None, go_read: bool) -> Go:
+        if go_read:
             self._session.life.check()
             left = self._session.receivers.left()
             why = "no job is outstanding; addJob(tasks) adds one"

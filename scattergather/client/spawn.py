@@ -22,7 +22,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
 
 _sessions: list[weakref.ref[Session]] = []
-"""All sessions of this process, some of them gone; for its end, and for a copy of it.
+"""All sessions of this process, for its end, and for a copy of it.
 
 Not a set of weak references: an interrupt that hits one of its callbacks is swallowed.
 """
@@ -63,8 +63,8 @@ def spawnScatterGather(
         return Pipe(outbox, lambda: process.start(log), session)
 
     session = Session(hosts, pipe, log, room // 2)
-    _sessions[:] = [each for each in _sessions if each() is not None]
-    _sessions.append(weakref.ref(session))
+    # Functions of C, which neither another thread nor an interrupt can come between.
+    _sessions.append(weakref.ref(session, _sessions.remove))
     session.open(first_message(hosts, room))
     return ScatterGather(session, function)
 
@@ -89,7 +89,7 @@ def first_message(hosts: tuple[HostSpec, ...], memory: int = 0) -> messages.Spaw
 
 
 def _alive() -> list[Session]:
-    return [session for each in _sessions if (session := each()) is not None]
+    return [session for each in tuple(_sessions) if (session := each()) is not None]
 
 
 @atexit.register

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 
 from scattergather import spawnScatterGather
 from scattergather.client.client import ScatterGather
+from scattergather.client.spawn import _sessions
 from scattergather.errors import BadRequest, Closed, ControllerLost
 from tests.pace import Promise
 from tests.system.process_driver import alive, as_in_a_notebook, eventually
@@ -255,6 +257,20 @@ def test_a_client_that_is_garbage_ends_its_controller_and_leaves_no_zombie(spawn
 
     eventually(ended)
     assert controller.pid not in [child.pid for child in psutil.Process().children()]
+
+
+def test_nothing_is_kept_of_a_session_that_is_gone():
+    c = spawnScatterGather(workers=1)
+    session = weakref.ref(c._session)
+    assert session in _sessions
+    del c
+
+    def gone():
+        gc.collect()  # a thread of the client may have held it the last time
+        return session() is None
+
+    eventually(gone)
+    assert session not in _sessions
 
 
 def test_a_fork_of_this_process_neither_uses_nor_ends_the_controller(spawn):

@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
+from scattergather.client.unread import Unread
 from scattergather.errors import (
     BadRequest,
     CannotPickle,
@@ -173,6 +174,16 @@ def test_two_threads_that_wait_for_the_hosts_get_the_go_value_once(made):
     for thread in threads:
         thread.join(60)
     assert sorted(each is None for each in got) == [False, True]
+
+
+def test_a_job_that_is_added_while_another_thread_begins_to_wait_is_what_that_waits_for(c):
+    until(c.poll)
+    moments = 0
+    for came in overtaken_everywhere(c.waitForResult, lambda: c.addJob(calls(1), work.noop)):
+        moments += 1
+        assert came in ([1], c._session.known.go)
+        c._unread = c._scatter.unread = Unread()
+    assert moments > 10
 
 
 def test_poll_answers_at_whatever_moment_another_thread_reads_the_last_job(c):
