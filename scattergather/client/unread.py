@@ -50,11 +50,11 @@ class Unread:
 
     def read(self, job: Gathering) -> bool:
         """A job is read; True for the first who says so since it was entered."""
-        job.leave_queue()
+        job.read = True
         return self.withdraw(job)
 
     def enter_again(self, job: Gathering) -> None:
         """``retry`` will have new results of a job; it waits to be read, unless it does already."""
-        job.enter_queue()
+        job.read = False
         if job not in self._jobs:
             self._jobs.append(job)

@@ -52,6 +52,3 @@ class LossKind(StrEnum):
 
     VERSION_MISMATCH = "VersionMismatch"
     """It never started: no host runs the Python that its code is made for."""
-
-
-RETURNED_BYTE = bytes([Kind.RETURNED])

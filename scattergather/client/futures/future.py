@@ -186,7 +186,7 @@ class TaskFuture(Future[Any]):
 
     def resolve(self, kind: int, value: Any) -> None:
         """The outcome has come. Reader thread."""
-        self.free()
+        self._holder = None
         try:
             if kind == Kind.RETURNED:
                 self.set_result(value)
@@ -231,7 +231,7 @@ class TaskFuture(Future[Any]):
 
     def drop(self) -> None:
         """The call will not run; whoever waits is told. Any thread."""
-        self.free()
+        self._holder = None
         try:
             if self.running():
                 # It was told to be running and cannot become cancelled any more, by the rules of
@@ -242,7 +242,3 @@ class TaskFuture(Future[Any]):
         except (InvalidStateError, RuntimeError):
             # Something outside ended it behind our back; the reader must go on.
             return
-
-    def free(self) -> None:
-        """The client is not held any more."""
-        self._holder = None

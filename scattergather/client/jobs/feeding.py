@@ -71,7 +71,7 @@ class Feeder:
         self._packer = session.shipper.call_packer(shipment)
         self._fixed = fixed
         if fixed is not None:
-            gathering.iterate()
+            gathering.iterating = True
         self._window = fixed or max(LEAST, 8 * self._workers)
         self._begun = threading.Lock()
         """Locked, for good, by whoever is first: the thread that feeds, or who calls it off."""

@@ -55,7 +55,7 @@ class Gathering:
         self.stopped = False
         """True once the job is being cancelled: an iterator is read no further."""
         self.read = False
-        """True once it left the queue of ``waitForResult``."""
+        """True once somebody has its results, all of them or the first of them."""
         self.input_error: BaseException | None = None
         self.lost: Error | None = None
         self.segments: dict[int, Segment] = {}
@@ -102,22 +102,10 @@ class Gathering:
         self.stopped = True
         self.bell.ring()
 
-    def iterate(self) -> None:
-        """Results are taken one by one from now on."""
-        self.iterating = True
-
     def want_whole(self) -> None:
         """All results are wanted together: an iterator is read as fast as they return."""
         self.iterating = False
         self.bell.ring()
-
-    def leave_queue(self) -> None:
-        """Somebody has its results, all of them or the first of them."""
-        self.read = True
-
-    def enter_queue(self) -> None:
-        """There will be results that nobody has."""
-        self.read = False
 
     def lose(self, error: Error) -> None:
         """Nothing more will come; ``error`` says why. Any thread."""
@@ -310,7 +298,7 @@ class Gathering:
         """Tasks that did not return, in task order."""
         found = []
         for segment in list(self.segments.values()):
-            if segment.flawless and segment.values is not None:
+            if segment.values is not None and segment.kinds.count(Kind.RETURNED) == len(segment):
                 continue
             own = self.load(segment)
             for place, kind in enumerate(segment.kinds):

@@ -45,7 +45,7 @@ class Walk:
         """The job counts as read, and its results as windowed."""
         begin, self._begin = self._begin, None
         if begin is not None:
-            self.gathering.iterate()
+            self.gathering.iterating = True
             begin()
 
     def ready(self) -> bool:

@@ -24,6 +24,7 @@ from scattergather.client.unread import Unread
 from scattergather.client.values.freezing import Frozen, freeze_types, moved_classes
 from scattergather.errors import BadRequest
 from scattergather.wire import blobs
+from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.frame import frame
 from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
@@ -50,6 +51,7 @@ class Rounds:
         retry_on: bytes,
     ) -> None:
         self.gathering = gathering
+        self.first = first
         self._session = session
         self._rounds = [first]
         self._function = function
@@ -57,6 +59,11 @@ class Rounds:
         self._retry_on = retry_on
         self._retrying = threading.Lock()
         """What one retry takes up again no other does."""
+
+    def begin(self, shipment: Shipment) -> None:
+        """The controller knows the first round, and no task of it yet."""
+        label, options, retry_on = self.gathering.label, self._options, self._retry_on
+        adding.begin(self._session, self.first, label, self._function, options, shipment, retry_on)
 
     def running(self) -> int:
         """How many tasks run, as the controller said last."""
@@ -115,7 +122,7 @@ class Rounds:
         indexes = array("Q", gathering.unreturned())
         if not indexes:
             return
-        again = self._rounds[0].again(new_job(), indexes)
+        again = self.first.again(new_job(), indexes)
         kept = [inputs.task(index) for index in indexes]
         old = [digest for _, digests, _ in kept for digest in digests]
         objects = distinct(each for _, _, taken in kept for each in taken)

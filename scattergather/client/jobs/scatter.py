@@ -29,7 +29,7 @@ from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
-from scattergather.client.values.freezing import Frozen, freeze_types
+from scattergather.client.values.freezing import freeze_types
 from scattergather.client.values.plain import are_plain
 from scattergather.model.snapshot import plural
 from scattergather.wire.code.shipping import Shipment
@@ -120,14 +120,10 @@ class Scatter:
             rounds=Rounds(
                 session, gathering, first, function=frozen, options=options, retry_on=retry_on
             ),
-            first=first,
             tasks=tasks,
             plain=plain,
             feeder=feeder,
-            function=frozen,
-            options=options,
             shipment=shipment,
-            retry_on=retry_on,
         )
 
 
@@ -142,35 +138,23 @@ class _Start:
 
     session: Session
     rounds: Rounds
-    first: Round
     tasks: Iterable[Any]
     plain: bool
     feeder: Feeder | None
-    function: Frozen
-    options: JobOptions
     shipment: Shipment
-    retry_on: bytes
 
     def begin(self, unread: Unread | None) -> None:
         """The set is under way, and waits in ``unread``; if this raises, it never was."""
-        session, gathering, shipment = self.session, self.rounds.gathering, self.shipment
+        session, first, gathering = self.session, self.rounds.first, self.rounds.gathering
         then = "It was taken back; add it again."
         try:
             with Wait(session, lambda: _adding(gathering), then):
-                adding.begin(
-                    session,
-                    self.first,
-                    gathering.label,
-                    self.function,
-                    self.options,
-                    shipment,
-                    self.retry_on,
-                )
+                self.rounds.begin(self.shipment)
                 if self.feeder is not None:
                     self.feeder.start()
                 else:
                     adding.send_list(
-                        session, self.first, gathering, self.tasks, shipment, self.plain
+                        session, first, gathering, self.tasks, self.shipment, self.plain
                     )
                 if unread is not None:
                     unread.enter(gathering)
@@ -178,15 +162,12 @@ class _Start:
             # Around the Wait too: an interrupt may fall when all was done, and the Wait is left.
             if unread is not None:
                 unread.withdraw(gathering)
-            self._take_back()
+            if self.feeder is None or self.feeder.call_off():
+                adding.take_back(session, first)
+            else:
+                # It feeds already: it says how many tasks there were, and then they are through.
+                self.rounds.cancel()
             raise
-
-    def _take_back(self) -> None:
-        if self.feeder is None or self.feeder.call_off():
-            adding.take_back(self.session, self.first)
-        else:
-            # It feeds already: it says itself how many tasks there were, and then they are through.
-            self.rounds.cancel()
 
 
 def _adding(gathering: Gathering) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from scattergather.client.jobs.reading import Describe, read_outcomes
 from scattergather.client.values.large import Part
-from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 
 VOID = 254
@@ -58,17 +57,14 @@ class Segment:
     def __len__(self) -> int:
         return len(self.kinds)
 
-    @property
-    def flawless(self) -> bool:
-        """True when every task returned, as far as is known before reading."""
-        return self.kinds.count(Kind.RETURNED) == len(self.kinds)
-
     def read(self, describe: Describe, label: str) -> list[Any]:
         """The results, errors in the failed places; they are the same objects every time."""
         if self.values is None:
             if self.body is None:  # cancelled: there never was one
-                ends = range(self.first, self.first + len(self.kinds))
-                self.values = [_cancelled(index, label) for index in ends]
+                self.values = [
+                    CancelledError(f"task {index} of {label} was cancelled")
+                    for index in range(self.first, self.first + len(self.kinds))
+                ]
             else:
                 values, kinds = read_outcomes(
                     self.kinds, self.body, self.first, describe, label, self.large
@@ -85,7 +81,3 @@ class Segment:
         kinds = bytearray(self.kinds)
         kinds[index - self.first] = VOID
         self.kinds = bytes(kinds)
-
-
-def _cancelled(index: int, label: str) -> BaseException:
-    return CancelledError(f"task {index} of {label} was cancelled")

@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import call
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from scattergather.client.pipe.waiting import Bell, readers
 from scattergather.model.ids import JobId, ObjectId
@@ -47,13 +47,6 @@ BOUND = 64 << 20
 """Bytes that may wait; then whoever puts bounded frames waits."""
 
 
-class Writable(Protocol):
-    """Something in the outbox."""
-
-    def close(self) -> tuple[list[Piece], int]:
-        """The pieces to write, and how many bytes were counted for them. Writer thread."""
-
-
 class Ready:
     """A frame as it is."""
 
@@ -64,7 +57,7 @@ class Ready:
         self.size = sum(map(len, pieces))
 
     def close(self) -> tuple[list[Piece], int]:
-        """The frame's pieces, and their size. Writer thread."""
+        """The frame's pieces, and how many bytes were counted for them. Writer thread."""
         return list(self.pieces), self.size
 
 
@@ -151,7 +144,7 @@ def distinct(objects: Iterable[Placed]) -> tuple[Extent, ...]:
 
 Then = ObjectId | Callable[[], object]
 
-_Waiting = Writable | Gone[Then, Any]
+_Waiting = Ready | Growing | Gone[Then, Any]
 
 _call: Callable[[Callable[[Any], object], object], object] = call
 

@@ -139,7 +139,10 @@ class Pipe:
         """The controller sees the end of the pipe and ends; one that is being started, too."""
         self._hung_up = True
         if isinstance(self._line, socket.socket):
-            _hang_up(self._line)
+            try:
+                self._line.shutdown(socket.SHUT_RDWR)  # whoever else holds the socket
+            except OSError:
+                pass
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the reader, which waits for that of the controller."""
@@ -302,14 +305,6 @@ class Pipe:
                 continue
         self.process.kill()
         return self.process.wait()
-
-
-def _hang_up(ours: socket.socket) -> None:
-    """Both directions end, whoever else holds the socket."""
-    try:
-        ours.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:

@@ -24,18 +24,7 @@ from scattergather.wire.messages import page as messages
 
 
 class ClientInbox:
-    """Sorts what one controller says. Reader thread, but where it is said.
-
-    Args:
-        outbox: to the controller.
-        descriptors: those that came along with messages.
-        receivers: of jobs.
-        questions: calls that wait for an answer.
-        life: may end when a job is through.
-        known: learns what the controller says of its hosts.
-        large: has what comes beside messages.
-        echo: shows notices.
-    """
+    """Sorts what one controller says. Reader thread, but where it is said."""
 
     def __init__(
         self,
@@ -84,7 +73,7 @@ class ClientInbox:
                 if (receiver := self._receivers.find(message.job)) is not None:
                     receiver.printed(message, body)
             case messages.Status():
-                self._known.learn_status(message)
+                self._known.status = message
             case messages.GoReady():
                 self._known.learn_go(message)
             case messages.EverywhereOutcome():

@@ -18,14 +18,9 @@ GO_SECONDS = 5.0
 
 
 class Known:
-    """What is known of one controller. Any thread, but where it is said.
+    """What is known of one controller, of which ``hosts`` were asked for.
 
-    Args:
-        hosts: what was asked for.
-        life: says whether anything more will be known.
-        pipe: says whether the controller stands still.
-        receivers: know how far the jobs are.
-        bell: is rung when there is a go value.
+    Any thread, but where it is said. ``bell`` is rung when there is a go value.
     """
 
     def __init__(
@@ -39,12 +34,9 @@ class Known:
         self._begun = time.monotonic()
         self.go: Go | None = None
         self.status: messages.Status | None = None
+        """What the controller has said last of what is going on."""
 
     # ---- what the controller says: reader thread ------------------------------------------------
-
-    def learn_status(self, message: messages.Status) -> None:
-        """The controller has said what is going on."""
-        self.status = message
 
     def learn_go(self, message: messages.GoReady) -> None:
         """Every host has answered the controller, or it has waited long enough."""

@@ -113,11 +113,7 @@ OPEN = _Open()
 class Life:
     """The life of one session. Any thread, but where it is said.
 
-    Args:
-        outbox: to the controller.
-        pipe: to the controller.
-        receivers: know whether anything is outstanding.
-        bell: is rung when the controller is told to end.
+    ``bell`` is rung when the controller is told to end, and by others when it has ended.
     """
 
     def __init__(self, outbox: Outbox, pipe: Pipe, receivers: Receivers, bell: Bell) -> None:
@@ -174,19 +170,16 @@ class Life:
             Closed: shut down, told to die, or a copy made by fork.
             ControllerLost: the controller died.
         """
-        match self.state:
-            case _Open():
-                return
-            case _Draining(why) | _Dying(why) | _Ended(why) | _Copied(why):
-                raise _refusal(why)()
+        state = self.state
+        if not isinstance(state, _Open):
+            raise _refusal(state.why)()
 
     def check_executor(self) -> None:
         """Like :meth:`check`, in the words of ``concurrent.futures`` after ``shutdown``."""
-        match self.state:
-            case _Open():
-                return
-            case _Draining(why) | _Dying(why) | _Ended(why) | _Copied(why):
-                raise Closed(why.executor) if isinstance(why, _Asked) else why.refusal()
+        state = self.state
+        if not isinstance(state, _Open):
+            why = state.why
+            raise Closed(why.executor) if isinstance(why, _Asked) else why.refusal()
 
     def check_alive(self) -> None:
         """Raises the same as :meth:`check`, but only when nothing will come any more."""

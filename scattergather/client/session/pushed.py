@@ -11,11 +11,7 @@ from scattergather.wire.messages import page as messages
 
 
 class PushedCode:
-    """What one client has pushed. Any thread.
-
-    Args:
-        outbox: to the controller.
-    """
+    """What one client has pushed. Any thread."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

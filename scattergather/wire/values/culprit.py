@@ -132,15 +132,6 @@ def retold(
     return error if found is None else explain(value, name, error, outside)
 
 
-def find(value: Any, root_name: str) -> str | None:
-    """The path from ``root_name`` to the culprit, with its type; None if all of it can travel."""
-    found = _search(value, root_name, None)
-    if found is None:
-        return None
-    path, culprit, _ = found
-    return f"{path} (a {_type_name(type(culprit))})"
-
-
 def _search(
     value: Any, name: str, outside: Outside | None
 ) -> tuple[str, Any, BaseException] | None:

@@ -36,6 +36,11 @@ ERRORS: dict[LossKind, type[ScatterGatherError]] = {
 }
 """The error class of each kind of loss."""
 
+_FACTS = (
+    "host", "worker", "attempt", "attempts", "reason", "output", "where", "arguments", "peak"
+)  # fmt: skip
+"""The attributes that every error of a lost task has of its ``Loss``."""
+
 LINES_SHOWN = 20
 """Of what a lost task printed."""
 
@@ -83,18 +88,7 @@ def _circumstances(loss: Loss) -> str:
 
 def _facts(loss: Loss, index: int) -> dict[str, Any]:
     """The attributes of the error."""
-    facts: dict[str, Any] = {
-        "index": index,
-        "host": loss.host,
-        "worker": loss.worker,
-        "attempt": loss.attempt,
-        "attempts": loss.attempts,
-        "reason": loss.reason,
-        "output": loss.output,
-        "where": loss.where,
-        "arguments": loss.arguments,
-        "peak": loss.peak,
-    }
+    facts = {"index": index} | {name: getattr(loss, name) for name in _FACTS}
     match loss.kind:
         case LossKind.KILLED_WORKER:
             facts["signal"] = loss.signal

@@ -11,9 +11,13 @@ import pytest
 
 from scattergather.errors import CannotPickle
 from scattergather.wire.values import culprit
-from scattergather.wire.values.culprit import find
 from scattergather.wire.values.payload import dumps
 from tests.pace import Promise
+
+
+def find(value: Any, name: str) -> str | None:
+    found = culprit._search(value, name, None)
+    return None if found is None else f"{found[0]} (a {culprit._type_name(type(found[1]))})"
 
 
 class Log:
