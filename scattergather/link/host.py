@@ -22,6 +22,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from twisted.internet import defer
 from twisted.logger import Logger
 
@@ -261,7 +262,25 @@ class RemoteHost:
         return dialler
 
     def _received(self, head: bytes, body: bytes) -> None:
-        message = messages.read_from_pool(head)
+        """A message came. It is acknowledged, so if it cannot be handled the session is given up.
+
+        Else what it brought would be waited for, and the pool would not send it again.
+        """
+        try:
+            self._handle(messages.read_from_pool(head), body)
+        except msgspec.MsgspecError as error:
+            self._give_up(f"the controller did not understand a message of it: {error}")
+        except Exception:
+            self._log.failure("{host}: a message could not be handled", host=self.spec.name)
+            self._give_up("the controller failed on a message of it; its log says how")
+
+    def _give_up(self, reason: str) -> None:
+        if isinstance(self._state, _Joined):
+            said = self._state.line.session, reason.encode()[:1000]
+            self._state.pool.callRemoteOnly("goodbye", *said)
+            self._line_lost(reason)
+
+    def _handle(self, message: messages.FromPool, body: bytes) -> None:
         if (
             isinstance(message, messages.Outcomes | messages.EverywhereDone)
             and message.objects

@@ -222,6 +222,9 @@ class Host(RemoteHost):
 
     path: Path
 
+    def _give_up(self, reason: str) -> None:
+        raise  # what the controller failed on is a fault here
+
     def _make_dialler(self, session: bytes, ticket: bytes) -> Any:
         courier = Courier(
             self._objects,

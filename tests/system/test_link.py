@@ -146,6 +146,27 @@ async def test_a_controller_that_vanishes_has_the_grace_and_no_more(tmp_path):
 
 
 @live
+async def test_a_message_that_cannot_be_handled_ends_the_session_and_a_new_one_begins(tmp_path):
+    async with ends(tmp_path) as both:
+        host, ear = await both.joined()
+        take = ear.received
+
+        def fail_once(message, body):
+            ear.received = take
+            raise LookupError("a fault of ours")
+
+        ear.received = fail_once
+        host.send(run(1), b"lost")
+        await until(lambda: ear.heard == ["joined", "left", "joined"])
+        assert ear.reasons == ["the controller failed on a message of it; its log says how"]
+        assert not ear.outcomes
+        await until(lambda: both.pool.sessions[0].closed)
+        host.send(run(2), b"again")
+        await until(lambda: ear.outcomes == [(2, b"again")])
+        host.stop()
+
+
+@live
 async def test_several_controllers_have_sessions_of_their_own(tmp_path):
     async with ends(tmp_path) as both:
         first, ear_1 = await both.joined()
