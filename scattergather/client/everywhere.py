@@ -10,11 +10,10 @@ from scattergather.client.pipe.outbox import distinct
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.questions import Question
 from scattergather.client.session.session import Session
-from scattergather.client.values.freezing import Frozen, title_of
+from scattergather.client.values.freezing import title_of
 from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
-from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.messages import page as messages
 
 
@@ -33,35 +32,25 @@ def call_everywhere(
     with Wait(session, lambda: f"waiting for {what} on every worker", then):
         shipment = session.shipper.shipment()
         frozen = naming.resolve(session, function, None, shipment)
-        question = _ask(session, frozen, shipment, args, kwargs)
+        # Held until every worker has called it: no job names the code.
+        with session.shipper.holding():
+            blob, needs, objects = session.shipper.pack_call(args, kwargs, shipment)
+            session.shipper.send(shipment)
+            every = tuple(dict.fromkeys((*frozen.needs, *needs)))
+            version = session.pushed.version
+            question = session.questions.ask(
+                lambda number: messages.RunEverywhere(
+                    call=number,
+                    function=frozen.name,
+                    needs=every,
+                    code_version=version,
+                    objects=distinct(objects),
+                ),
+                blob,
+            )
         if not question.outcomes and (absent := session.known.snapshot().absent()):
             raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
         return _read(question, frozen.title)
-
-
-def _ask(
-    session: Session,
-    frozen: Frozen,
-    shipment: Shipment,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Question:
-    """Every worker has called it. The code is held until then: no job names it."""
-    with session.shipper.holding():
-        blob, needs, objects = session.shipper.pack_call(args, kwargs, shipment)
-        session.shipper.send(shipment)
-        every = tuple(dict.fromkeys((*frozen.needs, *needs)))
-        version = session.pushed.version
-        return session.questions.ask(
-            lambda number: messages.RunEverywhere(
-                call=number,
-                function=frozen.name,
-                needs=every,
-                code_version=version,
-                objects=distinct(objects),
-            ),
-            blob,
-        )
 
 
 def _read(question: Question, title: str) -> dict[str, Any]:

@@ -8,14 +8,13 @@ from concurrent import futures
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from scattergather.client import naming
 from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.streams import CallStreams
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_timeout
 from scattergather.client.session.life import NO_MORE, OPEN
-from scattergather.client.values.freezing import Frozen, title_of
+from scattergather.client.values.freezing import title_of
 from scattergather.errors import BadRequest, Closed, InputFailed
 
 
@@ -41,10 +40,7 @@ class Submissions:
             self._life.check_executor()
         if not callable(fn) and not isinstance(fn, str):
             raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
-        return self.streams.submit(fn, args, kwargs, options, self._scatter, self._named)
-
-    def _named(self, name: str) -> Frozen:
-        return naming.resolve(self._session, name, None, self._session.shipper.shipment())
+        return self.streams.submit(fn, args, kwargs, options, self._scatter)
 
     def map(
         self,

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from scattergather.client import naming
 from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.stream import CallStream
 from scattergather.client.jobs import adding
@@ -49,7 +50,6 @@ class CallStreams:
         kwargs: dict[str, Any],
         options: JobOptions,
         holder: object,
-        named: Callable[[str], Frozen],
     ) -> TaskFuture:
         """Queue one call.
 
@@ -59,7 +59,7 @@ class CallStreams:
         shipper = self._shipper
         shipment: Shipment | None = None
         if isinstance(function, str):
-            frozen = named(function)
+            frozen = naming.resolve(self._session, function, None, shipper.shipment())
         elif (unchanged := shipper.unchanged(function)) is not None:
             frozen = unchanged
         else:

@@ -43,13 +43,7 @@ async def until(bell: Bell, ready: Callable[[], object]) -> None:
 
 
 class AsyncResults(AsyncIterator[Any]):
-    """What ``async for r in job`` runs on.
-
-    Args:
-        holder: kept alive until the end: the job, and with it its controller.
-        raises: a failed task's error is raised; else it is handed over.
-        numbered: pairs of index and result are handed over.
-    """
+    """What ``async for r in job`` runs on; its arguments are those of ``Results``."""
 
     def __init__(self, walk: Walk, holder: object, *, raises: bool, numbered: bool) -> None:
         self._walk = walk

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import VOID, Segment
 from scattergather.client.session.interrupting import Wait
+from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest, InputFailed, RequestError, without_our_frames
-
-if TYPE_CHECKING:
-    from scattergather.client.session.session import Session
 
 
 class Walk:

@@ -33,11 +33,7 @@ from scattergather.wire.messages import page as messages
 class Rounds:
     """What can be done with the tasks of one job that are under way, or were. Any thread.
 
-    Args:
-        first: its first round.
-        function: what the tasks run.
-        options: those of the job.
-        retry_on: what ``freeze_types`` made of those of ``options``.
+    ``retry_on`` is what ``freeze_types`` made of the exception types that ``options`` name.
     """
 
     def __init__(
@@ -89,9 +85,7 @@ class Rounds:
     def retry(self, function: naming.Function | None, unread: Unread) -> None:
         """The failed and cancelled tasks are under way again, and the job is unread.
 
-        Args:
-            function: to run instead; None runs the same.
-            unread: where the job waits to be read.
+        ``function`` is run instead; None runs the same.
 
         Raises:
             BadRequest: the tasks are not kept.

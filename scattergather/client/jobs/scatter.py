@@ -82,8 +82,7 @@ class Scatter:
             window: how many tasks may be ahead of what was iterated; None packs them all now.
 
         Raises:
-            BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
-            Closed, ControllerLost: there is no controller.
+            ScatterGatherError: as :meth:`add`; nothing was started.
         """
         start = self._prepare(tasks, function, options, keeps=False, window=window)
         start.begin(None)

@@ -248,13 +248,9 @@ class Life:
         self._go_on(lambda state: state if isinstance(state, (_Ended, _Copied)) else after)
 
     def end(self, loss: Callable[[], Refusal]) -> Refusal:
-        """The controller is gone. Reader thread.
+        """The controller is gone; returns what those get who still wait for something.
 
-        Args:
-            loss: says how, if it was not told to end.
-
-        Returns:
-            What those get who still wait for something.
+        ``loss`` says how it went, if it was not told to end. Reader thread.
         """
 
         def ended(state: State) -> State:
@@ -273,8 +269,7 @@ class Life:
     def copied(self) -> Refusal:
         """This process is a copy made by fork: everything is refused, nothing is ended.
 
-        Returns:
-            What those get who wait for something here.
+        Returns what those get who wait for something here.
         """
         said = (
             "this client was copied by fork and works only in the process that made it "

@@ -37,12 +37,7 @@ from scattergather.wire.messages.shared import Extent
 
 
 class Loan:
-    """An object that we have sent, or are about to. It is released when this is garbage.
-
-    Args:
-        large: of this client.
-        name: of the object.
-    """
+    """An object that we have sent, or are about to. It is released when this is garbage."""
 
     __slots__ = ("__weakref__", "_large", "extent", "rests")
 
@@ -68,10 +63,7 @@ class Loan:
 class Held:
     """An object that was sent to us. It is released when this is garbage.
 
-    Args:
-        large: of this client.
-        extent: where it lies.
-        slab: in which; None if it did not come.
+    ``slab`` is None if that did not come.
     """
 
     __slots__ = ("__weakref__", "_slab", "extent")

@@ -108,13 +108,7 @@ class Ref(Generic[T]):
 
 
 def put(session: Session, value: T) -> Ref[T]:
-    """The value lies where tasks can take it, with the code that it needs.
-
-    Raises:
-        CannotPickle: it cannot travel; the message leads to the culprit.
-        TooLarge: there is no room for it.
-        Closed, ControllerLost: there is no controller.
-    """
+    """The value lies where tasks can take it, with the code that it needs."""
     session.life.check()
     shipment = session.shipper.shipment()
     outside = Outside(session.large, shared=True)

@@ -115,8 +115,8 @@ def pack_exception(
     return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip), why), 5)
 
 
-def unpack_exception(body: bytes, book: CodeBook = BOOK, note: str | None = None) -> BaseException:
-    """The exception in ``body``, with the remote traceback as its cause and ``note`` added."""
+def unpack_exception(body: bytes, book: CodeBook = BOOK) -> BaseException:
+    """The exception in ``body``, with the remote traceback as its cause."""
     version, *parts = pickle.loads(body)
     if version != _VERSION:
         raise ValueError(f"an exception in format {version} came; this side reads {_VERSION}")
@@ -132,8 +132,6 @@ def unpack_exception(body: bytes, book: CodeBook = BOOK, note: str | None = None
         error = TaskError(message, type_name=type_name, text=text)
         error.add_note(f"TaskError stands in for {type_name}: {why}")
     error.__cause__ = RemoteTraceback(trace)
-    if note:
-        error.add_note(note)
     return error
 
 

@@ -385,7 +385,7 @@ CHECKS = [
      and "raise_odd" in str(e.__cause__) and "worker_side" not in str(e.__cause__)),
     ("plain error", raise_plain, (),
      lambda e: isinstance(e, Plain) and e.args == ("bad", 3) and e.extra == [1]
-     and e.__notes__ == ["noted", "from the test"]),
+     and e.__notes__ == ["noted"]),
     ("SystemExit", leave, (), lambda e: type(e).__name__ == "TaskError" and e.text == "3"),
     ("unpicklable error", lock_result, (), lambda e: type(e).__name__ == "TaskError"),
 ]  # fmt: skip
@@ -431,7 +431,7 @@ def main():
             if kind == "returned":
                 value = loads(body, BOOK)
             else:
-                value = unpack_exception(body, BOOK, note="from the test")
+                value = unpack_exception(body, BOOK)
             problems[name] = (
                 "ok" if check(value) else f"{value!r} {getattr(value, '__cause__', '')}"
             )

@@ -59,11 +59,11 @@ def test_type_arguments_attributes_and_notes_arrive() -> None:
     error = ValueError("bad", 3)
     error.extra = {"a": 1}  # type: ignore[attr-defined]
     error.add_note("first")
-    home = unpack_exception(pack_exception(error), note="task 3 on host b")
+    home = unpack_exception(pack_exception(error))
     assert type(home) is ValueError
     assert home.args == ("bad", 3)
     assert home.extra == {"a": 1}  # type: ignore[attr-defined]
-    assert home.__notes__ == ["first", "task 3 on host b"]
+    assert home.__notes__ == ["first"]
 
 
 @pytest.mark.parametrize("error", [TwiceWrapped("way"), KeywordOnly(code=4)])
