@@ -74,7 +74,9 @@ class FramePipe:
         self._send(pieces)
 
     def send_soon(self, head: bytes, *body: Bytes) -> None:
-        """Send one frame with the next that is sent, or after ``GATHER_SECONDS``."""
+        """Send one frame with the next, or after ``GATHER_SECONDS``. Silent when closed."""
+        if not self.open:
+            return
         if not self._gathered:
             self._reactor.callLater(GATHER_SECONDS, self._send_gathered)
         self._gathered += frame(head, *body)

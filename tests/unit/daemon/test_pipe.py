@@ -163,6 +163,12 @@ def test_what_waits_in_a_closed_pipe_is_dropped(there: There) -> None:
         moment()
 
 
+def test_a_closed_pipe_gathers_nothing(there: There) -> None:
+    there.pipe.close()
+    there.pipe.send_soon(b"first")
+    assert not there.reactor.later, "else all that follows is kept for ever"
+
+
 def test_frames_with_descriptors_keep_their_place_among_others_through_a_backlog(
     there: There,
 ) -> None:

@@ -126,6 +126,17 @@ def test_a_chunk_that_has_begun_after_all_stays_where_it_is() -> None:
     assert [r.chunk for r in reports(out) if isinstance(r, messages.Outcomes)] == [3]
 
 
+def test_a_worker_that_had_begun_what_it_was_to_skip_gets_chunks_ahead_again() -> None:
+    bench = Bench(slots=2)
+    for chunk in (1, 2, 3):
+        bench.run(chunk, ahead=True)
+    assert recalled(bench.done(2, 2)) == [(1, 3)]
+    bench.done(1, 1)
+    bench.done(1, 3)
+    placed = [told(bench.run(chunk, ahead=True))[0][0] for chunk in (4, 5, 6, 7)]
+    assert sorted(placed) == [1, 1, 2, 2]
+
+
 def test_a_chunk_that_was_skipped_unseen_is_given_back() -> None:
     bench = Bench(slots=2)
     for chunk in (1, 2, 3):
@@ -158,6 +169,13 @@ def test_what_workers_hold_behind_their_tasks_is_given_to_another_host_too() -> 
     assert recalled(out) == [(1, 2)]
     out = bench(events.ChunkRecalled(worker=1, chunk=2))
     assert reports(out) == [messages.GaveBack(chunk=2, first=200)]
+
+
+def test_no_more_is_taken_from_behind_tasks_than_was_asked_for_in_tasks() -> None:
+    bench = Bench(slots=3)
+    for chunk in range(1, 7):
+        bench.run(chunk, count=10, ahead=True)
+    assert len(recalled(bench.receive(messages.TakeBack(count=15)))) == 2
 
 
 def test_a_recalled_chunk_that_was_cancelled_is_gone() -> None:

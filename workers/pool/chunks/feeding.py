@@ -34,7 +34,9 @@ def feed(turn: Turn) -> None:
         if tenant.queue:
             _feed_ahead(turn, tenant)
         elif tenant.ahead and tenant.idle:
-            recall(turn, tenant, min(len(tenant.idle), turn.crew.slots - tenant.running))
+            for _ in range(min(len(tenant.idle), turn.crew.slots - tenant.running)):
+                if tenant.ahead:
+                    recall(turn, tenant)
     else:
         _feed_fairly(turn)
 
@@ -81,13 +83,13 @@ def _feed_ahead(turn: Turn, tenant: Tenant) -> None:
             _assign(turn, tenant, worker)
 
 
-def recall(turn: Turn, tenant: Tenant, count: int) -> None:
-    """So many chunks are asked back that workers hold behind others, those they got first."""
-    while tenant.ahead and count > 0:
-        _, worker = tenant.ahead.popitem(last=False)
-        worker.skipping = worker.leases[1].run.chunk
-        turn.ask(actions.RecallChunk(worker=worker.number, chunk=worker.skipping))
-        count -= 1
+def recall(turn: Turn, tenant: Tenant) -> messages.Run:
+    """Of the chunks that workers hold behind others the first is asked back, and returned."""
+    _, worker = tenant.ahead.popitem(last=False)
+    run = worker.leases[1].run
+    worker.skipping = run.chunk
+    turn.ask(actions.RecallChunk(worker=worker.number, chunk=run.chunk))
+    return run
 
 
 def _assign(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:

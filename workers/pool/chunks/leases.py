@@ -27,8 +27,8 @@ def take_back(turn: Turn, tenant: Tenant, count: int) -> None:
         chunk, queued = tenant.unqueue_last()
         count -= queued.run.count
         turn.report(tenant, messages.GaveBack(chunk=chunk, first=queued.run.first))
-    if count > 0:
-        recall(turn, tenant, count)
+    while count > 0 and tenant.ahead:
+        count -= recall(turn, tenant).count
 
 
 def recalled(turn: Turn, tenant: Tenant, worker: PoolWorker, chunk: int) -> None:
@@ -87,8 +87,10 @@ def return_rest(turn: Turn, tenant: Tenant, lease: WorkerLease, first: int) -> N
 
 def _ended(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
     """A worker is done with its chunk: it begins the next, is idle, or ends."""
-    worker.leases.popleft()
+    ended = worker.leases.popleft()
     tenant.ahead.pop(worker.number, None)
+    if ended.run.chunk == worker.skipping:  # it had begun before the word reached it
+        worker.skipping = None
     if not worker.leases:
         tenant.running -= not worker.blocked
         if worker.blocked:
