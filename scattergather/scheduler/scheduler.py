@@ -117,6 +117,8 @@ class Scheduler:
             return
         if job.cancelled:
             job.added += event.count
+            if job.total is not None:  # it was forgotten while a thread still added to it
+                job.total += event.count
             self._cancelled(job, event.first, event.first + event.count, out)
             return
         stood = bool(job.pending)
@@ -313,18 +315,8 @@ class Scheduler:
             elif lease.attempt < job.attempts:
                 self._again(job, lease.next, lease.stop, lease.attempt + 1, out)
             else:
-                job.done += lease.stop - lease.next
-                out.append(
-                    actions.DeliverLoss(
-                        job=job.spec.job,
-                        first=lease.next,
-                        count=lease.stop - lease.next,
-                        cause=actions.HostGone(host=event.host, reason=event.reason),
-                        attempt=lease.attempt,
-                        attempts=job.attempts,
-                    )
-                )
-                self._end_if_done(job, out)
+                cause = actions.HostGone(host=event.host, reason=event.reason)
+                self._lose(job, lease.next, lease.stop, cause, lease.attempt, out)
         self._fleet.leave(host)
         self._fail_stranded(out)
         self._feeding.feed_all(out)
@@ -341,16 +333,27 @@ class Scheduler:
         """End what is queued of a job that no host can run."""
         cause = actions.NoHostFits(python=job.spec.python, hosts=self._fleet.pythons())
         for first, stop in list(job.drop(0, job.added)):
-            job.done += stop - first
-            out.append(
-                actions.DeliverLoss(
-                    job=job.spec.job,
-                    first=first,
-                    count=stop - first,
-                    cause=cause,
-                    attempt=1,
-                    attempts=job.attempts,
-                )
-            )
+            self._lose(job, first, stop, cause, 1, out)
         self._lines.leave(job)
+
+    def _lose(
+        self,
+        job: ScheduledJob,
+        first: int,
+        stop: int,
+        cause: actions.Cause,
+        attempt: int,
+        out: list[actions.Action],
+    ) -> None:
+        job.done += stop - first
+        out.append(
+            actions.DeliverLoss(
+                job=job.spec.job,
+                first=first,
+                count=stop - first,
+                cause=cause,
+                attempt=attempt,
+                attempts=job.attempts,
+            )
+        )
         self._end_if_done(job, out)

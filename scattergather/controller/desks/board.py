@@ -15,6 +15,9 @@ from scattergather.wire.messages.client import HostState, JobState
 
 STATUS_SECONDS = 0.5
 
+_Seen = tuple[RosterStatistics, DriverStatistics, int]
+"""The last are the bytes of the large objects that lie on this machine."""
+
 
 class Board:
     """Builds every ``Status`` and sends it. Reactor thread only.
@@ -44,7 +47,7 @@ class Board:
         self._store = store
         self._send = send
         self._begun = reactor.seconds()
-        self._shown: tuple[RosterStatistics, DriverStatistics] | None = None
+        self._shown: _Seen | None = None
         self._tidy = False
 
     def start(self) -> None:
@@ -53,14 +56,17 @@ class Board:
 
     def push(self) -> messages.Status:
         """Tell the client what is going on; returns what it was told."""
-        self._shown = hosts, work = self._roster.statistics(), self._driver.statistics()
-        status = self._status(hosts, work)
+        self._tidy = False
+        self._shown = seen = self._seen()
+        status = self._status(*seen)
         self._send(status, b"")
         return status
 
+    def _seen(self) -> _Seen:
+        return self._roster.statistics(), self._driver.statistics(), self._store.statistics().held
+
     def _look(self) -> None:
-        if self._shown != (self._roster.statistics(), self._driver.statistics()):
-            self._tidy = False
+        if self._shown != self._seen():
             self.push()
         elif not self._shown[1].jobs and not self._tidy:
             self._tidy = True
@@ -68,11 +74,12 @@ class Board:
             self._store.rest()
         self._reactor.callLater(STATUS_SECONDS, self._look)
 
-    def _status(self, roster: RosterStatistics, driver: DriverStatistics) -> messages.Status:
+    def _status(
+        self, roster: RosterStatistics, driver: DriverStatistics, here: int
+    ) -> messages.Status:
         now = self._reactor.seconds()
         chunks = {host.name: host.chunks for host in driver.scheduler.hosts}
         counts = {job.job: job for job in driver.scheduler.jobs}
-        here = self._store.statistics().held
         hosts = []
         for host in roster.hosts:
             has = chunks.get(host.name, 0)

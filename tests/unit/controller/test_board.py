@@ -10,6 +10,7 @@ from scattergather.model.outcome import LossKind
 from scattergather.scheduler import events
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import Extent
 from tests.unit.controller.near import Near, returned
 
 A, B = b"a" * 16, b"b" * 16
@@ -29,6 +30,33 @@ def test_it_is_pushed_while_something_changes_and_not_else() -> None:
     near.hosts[0].say(returned(near.hosts[0].take(messages.Run)[0]))
     near.clock.pump([0.5] * 4)
     assert near.take(messages.Status)[1].jobs[0].done == 1
+
+
+def landed(near: Near) -> Extent:
+    """A large result has come."""
+    assert near.store.land(A, 1000)
+    near.store.stored(A)
+    return near.store.here([Extent(object=A, length=1000)])[0]
+
+
+def test_large_values_that_go_when_no_job_is_left_are_not_shown_for_ever() -> None:
+    near = Near()
+    landed(near)
+    near.clock.advance(0.5)
+    near.store.drop([A])
+    near.clock.pump([0.5] * 4)
+    assert len(near.take(messages.Status)) == 2
+
+
+def test_memory_goes_back_to_the_system_also_when_the_client_has_just_asked_what_goes_on() -> None:
+    near = Near()
+    near.clock.pump([0.5] * 4)
+    slab = landed(near).slab
+    near.store.drop([A])
+    near.ask(messages.Command(call=1, word="status"), b"")
+    assert near.store.descriptor(slab)
+    near.clock.pump([0.5] * 4)
+    assert not near.store.descriptor(slab)
 
 
 def test_a_job_that_is_forgotten_ends_at_the_tasks_that_it_has() -> None:

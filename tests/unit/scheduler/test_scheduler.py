@@ -275,3 +275,16 @@ def test_tasks_that_are_to_run_again_go_to_whoever_is_idle() -> None:
         queued += chunks(bench.done(queued.pop(), each=1e-5))
     again = chunks(bench.done(sent, [Kind.RETRYABLE] * sent.count))
     assert "b" in {each.host for each in again}
+
+
+def test_a_forgotten_job_ends_though_tasks_of_it_still_came_while_one_ran() -> None:
+    bench = Bench()
+    bench.host(slots=1)
+    bench(events.JobAdded(job=A, function="f"))
+    (sent,) = chunks(bench(events.TasksAdded(job=A, first=0, count=2)))
+    bench(events.JobForgotten(job=A))
+    assert bench(events.TasksAdded(job=A, first=2, count=3)) == [
+        actions.ReportCancelled(job=A, first=2, count=3)
+    ]
+    out = bench(events.CancelCompleted(host="h", chunk=sent.chunk, first=0))
+    assert out[-1] == actions.EndJob(job=A)
