@@ -98,15 +98,15 @@ class Store:
             ValueError: one does not lie within its slab. Whoever maps it and reads behind the end
                 would be killed by the kernel.
         """
-        for extent in extents:
-            if extent.object in self._extents:
-                continue
+        fresh = {each.object: each for each in extents if each.object not in self._extents}
+        for extent in fresh.values():
             lent = self._lent.get(extent.slab)
             if lent is not None and extent.offset + extent.length > lent.size:
                 raise ValueError(f"{extent.length} bytes at {extent.offset} of {lent.size}")
+        for extent in fresh.values():
             self._extents[extent.object] = extent
             self.held += extent.length
-            if lent is not None:
+            if (lent := self._lent.get(extent.slab)) is not None:
                 lent.live.add(extent.object)
 
     # ---- where they are -------------------------------------------------------------------------
@@ -204,11 +204,6 @@ class Store:
         if found is None:
             raise LookupError("its slab is gone")
         return os.pread(found[0], min(count, extent.length - offset), extent.offset + offset)
-
-    @property
-    def bound(self) -> int | None:
-        """Bytes that what comes from other hosts may take in memory."""
-        return self._arena.bound
 
     def unfit(self, extents: Iterable[Extent]) -> str:
         """Why a task can never take all of these here; empty if it can."""

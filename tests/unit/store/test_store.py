@@ -210,6 +210,7 @@ def test_what_does_not_lie_within_its_slab_is_refused(store: Store) -> None:
     owner = Owner(store)
     for extent in (owner.extent(A, 4), Extent(object=A, length=5 * PAGE, slab=SLAB)):
         with pytest.raises(ValueError, match=f"of {4 * PAGE}"):
-            store.learn([extent])
+            store.learn([owner.extent(B, 0), extent])
     assert store.held == 0
+    assert store.length(B) is None, "nothing is known of a message that makes no sense"
     store.learn([owner.extent(A, 3)])
