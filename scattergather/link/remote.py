@@ -20,8 +20,6 @@ an odd string or a deep list handed to its slicers would end the connection.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from foolscap.api import RemoteInterface
 from foolscap.constraint import ByteStringConstraint as Bytes
@@ -106,18 +104,5 @@ _GREETING = msgspec.msgpack.Decoder(Greeting)
 _ANSWER = msgspec.msgpack.Decoder(Welcome | Refusal)
 
 encode = _ENCODER.encode
-
-
-def read_versions(sent: bytes) -> PeerVersions:
-    """Who speaks; raises ``msgspec.MsgspecError`` if it is none of us."""
-    return _VERSIONS.decode(sent)
-
-
-def read_greeting(sent: bytes) -> Greeting:
-    """The greeting; raises ``msgspec.MsgspecError``."""
-    return _GREETING.decode(sent)
-
-
-def read_answer(sent: bytes) -> Any:
-    """A ``Welcome`` or a ``Refusal``; raises ``msgspec.MsgspecError``."""
-    return _ANSWER.decode(sent)
+read_versions, read_greeting, read_answer = _VERSIONS.decode, _GREETING.decode, _ANSWER.decode
+"""Who speaks, what he greets with, and what he is answered; each raises ``MsgspecError``."""

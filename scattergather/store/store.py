@@ -194,16 +194,17 @@ class Store:
         return None if extent is None else extent.length
 
     def read(self, name: ObjectId, offset: int, count: int) -> bytes:
-        """At most ``count`` bytes of an object that is here.
-
-        Raises:
-            LookupError: it is gone.
-        """
+        """At most ``count`` bytes of an object that is here. Raises LookupError when it is gone."""
         extent = self._extents[name]
         found = self.descriptor(extent.slab)
         if found is None:
             raise LookupError("its slab is gone")
         return os.pread(found[0], min(count, extent.length - offset), extent.offset + offset)
+
+    @property
+    def bound(self) -> int | None:
+        """Bytes that what comes from other hosts may take in memory."""
+        return self._arena.bound
 
     def unfit(self, extents: Iterable[Extent]) -> str:
         """Why a task can never take all of these here; empty if it can."""
@@ -227,15 +228,7 @@ class Store:
         )
 
     def reserve(self, name: ObjectId, length: int) -> bool:
-        """Make room for an object that is about to arrive; False: there is none now.
-
-        Then whoever has what nobody needs just now was asked to drop it, and ``room`` tells when
-        there may be room again.
-
-        Raises:
-            ValueError: there never will be room.
-            OSError: the system has no memory, or no descriptors, left.
-        """
+        """As ``land``, but where there is no room now, others are asked to drop what they can."""
         if self.land(name, length):
             return True
         for told in self.pressed:

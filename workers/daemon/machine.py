@@ -58,11 +58,7 @@ class WorkerSeam(Protocol):
         """The worker is told that nobody reads these results of its any more."""
 
     def take_descriptor(self) -> int:
-        """The descriptor that came with the message at hand; the caller's from now on.
-
-        Raises:
-            LookupError: none did.
-        """
+        """The descriptor that came with the message at hand, the caller's; LookupError: none."""
 
     def hang_up(self) -> None:
         """An idle worker ends by itself; nothing more is heard of it but its exit."""
@@ -105,11 +101,7 @@ class WorkerSeam(Protocol):
 
 
 class ZygoteSeam(Protocol):
-    """Our end of a zygote.
-
-    ``pid`` is 0 until the root zygote has said that it forked this one; ``open`` is False as soon
-    as it is known to be gone. What is asked of one that is gone has no effect.
-    """
+    """Our end of a zygote. What is asked of one that is gone has no effect."""
 
     @property
     def pid(self) -> int:

@@ -51,7 +51,11 @@ class WorkerProcess:
         ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.number = number
         self.pid = 0
-        self.journal = Journal.create()
+        self.journal = journal = Journal.create()
+        # What is asked of a worker, or seen of it, by words that stand there.
+        self.cancel, self.warn = journal.request_cancel, journal.exceed
+        self.stop, self.recall = journal.request_stop, journal.request_skip
+        self.running = journal.running
         self.output = OutputFile.create()
         self.slabs: set[SlabId] = set()
         """Slabs that it writes its results into."""
@@ -92,44 +96,15 @@ class WorkerProcess:
         self.tell(messages.Recycle(objects=objects))
 
     def take_descriptor(self) -> int:
-        """The descriptor that came with the frame at hand; the caller's from now on.
-
-        Raises:
-            LookupError: none did.
-        """
+        """The descriptor that came with the frame at hand; raises LookupError if none did."""
         return self._pipe.received.take()
 
     def hang_up(self) -> None:
         """Close the pipe: an idle worker ends by itself."""
         self._pipe.close()
 
-    # ---- what stands in its journal ----
-
-    def cancel(self, chunk: int) -> None:
-        """An interrupt that follows ends this chunk."""
-        self.journal.request_cancel(chunk)
-
-    def warn(self, chunk: int, index: int) -> None:
-        """An interrupt that follows tells this task that it takes more memory than it may."""
-        self.journal.exceed(chunk, index)
-
-    def stop(self, chunk: int) -> None:
-        """No further task of this chunk, or of one before it, begins."""
-        self.journal.request_stop(chunk)
-
-    def recall(self, chunk: int) -> bool:
-        """The chunk behind the one at work does not begin; True if it surely has not."""
-        return self.journal.request_skip(chunk)
-
-    def running(self) -> tuple[int, int, float] | None:
-        """Chunk, index and start (monotonic) of the task at work, or None between tasks."""
-        return self.journal.running()
-
     def waiting(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
-        """Outcomes behind which a task runs that began before ``since``, as they would be sent.
-
-        The worker sends them too, when that task ends: the pool drops what it has already.
-        """
+        """Outcomes behind which a task runs that began before ``since``, as they would be sent."""
         left = self.journal.waiting(since)
         if left is None:
             return None

@@ -52,11 +52,7 @@ class Doorkeeper:
         self._connected: set[_Guest] = set()
 
     def open(self, interface: str, port: int) -> int:
-        """Begin to listen; the number of the port.
-
-        Raises:
-            twisted.internet.error.CannotListenError: the port is taken, or the address not ours.
-        """
+        """Begin to listen, as the porch does; the number of the port."""
         return self.porch.open(interface, port)
 
     def listen(self, factory: Any) -> Any:

@@ -168,11 +168,7 @@ class Chunks:
         self.mend()
 
     def mend(self) -> None:
-        """Undo what tasks bent in this process.
-
-        Raises:
-            Spent: that cannot be undone.
-        """
+        """Undo what tasks bent in this process. Raises Spent if that cannot be undone."""
         self._mending.mend()
 
     def _prepare(self, run: messages.Run, index: int) -> Call | None:

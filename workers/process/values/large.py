@@ -242,11 +242,7 @@ class Passed:
         return None if extent is None else Result(extent, borrowed=True)
 
     def put(self, data: bytes | memoryview, beside: int = 0) -> Result | None:
-        """A copy of ``data`` beside the results; None: it had better travel in the message.
-
-        Raises:
-            TooLarge: it could be sent in no way.
-        """
+        """A copy of ``data`` beside the results, on the same terms."""
         return self._returns.put(data, beside, "the argument of a nested call")
 
 
