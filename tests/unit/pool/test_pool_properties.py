@@ -419,6 +419,7 @@ class PoolMachine(RuleBasedStateMachine):
         for tenant in self.pool.crew.tenants.values():
             assert tenant.running == tenant.blocked == 0
             assert len(tenant.idle) == tenant.limit == len(tenant.workers)
+            assert all(worker.skipping is None for worker in tenant.workers.values())
 
 
 TestPool = PoolMachine.TestCase
