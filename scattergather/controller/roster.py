@@ -33,13 +33,6 @@ class EntryStatistics:
     services: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RosterStatistics:
-    """All hosts, in the order in which the client named them."""
-
-    hosts: tuple[EntryStatistics, ...]
-
-
 @dataclass(slots=True)
 class Entry:
     """One host.
@@ -127,9 +120,9 @@ class Roster:
             self.teach(entry, kept[0].needs)
             self.send(entry, kept[0], kept[1])
 
-    def statistics(self) -> RosterStatistics:
-        """What is known of each host."""
-        return RosterStatistics(hosts=tuple(each.statistics() for each in self.entries.values()))
+    def statistics(self) -> tuple[EntryStatistics, ...]:
+        """What is known of each host, in the order in which the client named them."""
+        return tuple(entry.statistics() for entry in self.entries.values())
 
     def clear_shelf(self) -> None:
         """What nobody needs any more is forgotten, here and on every host."""

@@ -16,6 +16,7 @@ What comes of one call may come at once: a host in this process answers before t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from scattergather.controller.desks.board import Board
 from scattergather.controller.desks.client_desk import ClientDesk
@@ -28,12 +29,9 @@ from scattergather.controller.values.arrivals import Arrivals
 from scattergather.controller.values.landing import Landing
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.controller.values.shown import ShownSlabs
-from scattergather.link.seams import PoolFacts
-from scattergather.model.ids import ObjectId
 from scattergather.reactor.seam import Clock
 from scattergather.scheduler.scheduler import Scheduler
 from scattergather.store.store import Store
-from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
 
 
@@ -44,31 +42,17 @@ class _Listener:
         self._entry = entry
         self._arrivals = arrivals
         self._desk = desk
-
-    def joined(self, facts: PoolFacts) -> None:
-        self._desk.joined(self._entry, facts)
-
-    def received(self, message: messages.FromPool, body: bytes) -> None:
-        self._arrivals.said(self._entry, message, body)
-
-    def arrived(self, objects: tuple[ObjectId, ...]) -> None:
-        self._arrivals.arrived(self._entry, objects)
-
-    def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
-        self._arrivals.lost(self._entry, objects, reason)
-
-    def measured(self, round_trip: float) -> None:
-        self._desk.measured(self._entry, round_trip)
-
-    def troubled(self, sentence: str) -> None:
-        self._desk.notice(sentence)
+        self.joined = partial(desk.joined, entry)
+        self.received = partial(arrivals.said, entry)
+        self.arrived = partial(arrivals.arrived, entry)
+        self.lost = partial(arrivals.lost, entry)
+        self.measured = partial(desk.measured, entry)
+        self.refused = partial(desk.refused, entry)
+        self.troubled = desk.notice
 
     def left(self, reason: str) -> None:
         self._arrivals.left(self._entry)
         self._desk.left(self._entry, reason)
-
-    def refused(self, reason: str) -> None:
-        self._desk.refused(self._entry, reason)
 
 
 class Wiring:
@@ -119,8 +103,7 @@ class Wiring:
             store=store,
             surveys=self.surveys,
             board=self.board,
-            descriptor=client.descriptor,
-            send=client.send,
+            client=client,
             die=die,
         )
         self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)

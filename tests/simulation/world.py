@@ -249,7 +249,7 @@ class World:
         check(not work.scheduler.jobs, f"jobs are left: {work.scheduler.jobs}")
         check(not work.jobs, f"records are left: {work.jobs}")
         up = {host.name: host for host in work.scheduler.hosts}
-        for entry in parts.roster.statistics().hosts:
+        for entry in parts.roster.statistics():
             host = up.get(entry.name)
             check(host is not None, f"{entry.name} is not back: {entry.why}")
             if host is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from scattergather.controller import heap
 from scattergather.controller.jobs.driver import Driver, DriverStatistics
-from scattergather.controller.roster import Roster, RosterStatistics
+from scattergather.controller.roster import EntryStatistics, Roster
 from scattergather.reactor.seam import Clock
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
@@ -15,7 +15,7 @@ from scattergather.wire.messages.client import HostState, JobState
 
 STATUS_SECONDS = 0.5
 
-_Seen = tuple[RosterStatistics, DriverStatistics, int]
+_Seen = tuple[tuple[EntryStatistics, ...], DriverStatistics, int]
 """The last are the bytes of the large objects that lie on this machine."""
 
 
@@ -24,13 +24,6 @@ class Board:
 
     It reads nothing but what the parts say of themselves, so a look costs what there is of hosts,
     workers and jobs, however many tasks there are.
-
-    Args:
-        reactor: Twisted's.
-        roster: the hosts.
-        driver: the jobs.
-        store: the large objects that lie on this machine.
-        send: passes a message to the client.
     """
 
     def __init__(
@@ -75,13 +68,13 @@ class Board:
         self._reactor.callLater(STATUS_SECONDS, self._look)
 
     def _status(
-        self, roster: RosterStatistics, driver: DriverStatistics, here: int
+        self, roster: tuple[EntryStatistics, ...], driver: DriverStatistics, here: int
     ) -> messages.Status:
         now = self._reactor.seconds()
         chunks = {host.name: host.chunks for host in driver.scheduler.hosts}
         counts = {job.job: job for job in driver.scheduler.jobs}
         hosts = []
-        for host in roster.hosts:
+        for host in roster:
             has = chunks.get(host.name, 0)
             busy = min(has, host.workers)
             hosts.append(

@@ -11,6 +11,7 @@ from scattergather.controller.desks.board import Board
 from scattergather.controller.desks.surveys import Surveys
 from scattergather.controller.jobs.driver import Driver
 from scattergather.controller.roster import Roster
+from scattergather.controller.seams import ClientEnd
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.scheduler import actions, events
 from scattergather.store.store import Store
@@ -19,19 +20,7 @@ from scattergather.wire.messages.client import TasksDropped
 
 
 class ClientDesk:
-    """Serves the client. Reactor thread only.
-
-    Args:
-        roster: the hosts, and the code that the client has sent for them.
-        driver: the jobs.
-        objects: the large objects of the client and of workers.
-        store: where the client's slabs are known.
-        surveys: the calls that all hosts answer.
-        board: what is going on.
-        descriptor: takes the descriptor that came with the client's message at hand.
-        send: passes a message to the client.
-        die: ends this controller.
-    """
+    """Serves the client. Reactor thread only."""
 
     log = Logger()
 
@@ -44,8 +33,7 @@ class ClientDesk:
         store: Store,
         surveys: Surveys,
         board: Board,
-        descriptor: Callable[[], int],
-        send: Callable[[messages.ToClient, bytes], None],
+        client: ClientEnd,
         die: Callable[[], None],
     ) -> None:
         self._roster = roster
@@ -54,8 +42,8 @@ class ClientDesk:
         self._store = store
         self._surveys = surveys
         self._board = board
-        self._descriptor = descriptor
-        self._send = send
+        self._client = client
+        self._send = client.send
         self._die = die
 
     def receive(self, message: messages.ToController, body: bytes) -> None:
@@ -77,7 +65,7 @@ class ClientDesk:
             case messages.Release():
                 self._objects.release_from_client(message.objects)
             case messages.Slab():
-                self._store.adopt(message.slab, message.size, self._descriptor())
+                self._store.adopt(message.slab, message.size, self._client.descriptor())
             case messages.SlabGone():
                 self._store.abandon(message.slab)
             case messages.CancelJob():

@@ -22,17 +22,7 @@ GO_SECONDS = 5.0
 
 
 class HostsDesk:
-    """Hears the hosts. Reactor thread only.
-
-    Args:
-        reactor: Twisted's.
-        roster: the hosts.
-        driver: the jobs.
-        objects: the large objects of the client and of workers.
-        surveys: the calls that all hosts answer.
-        board: what is going on.
-        send: passes a message to the client.
-    """
+    """Hears the hosts. Reactor thread only."""
 
     log = Logger()
 

@@ -38,13 +38,7 @@ class Survey:
 
 
 class Surveys:
-    """Asks the hosts, and answers the client when all have answered. Reactor thread only.
-
-    Args:
-        roster: the hosts.
-        objects: the large objects of the client and of workers.
-        send: passes a message to the client.
-    """
+    """Asks the hosts, and answers the client when all have answered. Reactor thread only."""
 
     def __init__(
         self,

@@ -47,15 +47,7 @@ class DriverStatistics:
 
 
 class Driver:
-    """Between the desks, the scheduler and the hosts.
-
-    Args:
-        clock: the reactor's.
-        scheduler: decides what runs where.
-        roster: the hosts.
-        objects: the large objects of the client and of workers.
-        client: who all this is for.
-    """
+    """Between the desks, the scheduler and the hosts."""
 
     def __init__(
         self,

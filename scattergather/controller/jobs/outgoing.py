@@ -48,17 +48,7 @@ class Batch:
 
 
 class Outgoing:
-    """Takes outcomes to whoever waits for them. Reactor thread only.
-
-    Args:
-        clock: the reactor's.
-        scheduler: says whether others are at work, too.
-        jobs: the unfinished ones.
-        roster: the hosts.
-        objects: the large objects of the client and of workers.
-        nested: the calls that tasks have submitted.
-        client: who all this is for.
-    """
+    """Takes outcomes to whoever waits for them. Reactor thread only."""
 
     def __init__(
         self,

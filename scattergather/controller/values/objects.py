@@ -62,10 +62,6 @@ class ObjectLedger:
     """Counts who holds what, and says when it is free. Reactor thread only.
 
     Args:
-        store: where everything large lies.
-        roster: the hosts.
-        shown: the slabs that the client has.
-        send: passes a message to the client.
         drop_results: drops results that the client has released.
     """
 
