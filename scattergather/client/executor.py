@@ -11,6 +11,7 @@ from typing import Any
 from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.streams import CallStreams
 from scattergather.client.jobs.iterating import Results, Walk
+from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_timeout
 from scattergather.client.session.life import NO_MORE, OPEN
@@ -65,14 +66,17 @@ class Submissions:
             tasks = list(tasks)
         if options.name is None:
             options = options.changed(name=f"map({title_of(fn)})")
-        rounds = scatter.pass_through(tasks, fn, options, buffersize)
-        walk = Walk(rounds.gathering, lambda: None, ordered=True)
         then = (
             "Its calls go on; next() of the same iterator goes on with them, "
             "its close() drops those that wait."
         )
-        results = Results(session, walk, scatter, then=then, timeout=timeout)
-        return Mapped(results, rounds.drop_waiting)
+
+        def mapped(rounds: Rounds) -> Mapped:
+            walk = Walk(rounds.gathering, lambda: None, ordered=True)
+            results = Results(session, walk, scatter, then=then, timeout=timeout)
+            return Mapped(results, rounds.drop_waiting)
+
+        return scatter.pass_through(tasks, fn, options, buffersize, mapped)
 
 
 class OptionsView(Executor):

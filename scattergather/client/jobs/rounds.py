@@ -74,10 +74,10 @@ class Rounds:
                 self._session.outbox.send(messages.CancelJob(job=each.job))
 
     def drop_waiting(self) -> None:
-        """What waits is dropped, what runs goes on."""
+        """What waits is dropped, what runs goes on; nothing is said of what was taken back."""
         self.gathering.stop()
         for each in self._rounds:
-            if not each.done and not self._session.life.ended:
+            if not each.done and self._session.receivers.find(each.job) is not None:
                 count = self.gathering.added
                 drop = messages.CancelTasks(call=0, job=each.job, first=0, count=count)
                 self._session.outbox.send(drop)

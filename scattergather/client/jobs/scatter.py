@@ -9,9 +9,9 @@ its job into the queue of ``waitForResult``, which is the last thing it does.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from scattergather.client import naming
 from scattergather.client.jobs import adding
@@ -33,6 +33,8 @@ from scattergather.client.values.freezing import freeze_types
 from scattergather.client.values.plain import are_plain
 from scattergather.model.snapshot import plural
 from scattergather.wire.code.shipping import Shipment
+
+T = TypeVar("T")
 
 
 class Scatter:
@@ -72,7 +74,8 @@ class Scatter:
         function: naming.Function | None,
         options: JobOptions,
         window: int | None,
-    ) -> Rounds:
+        iterate: Callable[[Rounds], T],
+    ) -> T:
         """Tasks are under way whose results nobody keeps: they are for one iteration.
 
         Args:
@@ -80,13 +83,16 @@ class Scatter:
             function: what they run; None takes that of the client.
             options: as of a job.
             window: how many tasks may be ahead of what was iterated; None packs them all now.
+            iterate: makes the iteration, before anything is sent: if this is interrupted when all
+                has begun, the iteration is garbage, and drops what waits.
 
         Raises:
             ScatterGatherError: as :meth:`add`; nothing was started.
         """
         start = self._prepare(tasks, function, options, keeps=False, window=window)
+        iteration = iterate(start.rounds)
         start.begin(None)
-        return start.rounds
+        return iteration
 
     def _prepare(
         self,

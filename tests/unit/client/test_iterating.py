@@ -12,6 +12,7 @@ from scattergather.client.jobs import feeding
 from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed
 from scattergather.wire.messages import page as messages
 from tests.conftest import calls
+from tests.struck import struck_everywhere
 from tests.unit.client import work
 from tests.unit.client.fake import until
 from tests.waits import feeders_wait
@@ -294,3 +295,13 @@ def test_the_loop_goes_on_while_a_job_is_awaited(c):
         return await job
 
     assert asyncio.run(main()) == [None]
+
+
+@pytest.mark.filterwarnings("ignore:.*WeakSet")  # the threads that Python knows are in one
+def test_an_interrupt_at_any_moment_of_map_leaves_no_calls_that_nobody_iterates(c):
+    moments = 0
+    for _ in struck_everywhere(lambda: c.map(work.noop, range(9), buffersize=2)):
+        moments += 1
+        until(lambda: not c._session.receivers.busy)
+    assert moments > 100
+    assert list(c.map(work.noop, range(9), buffersize=2)) == list(range(9))
