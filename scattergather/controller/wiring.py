@@ -109,7 +109,7 @@ class Wiring:
         self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)
 
         store.spills = True  # what finds no room in memory lands on disk
-        store.room.append(self.landing.tell)
+        store.room.append(builder.room)
         store.slab_gone.append(self.shown.slab_gone)
         self.roster.code_users += [self.driver.used_code, self.surveys.used_code]
         for entry in self.roster.entries.values():

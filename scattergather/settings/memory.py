@@ -33,7 +33,7 @@ def read_size(text: Any) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         size = text
     elif isinstance(text, str) and (found := _SIZE.fullmatch(text)):
-        size = int(float(found[1]) * _UNITS[found[2].upper()])
+        size = int(min(float(found[1]) * _UNITS[found[2].upper()], 2.0 * MOST))
     if size is None or not LEAST <= size <= MOST:
         raise BadRequest(
             f"memory must be a number of bytes, from {LEAST:,} to {MOST:,}, or text like '8G', "

@@ -25,7 +25,7 @@ class Landing:
 
     Args:
         reactor: Twisted's.
-        store: takes what has come. It ``spills``, and calls ``tell`` when it has room.
+        store: takes what has come. It ``spills``.
         room: hears that there may be room for those that were told that there is none.
     """
 
@@ -61,8 +61,4 @@ class Landing:
 
     def _lose_patience(self) -> None:
         self._timer = None
-        self.tell()
-
-    def tell(self) -> None:
-        """There may be room."""
         self._room()

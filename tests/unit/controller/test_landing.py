@@ -28,7 +28,7 @@ class Here:
         self.store = Store(BOUND)
         self.landing = Landing(self.clock, self.store, self.ask)
         self.store.spills = True
-        self.store.room.append(self.landing.tell)
+        self.store.room.append(self.ask)
         self.waiting: list[ObjectId] = []
 
     def offer(self, *names: ObjectId) -> None:

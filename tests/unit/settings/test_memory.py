@@ -8,7 +8,7 @@ from scattergather.errors import BadRequest
 from scattergather.settings.memory import read_size
 
 
-@pytest.mark.parametrize("size", [0, -1, True, 1 << 54, "9000000T", "much"])
+@pytest.mark.parametrize("size", [0, -1, True, 1 << 54, "9000000T", "9" * 400, "much"])
 def test_a_size_that_is_none_or_beyond_all_machines_is_refused(size: Any) -> None:
     with pytest.raises(BadRequest, match="memory must be"):
         read_size(size)
