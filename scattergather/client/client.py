@@ -19,12 +19,7 @@ from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import CURE
 from scattergather.client.session.session import Session
 from scattergather.client.values.ref import Ref, put
-from scattergather.errors import (
-    BadRequest,
-    NothingToWaitFor,
-    UnknownName,
-    without_our_frames,
-)
+from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName, without_our_frames
 from scattergather.model.snapshot import Go, Refreshed, plural
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import CommandWord, HostsAnswered

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TextIO
 
-from twisted.logger import (
-    FileLogObserver,
-    LogEvent,
-    formatEventAsClassicLogText,
-    globalLogBeginner,
-)
+from twisted.logger import FileLogObserver, LogEvent, formatEventAsClassicLogText, globalLogBeginner
 
 from scattergather.settings.furl import redacted
 

@@ -102,10 +102,7 @@ def listen(options: Options) -> int:
         except CannotListenError as error:
             raise PortTaken(error) from None
         daemon = _Daemon(
-            reactor,
-            pool,
-            server,
-            lambda: _ready(pool, server.furl, known.furl_file, options),
+            reactor, pool, server, lambda: _ready(pool, server.furl, known.furl_file, options)
         )
         reactor.callWhenRunning(daemon.begin)
         reactor.run(installSignalHandlers=False)
@@ -116,11 +113,7 @@ class _Daemon:
     """Pool and server, from the first turn of the reactor to the last."""
 
     def __init__(
-        self,
-        reactor: Reactor,
-        pool: PoolService,
-        server: LinkServer,
-        ready: Callable[[], bool],
+        self, reactor: Reactor, pool: PoolService, server: LinkServer, ready: Callable[[], bool]
     ) -> None:
         self.code = 0
         self._reactor = reactor

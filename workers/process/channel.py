@@ -33,9 +33,7 @@ class Channel:
         width = array("i").itemsize
         try:
             data, ancillary, _, _ = self._socket.recvmsg(
-                MAX_DATAGRAM,
-                socket.CMSG_SPACE(MAX_DESCRIPTORS * width),
-                socket.MSG_CMSG_CLOEXEC,
+                MAX_DATAGRAM, socket.CMSG_SPACE(MAX_DESCRIPTORS * width), socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionError:
             return None

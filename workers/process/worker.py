@@ -163,12 +163,7 @@ class Worker:
         except BaseException as error:
             self._results.clear()
             kind, blob = self._circumstances.raised(
-                error,
-                call=call,
-                label="run_everywhere",
-                index=0,
-                attempt=1,
-                arguments=arguments,
+                error, call=call, label="run_everywhere", index=0, attempt=1, arguments=arguments
             )
         arguments = value = None
         self._large.arguments.open(())
@@ -177,11 +172,7 @@ class Worker:
         objects, borrowed = self._large.returns.announce(self._outside.take())
         self._line.send(
             messages.EverywhereDone(
-                call=message.call,
-                worker=os.getpid(),
-                kind=kind,
-                objects=objects,
-                borrowed=borrowed,
+                call=message.call, worker=os.getpid(), kind=kind, objects=objects, borrowed=borrowed
             ),
             blob,
         )

@@ -51,8 +51,7 @@ def preload() -> None:
         from scattergather.errors import CannotImport  # noqa: PLC0415
 
         raise CannotImport(
-            "all_series needs numpy on this host: pip install 'scattergather[demo]'",
-            module="numpy",
+            "all_series needs numpy on this host: pip install 'scattergather[demo]'", module="numpy"
         ) from error
     _seed()
     _histogram = numpy.histogram

@@ -25,10 +25,7 @@ from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.interrupts import LIMITS, Interrupts
 from scattergather.workers.process.task.journal import FULL, LARGE, RUNNING, STARTED, Journal
 from scattergather.workers.process.task.loop import loop_of
-from scattergather.workers.process.task.outcomes import (
-    Circumstances,
-    ResultPickler,
-)
+from scattergather.workers.process.task.outcomes import Circumstances, ResultPickler
 from scattergather.workers.process.values.large import TaskValues
 
 
@@ -254,10 +251,7 @@ class Chunks:
         text, dropped = self._output.take()
         if self._run is not None:
             message = messages.Output(
-                chunk=self._run.chunk,
-                index=index,
-                worker=self._circumstances.pid,
-                dropped=dropped,
+                chunk=self._run.chunk, index=index, worker=self._circumstances.pid, dropped=dropped
             )
             self._line.send(message, text.decode("utf-8", "backslashreplace").encode())
 
