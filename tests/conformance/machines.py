@@ -58,9 +58,9 @@ class Session:
         )
         self.until(lambda: any(self.is_ready(each) for each in self.heard_of_root))
         self.zygote = self.opened()
-        self.until(lambda: any(self.is_ready(each) for each in self.heard))
+        # Two say so, by two sockets: the new process and who has forked it.
+        self.until(lambda: any(self.is_ready(each) for each in self.heard) and self.zygote.pid > 0)
         assert self.zygote.open
-        assert self.zygote.pid > 0
 
     @staticmethod
     def is_ready(message: messages.FromZygote) -> bool:
@@ -94,7 +94,7 @@ class Session:
     def born(self, number: int = 1) -> WorkerSeam:
         worker = self.worker(number)
         self.zygote.fork(worker)
-        self.until(lambda: self.all_of(number, messages.Born))
+        self.until(lambda: self.all_of(number, messages.Born) and self.all_heard(messages.Forked))
         (forked,) = self.all_heard(messages.Forked)
         (birth,) = self.all_of(number, messages.Born)
         assert forked.worker == number

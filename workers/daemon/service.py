@@ -42,6 +42,9 @@ from scattergather.workers.pool.statistics import PoolStatistics
 SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
 
+UNFORKED = 71
+"""Exit status of a worker that could not be forked (``EX_OSERR``)."""
+
 _NOTHING: frozenset[ObjectId] = frozenset()
 
 
@@ -259,8 +262,7 @@ class PoolService:
             case actions.ForkWorker():
                 member = self._members.get(action.tenant)
                 if member is not None:
-                    said = partial(self._worker_said, member)
-                    self._nursery.fork(member.brood, action.worker, said)
+                    self._fork(member, action.worker)
             case actions.KillWorker():
                 self._nursery.signal(action.worker, action.signal, group=action.group)
             case _:
@@ -294,6 +296,20 @@ class PoolService:
                 worker.hang_up()
             case _:
                 assert_never(action)
+
+    def _fork(self, member: _Member, number: int) -> None:
+        """Fork a worker. Where there is no descriptor left it counts as dead before its birth.
+
+        An error that went up from here would end the session of whoever's event is at work, and
+        the pool would wait for that worker for ever.
+        """
+        try:
+            self._nursery.fork(member.brood, number, partial(self._worker_said, member))
+        except OSError as error:
+            why = f"scattergather: cannot fork a worker: {error}"
+            self.log.error("{why}", why=why)
+            left = events.Harvest(output=why)
+            self.handle(events.WorkerExited(worker=number, status=UNFORKED, harvest=left))
 
     # ---- what happens ----
 
