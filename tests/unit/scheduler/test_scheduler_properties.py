@@ -146,7 +146,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(number=numbers, count=st.integers(1, 50))
     def add_tasks(self, number: int, count: int) -> None:
-        job = sorted(self.open)[number % len(self.open)]
+        self.queue(sorted(self.open)[number % len(self.open)], count)
+
+    def queue(self, job: bytes, count: int) -> None:
         first = len(self.places[job])
         self.places[job].update((index, QUEUED) for index in range(first, first + count))
         self.tell(events.TasksAdded(job=job, first=first, count=count))
@@ -165,6 +167,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         if number % 3 == 0:  # else there would be little left to happen to
             self.cancelled.add(job)
             self.tell(events.JobCancelled(job=job))
+
+    @precondition(lambda self: self.open)
+    @rule(number=numbers, count=st.integers(1, 5))
+    def forget_job(self, number: int, count: int) -> None:
+        job = sorted(self.open)[number % len(self.open)]
+        if number % 3 == 0:
+            self.open.discard(job)
+            self.cancelled.add(job)
+            self.tell(events.JobForgotten(job=job))
+            if job not in self.ended:  # another thread still adds to it
+                self.queue(job, count)
 
     @precondition(lambda self: self.places)
     @rule(number=numbers, first=st.integers(0, 30), count=st.integers(1, 30))
@@ -189,6 +202,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         if host in self.slots:
             self.slots[host] = slots
             self.tell(events.SlotsChanged(host=host, slots=slots))
+
+    @rule(host=hosts, seconds=st.sampled_from([0.0001, 0.02, 0.1]))
+    def measure(self, host: str, seconds: float) -> None:
+        self.tell(events.RoundTripMeasured(host=host, seconds=seconds))
 
     @rule(host=hosts)
     def lose(self, host: str) -> None:
@@ -302,6 +319,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert {
             name: host.slots for name, host in self.scheduler._fleet.hosts.items()
         } == self.slots
+
+    @invariant()
+    def the_fleet_forgets_no_host(self) -> None:
+        fleet = self.scheduler._fleet
+        hosts = list(fleet.hosts.values())
+        assert fleet.slots == sum(host.slots for host in hosts)
+        assert fleet.longest_trip == max((host.round_trip for host in hosts), default=0.0)
+        assert set(fleet.crowded) == {host.name for host in hosts if host.surplus > 0}
+        places = [place for place in fleet._list if place[2] == place[3].stamp]
+        assert sorted(place[1] for place in places) == [host.order for host in hosts]
+        assert all(load == host.listed <= host.load for load, _, _, host in places)
 
     @invariant()
     def nobody_is_idle_while_something_waits(self) -> None:
