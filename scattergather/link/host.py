@@ -155,10 +155,6 @@ class RemoteHost:
     def _line(self) -> Line | None:
         return self._state.line if isinstance(self._state, _Joined) else None
 
-    @property
-    def _left(self) -> bool:
-        return isinstance(self._state, _Left)
-
     async def _attempt(self) -> bool:
         """Resume the session if there is one, else begin one. True if there is a connection."""
         resumed = self._line
@@ -173,7 +169,7 @@ class RemoteHost:
         except Exception as why:
             self._refuse(explain(why, self._furl))
         else:
-            if self._line is not resumed or self._left:
+            if self._line is not resumed or isinstance(self._state, _Left):
                 _leave(line, pool)  # the grace ended, or we were stopped, while the pool answered
             elif isinstance(answer, remote.Refusal):
                 self._turned_away(answer)
@@ -300,7 +296,7 @@ class RemoteHost:
         if isinstance(self._state, _Joined):
             complaint = self._state.complaint
             self._lose(self._state, reason, told=complaint)
-            if complaint and not self._left:
+            if complaint and not isinstance(self._state, _Left):
                 self._listener.refused(complaint)
             self._redial.later()
 

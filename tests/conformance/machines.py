@@ -146,7 +146,7 @@ def outcomes_come_in_order_and_an_idle_worker_that_is_hung_up_ends(session: Sess
     worker = session.born()
     session.tells(worker, 1, Does.NOTHING, Does.NOTHING, Does.NOTHING)
     session.until(lambda: session.outcomes(1) == [Kind.RETURNED] * 3)
-    assert worker.running() is None
+    session.until(lambda: worker.running() is None)  # it sends them, and then says that it has
     worker.hang_up()
     exited = session.exit_of(1)
     assert (exited.status, exited.signal) == (0, 0)

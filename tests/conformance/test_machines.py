@@ -123,6 +123,7 @@ def simulated_machine(_folder: Path) -> tuple[MachineCase, Callable[[], None]]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("machine", [this_machine, simulated_machine])
 def test_a_machine(machine: Any, check: Callable[[Session], None], tmp_path: Path) -> None:
+    gc.collect()  # what other tests have left is not to go meanwhile
     before = descriptors()
     case, close = machine(tmp_path)
     session = Session(case)

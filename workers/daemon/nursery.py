@@ -107,6 +107,8 @@ class Nursery:
 
     def start(self) -> None:
         """Start a root zygote; from it come those of the sessions that have none."""
+        if self._stopping:
+            return
         self._root = self._machine.root(self._services, self._root_said, self._root_ended)
         for brood in self._broods.values():
             if brood.zygote is None:
@@ -148,16 +150,12 @@ class Nursery:
             self._reap(self._root)
         self._root = None
         self._restarts.died(self._reactor.seconds())
-        self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self._relaunch)
+        self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self.start)
 
     def _reap(self, root: ZygoteSeam) -> None:
         """A root that closed its socket may take a while to end, and nobody else waits for it."""
         if not root.ended() and not self._stopping:
             self._reactor.callLater(RELAUNCH_SECONDS, self._reap, root)
-
-    def _relaunch(self) -> None:
-        if not self._stopping:
-            self.start()
 
     # ---- a session's ----
 
