@@ -151,9 +151,10 @@ async def test_a_result_is_fetched_though_the_stream_was_gone_before_it_was_offe
         await came_back(both, ear, first)
         (broken,) = both.landed
         both.cut_blocks()
-        # It is dialled again, to say once more what has arrived.
-        await until(lambda: both.landed and both.landed != [broken])
-        host._state.dialler.courier.hang_up()
+        # It is dialled again, to say once more what has arrived. Its two ends begin one by one.
+        courier = host._state.dialler.courier
+        await until(lambda: both.landed and both.landed != [broken] and courier.connected)
+        courier.hang_up()
         await until(lambda: not both.landed)
         name = b"another argument"
         both.theirs.put(name, b"result" * 20_000)
