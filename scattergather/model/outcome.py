@@ -52,3 +52,15 @@ class LossKind(StrEnum):
 
     VERSION_MISMATCH = "VersionMismatch"
     """It never started: no host runs the Python that its code is made for."""
+
+
+PATIENT_SECONDS = 0.05
+"""The outcome of a task that took so long may wait a moment for others on its way."""
+
+GATHER_SECONDS = 0.005
+"""How long that moment is, on each stretch of the way."""
+
+
+def can_wait(elapsed: float, tasks: int) -> bool:
+    """True if outcomes of so many tasks, which took ``elapsed`` seconds together, may wait."""
+    return elapsed > PATIENT_SECONDS * tasks

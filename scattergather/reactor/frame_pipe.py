@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.python import failure, log
 
+from scattergather.model.outcome import GATHER_SECONDS
 from scattergather.reactor.seam import Reactor
 from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, ReceivedDescriptors, send_with
 from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
@@ -24,9 +25,6 @@ from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, fra
 READ_BYTES = 1 << 16
 PIECES = 64
 """How many pieces one ``sendmsg`` takes; the kernel's own limit is 1024."""
-
-GATHER_SECONDS = 0.005
-"""How long a frame that can wait does."""
 
 UNCOPIED_SECONDS = 1.0
 """How long everything stands still, at most, for a descriptor that cannot wait."""

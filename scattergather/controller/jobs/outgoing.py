@@ -20,7 +20,7 @@ from scattergather.controller.roster import Roster
 from scattergather.controller.seams import ClientEnd
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import JobId
-from scattergather.model.outcome import Kind
+from scattergather.model.outcome import Kind, can_wait
 from scattergather.reactor.seam import Clock
 from scattergather.scheduler import actions
 from scattergather.scheduler.scheduler import Scheduler
@@ -30,9 +30,6 @@ from scattergather.wire.messages.shared import Extent, Loss
 
 PLACED_SECONDS = 0.01
 """How late the client may learn that a future runs."""
-
-PATIENT_SECONDS = 0.05
-"""The outcome of a task that took so long may wait a moment for others."""
 
 _PLAIN = bytes([Kind.RETURNED, Kind.RAISED])
 
@@ -129,7 +126,7 @@ class Outgoing:
             kinds, body = losses.certified(kinds, body, batch.host, action)
         # First the outcome: somebody waits for it. Where others run, theirs may come with it: a
         # frame by itself costs us and the client as much as a dozen together.
-        patient = batch.message.elapsed > PATIENT_SECONDS * len(batch.message.kinds)
+        patient = can_wait(batch.message.elapsed, len(batch.message.kinds))
         self._hand_over(
             messages.TaskOutcomes(
                 job=action.job,

@@ -32,15 +32,13 @@ from scattergather.link.stream.inbox import Inbox
 from scattergather.link.stream.outbox import SendWindow
 from scattergather.link.stream.piece import Piece
 from scattergather.link.stream.round_trip import RoundTrip
+from scattergather.model.outcome import GATHER_SECONDS
 from scattergather.wire.frame import Bytes, FrameError
 
 WINDOW = 8
 PIECE_BYTES = 1 << 18
 ACKNOWLEDGE_PIECES = WINDOW // 2
 """Half a window: the other end still has as much under way while the word travels."""
-
-GATHER_SECONDS = 0.005
-"""How long a patient frame waits: a piece costs both ends the same, however many are in it."""
 
 ACKNOWLEDGE_SECONDS = 0.05
 PATIENCE = 6.0
@@ -52,7 +50,10 @@ GRACE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A frame is to be sent; one that is ``patient`` with the next, or after ``GATHER_SECONDS``."""
+    """A frame is to be sent; one that is ``patient`` with the next, or after ``GATHER_SECONDS``.
+
+    A piece costs both ends the same, however many frames are in it.
+    """
 
     head: bytes
     body: Bytes = b""

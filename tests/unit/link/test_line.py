@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 
 from scattergather.link.stream.line import Line
 from scattergather.link.stream.piece import Piece
-from scattergather.link.stream.stream import GATHER_SECONDS
+from scattergather.model.outcome import GATHER_SECONDS
 
 SESSION = b"s" * 16
 

@@ -34,9 +34,9 @@ def feed(turn: Turn) -> None:
         if tenant.queue:
             _feed_ahead(turn, tenant)
         elif tenant.ahead and tenant.idle:
-            for _ in range(min(len(tenant.idle), turn.crew.slots - tenant.running)):
-                if tenant.ahead:
-                    recall(turn, tenant)
+            free = min(len(tenant.idle), turn.crew.slots - tenant.running)
+            for _ in range(min(free, len(tenant.ahead))):
+                recall(turn, tenant)
     else:
         _feed_fairly(turn)
 

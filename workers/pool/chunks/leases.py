@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from scattergather.model.outcome import can_wait
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
@@ -13,9 +14,6 @@ from scattergather.workers.pool.staffing import fork, report_slots, retire, set_
 from scattergather.workers.pool.tenant import Tenant
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker, WorkerLease
-
-PATIENT_SECONDS = 0.05
-"""Outcomes that took so long may wait a moment for others, if their worker has the next task."""
 
 
 def take_back(turn: Turn, tenant: Tenant, count: int) -> None:
@@ -59,7 +57,11 @@ def arrived(
     if lease.next >= lease.stop:
         # First the next chunk: the worker waits for it, and the report takes its time.
         _ended(turn, tenant, worker)
-    patient = bool(worker.leases) and message.elapsed > PATIENT_SECONDS and not message.objects
+    patient = (
+        bool(worker.leases)
+        and can_wait(message.elapsed, len(message.kinds))
+        and not message.objects
+    )
     turn.report(tenant, message, body, patient=patient)
 
 
