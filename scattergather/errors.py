@@ -69,6 +69,31 @@ def without_our_frames(error: E) -> E:
     return error
 
 
+ENDS = (StopIteration, StopAsyncIteration)
+"""What an iterator raises when there is no more."""
+
+
+def in_protocol(
+    error: BaseException, mistaken: tuple[type[BaseException], ...] = ENDS
+) -> BaseException:
+    """``error`` of a task as an iterator or an await may raise it.
+
+    Python reads some exceptions there as something else: those of ``ENDS`` end a loop without a
+    word, or become the value of an ``await``. A RuntimeError stands in for the ``mistaken`` ones,
+    with the original as its cause, as Python itself does it in generators (PEP 479).
+    """
+    if not isinstance(error, mistaken):
+        return error
+    told = RuntimeError(
+        f"a task raised {type(error).__name__}, which Python would take for something else here; "
+        "it is the cause of this error"
+    )
+    told.__cause__ = error
+    for note in getattr(error, "__notes__", ()):
+        told.add_note(note)
+    return without_our_frames(told)
+
+
 def _rendered(error: BaseException) -> list[str]:
     shell = sys.modules["IPython"].get_ipython()
     whole = _chain(error)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scattergather.errors import RequestError
+from scattergather.errors import RequestError, in_protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,15 @@ def map(function: Callable[..., Any] | str, iterable: Iterable[Any]) -> Iterator
     All calls are submitted at once; the first one that raised raises here, at its place.
     """
     futures = [submit(function, each) for each in iterable]
-    return (future.result() for future in futures)
+    return _results(futures)
+
+
+def _results(futures: list[NestedFuture]) -> Iterator[Any]:
+    for future in futures:
+        error = future.exception()
+        if error is not None:
+            raise in_protocol(error)
+        yield future.result()
 
 
 def where() -> Where:

@@ -16,7 +16,7 @@ from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_timeout
 from scattergather.client.session.life import NO_MORE, OPEN
 from scattergather.client.values.freezing import title_of
-from scattergather.errors import BadRequest, Closed, InputFailed
+from scattergather.errors import BadRequest, Closed, InputFailed, in_protocol
 
 
 class Submissions:
@@ -176,7 +176,7 @@ class Mapped(Iterator[Any]):
         except InputFailed as failed:
             # As the standard library does it: the iterable's own error.
             self.close()
-            raise (failed.__cause__ or failed) from None
+            raise in_protocol(failed.__cause__ or failed) from None
         except BaseException:
             self.close()
             raise

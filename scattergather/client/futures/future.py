@@ -24,15 +24,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures._base import FINISHED, LOGGER, PENDING, RUNNING
+from functools import partial
 from typing import Any, Protocol
 
 from scattergather.client.jobs.reading import read_error
 from scattergather.client.pipe.waiting import Bell, readers, refuse_reader
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
-from scattergather.errors import without_our_frames
+from scattergather.errors import ENDS, in_protocol, without_our_frames
 from scattergather.model.outcome import Kind
 
 _UNDONE = (PENDING, RUNNING)
@@ -121,6 +122,13 @@ class TaskFuture(Future[Any]):
 
         # As with a job: what is cancelled is the waiting, and not the call.
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """``fn`` is called with this future as soon as the call is over: now, if it is already."""
+        # So asyncio reads what becomes of a future of its own: wrap_future, run_in_executor.
+        if getattr(fn, "__module__", "") == "asyncio.futures":
+            fn = partial(_read_by_a_loop, fn)
+        super().add_done_callback(fn)
 
     def done(self) -> bool:
         """Is the call over? One look, and no lock that an interrupt could keep."""
@@ -242,3 +250,15 @@ class TaskFuture(Future[Any]):
         except (InvalidStateError, RuntimeError):
             # Something outside ended it behind our back; the reader must go on.
             return
+
+
+def _read_by_a_loop(read: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+    """``read`` copies what became of ``future`` into one of asyncio, as an await may raise it."""
+    error = None if future.cancelled() else future.exception()
+    # Without a traceback of a worker it is no task's, but says that the call was cancelled.
+    if error is not None and (error.__cause__ is not None or not isinstance(error, CancelledError)):
+        told = in_protocol(error, (*ENDS, CancelledError))
+        if told is not error:
+            future = Future()
+            future.set_exception(told)
+    read(future)

@@ -14,7 +14,13 @@ from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import VOID, Segment
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
-from scattergather.errors import BadRequest, InputFailed, RequestError, without_our_frames
+from scattergather.errors import (
+    BadRequest,
+    InputFailed,
+    RequestError,
+    in_protocol,
+    without_our_frames,
+)
 
 
 class Walk:
@@ -165,7 +171,7 @@ def take(walk: Walk, raises: bool, numbered: bool) -> Any:
     value, place, index = walk.values[walk.place], walk.place, walk.index
     failed = walk.segment is not None and walk.segment.kinds[place] != 0
     if failed and raises:
-        without_our_frames(value)
+        value = in_protocol(without_our_frames(value))
     if not walk.gathering.keeps:
         walk.values[place] = None
     walk.place = place + 1

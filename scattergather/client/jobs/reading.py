@@ -64,11 +64,14 @@ def read_outcomes(
     ends = [base + end for end in blobs.ends_of(body, count)]
     if kinds.count(Kind.RETURNED) == count and not large:
         try:
-            return load_all(body, [base, *ends[:-1]], ends, Unpacker(body).load), kinds
+            values = load_all(body, [base, *ends[:-1]], ends, Unpacker(body).load)
         except FAILURES:
-            pass  # which one it was is found out below, one by one
+            values = []
+        if len(values) == count:
+            return values, kinds
+        # One raised, or ended them by a StopIteration: which one is found out below.
     load = loader(body, large)
-    values: list[Any] = []
+    values = []
     changed: bytearray | None = None
     start = base
     for place, (kind, end) in enumerate(zip(kinds, ends, strict=True)):

@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 
+from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.streams import IDLE_STREAMS
 from scattergather.errors import (
     BadRequest,
@@ -22,6 +23,7 @@ from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Loss
+from scattergather.wire.values.raised import RemoteTraceback
 from tests.unit.client import work
 from tests.unit.client.fake import Lost, until
 from tests.waits import feeders_wait
@@ -263,6 +265,60 @@ def test_an_abandoned_await_leaves_the_call(c, fake):
 
 
 # ---- map ----
+
+
+@pytest.mark.parametrize(
+    "kind", [StopIteration, StopAsyncIteration, type("Odd", (StopIteration,), {})]
+)
+@pytest.mark.parametrize(
+    "as_awaited",
+    [
+        lambda c, *call: c.submit(*call),
+        lambda c, *call: asyncio.wrap_future(c.submit(*call)),
+        lambda c, *call: asyncio.wrap_future(over(c.submit(*call))),
+        lambda c, *call: asyncio.get_running_loop().run_in_executor(c, *call),
+    ],
+    ids=["await", "wrap_future", "wrap_future of one that is over", "run_in_executor"],
+)
+def test_a_call_that_raises_the_end_of_an_iteration_is_no_value_of_an_await(c, kind, as_awaited):
+    async def main():
+        return await asyncio.wait_for(as_awaited(c, work.stop_at, 0, kind, 0), 20)
+
+    with pytest.raises(RuntimeError, match="a task raised") as caught:
+        asyncio.run(main())
+    assert type(caught.value.__cause__) is kind
+    assert type(c.submit(work.stop_at, 0, kind, 0).exception(60)) is kind
+
+
+def over(future):
+    future.exception(60)
+    return future
+
+
+def test_a_call_that_raises_cancelled_error_does_not_cancel_who_awaits_it(c):
+    async def main():
+        future = c.submit(work.noop)
+        future._stream.bell.wait(future.done)
+        mine = TaskFuture(future._stream, None)
+        error = cf.CancelledError("of something that the call waited for")
+        error.__cause__ = RemoteTraceback("there")
+        mine.resolve(Kind.RAISED, error)
+        await mine
+
+    with pytest.raises(RuntimeError) as caught:
+        asyncio.run(main())
+    assert type(caught.value.__cause__) is cf.CancelledError
+
+
+def test_an_awaited_call_that_is_cancelled_cancels_who_awaits_it_as_asyncio_has_it(c, fake):
+    async def main():
+        fake.pause()
+        future = c.submit(work.noop)
+        asyncio.get_running_loop().call_later(0.05, future.cancel)
+        await future
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
 
 
 def test_map_zips(c):

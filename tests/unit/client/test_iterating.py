@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import pickle
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from scattergather.client.jobs import feeding
-from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed
+from scattergather.client.jobs.reading import read_outcomes
+from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed, TaskError
+from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from tests.conftest import calls
 from tests.struck import struck_everywhere
@@ -62,6 +66,74 @@ def test_as_completed_can_return_errors(c):
 
 def test_as_completed_knows_its_length(c):
     assert len(c.addJob(calls(1, 0), work.noop).as_completed()) == 2
+
+
+class Weary(StopIteration, ValueError):
+    """The user's own, of a kind that Python takes for an end."""
+
+
+ENDS = [StopIteration, StopAsyncIteration, Weary]
+
+
+def stops(c, kind):
+    return c.addJob([((2, kind, x), {}) for x in range(4)], work.stop_at)
+
+
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize(
+    "iterate",
+    [
+        lambda c, kind: list(stops(c, kind)),
+        lambda c, kind: list(stops(c, kind).as_completed()),
+        lambda c, kind: list(c.map(partial(work.stop_at, 2, kind), range(4))),
+        lambda c, kind: list(c.map(partial(work.stop_at, 2, kind), range(4), buffersize=2)),
+        lambda c, kind: asyncio.run(all_of(stops(c, kind))),
+        lambda c, kind: asyncio.run(all_of(stops(c, kind).as_completed())),
+    ],
+    ids=["iter", "as_completed", "map", "map in a window", "async for", "async as_completed"],
+)
+def test_a_task_that_raises_the_end_of_an_iteration_ends_none(c, kind, iterate):
+    with pytest.raises(RuntimeError, match="a task raised") as caught:
+        iterate(c, kind)
+    assert type(caught.value.__cause__) is kind
+    assert "stop_at" in str(caught.value.__cause__.__cause__)
+    assert any("task 2" in note for note in caught.value.__notes__)
+
+
+async def all_of(source):
+    return [each async for each in source]
+
+
+def test_who_asks_for_an_outcome_gets_the_end_of_an_iteration_as_it_was_raised(c):
+    job = stops(c, StopIteration)
+    with pytest.raises(JobFailed) as caught:
+        job.results()
+    for error in (caught.value.results[2], job.failures[0].error):
+        assert type(error) is StopIteration
+    given = dict(stops(c, StopAsyncIteration).as_completed(errors="return"))
+    assert type(given[2]) is StopAsyncIteration
+
+
+def test_an_argument_whose_packing_ends_an_iteration_ends_no_map(c):
+    def packed():
+        yield 1
+        yield Unpackable()
+
+    with pytest.raises((RuntimeError, CannotPickle)):
+        list(c.map(work.noop, packed(), buffersize=4))
+
+
+class Unpackable:
+    def __reduce__(self):
+        raise StopIteration
+
+
+def test_a_result_whose_rebuilding_ends_an_iteration_is_an_error_in_its_place():
+    body = blobs.pack(map(pickle.dumps, [0, 1, work.Ending(), 3]))
+    results, kinds = read_outcomes(bytes(4), body, 0, str, "job 1")
+    assert [results[place] for place in (0, 1, 3)] == [0, 1, 3]
+    assert isinstance(results[2], TaskError)
+    assert kinds[2]
 
 
 # ---- iterators ----

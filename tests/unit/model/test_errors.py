@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from scattergather import errors
+from scattergather import errors, inside
 from scattergather.errors import ScatterGatherError, TooLarge
 
 KINDS = [
@@ -32,3 +32,35 @@ def test_too_large_travels():
     error = pickle.loads(pickle.dumps(TooLarge.of("x", 1, 2)))
     assert (type(error), error.size, error.bound) == (TooLarge, 1, 2)
     assert isinstance(error, MemoryError)
+
+
+class _Worker:
+    """A worker as a task sees it: each call that the task submits raises ``error``."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def running(self):
+        return True
+
+    def submit(self, function, args, kwargs):
+        return 1
+
+    def settled(self, ticket, timeout):
+        return True
+
+    def outcome(self, ticket):
+        return None, self.error
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+def test_a_nested_call_that_raises_the_end_of_an_iteration_does_not_end_map(kind):
+    inside.join(_Worker(kind("there")))
+    try:
+        with pytest.raises(RuntimeError) as caught:
+            list(inside.map(len, "ab"))
+        assert type(caught.value.__cause__) is kind
+        with pytest.raises(kind):
+            inside.submit(len, "ab").result()
+    finally:
+        inside.join(None)
