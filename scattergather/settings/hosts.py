@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -37,16 +38,7 @@ class Hosts:
             BadRequest: the file is broken.
         """
         file = file or paths.config() / "hosts.toml"
-        data = private.read(file)
-        if data is None:
-            return cls(file, {})
-        try:
-            entries = tomllib.loads(data.decode()).get("hosts", {})
-            furls = {str(name): Furl.parse(entry["furl"]) for name, entry in entries.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            what = error if isinstance(error, BadRequest | tomllib.TOMLDecodeError) else "no furl"
-            raise BadRequest(f"{file} is not a list of hosts: {what}") from error
-        return cls(file, furls)
+        return cls(file, _stored(file))
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -83,11 +75,10 @@ class Hosts:
                 f"{name!r} cannot be the name of a host: letters, digits, dots, dashes, "
                 "not 'local', which means this machine"
             )
-        if self._furls.get(name) == furl:
-            return False
-        self._furls[name] = furl
-        self._write()
-        return True
+        with self._changing() as furls:
+            known = furls.get(name) == furl
+            furls[name] = furl
+        return not known
 
     def remove(self, name: str) -> None:
         """Forget a host.
@@ -95,14 +86,35 @@ class Hosts:
         Raises:
             UnknownName: there is none of that name.
         """
-        self.furl(name)
-        del self._furls[name]
-        self._write()
+        with self._changing() as furls:
+            self.furl(name)
+            del furls[name]
 
-    def _write(self) -> None:
-        private.folder(self._file.parent)
-        parts = [f'[hosts."{name}"]\nfurl = "{self._furls[name].text}"\n' for name in self.names()]
-        private.write(self._file, "\n".join(parts).encode())
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[dict[str, Furl]]:
+        """What is stored now, to be changed and then stored while nobody else does the same."""
+        with private.changing(private.folder(self._file.parent)):
+            self._furls = _stored(self._file)
+            furls = dict(self._furls)
+            yield furls
+            if furls != self._furls:
+                parts = [
+                    f'[hosts."{name}"]\nfurl = "{furls[name].text}"\n' for name in sorted(furls)
+                ]
+                private.write(self._file, "\n".join(parts).encode())
+                self._furls = furls
+
+
+def _stored(file: Path) -> dict[str, Furl]:
+    data = private.read(file)
+    if data is None:
+        return {}
+    try:
+        entries = tomllib.loads(data.decode()).get("hosts", {})
+        return {str(name): Furl.parse(entry["furl"]) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = error if isinstance(error, BadRequest | tomllib.TOMLDecodeError) else "no furl"
+        raise BadRequest(f"{file} is not a list of hosts: {what}") from error
 
 
 def listens_at(furl: Furl, host: str, port: int) -> bool:

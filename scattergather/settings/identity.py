@@ -71,14 +71,18 @@ def claim(folder: Path, new_key: Callable[[], bytes]) -> Identity:
         if key is None:
             key, kept = new_key(), None
             private.write(folder / "key", key)
-        name = Furl.parse(kept.decode()).name if kept else secret_name()
-    except BaseException as error:
+        name = _name_in(kept, folder / "furl") if kept else secret_name()
+    except BaseException:
         os.close(lock)
-        if isinstance(error, private.NotPrivate) or not isinstance(error, ValueError):
-            raise
-        broken = folder / "furl"
-        raise BadRequest(f"{broken} holds no FURL: {error}. Delete it to get a new one") from error
+        raise
     return Identity(folder, key, name, lock)
+
+
+def _name_in(kept: bytes, file: Path) -> str:
+    try:
+        return Furl.parse(kept.decode()).name
+    except ValueError as error:
+        raise BadRequest(f"{file} holds no FURL: {error}. Delete it to get a new one") from error
 
 
 def claim_any(folder: Path, new_key: Callable[[], bytes]) -> Identity:

@@ -4,7 +4,8 @@ A pool's folder holds ``furl``, the owner's, and ``invited/``, with one file for
 named as he is and holds the version of this format and his secret name: ``1 q2x...``. One file a
 guest makes every change a single step of the file system, so that two commands at once, or a
 command and a power cut, leave no half of anything: a file is linked into its place to invite,
-renamed over it to renew, unlinked to revoke.
+renamed over it to renew, unlinked to revoke. All that look first and change then do so under the
+lock of the folder: a guest who is revoked and renewed at once is revoked, or was not there.
 
 The daemon need not run for any of this, and need not be told: it looks at ``stamp`` twice a
 second.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from scattergather.errors import BadRequest, UnknownName
@@ -117,10 +119,11 @@ class Invitations:
             BadRequest: the name cannot be used, or is in use.
         """
         check(name)
-        base = self._base()
         secret = secret_name()
         try:
-            private.create(private.folder(self._folder) / name, self._line(secret))
+            with self._changing():
+                base = self._base()
+                private.create(private.folder(self._folder) / name, self._line(secret))
         except FileExistsError:
             raise BadRequest(
                 f"{name!r} is invited already, and a FURL is shown once only. For a new one in "
@@ -134,13 +137,29 @@ class Invitations:
         Raises:
             UnknownName: nobody of that name is invited.
         """
-        base = self._base()
-        furl = Furl(base.tub, base.hints, secret_name())
-        if who == OWNER:
-            private.write(self._furl_file, f"{furl.text}\n".encode())
-        else:
+        with self._changing():
+            base = self._base()
+            furl = Furl(base.tub, base.hints, secret_name())
+            if who == OWNER:
+                return self._own(furl)
             self._check_known(who)
             private.write(self._folder / who, self._line(furl.name))
+        return furl
+
+    def publish(self, furl: Furl) -> Furl:
+        """The owner's FURL says where the pool listens now; returns it.
+
+        The secret of the file stays, if there is one: it may have been renewed a moment ago.
+        """
+        with self._changing():
+            kept = self.owner()
+            return self._own(Furl(furl.tub, furl.hints, kept.name if kept else furl.name))
+
+    def _changing(self) -> AbstractContextManager[None]:
+        return private.changing(private.folder(self.pool))
+
+    def _own(self, furl: Furl) -> Furl:
+        private.write(self._furl_file, f"{furl.text}\n".encode())
         return furl
 
     def revoke(self, name: str) -> None:
@@ -155,11 +174,9 @@ class Invitations:
                 "the owner cannot be shut out of his own pool. If his FURL is in the wrong hands, "
                 f"make a new one: {self._renewal(OWNER)}"
             )
-        self._check_known(name)
-        try:
+        with self._changing():
+            self._check_known(name)
             private.remove(self._folder / name)
-        except FileNotFoundError:
-            pass  # somebody else has just revoked it, too
 
     def _check_known(self, name: str) -> None:
         guests = self.guests()
@@ -169,7 +186,6 @@ class Invitations:
 
     def _base(self) -> Furl:
         """Where the pool listens, and what it is known by."""
-        private.folder(self.pool)
         owner = self.owner()
         if owner is None:
             raise BadRequest(f"no pool has run with the folder {self.pool}, so it has no FURLs yet")

@@ -3,14 +3,19 @@
 A secret is created with its final mode and never widened: a file that is opened first and
 restricted afterwards is readable in between. It is written beside its place and renamed into it,
 so a reader sees the old one or the new one, whole.
+
+Who reads a file, and writes it anew by what he has read, does both while he is ``changing`` its
+folder. Else two who do so at once would each leave out what the other one has written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +24,12 @@ from scattergather.errors import BadRequest
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 LONGEST = 1 << 20
+
+LOCK = ".changing"
+"""The file in a folder that is locked by who changes something there."""
+
+PATIENCE = 10.0
+"""Seconds to wait for another process that changes something; that takes milliseconds."""
 
 
 class NotPrivate(BadRequest):
@@ -39,6 +50,46 @@ def folder(path: Path) -> Path:
             pass
     _check(path.stat(), path, "folder", "0700")
     return path
+
+
+@contextlib.contextmanager
+def changing(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Nobody else changes files of this folder meanwhile, in any process.
+
+    The lock ends with its descriptor, so that nothing is left of a process that was killed.
+
+    Args:
+        folder: it is there.
+        patience: for so many seconds another process is waited for.
+
+    Raises:
+        BadRequest: the folder cannot be written to, or another process holds the lock for long.
+    """
+    lock = folder / LOCK
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be changed: {error.strerror or error}") from error
+    try:
+        deadline = time.monotonic() + patience
+        while not _locked(fd):
+            if time.monotonic() > deadline:
+                raise BadRequest(
+                    f"another process changes {folder}, for {patience:g} s already. Try it again; "
+                    f"'fuser {lock}' says which one"
+                )
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read(path: Path) -> bytes | None:
@@ -62,7 +113,11 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """The file holds ``data``, with mode 0600; whoever read it before keeps the old one."""
+    """The file holds ``data``, with mode 0600; whoever read it before keeps the old one.
+
+    Raises:
+        BadRequest: there is no room, or the folder cannot be written to; the file is as it was.
+    """
     with _beside(path, data) as beside:
         beside.rename(path)
 
@@ -72,6 +127,7 @@ def create(path: Path, data: bytes) -> None:
 
     Raises:
         FileExistsError: it is; it stays as it was.
+        BadRequest: there is no room, or the folder cannot be written to.
     """
     with _beside(path, data) as beside:
         path.hardlink_to(beside)
@@ -91,15 +147,20 @@ def remove(path: Path) -> None:
 def _beside(path: Path, data: bytes) -> Iterator[Path]:
     """A whole and private file in the same folder, to be put in its place."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(beside, NEW, 0o600)
     try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
+        try:
+            fd = os.open(beside, NEW, 0o600)
+            with open(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(fd)
+        except OSError as error:
+            why = error.strerror or error
+            raise BadRequest(f"{path} cannot be written: {why}; it is as it was") from error
         yield beside
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what cannot be written to has nothing of ours
+            beside.unlink()
     _sync(path.parent)
 
 

@@ -27,6 +27,7 @@ from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Reactor
 from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
+from scattergather.settings.invitations import Invitations
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.daemon.this_machine import ThisMachine
@@ -175,8 +176,8 @@ def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:
 
 def _publish(furl: Furl, file: Path, options: Options) -> None:
     """The FURL goes to its files, and once to standard output; never to a log."""
+    furl = Invitations(file.parent).publish(furl)
     line = furl.text + "\n"
-    private.write(file, line.encode())
     if options.furl_file is not None:
         other = options.furl_file.expanduser().absolute()
         if not other.parent.exists():

@@ -192,3 +192,27 @@ def test_the_pool_is_found_by_its_port_or_because_there_is_one_only():
     assert pool_folder(4001) == pools() / "4001"
     with pytest.raises(UnknownName, match=r"--directory .*/0 .*\n.*--directory .*/4001 "):
         pool_folder()
+
+
+def test_a_guest_who_is_renewed_and_revoked_at_once_is_revoked(invitations):
+    revoking = threading.Thread(target=Invitations(invitations.pool).revoke, args=("anna",))
+
+    class Slow(Invitations):
+        def _check_known(self, who):
+            super()._check_known(who)
+            revoking.start()  # behind the look, before the file
+            revoking.join(0.1)
+
+    invitations.invite("anna")
+    Slow(invitations.pool).renew("anna")
+    revoking.join()
+    assert invitations.guests() == []
+
+
+def test_a_pool_that_says_where_it_listens_leaves_a_secret_that_was_just_renewed(invitations):
+    renewed = invitations.renew(OWNER)
+    moved = Furl(OWNERS.tub, ("tcp:10.0.0.1:5",), OWNERS.name)
+    published = invitations.publish(moved)
+    assert (published.hints, published.name) == (moved.hints, renewed.name)
+    assert invitations.owner() == published
+    assert Invitations(invitations.pool.with_name("new")).publish(moved) == moved

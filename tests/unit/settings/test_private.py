@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import stat
+import threading
 
 import pytest
 
@@ -105,3 +108,73 @@ def test_two_pools_cannot_run_with_one_folder(tmp_path):
     assert (other.folder.name, other.key) == ("pool.2", b"key 3")
     first.release()
     other.release()
+
+
+def test_who_changes_a_folder_waits_for_who_does_so_already(tmp_path):
+    order = []
+
+    def other():
+        with private.changing(tmp_path):
+            order.append("other")
+
+    with private.changing(tmp_path):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.05)
+        order.append("this one")
+    thread.join()
+    assert order == ["this one", "other"]
+
+
+def test_who_holds_the_lock_of_a_folder_for_long_is_not_waited_for_in_silence(tmp_path):
+    with (
+        private.changing(tmp_path),
+        pytest.raises(BadRequest, match=r"another process changes .*fuser"),
+        private.changing(tmp_path, patience=0.0),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    gone = tmp_path / "gone"
+    with (
+        pytest.raises(BadRequest, match="gone cannot be changed: No such file or directory"),
+        private.changing(gone),
+    ):
+        pass
+    with pytest.raises(BadRequest, match="secret cannot be written: No such file or directory"):
+        private.write(gone / "secret", b"x")
+
+
+def test_a_disk_that_is_full_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path):
+    file = tmp_path / "secret"
+    private.write(file, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+    try:
+        with pytest.raises(BadRequest, match=r"secret cannot be written: .*as it was"):
+            private.write(file, b"new and larger")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert private.read(file) == b"old"
+    assert os.listdir(tmp_path) == ["secret"]
+
+
+def test_a_folder_that_two_make_at_once_is_made(tmp_path):
+    deep = tmp_path / "a" / "b" / "c"
+    start = threading.Barrier(8)
+
+    def make(number):
+        start.wait()
+        private.folder(deep)
+        private.write(deep / str(number), b"x")
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(os.listdir(deep)) == sorted(map(str, range(8)))
+    assert mode(deep) == 0o700

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,37 @@ def test_a_broken_file_of_hosts_is_named(text):
     private.write(file, text.encode())
     with pytest.raises(BadRequest, match=r"hosts\.toml is not a list of hosts"):
         Hosts.load()
+
+
+def test_hosts_that_several_store_at_once_are_all_stored():
+    all_read = threading.Barrier(8)
+
+    def store(number):
+        stored = Hosts.load()
+        all_read.wait()
+        stored.add(f"h{number}", furl("10.0.0.1", 1 + number))
+
+    threads = [threading.Thread(target=store, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Hosts.load().names() == [f"h{number}" for number in range(8)]
+
+
+def test_a_host_that_another_has_removed_meanwhile_is_not_stored_again():
+    Hosts.load().add("alpha", furl("alpha", 1))
+    stored, other = Hosts.load(), Hosts.load()
+    other.remove("alpha")
+    stored.add("beta", furl("beta", 2))
+    assert Hosts.load().names() == ["beta"]
+    with pytest.raises(UnknownName, match="alpha"):
+        stored.remove("alpha")
+
+
+def test_what_is_stored_already_is_not_written_again():
+    assert Hosts.load().add("alpha", furl("alpha", 1))
+    file = paths.config() / "hosts.toml"
+    before = file.stat().st_ino
+    assert not Hosts.load().add("alpha", furl("alpha", 1))
+    assert file.stat().st_ino == before
