@@ -86,7 +86,8 @@ class ScatterGather(Executor):
         Args:
             tasks: pairs ``(args, kwargs)``.
             function: a callable, or the name of a service or of a pushed function; None takes
-                that of ``spawnScatterGather``, else the service of the urls, else the only one.
+                that of ``spawnScatterGather``, else the only service that the urls or
+                ``scattergather pool --service`` name.
             name: how the job is called.
             priority: higher first.
             retries: how often a task may run again after a loss, or an exception in ``retry_on``.

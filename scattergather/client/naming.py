@@ -1,4 +1,4 @@
-"""Which function a job runs: its own, the client's, the service of the urls, or the only one."""
+"""Which function a job runs: its own, the client's, the service of the urls, or of the hosts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def resolve(
     """The function as the wire names it, frozen into ``shipment``.
 
     Raises:
-        BadRequest: none was given and there is not exactly one service; those there are are listed.
+        BadRequest: none was given, and neither the urls nor who started the hosts named exactly one
+            service; those there are are listed.
         UnknownName: a service that no host has.
         CannotPickle: it cannot travel.
     """
     chosen = function if function is not None else default
     if chosen is None:
-        chosen = _service_of_urls(session) or _only_service(session)
+        chosen = _service_of_urls(session) or _chosen_service(session)
     if isinstance(chosen, str):
         return _named(session, chosen)
     if not callable(chosen):
@@ -43,20 +44,23 @@ def _service_of_urls(session: Session) -> str | None:
     return named[0] if named else None
 
 
-def _only_service(session: Session) -> str:
+def _chosen_service(session: Session) -> str:
+    """The one service that hosts were started for. What is merely installed is nobody's choice."""
     session.known.wait_go(None)
-    services = sorted(session.known.services() or ())
-    if len(services) == 1:
-        return services[0]
-    if not services:
-        absent = session.known.snapshot().absent()
+    chosen = session.known.chosen_services()
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
         raise BadRequest(
-            "no function was given, and no host that is up has a service; "
-            "give one: addJob(tasks, function)" + (f". {absent}" if absent else "")
+            f"no function was given, and the hosts have several services: {', '.join(chosen)}; "
+            f"say which one: addJob(tasks, {chosen[0]!r})"
         )
+    services = sorted(session.known.services() or ())
+    absent = session.known.snapshot().absent()
     raise BadRequest(
-        f"no function was given, and the hosts have several services: {', '.join(services)}; "
-        f"say which one: addJob(tasks, {services[0]!r})"
+        "no function was given; give one: addJob(tasks, function)"
+        + (f", or the name of a service: {', '.join(services)}" if services else "")
+        + (f". {absent}" if absent else "")
     )
 
 

@@ -31,6 +31,7 @@ class EntryStatistics:
     python: str
     version: str
     services: tuple[str, ...]
+    chosen: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class Entry:
             python=facts.python if facts else "",
             version=facts.version if facts else "",
             services=facts.services if facts else (),
+            chosen=facts.chosen if facts else (),
         )
 
 

@@ -17,7 +17,10 @@ from scattergather.wire.messages.shared import Workers
 
 
 class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What a pool says of itself when a controller joins it."""
+    """What a pool says of itself when a controller joins it.
+
+    Of its ``services`` those are ``chosen`` that whoever started the pool named.
+    """
 
     host: str
     workers: Workers
@@ -27,6 +30,7 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     services: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     pid: int = 0
+    chosen: tuple[str, ...] = ()
 
 
 class ObjectStore(Protocol):

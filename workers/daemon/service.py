@@ -188,6 +188,7 @@ class PoolService:
             services=root.services or _installed_services(),
             problems=root.problems,
             pid=root.pid,
+            chosen=root.services,
         )
 
     def open(

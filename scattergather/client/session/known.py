@@ -33,6 +33,7 @@ class Known:
         self._bell = bell
         self._begun = time.monotonic()
         self.go: Go | None = None
+        self._hosts_at_go: tuple[HostState, ...] = ()
         self.status: messages.Status | None = None
         """What the controller has said last of what is going on."""
 
@@ -40,6 +41,7 @@ class Known:
 
     def learn_go(self, message: messages.GoReady) -> None:
         """Every host has answered the controller, or it has waited long enough."""
+        self._hosts_at_go = message.hosts
         hosts = tuple(_view(host, host.busy + host.queued) for host in message.hosts)
         up = sum(host.workers for host in hosts if host.state == "up")
         self.go = Go(hosts=hosts, workers=up)
@@ -78,6 +80,11 @@ class Known:
             return None
         hosts = [*self.go.hosts, *self.snapshot().hosts]
         return {name for host in hosts if host.state == "up" for name in host.services}
+
+    def chosen_services(self) -> list[str]:
+        """The services that hosts that are up were started for, sorted; empty if none said so."""
+        hosts = self.status.hosts if self.status is not None else self._hosts_at_go
+        return sorted({name for host in hosts if host.state == "up" for name in host.chosen})
 
     def services_of_urls(self) -> list[str]:
         """The services that the urls name, sorted."""

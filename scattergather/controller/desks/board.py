@@ -88,6 +88,7 @@ class Board:
                     python=host.python,
                     version=host.version,
                     services=host.services,
+                    chosen=host.chosen,
                     why=host.why,
                     round_trip=host.round_trip,
                     memory=host.held if host.remote else here,

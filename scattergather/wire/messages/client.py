@@ -177,7 +177,8 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     ``workers`` are those that work for this client, ``busy`` of them do; ``queued`` counts chunks
     that wait there, ``done`` tasks that came back. It runs ``python``, and ``version`` of ours.
-    ``round_trip`` is in seconds; ``memory`` are the bytes of large values there.
+    ``round_trip`` is in seconds; ``memory`` are the bytes of large values there. Those of its
+    ``services`` are ``chosen`` that whoever started the pool named.
     """
 
     name: str
@@ -192,6 +193,7 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     why: str = ""
     round_trip: float = 0.0
     memory: int = 0
+    chosen: tuple[str, ...] = ()
 
 
 class GoReady(Message, frozen=True, kw_only=True):

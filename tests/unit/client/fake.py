@@ -83,6 +83,7 @@ class FakeController:
         seen: every message that came, in order.
         go: send the go value at once; else ``say_go`` does.
         services: resident functions by name.
+        chosen: those of them that whoever started the host named.
         batch: outcomes of neighbours that are ready together travel together, up to this many.
     """
 
@@ -92,12 +93,14 @@ class FakeController:
         *,
         workers: int = 2,
         services: dict[str, Callable[..., Any]] | None = None,
+        chosen: tuple[str, ...] = (),
         go: bool = True,
     ) -> None:
         self.seen: list[messages.ToController] = []
         self.jobs: dict[bytes, FakeJob] = {}
         self.finished: list[bytes] = []
         self.services = services or {}
+        self.chosen = chosen
         self.deaf = False
         self.workers = workers
         self._go = go
@@ -139,7 +142,12 @@ class FakeController:
 
     def host(self) -> HostState:
         return HostState(
-            name=HOST, state="up", workers=self.workers, python="3.11", services=(*self.services,)
+            name=HOST,
+            state="up",
+            workers=self.workers,
+            python="3.11",
+            services=(*self.services,),
+            chosen=self.chosen,
         )
 
     def push_status(self) -> None:

@@ -564,9 +564,25 @@ def test_the_function_of_spawn_is_the_default(made):
     assert c.addJob([((1, 2), {})]).results() == [3]
 
 
-def test_the_only_service_is_the_default(made):
-    c, _ = made(services={"triple": lambda x: 3 * x})
+def test_the_only_service_that_hosts_were_started_for_is_the_default(made):
+    services = {"installed": len, "triple": lambda x: 3 * x}
+    c, fake = made(services=services, chosen=("triple",))
     assert c.addJob(calls(2)).results() == [6]
+    fake.push_status()
+    assert c.addJob(calls(2)).results() == [6]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_forgotten_function_runs_no_service_that_nobody_named(made, told):
+    c, fake = made(services={"installed": len})
+    if told:
+        fake.push_status()
+        until(lambda: c._session.known.status)
+    with pytest.raises(BadRequest, match=r"no function was given; .*service: installed"):
+        c.addJob(calls(2))
+    with pytest.raises(BadRequest, match="no function was given"):
+        c.run_everywhere(None)
+    assert fake.count(messages.AddJob) == 0
 
 
 def test_the_service_of_the_urls_comes_before(made):
@@ -577,8 +593,8 @@ def test_the_service_of_the_urls_comes_before(made):
 
 
 def test_several_services_are_listed(made):
-    c, _ = made(services={"a": len, "b": len})
-    with pytest.raises(BadRequest, match="a, b"):
+    c, _ = made(services={"a": len, "b": len, "c": len}, chosen=("a", "b"))
+    with pytest.raises(BadRequest, match="a, b;"):
         c.addJob(calls(2))
 
 
