@@ -1,6 +1,7 @@
 """The notebook's own cluster: scatter calls over workers on every host, gather the results.
 
 ``spawnScatterGather`` starts a controller and returns the client; everything else hangs off it.
+Every public name can be had from here (docs/names.md says what each one is).
 """
 
 from __future__ import annotations
@@ -9,24 +10,103 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scattergather import errors, inside
     from scattergather.client.client import ScatterGather
+    from scattergather.client.jobs.job import Job
     from scattergather.client.spawn import spawnScatterGather
+    from scattergather.client.values.ref import Ref
+    from scattergather.errors import (
+        BadRequest,
+        CannotConnect,
+        CannotImport,
+        CannotPickle,
+        Closed,
+        ControllerLost,
+        ExitCalled,
+        HostLost,
+        InputFailed,
+        JobFailed,
+        MemoryLimitExceeded,
+        NothingToWaitFor,
+        OutOfMemory,
+        RequestError,
+        ScatterGatherError,
+        TaskError,
+        TaskKilledWorker,
+        TaskLost,
+        TimeLimitExceeded,
+        TooLarge,
+        UnknownName,
+        VersionMismatch,
+    )
+    from scattergather.inside import NestedFuture, Where
+    from scattergather.model.failure import Failure
+    from scattergather.model.snapshot import Go, HostView, JobView, Refreshed, Snapshot
 
 __version__ = "0.1.0"
 
-__all__ = ["ScatterGather", "__version__", "spawnScatterGather"]
+__all__ = [
+    "BadRequest",
+    "CannotConnect",
+    "CannotImport",
+    "CannotPickle",
+    "Closed",
+    "ControllerLost",
+    "ExitCalled",
+    "Failure",
+    "Go",
+    "HostLost",
+    "HostView",
+    "InputFailed",
+    "Job",
+    "JobFailed",
+    "JobView",
+    "MemoryLimitExceeded",
+    "NestedFuture",
+    "NothingToWaitFor",
+    "OutOfMemory",
+    "Ref",
+    "Refreshed",
+    "RequestError",
+    "ScatterGather",
+    "ScatterGatherError",
+    "Snapshot",
+    "TaskError",
+    "TaskKilledWorker",
+    "TaskLost",
+    "TimeLimitExceeded",
+    "TooLarge",
+    "UnknownName",
+    "VersionMismatch",
+    "Where",
+    "__version__",
+    "errors",
+    "inside",
+    "spawnScatterGather",
+]
+
+_MODULES = ("errors", "inside")
 
 _HOMES = {
-    "ScatterGather": "scattergather.client.client",
-    "spawnScatterGather": "scattergather.client.spawn",
+    "Failure": "model.failure",
+    "Job": "client.jobs.job",
+    "NestedFuture": "inside",
+    "Ref": "client.values.ref",
+    "ScatterGather": "client.client",
+    "Where": "inside",
+    "spawnScatterGather": "client.spawn",
+    **dict.fromkeys(("Go", "HostView", "JobView", "Refreshed", "Snapshot"), "model.snapshot"),
 }
+"""The modules of those names that are not of ``errors``."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load the client on first use: workers and zygotes import this package too, and stay light."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Load a name on first use: workers and zygotes import this package too, and stay light."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:
