@@ -6,6 +6,7 @@
 ``switchboard``  how a controller reaches pools, and what it says first
 ``redial``       one attempt after the other, until one succeeds
 ``pauses``       how long to wait between them (pure)
+``pulse``        when to say something, and when the other end counts as gone (pure)
 ``server``       a daemon's side: one Tub, one gate
 ``reception``    which sessions of a daemon are open, and what a hello is answered with
 ``visit``        one controller's session, as the daemon holds it

@@ -177,7 +177,7 @@ class RoadEnd:
         """The connection breaks at this end."""
         if self.alive:
             self.cut("the connection broke")
-            self.courier.detach(self)
+            self.courier.detach(self, "it broke")
 
 
 class Dialler:

@@ -26,7 +26,7 @@ from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.network import UP, Host, Path, SimulatedLinks
 from tests.simulation.workload import Workload
 
-REST_SECONDS = 60.0
+REST_SECONDS = 100.0
 """After so long every grace and every patience is over."""
 
 LONGEST = 1800.0

@@ -21,14 +21,21 @@ class Relay:
 
     Args:
         delay: how many seconds everything takes, each way. What follows does not wait for it.
+        speed: bytes a second that pass in each direction of each connection; 0: as many as come.
+
+    Attributes:
+        swallows: asked with number and direction (0: to the daemon) of a connection, and how many
+            bytes of it have come: whether the last of them are lost, as nothing else is.
     """
 
-    def __init__(self, delay: float = 0.0) -> None:
+    def __init__(self, delay: float = 0.0, speed: int = 0) -> None:
+        self.swallows: Callable[[int, int, int], bool] = lambda _number, _place, _count: False
         self._delay = delay
+        self._speed = speed
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._passed: list[list[int]] = []
-        """Of each connection, there and back."""
+        """Of each connection, there and back; and its number."""
 
     def before(self, furl: str) -> str:
         """By this FURL the pool of that one is joined through here."""
@@ -40,7 +47,12 @@ class Relay:
 
     def passed(self) -> int:
         """Bytes so far, both ways."""
-        return sum(map(sum, self._passed))
+        return sum(there + back for there, back, _ in self._passed)
+
+    @property
+    def connections(self) -> int:
+        """How many there were so far."""
+        return len(self._passed)
 
     def close(self) -> None:
         """Nothing passes any more."""
@@ -64,7 +76,7 @@ class Relay:
                 self._begin(self._connect, caller, pool)
 
     def _connect(self, caller: socket.socket, pool: tuple[str, int]) -> None:
-        counts = [0, 0]
+        counts = [0, 0, len(self._passed)]
         self._passed.append(counts)
         with caller, contextlib.suppress(OSError), socket.create_connection(pool) as called:
             back = self._begin(self._pass, called, caller, counts, 1)
@@ -82,11 +94,14 @@ class Relay:
             def send(data: Any) -> None:
                 under_way.put((time.monotonic() + self._delay, bytes(data)))
 
-        buffer = bytearray(1 << 20)
+        buffer = bytearray(self._speed // 20 or 1 << 20)
         with contextlib.suppress(OSError):
             while count := source.recv_into(buffer):
                 counts[place] += count  # first: who has got it may ask
-                send(memoryview(buffer)[:count])
+                if not self.swallows(counts[2], place, counts[place]):
+                    send(memoryview(buffer)[:count])
+                if self._speed:
+                    time.sleep(count / self._speed)
         if sending is not None:
             send(b"")
             sending.join()

@@ -15,7 +15,7 @@ import pytest
 from twisted.internet import endpoints, protocol, threads
 from twisted.internet.ssl import PrivateCertificate
 
-from scattergather.link import visit
+from scattergather.link import pulse, visit
 from scattergather.link.blocks import carriage
 from scattergather.link.blocks.block import BLOCK_BYTES, OFFER, pack
 from scattergather.link.blocks.carriage import OPENING_BYTES
@@ -28,6 +28,7 @@ from tests.stock import Stock
 from tests.system.block_daemon import mirror, result_of
 from tests.system.linked import LONG, Ear, Ends, live, pause, reactor, run, until
 from tests.system.process_driver import PATIENCE
+from tests.system.relay import Relay
 
 pytestmark = pytest.mark.system
 
@@ -256,6 +257,81 @@ async def test_an_idle_stream_is_closed_after_a_minute_and_dialled_again_when_ne
         host.ship(tuple(second))
         await came_back(both, ear, {**first, **second})
         assert len(both.landed) == 1
+
+
+# ---- a box in the middle ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Five times as fast as in life."""
+    monkeypatch.setattr(pulse, "SPEAK_SECONDS", 0.4)
+    monkeypatch.setattr(pulse, "SILENCE_SECONDS", 1.2)
+
+
+@pytest.fixture
+def box():
+    relay = Relay()
+    yield relay
+    relay.close()
+
+
+@pytest.mark.parametrize(("shut", "after"), [((0,), 5_000_000), ((1,), 100_000)])
+@live
+async def test_what_a_box_swallows_in_either_direction_comes_over_a_new_connection(
+    tmp_path, impatient, box, shut, after
+):
+    async with ends(tmp_path) as both:
+        host, ear = await both.joined(box.before(both.server.furl.text))
+        swallowed = set()
+
+        def swallows(number, place, count):
+            if number > 1 or place not in shut or count < after:
+                return False
+            swallowed.add(number)  # the first one is the messages', the second one the stream's
+            return True
+
+        box.swallows = swallows
+        objects = both.put(10, 1_000_000)
+        host.ship(tuple(objects))
+        host.send(run(1), bytes(2 * after))
+        await came_back(both, ear, objects)
+        await until(lambda: (1, bytes(2 * after)) in ear.outcomes, 30)
+        assert swallowed == {0, 1}
+        assert ear.heard == ["joined"]
+
+
+@live
+async def test_a_stream_that_dies_at_rest_is_found_dead_before_it_is_needed(
+    tmp_path, impatient, box
+):
+    async with ends(tmp_path) as both:
+        host, ear = await both.joined(box.before(both.server.furl.text))
+        objects = both.put(1, 1_000)
+        host.ship(tuple(objects))
+        await came_back(both, ear, objects)
+        box.swallows = lambda number, _place, _count: number == 1
+        (dead,) = both.landed
+        await until(lambda: dead not in both.landed)
+        objects = both.put(1, 1_000, seed=2)
+        host.ship(tuple(objects))
+        ear.results.clear()
+        await came_back(both, ear, objects)
+
+
+@live
+async def test_a_slow_way_carries_objects_and_messages_without_a_break(tmp_path, impatient):
+    box = Relay(speed=150_000)  # as 30 kB/s with the patience of life
+    async with ends(tmp_path) as both:
+        host, ear = await both.joined(box.before(both.server.furl.text))
+        objects = both.put(1, 200_000)
+        host.ship(tuple(objects))
+        host.send(run(1), bytes(300_000))
+        await came_back(both, ear, objects)
+        await until(lambda: (1, bytes(300_000)) in ear.outcomes, 30)
+        assert box.connections <= 4, "it is cut again and again"
+        assert ear.heard == ["joined"]
+    box.close()
 
 
 # ---- those who do not belong --------------------------------------------------------------------

@@ -13,6 +13,7 @@ A frame is a head of 29 bytes and what belongs to it, little-endian::
     receiver -> sender     WANT        there is room for it
                            STORED      it is there, whole (or its end was heard of, after GONE)
                            REFUSED     there never will be room; a sentence follows
+    either                 HERE        nothing but that this end is there
 
 ``number`` counts the objects that were offered in one direction of a session. Each end is sender of
 one direction and receiver of the other. The check sum is that of the bytes that follow, by a method
@@ -42,6 +43,7 @@ GONE = b"G"
 WANT = b"W"
 STORED = b"S"
 REFUSED = b"R"
+HERE = b"H"
 
 _HEAD = struct.Struct("<cQQIQ")
 HEAD_BYTES = _HEAD.size
@@ -54,6 +56,7 @@ _SIZES = {
     WANT: (0, 0),
     STORED: (0, 0),
     REFUSED: (0, MOST_REASON),
+    HERE: (0, 0),
 }
 
 

@@ -10,12 +10,12 @@ a ticket::
 
 So one who relays somebody's proof at the gate gains nothing: he has neither ticket nor key. A
 caller without a ticket costs a handshake and is dropped after five seconds; buffers and objects
-come after it.
+come after it. From then on each end has a pulse, and what lets nothing through any more is cut,
+whatever waits for it.
 """
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +26,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from scattergather.link.blocks import tunnel
+from scattergather.link.blocks.block import HERE, pack
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.blocks.tunnel import Tunnel
+from scattergather.link.pulse import SILENCE_SECONDS, SPEAK_SECONDS, Duty, Pulse
 from scattergather.reactor.seam import Clock, Timer, call_off
 
 SESSION_BYTES = 16
@@ -47,9 +49,6 @@ RECEIVE_BYTES = 1 << 18
 
 SEND_BYTES = 1 << 19
 """At most, to the socket, in one turn: all of a block."""
-
-PROBE_SECONDS = 5
-"""After so much silence the kernel asks whether the other end is there."""
 
 
 @implementer(interfaces.IPushProducer)
@@ -94,6 +93,7 @@ class Carriage(protocol.Protocol):
         self._shaken = False
         self._courier: Courier | None = None
         self._timer: Timer | None = None
+        self._pulse = Pulse(reactor.seconds())
         self._cut = ""
         self._paused = False
         self._writing = False
@@ -106,6 +106,7 @@ class Carriage(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Go on with the handshake, with the words that open, with frames."""
+        self._pulse.heard(self._reactor.seconds())
         try:
             self._tunnel.hear(data)
             if self._shaken or self._shake():
@@ -144,13 +145,25 @@ class Carriage(protocol.Protocol):
             self.cut("not what it should say")
             return
         call_off(self._timer)
-        _prepare(self.transport)
+        self.transport.bufferSize, self.transport.SEND_LIMIT = RECEIVE_BYTES, SEND_BYTES
+        self._timer = self._reactor.callLater(SPEAK_SECONDS, self._look)
         self._courier = courier
         self.transport.registerProducer(self, True)
         if self._answer:
             self._tunnel.write(self._answer)
         courier.attach(self)
         self.begun.callback(None)
+
+    def _look(self) -> None:
+        """Say something if it is time, or end a connection over which nothing comes any more."""
+        now = self._reactor.seconds()
+        duty = self._pulse.look(now)
+        if duty is Duty.GIVE_UP:
+            self.cut(f"nothing was heard for {SILENCE_SECONDS:g} s")
+        elif duty is Duty.SPEAK and not self._paused:  # else enough is on its way
+            self._send(pack(HERE, 0))
+        if not self._cut:
+            self._timer = self._reactor.callLater(self._pulse.due - now, self._look)
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         """Nothing more comes or goes."""
@@ -159,7 +172,7 @@ class Carriage(protocol.Protocol):
         self._cut = self._cut or "it is gone"
         courier, self._courier = self._courier, None
         if courier is not None:
-            courier.detach(self)
+            courier.detach(self, self._cut)
         elif not self.begun.called:
             self.begun.errback(why)
 
@@ -201,6 +214,7 @@ class Carriage(protocol.Protocol):
     def _flush(self) -> None:
         if not self._cut and (data := self._tunnel.leaving()):
             self.transport.write(data)
+            self._pulse.said(self._reactor.seconds())
 
     def cut(self, reason: str) -> None:
         """End the connection at once."""
@@ -210,7 +224,7 @@ class Carriage(protocol.Protocol):
         self.transport.abortConnection()
         courier, self._courier = self._courier, None
         if courier is not None:
-            courier.detach(self)
+            courier.detach(self, self._cut)
 
     # ---- IPushProducer -------------------------------------------------------------------------
 
@@ -272,14 +286,3 @@ def _factory(carriage: Callable[[], Carriage]) -> Any:
     factory: Any = protocol.Factory.forProtocol(carriage)
     factory.noisy = False
     return factory
-
-
-def _prepare(tcp: Any) -> None:
-    """Large reads; and the kernel notices when the other end vanishes while nothing is sent."""
-    tcp.bufferSize = RECEIVE_BYTES
-    tcp.SEND_LIMIT = SEND_BYTES
-    tcp.setTcpKeepAlive(True)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        handle = tcp.socket
-        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
-            handle.setsockopt(socket.IPPROTO_TCP, option, PROBE_SECONDS)

@@ -51,6 +51,7 @@ class Courier:
 
     Attributes:
         settled: how many objects have left or arrived so far, or never will.
+        ended: why its last connection ended.
     """
 
     log = Logger()
@@ -66,6 +67,7 @@ class Courier:
         expects: bool = False,
     ) -> None:
         self.settled = 0
+        self.ended = ""
         self._objects = objects
         self._arrived = arrived
         self._lost = lost
@@ -142,9 +144,10 @@ class Courier:
         self._road = road
         self._do(self._exchange.connected())
 
-    def detach(self, road: Road) -> None:
+    def detach(self, road: Road, why: str) -> None:
         """This connection is gone; no effect if it was replaced already."""
         if road is self._road:
+            self.ended = why
             self._exchange.disconnected()
             self._leave("it is gone")
             self._do([])
@@ -153,7 +156,7 @@ class Courier:
         """The connection is not needed any more: for long nothing has passed, so all was heard."""
         self._unheard = False
         if self._road is not None:
-            self.detach(self._road)
+            self.detach(self._road, "it is not needed")
 
     def space(self, road: Road) -> memoryview:
         """Where the next bytes go that come over this connection; empty if it is not ours."""
@@ -207,6 +210,7 @@ class Courier:
                     self._road.go_on()
             case CutConnection(reason):
                 self.log.warn("cut a block stream: {why}", why=reason)
+                self.ended = reason
                 self._leave(reason)
             case _:
                 assert_never(action)

@@ -30,7 +30,8 @@ LONGEST_PAUSE = 5.0
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 TELLING = 4
-"""Attempts in a row that fail before the user is told: some seconds."""
+"""Attempts in a row that fail, or connections that end before any object has made it, before the
+user is told: some seconds."""
 
 
 class Dialler:
@@ -69,6 +70,7 @@ class Dialler:
         self._factory = calling(reactor, furl.tub, session, ticket, courier)
         self._attempts = 0
         self._settled = 0
+        self._connected = False
         self._idle: Timer | None = None
         self._pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE, chance)
         self._redial = Redial(reactor, self._pauses, self._attempt)
@@ -78,6 +80,9 @@ class Dialler:
         if self.courier.settled != self._settled:
             self._settled, self._failures = self.courier.settled, 0
             self._pauses.at_once()
+        elif self._connected and not self.courier.connected and self.courier.outstanding:
+            self._failed(self.courier.ended)
+        self._connected = self.courier.connected
         if not self.courier.outstanding:
             if self.courier.connected and not planned(self._idle):
                 self._idle = self._reactor.callLater(IDLE_SECONDS, self.courier.hang_up)

@@ -119,6 +119,8 @@ class Exchange:
                 return [GoOn()]
             case block.STORED:
                 return _settled(*self._shipments.stored(number))
+            case block.HERE:
+                return []
             case _:
                 why = bytes(frame.payload).decode(errors="replace")
                 return _settled(*self._shipments.refused(number), why or "it was refused")

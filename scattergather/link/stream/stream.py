@@ -15,12 +15,16 @@ window. At most ``WINDOW`` pieces are under way: Foolscap has no back-pressure o
               Connected(received)
        Down ---------------------> Up          Up resends whatever the other end has not received
         |   <---------------------  |
-        |    Disconnected, or Drop: a piece is missing, or nothing was acknowledged in 6 s
+        |    Disconnected, or Drop: a piece is missing, or nothing was acknowledged in 38 s
         v
        Lost  after 4 s of Down, or when the two ends disagree about what was sent
 
 A piece is kept until it is acknowledged, so a link that breaks costs nothing when it comes back
 within the grace. A piece that arrives again is dropped by its number, and acknowledged at once.
+
+Whether a link is dead its pulse tells (``link.pulse``), at any speed. An end that is heard and
+acknowledges nothing has the time that a piece, and the acknowledgement behind one of its own, take
+at ``SLOWEST``; that time begins anew with each piece that comes.
 """
 
 from __future__ import annotations
@@ -41,7 +45,10 @@ ACKNOWLEDGE_PIECES = WINDOW // 2
 """Half a window: the other end still has as much under way while the word travels."""
 
 ACKNOWLEDGE_SECONDS = 0.05
-PATIENCE = 6.0
+SLOWEST = 1 << 14
+"""Bytes a second: over a slower way pieces of ``PIECE_BYTES`` are sent again and again."""
+
+PATIENCE = 6.0 + 2 * PIECE_BYTES / SLOWEST
 GRACE = 4.0
 
 
@@ -221,7 +228,7 @@ class Stream:
                 due = self._inbox.due
                 if not self._outbox.under_way:
                     return due
-                late = progress + self._patience
+                late = self._late(progress)
                 return late if due is None else min(due, late)
             case _Down(since, _, grace):
                 return since + grace
@@ -312,7 +319,7 @@ class Stream:
     def _ticked(self, now: float) -> list[Action]:
         match self._state:
             case _Up(progress):
-                if self._outbox.under_way and now >= progress + self._patience:
+                if self._outbox.under_way and now >= self._late(progress):
                     return self._drop(f"nothing was acknowledged in {self._patience:g} s", now)
                 if self._inbox.due is not None and now >= self._inbox.due:
                     return [self._piece(0, b"", now)]
@@ -322,6 +329,10 @@ class Stream:
             case _Lost():
                 pass
         return []
+
+    def _late(self, progress: float) -> float:
+        """When the acknowledgement that is owed is late: it may stand behind what comes."""
+        return max(progress, self._inbox.since) + self._patience
 
     def _transmit(self, now: float) -> list[Action]:
         """Cut what the window has room for."""

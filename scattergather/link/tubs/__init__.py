@@ -1,6 +1,6 @@
 """Foolscap, with its unsafe defaults turned off.
 
 ``tub``        a Tub that offers and accepts only what we use
-``broker``     Foolscap's connection, with pieces and with timers that keep their word
+``broker``     Foolscap's connection, with pieces and a pulse of its own
 ``inspector``  measures what arrives before Foolscap's parser sees it (pure)
 """

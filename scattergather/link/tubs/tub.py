@@ -14,16 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from foolscap import banana, negotiate, pb
+from foolscap import negotiate, pb
 from foolscap.logging import log as flog
 
 from scattergather.errors import RequestError
-from scattergather.link.tubs.broker import LinkBroker, Monotonic
-
-KEEPALIVE = 2
-DISCONNECT = 6
-"""Seconds of silence that cut a link. A session without a link has four seconds of grace, so after
-ten the work of a frozen host is elsewhere."""
+from scattergather.link.tubs.broker import LinkBroker
 
 CONNECT_SECONDS = 10
 
@@ -43,6 +38,8 @@ class LinkTub(pb.Tub):
     """Foolscap's Tub with the connections and the negotiation of ours. Reactor thread only."""
 
     unsafeTracebacks = False
+    keepaliveTimeout: Any = None  # the broker has a pulse of its own
+    disconnectTimeout = None
     brokerClass = LinkBroker
     negotiationClass = _Negotiation
 
@@ -59,8 +56,6 @@ def make_tub(certificate: bytes) -> Any:
             "scattergather does not run under python -O: it would switch off checks on which "
             "Foolscap's security rests"
         )
-    clock: Any = Monotonic
-    banana.time = clock
     # Each event that is kept costs time and memory, and nobody reads them.
     flog.theLogger.DEFAULT_THRESHOLD = flog.WEIRD
     make: Any = LinkTub
@@ -72,8 +67,6 @@ def make_tub(certificate: bytes) -> Any:
     tub.setOption("logRemoteFailures", False)
     # A gift makes its receiver connect to wherever the giver says.
     tub.setOption("accept-gifts", False)
-    tub.setOption("keepaliveTimeout", KEEPALIVE)
-    tub.setOption("disconnectTimeout", DISCONNECT)
     return tub
 
 

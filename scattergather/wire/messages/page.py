@@ -70,7 +70,7 @@ from scattergather.wire.messages.pool import (
 from scattergather.wire.messages.shared import Code, Forget, Loss, Release, Resident, Slab, SlabGone
 from scattergather.wire.messages.zygote import Exited, Fork, Forked, Kill, OpenSession, ZygoteReady
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 ToController = (
     Spawn

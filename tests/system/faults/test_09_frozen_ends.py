@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
+from scattergather.link.pulse import SILENCE_SECONDS
 from scattergather.link.stream.stream import GRACE
-from scattergather.link.tubs.tub import DISCONNECT
 from tests.conftest import calls
 from tests.pace import Promise
 from tests.system.faults.ledger import Ledger, once_each
@@ -18,7 +18,7 @@ from tests.system.process_driver import alive, as_in_a_notebook, eventually
 
 pytestmark = pytest.mark.system
 
-MOVED = DISCONNECT + 1 + GRACE
+MOVED = SILENCE_SECONDS + 1 + GRACE
 """Seconds after which a frozen end's work is elsewhere: its silence cuts the link, and then it has
 its grace to come back; two more that the rest may take on a busy machine."""
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from scattergather.link.gate.doorkeeper import USER_TIMEOUT
-from scattergather.link.tubs.tub import DISCONNECT
-from tests.system.linked import Ends, live, unacknowledged, until
+from scattergather.link.pulse import SILENCE_SECONDS
+from tests.system.linked import Ends, live, reactor, unacknowledged, until
 
 pytestmark = pytest.mark.system
 
@@ -35,7 +35,7 @@ async def test_both_ends_of_a_link_ask_the_kernel_to_watch_it_too(tmp_path):
         ]:
             assert sock.getsockopt(socket.IPPROTO_TCP, option) == wanted, end
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER) == 0, end
-        assert (broker.keepaliveTimeout, broker.disconnectTimeout) == (2, 6), end
+        assert (broker.keepaliveTimeout, broker.disconnectTimeout) == (None, None), end
     assert USER_TIMEOUT == 15_000
     await both.stop()
 
@@ -55,13 +55,11 @@ async def test_a_peer_that_says_nothing_is_cut_off_after_six_seconds(
     (broker,) = ours.values()
     wall = time.time
     monkeypatch.setattr(time, "time", lambda: wall() + jump)
-    # It hears no ping, so it answers none, and cuts nobody.
+    # It hears no ping, so it answers none, says nothing by itself, and cuts nobody.
     deaf.transport.stopReading()
-    deaf.disconnectTimer.cancel()
-    deaf.keepaliveTimer.cancel()
-    deaf.disconnectTimer = deaf.keepaliveTimer = None
-    await until(lambda: broker.disconnected, DISCONNECT + 1)
-    assert time.monotonic() - broker.dataLastReceivedAt > DISCONNECT
+    deaf._look.cancel()
+    await until(lambda: broker.disconnected, SILENCE_SECONDS + 1)
+    assert broker._pulse.silent(reactor.seconds()) >= SILENCE_SECONDS
     if deaf.transport.connected:
         deaf.transport.startReading()
     await until(lambda: deaf.disconnected)

@@ -110,7 +110,7 @@ def test_a_connection_is_dialled_again_when_its_break_may_have_cut_off_that_an_o
     here.hear(*offers(A), pack(BLOCK, 1, 0, b"aaaa"))
     assert here.arrived == [A]
     assert not here.courier.outstanding, "while it lasts, that is on its way"
-    here.courier.detach(here.road)
+    here.courier.detach(here.road, "it broke")
     assert here.courier.outstanding
     here.courier.attach(here.road)
     assert not here.courier.outstanding

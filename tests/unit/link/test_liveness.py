@@ -7,21 +7,17 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from foolscap import banana
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
 
 from scattergather.link.host import RemoteHost
+from scattergather.link.pulse import SILENCE_SECONDS, SPEAK_SECONDS
 from scattergather.link.seams import NoObjectStore
 from scattergather.link.switchboard import Back, Switchboard
 from scattergather.link.tubs import broker as b
-from scattergather.link.tubs.tub import (
-    CONNECT_SECONDS,
-    DISCONNECT,
-    KEEPALIVE,
-    make_tub,
-    new_certificate,
-)
+from scattergather.link.tubs.tub import CONNECT_SECONDS, make_tub, new_certificate
 from scattergather.wire.messages.client import RemoteSpec
 
 FURL = f"pb://{'a' * 32}@tcp:h:1/{'q' * 32}"
@@ -36,6 +32,9 @@ class Transport:
     def __init__(self) -> None:
         self.ended = False
 
+    def write(self, data: bytes) -> None:
+        pass
+
     def loseConnection(self, why: object = None) -> None:
         self.ended = True
 
@@ -47,31 +46,22 @@ class Link:
     """A connection between its first byte and its end, on a clock by hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        tub = make_tub(new_certificate())
         self.clock, self.pings = Clock(), 0
         monkeypatch.setattr(b, "reactor", self.clock)
-        monkeypatch.setattr(time, "monotonic", self.clock.seconds)
-        monkeypatch.setattr(b.Monotonic, "time", staticmethod(self.clock.seconds))
-        self.broker = b.LinkBroker(None, {})
-        self.broker.transport = Transport()
-        self.broker.keepaliveTimeout = tub.keepaliveTimeout
-        self.broker.disconnectTimeout = tub.disconnectTimeout
-        self.broker.useKeepalives = True
+        self.broker = b.LinkBroker(None, {}, make_tub(new_certificate()).keepaliveTimeout)
         self.broker.sendPING = self.ping
-        self.broker.connectionTimedOut = self.time_out
-        self.ended_at: float | None = None
-        self.hear()
-        self.broker.keepaliveTimerFired()
-        self.broker.disconnectTimerFired()
+        self.broker.makeConnection(Transport())
+        self.pings = 0
 
     def ping(self) -> None:
         self.pings += 1
 
-    def time_out(self) -> None:
-        self.ended_at = self.clock.seconds()
+    def hear(self, data: bytes = b"") -> None:
+        self.broker.dataReceived(data)
 
-    def hear(self) -> None:
-        self.broker.dataReceived(b"")
+    @property
+    def ended(self) -> bool:
+        return self.broker.transport.ended
 
     def pass_(self, seconds: float) -> None:
         for _ in range(round(seconds * 20)):
@@ -83,31 +73,51 @@ def link(monkeypatch):
     return Link(monkeypatch)
 
 
-def test_foolscap_measures_silence_by_the_monotonic_clock():
-    make_tub(new_certificate())
-    assert banana.time is b.Monotonic
-    assert b.Monotonic.time is time.monotonic
-
-
 def test_a_silent_link_is_pinged_after_two_seconds_and_cut_after_six(link):
-    assert (KEEPALIVE, DISCONNECT) == (2, 6)
+    assert (SPEAK_SECONDS, SILENCE_SECONDS) == (2, 6)
     link.pass_(1.9)
     assert link.pings == 0
     link.pass_(0.3)
     assert link.pings == 1
     link.pass_(3.7)
-    assert link.ended_at is None
+    assert not link.ended
     link.pass_(0.3)
-    assert link.ended_at == pytest.approx(6, abs=0.11)
+    assert link.ended
+    assert link.broker.disconnected
+    assert not link.clock.getDelayedCalls()
 
 
 def test_one_that_is_heard_lives_and_has_its_six_seconds_from_the_last_word(link):
     for _ in range(7):
         link.pass_(1.5)
         link.hear()
-    assert (link.pings, link.ended_at) == (0, None)
-    link.pass_(7)
-    assert link.ended_at == pytest.approx(10.5 + 6, abs=0.11)
+    link.pass_(5.9)
+    assert not link.ended
+    link.pass_(0.3)
+    assert link.ended
+
+
+def test_one_end_of_a_link_that_only_listens_says_that_it_is_there(link):
+    for _ in range(100):
+        link.pass_(0.5)
+        link.hear()
+    assert link.pings >= 24
+
+
+def test_a_link_that_carries_and_answers_is_not_pinged_as_well(link, monkeypatch):
+    monkeypatch.setattr(b, "_push", lambda _: None)
+    for _ in range(20):
+        link.pass_(1)
+        link.broker.carry(b"s" * 16, b.Piece(1, 0))
+        link.pass_(1)
+        link.hear(b"\x8e")
+    assert link.pings == 0
+
+
+def test_a_link_that_ends_leaves_no_timer_and_tells_a_hang_up_from_a_silence(link):
+    link.broker.connectionLost(Failure(ConnectionDone()))
+    assert link.broker.hung_up
+    assert not link.clock.getDelayedCalls()
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
@@ -116,10 +126,10 @@ def test_a_jump_of_the_wall_clock_cuts_nobody_and_spares_nobody(link, monkeypatc
     wall = time.time() + jump
     monkeypatch.setattr(time, "time", lambda: wall)
     link.hear()
-    link.pass_(5)
-    assert link.ended_at is None
-    link.pass_(1.3)
-    assert link.ended_at == pytest.approx(7, abs=0.11)
+    link.pass_(5.8)
+    assert not link.ended
+    link.pass_(0.4)
+    assert link.ended
 
 
 class Board:
