@@ -47,21 +47,28 @@ class Hook(Protocol):
         """True while a task runs."""
 
 
+AT_HOME = (
+    "scattergather.inside works in a running task only; "
+    "in the notebook use the client that spawnScatterGather returned."
+)
+IN_COPY = (
+    "scattergather.inside works in the process that runs the task only, "
+    "not in one that the task has forked: return what is to be submitted to the task."
+)
+
 _hook: Hook | None = None
+_refusal = AT_HOME
 
 
-def join(hook: Hook | None) -> None:
-    """This process is a worker, and ``hook`` is how its tasks reach it."""
-    global _hook
-    _hook = hook
+def join(hook: Hook | None, refusal: str = AT_HOME) -> None:
+    """This process is a worker, and ``hook`` is how its tasks reach it; ``refusal`` else."""
+    global _hook, _refusal
+    _hook, _refusal = hook, refusal
 
 
 def _joined() -> Hook:
     if _hook is None or not _hook.running():
-        raise RequestError(
-            "scattergather.inside works in a running task only; "
-            "in the notebook use the client that spawnScatterGather returned."
-        )
+        raise RequestError(_refusal)
     return _hook
 
 

@@ -77,6 +77,7 @@ class ScatterGather(Executor):
         time_limit: float | None = None,
         memory_limit: int | None = None,
         echo: bool = True,
+        keep_children: bool = False,
     ) -> Job[Any]:
         """Queue a scatter set: one call of ``function`` for each ``(args, kwargs)``.
 
@@ -95,6 +96,9 @@ class ScatterGather(Executor):
             time_limit: seconds for each attempt of a task.
             memory_limit: bytes for each attempt of a task.
             echo: show what the tasks print.
+            keep_children: processes that a task leaves (a pool, a server) stay for the next task in
+                its worker, until a refresh, a cancel, or the worker's end. Else they are ended, and
+                their worker is replaced.
 
         Raises:
             BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
@@ -108,6 +112,7 @@ class ScatterGather(Executor):
             time_limit=time_limit,
             memory_limit=memory_limit,
             echo=echo,
+            keep_children=keep_children,
         )
         return self._scatter.add(tasks, function, options)
 

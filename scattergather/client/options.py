@@ -22,6 +22,7 @@ class JobOptions:
         time_limit: seconds for each attempt of a task.
         memory_limit: bytes for each attempt of a task.
         echo: what tasks print is shown here.
+        keep_children: processes that tasks leave stay for the next task in that worker.
 
     Raises:
         BadRequest: a value that cannot be meant.
@@ -34,6 +35,7 @@ class JobOptions:
     time_limit: float | None = None
     memory_limit: int | None = None
     echo: bool = True
+    keep_children: bool = False
 
     def __post_init__(self) -> None:
         # What is annotated is what is meant; what comes may be anything.
@@ -51,6 +53,8 @@ class JobOptions:
         ):
             raise BadRequest(f"retry_on must be a tuple of exception types, not {kinds!r}")
         object.__setattr__(self, "retry_on", tuple(kinds))
+        if not isinstance(self.keep_children, bool):
+            raise BadRequest(f"keep_children must be True or False, not {self.keep_children!r}")
         _check_limit("time_limit", self.time_limit, "seconds")
         _check_limit("memory_limit", self.memory_limit, "bytes")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+_TRACKER = b".resource_tracker import main"
+"""How Python's multiprocessing and loky start theirs, by ``python -c``."""
+
 
 def children_of_this_process() -> list[int]:
     """Process ids of the living and the unreaped children, adopted ones included."""
@@ -17,6 +20,42 @@ def children_of_this_process() -> list[int]:
         return [each for each in map(int, filter(str.isdigit, os.listdir("/proc")))
                 if parent_of(each) == pid]  # fmt: skip
     return found
+
+
+def living_children() -> list[int]:
+    """Children of this process that run, but for the resource trackers of Python and loky.
+
+    A tracker cleans up behind those that started it, and ends by itself when all of them are gone.
+    """
+    return [pid for pid in children_of_this_process() if runs(pid) and not is_tracker(pid)]
+
+
+def runs(pid: int) -> bool:
+    """There is such a process, and it has not ended, though nobody may have waited for it."""
+    return state_of(pid) not in ("", "Z", "X")
+
+
+def is_tracker(pid: int) -> bool:
+    """A process was started to clean up shared memory and semaphores behind others."""
+    return _TRACKER in command_of(pid)
+
+
+def name_of(pid: int) -> str:
+    """What the system calls a process, for messages; empty when there is none."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
+            return name.read().strip()
+    except OSError:
+        return ""
+
+
+def command_of(pid: int) -> bytes:
+    """The arguments of a process, each with a zero byte behind it; empty when it has ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as command:
+            return command.read()
+    except OSError:
+        return b""
 
 
 def parent_of(pid: int) -> int:

@@ -102,6 +102,10 @@ class WorkerLine:
             except OSError as error:
                 raise LineLost(str(error)) from error
 
+    def close(self) -> None:
+        """In a copy of the worker: nothing can be sent, nothing is taken from the worker's line."""
+        self._socket.close()
+
     def receive(self, timeout: float | None = None) -> tuple[messages.ToWorker, bytes] | None:
         """The next message for the main loop, or None after ``timeout`` seconds without one.
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import Never, assert_never
 
 from scattergather import inside
@@ -26,6 +27,7 @@ from scattergather.workers.process.surroundings.capture import Capture, OutputFi
 from scattergather.workers.process.surroundings.mending import Spent
 from scattergather.workers.process.surroundings.registry import Services
 from scattergather.workers.process.surroundings.reseed import reseed
+from scattergather.workers.process.task import copies
 from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.chunk import Chunks
 from scattergather.workers.process.task.interrupts import Interrupts
@@ -113,9 +115,18 @@ class Worker:
         )
         self._nested = Nested(line, self._chunks, self._calls, interrupts, self._large)
         inside.join(self._nested)
+        copies.watch(partial(self._withdraw, journal, interrupts), self._large.copied)
         line.sort = lambda message, body: (
             self._large.sort(message) or self._nested.sort(message, body)
         )
+
+    def _withdraw(self, journal: Journal, interrupts: Interrupts) -> None:
+        """In a copy of this process: what is the worker's is out of its reach."""
+        self._line.close()
+        journal.detach()
+        interrupts.withdraw()
+        self._large.returns.allow(0, 0)
+        inside.join(None, inside.IN_COPY)
 
     def serve(self) -> Never:
         """Say that this worker is ready, then do what is asked.
@@ -135,6 +146,7 @@ class Worker:
                 case messages.Run():
                     self._chunks.perform(message, body)
                     self._nested.forget()
+                    self._chunks.mend()
                 case messages.Resident():
                     self._calls.residents.push(message.version, message.source)
                 case messages.Everywhere():
@@ -159,8 +171,10 @@ class Worker:
             self._large.arguments.open(message.objects)
             arguments = self._large.arguments.load(memoryview(body))
             value = call.function(*arguments[0], **arguments[1])
+            copies.leave()
             kind, blob = int(Kind.RETURNED), self._results.carefully(value, call.name)
         except BaseException as error:
+            copies.leave(error)
             self._results.clear()
             kind, blob = self._circumstances.raised(
                 error, call=call, label="run_everywhere", index=0, attempt=1, arguments=arguments

@@ -73,6 +73,7 @@ def begin(
                 limits=options.limits(),
                 code_version=session.pushed.version,
                 stream=stream,
+                keep_children=options.keep_children,
             )
         )
     if session.life.ended:

@@ -280,6 +280,7 @@ class Driver:
                 label=spec.name,
                 objects=objects,
                 lend=origin is not None and origin.host == action.host,
+                keep_children=spec.keep_children,
             ),
             body,
         )

@@ -66,6 +66,7 @@ class NestedCalls:
             priority=parent.priority,
             code_version=parent.code_version,
             placement=parent.placement,
+            keep_children=parent.keep_children,
         )
         tasks = messages.AddTasks(
             job=job.job,

@@ -114,5 +114,17 @@ class Mapping(mmap.mmap):
         return self
 
 
+def blank(address: int, length: int) -> None:
+    """These pages are zeros, and this process's alone, whatever was mapped there.
+
+    Raises:
+        OSError: they could not be made so.
+    """
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _FIXED
+    if _mmap(address, length, access, kind, -1, 0) != address:
+        raise _unmappable(length, ctypes.get_errno())
+
+
 def _unmappable(length: int, number: int) -> OSError:
     return OSError(number, f"{length} bytes cannot be mapped: {os.strerror(number)}")

@@ -81,7 +81,8 @@ class AddJob(Message, frozen=True, kw_only=True):
     ``code_version`` the last ``Resident`` that it sees. A task runs ``retries`` times more at most,
     within ``limits`` each time, where ``placement`` allows; tasks of a higher ``priority`` go
     first. ``stream`` marks the open job behind the calls that a user submits: its tasks are
-    independent, and their start is reported.
+    independent, and their start is reported. With ``keep_children`` processes that a task leaves
+    stay in its worker.
     """
 
     job: JobId
@@ -95,6 +96,7 @@ class AddJob(Message, frozen=True, kw_only=True):
     code_version: Count = 0
     stream: bool = False
     placement: Placement = Placement()
+    keep_children: bool = False
 
 
 class AddTasks(Message, frozen=True, kw_only=True):

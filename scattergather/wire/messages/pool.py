@@ -20,7 +20,8 @@ class Run(Message, frozen=True, kw_only=True):
 
     ``chunk`` is unique within the controller and names this lease: whatever comes back names it.
     ``ahead`` says that its tasks are short enough for a worker to hold it behind another chunk.
-    ``attempt`` counts from 1 and holds for the whole chunk. ``lend`` says that the results are for
+    ``attempt`` counts from 1 and holds for the whole chunk. ``keep_children`` says that processes
+    which its tasks leave stay in the worker. ``lend`` says that the results are for
     a task on the same host: their large parts stay there (``Outcomes.lent``).
     """
 
@@ -38,6 +39,7 @@ class Run(Message, frozen=True, kw_only=True):
     label: str = ""
     objects: tuple[Extent, ...] = ()
     lend: bool = False
+    keep_children: bool = False
 
 
 class TakeBack(Message, frozen=True, kw_only=True):

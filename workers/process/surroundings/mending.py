@@ -7,6 +7,13 @@ they bend.
 What cannot be undone (a hard limit that was lowered, threads that go on) makes the worker *spent*:
 it ends, and its pool forks another. Daemon threads are let be: libraries keep those for all tasks,
 and whoever starts one says that it may be ended at any time.
+
+Processes that a task leaves are ended, and what still knows of them in here (a pool, a pipe to a
+server) is broken from then on, perhaps without an error: whoever uses it waits for ever. So their
+worker is spent, too, and its end is theirs. Where the job says that its processes stay, they do,
+and the threads that serve them. A worker that has processes which all tasks are meant to find (a
+call on every worker started them) lives on; there what a task left is killed, and nothing else.
+Those that have ended are left to whoever may still ask for their status, up to a number.
 """
 
 from __future__ import annotations
@@ -17,7 +24,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 from scattergather.machine import kernel, proc
 from scattergather.workers.process.surroundings.capture import Capture
@@ -27,7 +33,10 @@ WORTH_IT = 1e-3
 """Seconds that a task has to run before its worker is looked after at once."""
 
 ENDING = 0.05
-"""Seconds that threads have to end after the task that started them."""
+"""Seconds that threads and processes have to end after the task that started them."""
+
+UNREAPED = 500
+"""Processes that have ended and that nobody has waited for: more make a worker spent."""
 
 KILLING = 1.0
 """Seconds within which killed processes must be gone."""
@@ -62,10 +71,14 @@ class Mending:
         self._priority = os.getpriority(os.PRIO_PROCESS, 0)
         self._processors = os.sched_getaffinity(0)
         self._threads = set(threading.enumerate())
-        self._children = frozenset(_children())
+        self._children = set(proc.living_children())
+        self._kept: set[int] = set()
 
-    def mend(self) -> None:
+    def mend(self, *, keep: bool = False) -> None:
         """The process is as it should be.
+
+        Args:
+            keep: the processes and threads stay that the last task has left.
 
         Raises:
             Spent: it cannot be made so.
@@ -75,9 +88,17 @@ class Mending:
         self._mend_signals()
         if sys.getrecursionlimit() != self._recursion:
             sys.setrecursionlimit(self._recursion)
-        self._end_children()
         self._mend_limits()
+        if keep:
+            self._threads.update(threading.enumerate())
+            self._kept.update(proc.living_children())
+            return
+        self._outlast_children()
         self._outlast_threads()
+
+    def keep_nothing(self) -> None:
+        """What jobs have left because they keep their processes does not stay any more."""
+        self._kept.clear()
 
     def _mend_place(self) -> None:
         try:
@@ -124,21 +145,43 @@ class Mending:
                 if thread.is_alive():
                     raise Spent(f"a task left the thread {thread.name!r} running")
 
-    def _end_children(self) -> None:
-        """Kill what tasks have started and left, in whatever session it is by now.
+    def _outlast_children(self) -> None:
+        """No process is left that tasks have started, in whatever session it is by now.
 
-        This process is a subreaper: what loses its parent becomes its child, so a few rounds find
-        all of it.
+        This process is a subreaper: what loses its parent becomes its child.
         """
-        if not self._children and not _has_children():
+        if not _has_children():
             return
+        until = time.monotonic() + ENDING
+        while (left := self._left()) and time.monotonic() < until:
+            time.sleep(1e-3)
+        if not left:
+            if len(proc.children_of_this_process()) > UNREAPED:
+                raise Spent("its tasks have not waited for the end of processes that they started")
+            return
+        self._children.intersection_update(proc.living_children())
+        if not self._children:
+            names = ", ".join(sorted({proc.name_of(pid) for pid in left}))
+            raise Spent(
+                f"a task left {len(left)} processes ({names}), which end with their worker; "
+                "a job with keep_children=True keeps them"
+            )
         until = time.monotonic() + KILLING
-        while left := set(_children()) - self._children:
+        while left:
             if time.monotonic() > until:
-                raise Spent(f"a task left processes that do not end: {sorted(left)}")
+                raise Spent(f"a task left processes that do not end: {left}")
             for pid in left:
                 _end(pid)
             time.sleep(1e-3)
+            left = self._left()
+
+    def _left(self) -> list[int]:
+        """Those that run and are not to stay."""
+        return [
+            pid
+            for pid in proc.living_children()
+            if pid not in self._children and pid not in self._kept
+        ]
 
 
 def _has_children() -> bool:
@@ -147,13 +190,6 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def _children() -> Iterator[int]:
-    """Children of this process, but not Python's own, which clean up behind it when it ends."""
-    tracker = sys.modules.get("multiprocessing.resource_tracker")
-    kept = getattr(getattr(tracker, "_resource_tracker", None), "_pid", None)
-    return (pid for pid in proc.children_of_this_process() if pid != kept)
 
 
 def _end(pid: int) -> None:

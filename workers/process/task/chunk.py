@@ -22,6 +22,7 @@ from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
 from scattergather.workers.process.surroundings.mending import Mending
 from scattergather.workers.process.task.call import Call, Calls
+from scattergather.workers.process.task.copies import leave
 from scattergather.workers.process.task.interrupts import LIMITS, Interrupts
 from scattergather.workers.process.task.journal import FULL, LARGE, RUNNING, STARTED, Journal
 from scattergather.workers.process.task.loop import loop_of
@@ -65,6 +66,7 @@ class Chunks:
             output=capture.output,
         )
         self._run: messages.Run | None = None
+        self._keep = False
         self._since = 0.0
         self._cold = False
 
@@ -120,7 +122,7 @@ class Chunks:
     # ---- a chunk ---------------------------------------------------------------------------------
 
     def perform(self, run: messages.Run, body: bytes) -> None:
-        """Run the chunk; its outcomes are sent when this returns.
+        """Run the chunk; its outcomes are sent when this returns, and :meth:`mend` is to follow.
 
         Raises:
             LineLost: the pool is gone.
@@ -129,7 +131,7 @@ class Chunks:
         journal = self._journal
         ends = blobs.ends_of(body, run.count)
         journal.open(run.chunk, run.first)
-        self._run = run
+        self._run, self._keep = run, run.keep_children
         self._interrupts.memory_limit = run.limits.memory or 0
         self._large.arguments.open(run.objects)
         self._since = time.monotonic()
@@ -162,11 +164,14 @@ class Chunks:
         self._large.arguments.open(())
         if index < stop:
             self._line.send(messages.GaveBack(chunk=run.chunk, first=index))
-        self.mend()
 
     def mend(self) -> None:
         """Undo what tasks bent in this process. Raises Spent if that cannot be undone."""
-        self._mending.mend()
+        keep = self._keep
+        if keep and self._journal.cancelled():
+            self._mending.keep_nothing()
+            keep = False
+        self._mending.mend(keep=keep)
 
     def _prepare(self, run: messages.Run, index: int) -> Call | None:
         """What to call. None, and an outcome for every task, when that cannot be had.
@@ -181,12 +186,14 @@ class Chunks:
             interrupts.armed = True
             versions = len(self._calls.residents)
             call = self._calls.prepare(run.function, run.code_version, run.retry_on)
+            leave()
             interrupts.armed = False
             if versions != len(self._calls.residents):
                 self.accept_surroundings()
             return call
         except BaseException as error:
             interrupts.armed = False
+            leave(error)
             if isinstance(error, KeyboardInterrupt) and self._journal.cancelled():
                 raise
             if isinstance(error, LIMITS):
@@ -206,6 +213,7 @@ class Chunks:
         self, call: Call, index: int, error: BaseException, args: Any, kwargs: Any
     ) -> tuple[int, bytes]:
         """The outcome of a task that raised in the loop; what it has written outside is free."""
+        leave(error)
         assert self._run is not None
         self._outside.discard()
         arguments = None if args is None else (args, kwargs)

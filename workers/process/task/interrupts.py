@@ -48,6 +48,14 @@ class Interrupts:
         signal.signal(signal.SIGINT, self._interrupted)
         signal.signal(signal.SIGALRM, self._alarmed)
 
+    def withdraw(self) -> None:
+        """In a copy of the worker: our signals mean there what they mean in any process."""
+        self.armed = False
+        if kernel.handler_of(signal.SIGINT) == self._interrupted:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if kernel.handler_of(signal.SIGALRM) == self._alarmed:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
     def intact(self) -> bool:
         """True unless a task has set handlers of its own."""
         return bool(

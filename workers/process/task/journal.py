@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.machine.kernel import barrier
+from scattergather.wire.memory.owned import address_of, blank
 
 SIZE = 1 << 20
 SLOTS = 4096
@@ -181,6 +182,10 @@ class Journal:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def detach(self) -> None:
+        """In a copy of the worker: what is written and read here is nobody else's."""
+        blank(address_of(self._whole), SIZE)
 
     # ---- the worker's side -----------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from scattergather.wire.values.payload import Unpacker
 from scattergather.workers.process.surroundings.capture import OutputFile
 from scattergather.workers.process.surroundings.mending import WORTH_IT
 from scattergather.workers.process.task.call import Call
+from scattergather.workers.process.task.copies import COPY, leave
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.task.journal import (
     CHUNK,
@@ -108,16 +109,20 @@ def loop_of(
         (pickler.clear_memo, pickler.namespaces, NOTHING, int(Kind.RETURNED)),
         (outside, outside.placed, os.lseek, output.fd),
         (CHUNK, STOP, RUNNING, STARTED),
+        (COPY, leave),
     )
 
     def run_tasks(
         run: messages.Run, call: Call, body: bytes, ends: Any, first: int, since: float
     ) -> int:
-        (words, times, record, interrupts, monotonic), writing, tidying, ending, places = bound
+        (words, times, record, interrupts, monotonic), writing, tidying, ending, places, leaving = (
+            bound
+        )
         dump, value_of, rewind, cut = writing
         clear_memo, namespaces, nothing, returned = tidying
         outside, beside, seek, printed = ending
         chunk_word, stop_word, running_word, started_word = places
+        copy, leave = leaving
         mapped = bool(run.objects)
         loads = arguments.load if mapped else pickle.loads
         carefully = arguments.load if mapped else _loaded_carefully
@@ -145,6 +150,8 @@ def loop_of(
                 if alone:
                     journal.note(in_short(args, kwargs))
                 value = function(*args, **kwargs)
+                if copy:
+                    leave()
                 if value is None:
                     blob = nothing
                 else:

@@ -1,7 +1,8 @@
 """Arguments and results of a worker that are too large for messages.
 
-``large``    what came and what goes, and who still has it
-``answers``  results of nested calls that this worker was lent
-``parking``  mappings of arguments, which stay for the next task
-``views``    which mapping a value still is
+``large``      what came and what goes, and who still has it
+``answers``    results of nested calls that this worker was lent
+``inherited``  what processes that a task forked may read
+``parking``    mappings of arguments, which stay for the next task
+``views``      which mapping a value still is
 """

@@ -17,6 +17,7 @@ from scattergather.wire.memory.garbage import Gone, Watch
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.workers.process.line import WorkerLine
+from scattergather.workers.process.values.inherited import Inherited
 from scattergather.workers.process.values.views import Views
 
 
@@ -46,6 +47,7 @@ class Answers:
         self._views = Views()
         self._gone: SimpleQueue[Gone[ObjectId, Hold]] = SimpleQueue()
         self._held: Watch[ObjectId] = Watch(self._gone.put)
+        self._inherited = Inherited()
         self.unchanged = self._views.unchanged
 
     @property
@@ -78,8 +80,13 @@ class Answers:
 
         return stub.load(blob, view)
 
+    def copied(self) -> None:
+        """This process was forked: what is mapped here is read until the copy is gone."""
+        self._inherited.keep(self._views.living())
+
     def settle(self) -> None:
         """Give back what nobody has any more. Must not be interrupted."""
+        self._inherited.settle()
         names = []
         while True:
             try:

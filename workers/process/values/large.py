@@ -26,6 +26,7 @@ from scattergather.wire.messages.shared import Extent
 from scattergather.workers.process.line import WorkerLine, raised_descriptor
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Answers
+from scattergather.workers.process.values.inherited import Inherited
 from scattergather.workers.process.values.parking import Parking
 from scattergather.workers.process.values.views import Views
 
@@ -48,6 +49,7 @@ class Arguments:
         self._extents: dict[ObjectId, Extent] = {}
         self._views = Views()
         self.parking = Parking()
+        self._inherited = Inherited()
         self._told: set[ObjectId] = set()
         self._collected = False
         self.unchanged = self._views.unchanged
@@ -95,10 +97,15 @@ class Arguments:
         # Whoever keeps this has a reference to the view, which he cannot close or move.
         return memoryview(view)
 
+    def copied(self) -> None:
+        """This process was forked: what is mapped here is kept until the copy is gone."""
+        self._inherited.keep(self.parking.in_use())
+
     def settle(self) -> None:
         """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
         if not (self.parking.spots or self._told):
             return
+        self._inherited.settle()
         kept = self.parking.settle()
         if gone := self._told - kept:
             self._line.send(messages.LetGo(objects=tuple(gone)))
@@ -255,6 +262,11 @@ class TaskValues:
         self.answers = Answers(line, self.arguments.descriptor)
         self.returns = Returns(line, interrupts, self.arguments)
         self.passed = Passed(self.arguments, self.answers, self.returns)
+
+    def copied(self) -> None:
+        """This process was forked. Any thread."""
+        self.arguments.copied()
+        self.answers.copied()
 
     def sort(self, message: messages.ToWorker) -> bool:
         """Take a message that is for us. Any thread that reads the line."""

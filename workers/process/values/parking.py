@@ -100,6 +100,10 @@ class Parking:
                 spot.faults = None
         return {spot.view.extent.object for spot in self.spots.difference(parked)}
 
+    def in_use(self) -> list[PrivateView]:
+        """Those that somebody has. Any thread."""
+        return [spot.view for spot in self.spots.difference(self._parked())]
+
     def leave(self, slab: SlabId) -> None:
         """What is parked in this slab is unmapped: no task will take it. Any thread."""
         for spot in self._parked():

@@ -36,6 +36,10 @@ class Views:
             return None
         return view.extent
 
+    def living(self) -> list[PrivateView]:
+        """Those that there are."""
+        return list(self._by_address.values())
+
     def forget(self) -> None:
         """None of those that there are is meant any more."""
         self._by_address.clear()
