@@ -37,7 +37,7 @@ c.submit(lambda: dict(os.environ)).result()
 #
 spawnScatterGather("{text}/wrong name")
 #
-spawnScatterGather({revoked!r}).submit(abs, -1).result(20)
+spawnScatterGather({revoked!r}).submit(abs, -1).result(8)
 #
 c.command("status")
 #
