@@ -21,7 +21,7 @@ from types import FrameType
 from scattergather.errors import MemoryLimitExceeded, TimeLimitExceeded
 from scattergather.machine import kernel, proc
 from scattergather.workers.process.line import Wait
-from scattergather.workers.process.task.journal import RUNNING, Journal
+from scattergather.workers.process.task.journal import CHUNK, RUNNING, Journal
 
 LIMITS = (TimeLimitExceeded, MemoryLimitExceeded)
 """What a limit raises inside a task."""
@@ -37,6 +37,9 @@ class Interrupts:
         self._journal = journal
         self._limit = 0.0
         self._index = 0
+        self._told = (0, 0)
+        """Chunk and task that was told to end, as words of the journal."""
+        self._overdue = False
         self.armed = False
         """True while the code of a task runs; assigned by the chunk's loop."""
         self.memory_limit = 0
@@ -65,12 +68,12 @@ class Interrupts:
 
     def start_timer(self, seconds: float, index: int) -> None:
         """Task ``index`` has so many seconds from now."""
-        self._limit, self._index = seconds, index
+        self._limit, self._index, self._overdue = seconds, index, False
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), _AGAIN)
 
     def stop_timer(self) -> None:
         """The task is over, or has been told."""
-        self._limit = 0.0
+        self._limit, self._overdue = 0.0, False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     @contextmanager
@@ -102,29 +105,51 @@ class Interrupts:
 
         return waiting
 
+    def wanted(self) -> bool:
+        """The task at work is to be told to end, by whoever lets it be told. Any thread."""
+        return self._overdue or self._journal.cancelled() or self._journal.exceeded()
+
+    def told(self) -> bool:
+        """The task at work was told to end, or is to be. Any thread."""
+        return self._told == self._at_work() or self.wanted()
+
+    def _at_work(self) -> tuple[int, int]:
+        words = self._journal.words
+        return words[CHUNK], words[RUNNING]
+
     def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
         if self.armed:
             self._raise_what_is_wanted()
 
     def _raise_what_is_wanted(self) -> None:
         if self._journal.cancelled():
-            self.armed = False
+            self._tell()
             raise KeyboardInterrupt("cancelled")
         if self._journal.exceeded():
-            self.armed = False
+            self._tell()
             index, limit = self._journal.words[RUNNING] - 1, self.memory_limit
             peak = proc.anonymous_memory(os.getpid())
             reason = f"it took {peak:,} bytes, its memory limit is {limit:,}"
             raise MemoryLimitExceeded(
                 f"Task {index}: {reason}.", index=index, limit=limit, peak=peak, reason=reason
             )
+        if self._overdue:
+            self._tell()
+            seconds = self._limit
+            self.stop_timer()
+            reason = f"it ran longer than its time limit of {seconds:g} s"
+            raise TimeLimitExceeded(
+                f"Task {self._index}: {reason}.", index=self._index, limit=seconds, reason=reason
+            )
+
+    def _tell(self) -> None:
+        """What follows is raised in the task, and nothing else is any more."""
+        self.armed = False
+        self._told = self._at_work()
 
     def _alarmed(self, _number: int, _frame: FrameType | None) -> None:
-        limit = self._limit
-        if self.armed and limit:  # else an alarm that an earlier task left behind
-            self.armed = False
-            self.stop_timer()
-            reason = f"it ran longer than its time limit of {limit:g} s"
-            raise TimeLimitExceeded(
-                f"Task {self._index}: {reason}.", index=self._index, limit=limit, reason=reason
-            )
+        if not self._limit:  # an alarm that an earlier task left behind
+            return
+        self._overdue = True
+        if self.armed:
+            self._raise_what_is_wanted()

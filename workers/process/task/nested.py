@@ -2,12 +2,19 @@
 
 A task that waits for a nested result gives back the chunks that this worker holds and has not
 begun, sends what it has finished, and says that it waits: its slot is lent to others meanwhile.
+
+Any of its threads may wait, and that the others do something meanwhile is not known: so the slot is
+lent as long as one does, at most to the end of the chunk. Who looks again and again if a call is
+done waits for it, too. A thread that waits is told of a cancel or a limit by looking: signals reach
+the main thread only.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
@@ -32,6 +39,12 @@ from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Holds
 from scattergather.workers.process.values.large import TaskValues
 
+SLICE = 0.05
+"""Seconds after which a thread that waits looks if its task is to end."""
+
+LOOKING = 0.1
+"""Seconds after which a task that looks if a call is done, and looks again, counts as waiting."""
+
 
 class Nested:
     """Implements ``inside.Hook``. Any thread of a task."""
@@ -53,7 +66,15 @@ class Nested:
         self._open: set[int] = set()
         self._settled: dict[int, tuple[messages.NestedOutcome, bytes, Holds]] = {}
         self._submitting = threading.Lock()
+        self._lending = threading.Lock()
+        self._waiters = 0
         self._waiting = False
+        self._period = 0
+        """Counts the chunks at whose end somebody still waited: his slot is no longer lent then."""
+        self._looks: dict[int, float] = {}
+        """When a task first looked in vain if a call is done."""
+        self._lent: dict[int, int] = {}
+        """For which calls the slot is lent because a task looks again and again."""
 
     def running(self) -> bool:
         """True while a task runs."""
@@ -105,26 +126,34 @@ class Nested:
         return ticket
 
     def settled(self, ticket: int, timeout: float | None) -> bool:
-        """True once the outcome is here; waits so many seconds for it, for ever with None."""
+        """True once the outcome is here; waits so many seconds for it, for ever with None.
+
+        Raises:
+            CancelledError: the task is to end, and so does who waits for it on another thread.
+        """
 
         def arrived() -> bool:
             return ticket in self._settled or ticket not in self._open
 
         if arrived():
             return True
-        if threading.current_thread() is not threading.main_thread():
-            self._large.answers.settle()
-            return self._line.read_until(arrived, timeout, poll)
-        with self._interrupts.shielded():
+        interrupts = self._interrupts
+        if threading.current_thread() is threading.main_thread():
+            to_end, wait = interrupts.wanted, interrupts.exposed(poll)
+        else:  # no signal wakes it
+            to_end, wait = interrupts.told, _in_slices
+        with interrupts.shielded():
             self._large.answers.settle()
             if timeout == 0.0:
-                return self._line.read_until(arrived, 0.0, poll)
-            self._lend_slot()
+                return self._looked(ticket, self._line.read_until(arrived, 0.0, poll))
+            lent = self._lend_slot()
             try:
-                return self._line.read_until(arrived, timeout, self._interrupts.exposed(poll))
+                over = self._line.read_until(lambda: arrived() or to_end(), timeout, wait)
             finally:
-                self._waiting = False
-                self._line.send(messages.Resumed())
+                self._return_slot(lent)
+        if over and not arrived():
+            raise CancelledError("The task that waits for this call is to end.")
+        return over
 
     def outcome(self, ticket: int) -> tuple[Any, BaseException | None]:
         """Result or error of a settled ticket, which is forgotten."""
@@ -150,6 +179,15 @@ class Nested:
         """A chunk is over: what its tasks submitted and did not wait for interests nobody."""
         self._open.clear()
         self._settled.clear()
+        if self._looks:
+            self._looks.clear()
+            self._lent.clear()
+        if self._waiters:
+            with self._lending:
+                self._period += 1
+                self._waiters = 0
+                self._waiting = False
+                self._line.send(messages.Resumed())
         self._large.answers.settle()
 
     def sort(self, message: messages.ToWorker, body: bytes) -> bool:
@@ -160,6 +198,9 @@ class Nested:
                 if message.ticket in self._open:
                     self._settled[message.ticket] = message, body, holds
                     self._open.discard(message.ticket)
+                    lent = self._lent.pop(message.ticket, None)
+                    if lent is not None:
+                        self._return_slot(lent)
                 else:
                     holds.clear()
                     self._large.answers.settle()
@@ -176,14 +217,57 @@ class Nested:
             case _:
                 return False
 
-    def _lend_slot(self) -> None:
-        self._chunks.flush()
-        inbox = self._line.inbox
-        kept = [entry for entry in inbox if not isinstance(entry[0], messages.Run)]
-        unstarted = [entry[0] for entry in inbox if isinstance(entry[0], messages.Run)]
-        inbox.clear()
-        inbox.extend(kept)
-        for run in unstarted:
-            self._line.send(messages.GaveBack(chunk=run.chunk, first=run.first))
-        self._waiting = True
-        self._line.send(messages.Waiting())
+    # ---- the slot ----
+
+    def _lend_slot(self) -> int:
+        """One more thread waits; the first one lends the slot. Returns what ``_return_slot`` takes.
+
+        Any thread, so the main thread may be in the task, between two tasks, or reading the line.
+        """
+        if threading.current_thread() is threading.main_thread():
+            self._chunks.flush()
+        with self._lending:
+            self._waiters += 1
+            if self._waiters == 1:
+                self._waiting = True
+                inbox = self._line.inbox
+                for entry in tuple(inbox):
+                    if isinstance(entry[0], messages.Run) and _removed(inbox, entry):
+                        run = entry[0]
+                        self._line.send(messages.GaveBack(chunk=run.chunk, first=run.first))
+                self._line.send(messages.Waiting())
+            return self._period
+
+    def _return_slot(self, lent: int) -> None:
+        """A thread waits no more; the last one takes the slot back, if its chunk still runs."""
+        with self._lending:
+            if lent == self._period:
+                self._waiters -= 1
+                if not self._waiters:
+                    self._waiting = False
+                    self._line.send(messages.Resumed())
+
+    def _looked(self, ticket: int, found: bool) -> bool:
+        """A task looked if the outcome is here; ``found`` says so. Who looks for long waits."""
+        now = time.monotonic()
+        if (
+            not found
+            and now - self._looks.setdefault(ticket, now) > LOOKING
+            and ticket not in self._lent
+        ):
+            self._lent[ticket] = self._lend_slot()
+        return found
+
+
+def _removed(inbox: deque[tuple[messages.ToWorker, bytes]], entry: Any) -> bool:
+    """Whether nobody else took it from the inbox meanwhile."""
+    try:
+        inbox.remove(entry)
+    except (ValueError, IndexError):  # IndexError: it changed while it was searched
+        return False
+    return True
+
+
+def _in_slices(fd: int, timeout: float | None) -> bool:
+    """A ``Wait`` that comes back to look for more than the descriptor."""
+    return poll(fd, SLICE if timeout is None else min(timeout, SLICE))
