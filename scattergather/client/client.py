@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from html import escape
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, get_args
 
@@ -15,6 +15,7 @@ from scattergather.client.jobs.job import Job, finish, wait
 from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.seen import showing
+from scattergather.client.seen.here import show_moving
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import CURE
 from scattergather.client.session.session import Session
@@ -125,7 +126,7 @@ class ScatterGather(Executor):
         return not self._unread.go_read and (session.known.go is not None or session.life.ended)
 
     def waitForResult(
-        self, timeout: float | None = None, *, errors: str = "raise", progress: bool = False
+        self, timeout: float | None = None, *, errors: str = "raise", progress: bool | None = None
     ) -> Any:
         """Block for the oldest job that was not read yet: its results, in task order.
 
@@ -134,7 +135,8 @@ class ScatterGather(Executor):
         Args:
             timeout: seconds; then ``TimeoutError``, and the job stays.
             errors: ``"raise"``, or ``"return"`` for a list with the errors in the failed places.
-            progress: show a bar meanwhile.
+            progress: show a bar meanwhile; None shows one after two seconds, in a notebook or a
+                terminal.
 
         Raises:
             NothingToWaitFor: no job is outstanding.
@@ -327,21 +329,26 @@ class ScatterGather(Executor):
 
     # ---- how it looks ---------------------------------------------------------------------------
 
-    def _end(self) -> str:
-        fate = self._session.life.fate
-        return "closed" + (fate and f", {fate}")
-
-    def _counts(self) -> tuple[int, int, float]:
-        session = self._session
-        rate = sum(job.rate for job in session.known.snapshot().jobs)
-        return session.inbox.returned, session.inbox.failed, rate
-
     def __repr__(self) -> str:
-        if self._session.life.closed:
-            return f"<ScatterGather: {self._end()}>"
-        return showing.client_text(self._session.known.snapshot(), *self._counts())
+        return _shown(self._session)["text/plain"]
 
     def _repr_html_(self) -> str:
-        if self._session.life.closed:
-            return f"<div><b>ScatterGather</b>: {escape(self._end())}</div>"
-        return showing.client_html(self._session.known.snapshot(), *self._counts())
+        return _shown(self._session)["text/html"]
+
+    def _ipython_display_(self) -> None:
+        # In a notebook it moves. Not by a method of ours: what is displayed keeps no client.
+        show_moving(partial(_look, self._session))
+
+
+def _look(session: Session) -> tuple[bool, dict[str, str]]:
+    return session.life.ended, _shown(session)
+
+
+def _shown(session: Session) -> dict[str, str]:
+    """A client as a terminal and a notebook show it."""
+    if session.life.closed:
+        fate = session.life.fate
+        return showing.closed_bundle("closed" + (fate and f", {fate}"))
+    snapshot, inbox = session.known.snapshot(), session.inbox
+    rate = sum(job.rate for job in snapshot.jobs)
+    return showing.client_bundle(snapshot, inbox.returned, inbox.failed, rate)

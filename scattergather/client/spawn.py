@@ -14,6 +14,7 @@ from scattergather.client.naming import Function
 from scattergather.client.pipe import process
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.pipe.pipe import Pipe
+from scattergather.client.seen import here
 from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
 from scattergather.settings.memory import default_size, read_size
@@ -96,6 +97,7 @@ def _alive() -> list[Session]:
 def _exit() -> None:
     for session in _alive():
         session.exit()
+    here.end()
 
 
 def _copied() -> None:

@@ -23,6 +23,16 @@ def in_bytes(size: int) -> str:
     return f"{amount:.3g} TB"
 
 
+def in_time(seconds: float) -> str:
+    """A time, for people: ``2.4 s``, ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    for unit, length in (("s", 1), ("min", 60)):
+        if seconds < 99.5 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
     """One host as the controller last knew it. ``why`` says why it is not up.
@@ -76,6 +86,20 @@ class JobView:
         """How many tasks have their outcome."""
         return self.done + self.failed + self.cancelled
 
+    @property
+    def speed(self) -> str:
+        """How fast it goes on; empty when it does not."""
+        if not self.rate or self.settled == self.total:
+            return ""
+        return f"{self.rate:.0f}/s" if self.rate >= 9.5 else f"{self.rate:.2g}/s"
+
+    @property
+    def left(self) -> str:
+        """How long it takes still, if it goes on like this; empty while nobody can tell."""
+        if not self.rate or self.total is None or self.settled >= self.total:
+            return ""
+        return in_time((self.total - self.settled) / self.rate)
+
     def line(self) -> str:
         """The job in one line."""
         return f"{self.name}  {self.counts()}"
@@ -91,8 +115,8 @@ class JobView:
             (self.cancelled, "cancelled"),
         ):
             text += f" · {count} {word}" if count else ""
-        if self.rate and self.settled != self.total:
-            text += f" · {self.rate:.0f}/s"
+        text += f" · {self.speed}" if self.speed else ""
+        text += f" · {self.left} left" if self.left else ""
         return text + (f" · {self.lost}" if self.lost else "")
 
 
@@ -213,11 +237,14 @@ def jobs_table(jobs: tuple[JobView, ...]) -> str:
             str(job.running),
             str(job.queued),
             str(job.failed),
-            f"{job.rate:.0f}/s" if job.rate else "",
+            job.speed,
+            job.left,
         )
         for job in jobs
     ]
-    return _table(("job", "done", "running", "queued", "failed", "rate"), rows) if rows else ""
+    return (
+        _table(("job", "done", "running", "queued", "failed", "rate", "left"), rows) if rows else ""
+    )
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

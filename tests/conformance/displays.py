@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scattergather.client.seen.display import LINES, Bar, Display, JobLines
+from scattergather.client.seen.display import LINES, Bar, Display, JobLines, Line
 from scattergather.model.snapshot import JobView, in_bytes
 
 
@@ -41,14 +41,14 @@ def check_display(make: Callable[[], DisplayCase]) -> None:
 
 
 def _lines_are_seen_in_order_and_once(case: DisplayCase) -> None:
-    lines = case.display.lines("job 1")
+    lines = case.display.lines("job 1", lambda: False)
     lines.show(["[one]", "[two]"], 0, 0)
     lines.show(["[three]"], 0, 0)
     assert case.seen().splitlines() == ["[one]", "[two]", "[three]"]
 
 
 def _what_is_not_shown_is_said(case: DisplayCase) -> None:
-    lines = case.display.lines("job 1")
+    lines = case.display.lines("job 1", lambda: False)
     lines.show(["[last]"], 7, 0)
     assert case.seen().splitlines()[-1] == "[last]"
     (said,) = case.seen().splitlines()[:-1]
@@ -56,7 +56,7 @@ def _what_is_not_shown_is_said(case: DisplayCase) -> None:
 
 
 def _what_was_dropped_is_said_once(case: DisplayCase) -> None:
-    lines = case.display.lines("job 1")
+    lines = case.display.lines("job 1", lambda: False)
     lines.show([], 0, 5_600_000)
     lines.show(["[then]"], 0, 0)
     assert case.seen().splitlines() == [
@@ -66,7 +66,7 @@ def _what_was_dropped_is_said_once(case: DisplayCase) -> None:
 
 
 def _the_last_of_many_lines_are_seen(case: DisplayCase) -> None:
-    lines = case.display.lines("job 1")
+    lines = case.display.lines("job 1", lambda: False)
     for number in range(LINES + 100):
         lines.show([f"[{number}]"], 0, 0)
     last = case.seen().splitlines()[-LINES:]
@@ -74,7 +74,10 @@ def _the_last_of_many_lines_are_seen(case: DisplayCase) -> None:
 
 
 def _two_jobs_do_not_mix(case: DisplayCase) -> None:
-    one, other = case.display.lines("job 1"), case.display.lines("job 2")
+    one, other = (
+        case.display.lines("job 1", lambda: False),
+        case.display.lines("job 2", lambda: False),
+    )
     one.show(["[a of 1]"], 0, 0)
     other.show(["[b of 2]"], 0, 0)
     one.show(["[c of 1]"], 0, 0)
@@ -107,7 +110,7 @@ def _sentences_are_seen(case: DisplayCase) -> None:
 
 
 def _it_is_there_for_other_threads_when_the_user_is_elsewhere(case: DisplayCase) -> None:
-    lines, bar = case.display.lines("job 1"), case.display.bar(_view(0, 1))
+    lines, bar = case.display.lines("job 1", lambda: True), case.display.bar(_view(0, 1))
     case.leave()
 
     def show() -> None:
@@ -124,6 +127,8 @@ def _it_is_there_for_other_threads_when_the_user_is_elsewhere(case: DisplayCase)
 class Paper:
     """A display in memory: ``text`` is what stands there."""
 
+    shows_bars = False
+
     def __init__(self) -> None:
         self._parts: list[str] = []
 
@@ -134,7 +139,7 @@ class Paper:
     def write(self, *lines: str) -> None:
         self._parts += [line + "\n" for line in lines]
 
-    def lines(self, label: str) -> JobLines:
+    def lines(self, label: str, more: Callable[[], bool]) -> JobLines:
         return _PaperLines(self, label)
 
     def bar(self, view: JobView) -> Bar:
@@ -149,13 +154,13 @@ class _PaperLines:
         self._paper = paper
         self._label = label
 
-    def show(self, lines: Sequence[str], skipped: int, dropped: int) -> None:
+    def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         if dropped:
             lost = f"{in_bytes(dropped)} that {self._label} printed"
             self._paper.write(f"[{lost} were dropped where they were printed]")
         if skipped:
             self._paper.write(f"[{skipped} lines of {self._label}: job.output(i) has them]")
-        self._paper.write(*lines)
+        self._paper.write(*(line if isinstance(line, str) else line.text for line in lines))
 
 
 class _PaperBar:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextvars
 import io
 import sys
-import types
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -15,77 +12,26 @@ from scattergather.client.seen.cell import Cell
 from scattergather.client.seen.here import current_display
 from scattergather.client.seen.terminal import TERMINAL
 from tests.conformance.displays import DisplayCase, Paper, check_display
+from tests.conformance.front_ends import Patch, in_a_kernel
 from tests.struck import struck_everywhere
 
 
-class Shell:
-    """IPython's shell in a kernel: what is displayed and written stands under the cell that runs.
+def of_a_cell(patch: Patch, *, threads: bool = True, late: bool = True) -> DisplayCase:
+    shell = in_a_kernel(patch, threads=threads, late=late)
 
-    Args:
-        threads: it can tell for one thread which cell runs, as ipykernel can from 7.4 on.
-    """
+    def leave() -> None:
+        shell.end()
+        shell.begin("cell 2")
 
-    kernel = object()
-
-    def __init__(self, threads: bool) -> None:
-        self._running: contextvars.ContextVar[str] = contextvars.ContextVar("running")
-        self._latest = ""
-        self._under: dict[str, dict[str, str]] = {}
-        self._written: dict[str, str] = {}
-        self.begin("cell 1")
-        if threads:
-            self.set_thread_parent = self._running.set
-            self.reset_thread_parent = self._running.reset
-
-    def begin(self, cell: str) -> None:
-        """This cell runs from now on."""
-        self._running.set(cell)
-        self._latest = cell
-
-    def get_parent(self) -> str:
-        return self._running.get(self._latest)
-
-    def display(self, bundle: Any, *, raw: bool, display_id: str, update: bool) -> None:
-        assert raw
-        outputs = self._under.setdefault(self.get_parent(), {})
-        assert display_id in outputs or not update
-        outputs[display_id] = bundle["text/plain"]
-
-    def write(self, text: str) -> None:
-        self._written[self.get_parent()] = self._written.get(self.get_parent(), "") + text
-
-    def flush(self) -> None:
-        pass
-
-    def seen(self, cell: str) -> str:
-        outputs = [text + "\n" for text in self._under.get(cell, {}).values()]
-        return "".join(outputs) + self._written.get(cell, "")
-
-
-Patch = pytest.MonkeyPatch
-
-
-def in_a_kernel(patch: Patch, *, threads: bool) -> Shell:
-    shell: Any = Shell(threads)
-    ipython: Any = types.ModuleType("IPython")
-    ipython.get_ipython = lambda: shell
-    ipython.display = types.SimpleNamespace(display=shell.display)
-    patch.setitem(sys.modules, "IPython", ipython)
-    patch.setattr(sys, "stderr", shell)
-    return shell
-
-
-def of_a_cell(patch: Patch, *, threads: bool = True) -> DisplayCase:
-    shell = in_a_kernel(patch, threads=threads)
-    return DisplayCase(
-        display=current_display(),
-        seen=lambda: shell.seen("cell 1"),
-        leave=lambda: shell.begin("cell 2"),
-    )
+    return DisplayCase(display=current_display(), seen=lambda: shell.seen("cell 1"), leave=leave)
 
 
 def of_a_cell_of_an_older_kernel(patch: Patch) -> DisplayCase:
     return of_a_cell(patch, threads=False)
+
+
+def of_a_cell_that_takes_nothing_late(patch: Patch) -> DisplayCase:
+    return of_a_cell(patch, late=False)
 
 
 def of_a_terminal(patch: Patch) -> DisplayCase:
@@ -103,7 +49,13 @@ def of_paper(patch: Patch) -> DisplayCase:
 
 @pytest.mark.parametrize(
     "make",
-    [of_a_cell, of_a_cell_of_an_older_kernel, of_a_terminal, of_paper],
+    [
+        of_a_cell,
+        of_a_cell_of_an_older_kernel,
+        of_a_cell_that_takes_nothing_late,
+        of_a_terminal,
+        of_paper,
+    ],
     ids=lambda make: make.__name__,
 )
 def test_a_display_conforms(make: Callable[[Patch], DisplayCase], monkeypatch: Patch) -> None:
@@ -122,10 +74,11 @@ def test_an_interrupt_at_any_moment_of_showing_leaves_the_thread_in_its_own_cell
     threads: bool, monkeypatch: Patch
 ) -> None:
     shell = in_a_kernel(monkeypatch, threads=threads)
-    lines, moments = current_display().lines("job 1"), 0
+    lines, moments = current_display().lines("job 1", lambda: True), 0
+    shell.end()
     shell.begin("cell 2")
     for _ in struck_everywhere(lambda: lines.show(["[line]"], 0, 0)):
         moments += 1
-        assert shell.get_parent() == "cell 2"
+        assert shell.cell == "cell 2"
     assert moments > 10
     assert "[line]" in shell.seen("cell 1")

@@ -90,7 +90,10 @@ class Kernel:
                         replaceable[name] = len(reply.shown)
                     reply.shown.append(content["data"])
                 case "update_display_data":
-                    reply.shown[replaceable[content["transient"]["display_id"]]] = content["data"]
+                    # What stands under earlier cells is replaced under the one that runs.
+                    place = replaceable.get(content["transient"]["display_id"])
+                    if place is not None:
+                        reply.shown[place] = content["data"]
                 case "error":
                     reply.error, reply.message = content["ename"], content["evalue"]
                     reply.traceback = "\n".join(content["traceback"])

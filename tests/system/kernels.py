@@ -38,7 +38,10 @@ def manager_of(kind: type[M]) -> M:
 
 
 class Kernel:
-    """A kernel whose messages are sorted by the cell that owns them."""
+    """A kernel whose messages are sorted by the cell that owns them, as JupyterLab does it.
+
+    What replaces something displayed stands in its place, whichever cell's message that is.
+    """
 
     def __init__(self) -> None:
         self.manager = manager_of(KernelManager)
@@ -51,10 +54,15 @@ class Kernel:
         self.client.wait_for_ready(timeout=60)
         self.outputs: dict[str, list[Any]] = defaultdict(list)
         self._busy: set[str] = set()
+        self._displays: dict[str, list[tuple[str, int]]] = defaultdict(list)
 
     def start(self, code: str) -> str:
         """Run a cell; returns its id without waiting."""
-        cell = self.client.execute(code, stop_on_error=False)
+        content = {"code": code, "silent": False, "store_history": True, "stop_on_error": False}
+        session, metadata = self.client.session, {"cellId": code}
+        message = session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        cell = str(message["header"]["msg_id"])
         self._busy.add(cell)
         return cell
 
@@ -80,8 +88,14 @@ class Kernel:
                         self._busy.discard(cell)
                 case "stream":
                     self.outputs[cell].append(content["text"])
-                case "execute_result" | "display_data" | "update_display_data":
-                    self.outputs[cell].append(content["data"])
+                case "execute_result" | "display_data" | "update_display_data" as kind:
+                    name = content.get("transient", {}).get("display_id")
+                    for owner, place in self._displays.get(name, ()):
+                        self.outputs[owner][place] = content["data"]
+                    if kind != "update_display_data":
+                        if name is not None:
+                            self._displays[name].append((cell, len(self.outputs[cell])))
+                        self.outputs[cell].append(content["data"])
                 case "error":
                     self.outputs[cell].append(content)
 

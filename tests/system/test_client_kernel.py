@@ -102,10 +102,23 @@ def test_an_interrupted_await_leaves_the_job(kernel, tmp_path):
     kernel.listen(20, lambda: "[None, None]" in kernel.text(cell))
 
 
-def test_a_bar_is_shown_in_the_cell_that_waits(kernel):
-    kernel.run(SPAWN + "\nimport time\njob = c.addJob([((0.2,), {})] * 6, time.sleep)")
-    cell = kernel.run("r = job.results(progress=True)")
-    assert "job 1" in kernel.text(cell)
+def test_a_bar_comes_when_a_wait_lasts_and_what_was_displayed_moves(kernel):
+    kernel.run(SPAWN + "\nimport time")
+    shown = kernel.run("job = c.addJob([((0.7,), {})] * 8, time.sleep); job")
+    assert " 0/8" in kernel.text(shown)
+    waiting = kernel.start("r = job.results()")
+    kernel.listen(30, lambda: " left" in kernel.text(waiting))
+    (bar,) = kernel.outputs[waiting]
+    assert " left" in bar["text/html"]
+    kernel.listen(30, lambda: " left" in kernel.text(shown))
+    kernel.listen(30, lambda: waiting not in kernel._busy)
+    for cell in (shown, waiting):
+        (bundle,) = kernel.outputs[cell]
+        assert bundle["text/plain"].endswith(" 8/8")
+    awaiting = kernel.run(
+        "c.addJob([((2.5,), {})], time.sleep); await c.addJob([((2.5,), {})], time.sleep)"
+    )
+    assert "job 3" in kernel.text(awaiting)
 
 
 def test_a_graceful_restart_is_quick_and_leaves_nothing(kernel):

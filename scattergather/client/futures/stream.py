@@ -58,7 +58,10 @@ class CallStream:
         self._lock = threading.Lock()
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
-        self._channel = JobEcho(self.title, current_display()) if options.echo else None
+        self._channel: JobEcho | None = None
+        if options.echo:
+            futures = self._futures
+            self._channel = JobEcho(self.title, current_display(), lambda: bool(futures))
 
     # ---- the submitting side --------------------------------------------------------------------
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from scattergather.client.jobs.iterating import Walk, take
 from scattergather.client.pipe.waiting import Bell
+from scattergather.client.seen.progress import Progress
 
 
-async def until(bell: Bell, ready: Callable[[], object]) -> None:
-    """Return when ``ready()``, looking at each ring."""
+async def until(bell: Bell, ready: Callable[[], object], bar: Progress | None = None) -> None:
+    """Return when ``ready()``, looking at each ring; ``bar`` shows meanwhile how far it is."""
     loop = asyncio.get_running_loop()
     while True:
         rung: asyncio.Future[None] = loop.create_future()
@@ -37,7 +38,11 @@ async def until(bell: Bell, ready: Callable[[], object]) -> None:
         try:
             if ready():
                 return
-            await rung
+            if bar is None:
+                await rung
+            else:
+                bar.step()
+                await asyncio.wait([rung], timeout=bar.seconds())
         finally:
             bell.withdraw(wake)
 

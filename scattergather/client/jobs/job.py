@@ -13,8 +13,8 @@ from scattergather.client.jobs.iterating import Results, Walk, check_whole, inpu
 from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.options import check_errors, check_timeout
 from scattergather.client.seen import showing
-from scattergather.client.seen.display import BAR_SECONDS, Bar
-from scattergather.client.seen.here import current_display
+from scattergather.client.seen.here import show_moving
+from scattergather.client.seen.progress import Progress, shorter
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
@@ -44,7 +44,6 @@ class Job(Generic[T]):
         self._rounds = rounds
         self._unread = unread
         self._holder = holder
-        self._begun = time.monotonic()
 
     def __del__(self) -> None:
         # Iterated and dropped half way: nobody can ask for the rest, which waits to be asked for.
@@ -59,13 +58,14 @@ class Job(Generic[T]):
     # ---- results --------------------------------------------------------------------------------
 
     def results(
-        self, *, errors: str = "raise", progress: bool = False, timeout: float | None = None
+        self, *, errors: str = "raise", progress: bool | None = None, timeout: float | None = None
     ) -> list[T]:
         """All results, in task order, when the job is through.
 
         Args:
             errors: ``"raise"``, or ``"return"`` for a list with the errors in the failed places.
-            progress: show a bar meanwhile.
+            progress: show a bar meanwhile; None shows one after two seconds, in a notebook or a
+                terminal.
             timeout: seconds; then ``TimeoutError``, and the job goes on.
 
         Raises:
@@ -115,7 +115,11 @@ class Job(Generic[T]):
         gathering = self._gathering
         check_whole(gathering)
         gathering.want_whole()
-        await until(gathering.bell, lambda: gathering.finished)
+        bar = Progress(lambda: gathering.view(0, 0.0), None)
+        try:
+            await until(gathering.bell, lambda: gathering.finished, bar)
+        finally:
+            bar.close()
         return self._finish(True)
 
     def _iterate(self, walk: Walk, *, raises: bool = True, numbered: bool = False) -> Results:
@@ -149,8 +153,7 @@ class Job(Generic[T]):
     @property
     def progress(self) -> JobView:
         """Counts, from what is known here."""
-        gathering, seconds = self._gathering, max(time.monotonic() - self._begun, 1e-3)
-        return gathering.view(self._rounds.running(), gathering.settled / seconds)
+        return self._rounds.view()
 
     @property
     def failures(self) -> list[Failure]:
@@ -192,6 +195,10 @@ class Job(Generic[T]):
     def _repr_html_(self) -> str:
         return showing.job_html(self.progress)
 
+    def _ipython_display_(self) -> None:
+        # In a notebook it moves. Elsewhere this is not for us, and the reprs are taken.
+        show_moving(self._rounds.look)
+
 
 class Completed(Generic[T]):
     """What ``as_completed`` returns: iterable, and async iterable."""
@@ -215,7 +222,11 @@ class Completed(Generic[T]):
 
 
 def wait(
-    session: Session, gathering: Gathering, timeout: float | None, progress: bool, again: str
+    session: Session,
+    gathering: Gathering,
+    timeout: float | None,
+    progress: bool | None,
+    again: str,
 ) -> None:
     """Block until a job is through; its outcomes are unpickled as they come.
 
@@ -226,36 +237,29 @@ def wait(
         KeyboardInterrupt: the user's, with a sentence on how to go on.
     """
     gathering.want_whole()
-    bar: Bar | None = None
+    bar = Progress(lambda: gathering.view(0, 0.0), progress)
     then = f"It goes on; {again} waits again, job.cancel() stops it."
     try:
-        if progress:
-            bar = current_display().bar(gathering.view(0, 0.0))
         with Wait(session, lambda: f"waiting for {gathering.title}", then):
             if not _through(gathering, timeout, bar):
                 raise too_late(session, f"{gathering.label} is not through yet", gathering)
     finally:
-        if bar is not None:
-            bar.close(gathering.view(0, 0.0))
+        bar.close()
 
 
-def _through(gathering: Gathering, timeout: float | None, bar: Bar | None) -> bool:
+def _through(gathering: Gathering, timeout: float | None, bar: Progress) -> bool:
     """False when ``timeout`` is over first."""
-    now = time.monotonic()
-    until, due = None if timeout is None else now + timeout, now
+    until = None if timeout is None else time.monotonic() + timeout
     known = 0
     while not gathering.finished:
+        bar.step()
         left = None if until is None else until - time.monotonic()
         if left is not None and left <= 0:
             return False
-        slice_ = left if bar is None else min(BAR_SECONDS, BAR_SECONDS if left is None else left)
         ready: Callable[[], bool] = lambda: gathering.arrived(known)  # noqa: E731, B023
-        gathering.bell.wait(ready, slice_)
+        gathering.bell.wait(ready, shorter(left, bar.seconds()))
         # While the rest is computed elsewhere; at the end little is left to do.
         known = gathering.load_new(known)
-        if bar is not None and time.monotonic() >= due:
-            due = time.monotonic() + BAR_SECONDS
-            bar.show(gathering.view(0, 0.0))
     return True
 
 

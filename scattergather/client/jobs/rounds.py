@@ -7,6 +7,7 @@ did not return; what they were packed as is kept, and only what names code may h
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from typing import Any
 
@@ -17,12 +18,14 @@ from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.round import Round
 from scattergather.client.options import JobOptions
 from scattergather.client.pipe.outbox import Ready, distinct
+from scattergather.client.seen import showing
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
 from scattergather.client.values.freezing import Frozen, freeze_types, moved_classes
 from scattergather.errors import BadRequest
+from scattergather.model.snapshot import JobView
 from scattergather.wire import blobs
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.frame import frame
@@ -53,6 +56,7 @@ class Rounds:
         self._function = function
         self._options = options
         self._retry_on = retry_on
+        self._begun = time.monotonic()
         self._retrying = threading.Lock()
         """What one retry takes up again no other does."""
 
@@ -61,10 +65,16 @@ class Rounds:
         label, options, retry_on = self.gathering.label, self._options, self._retry_on
         adding.begin(self._session, self.first, label, self._function, options, shipment, retry_on)
 
-    def running(self) -> int:
-        """How many tasks run, as the controller said last."""
+    def view(self) -> JobView:
+        """How far the job is, from what is known here."""
         states = [self._session.known.state_of(each.job) for each in self._rounds if not each.done]
-        return sum(state.running for state in states if state is not None)
+        running = sum(state.running for state in states if state is not None)
+        seconds = max(time.monotonic() - self._begun, 1e-3)
+        return self.gathering.view(running, self.gathering.settled / seconds)
+
+    def look(self) -> tuple[bool, dict[str, str]]:
+        """What is displayed of the job, and before it whether that is the last."""
+        return self.gathering.finished, showing.job_bundle(self.view())
 
     def cancel(self) -> None:
         """What runs is ended within three seconds, what waits is dropped, what is done stays."""

@@ -115,7 +115,9 @@ class Scatter:
             retry_on = freeze_types(options.retry_on, shipment)
         label = options.name or f"job {next(self._numbers)}"
         gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)
-        channel = JobEcho(label, current_display()) if options.echo else None
+        channel = None
+        if options.echo:
+            channel = JobEcho(label, current_display(), lambda: not gathering.finished)
         first = Round(new_job(), gathering, session.echo, channel)
         feeder = None
         if not isinstance(tasks, Sized) or window is not None:

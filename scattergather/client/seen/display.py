@@ -7,10 +7,14 @@ told what there is to see, and not how. It is found where the user asks for some
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from scattergather.model.snapshot import JobView
+from scattergather.wire.values.bundle import Bundle
+
+Line = str | Bundle
+"""What a task printed, a line; or something that it displayed."""
 
 LINES = 200
 """How many lines of a job are shown at a time."""
@@ -22,8 +26,10 @@ BAR_SECONDS = 0.1
 class JobLines(Protocol):
     """Where the lines of one job are shown. Any thread, one at a time."""
 
-    def show(self, lines: Sequence[str], skipped: int, dropped: int) -> None:
+    def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         """These lines are seen, behind those that came before.
+
+        Where only text can be seen, what was displayed is seen as its text.
 
         Args:
             lines: each with the task that printed it.
@@ -45,8 +51,15 @@ class Bar(Protocol):
 class Display(Protocol):
     """A place where things are shown. Any thread."""
 
-    def lines(self, label: str) -> JobLines:
-        """Where the lines of the job that is called ``label`` are shown."""
+    @property
+    def shows_bars(self) -> bool:
+        """A bar that nobody asked for is welcome here."""
+
+    def lines(self, label: str, more: Callable[[], bool]) -> JobLines:
+        """Where the lines of the job that is called ``label`` are shown.
+
+        ``more`` says if there may be more of them: a place is kept for them meanwhile.
+        """
 
     def bar(self, view: JobView) -> Bar:
         """A bar for a job that stands like this."""

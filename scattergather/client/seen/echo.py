@@ -10,9 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from scattergather.client.pipe.waiting import Bell, start_thread
 from scattergather.client.seen.display import LINES, Display
+from scattergather.client.seen.here import Notices
+from scattergather.client.seen.printout import settled_lines
 from scattergather.client.seen.terminal import TERMINAL
 
 INTERVAL = 0.1
@@ -56,11 +59,14 @@ class Printed:
 
 
 class JobEcho:
-    """The echo of one job: ``label`` marks its lines, ``display`` is where they belong."""
+    """The echo of one job: ``label`` marks its lines, ``display`` is where they belong.
 
-    def __init__(self, label: str, display: Display) -> None:
+    ``more`` says if more may come.
+    """
+
+    def __init__(self, label: str, display: Display, more: Callable[[], bool]) -> None:
         self.label = label
-        self._lines = display.lines(label)
+        self._lines = display.lines(label, more)
         self._fresh: deque[str] = deque(maxlen=LINES)
         self._skipped = 0
         self._dropped = 0
@@ -69,7 +75,7 @@ class JobEcho:
     def add(self, index: int, text: str, dropped: int = 0) -> None:
         """Queue lines of a task, after ``dropped`` bytes that are missing. Reader thread."""
         self._dropped += dropped
-        for line in text.splitlines():
+        for line in settled_lines(text):
             if len(self._fresh) == LINES:
                 self._skipped += 1
             short = line if len(line) <= LINE_BYTES else line[:LINE_BYTES] + " ..."
@@ -93,7 +99,7 @@ class Echo:
         display: for sentences that belong to no job.
     """
 
-    def __init__(self, display: Display = TERMINAL) -> None:
+    def __init__(self, display: Notices = TERMINAL) -> None:
         self._display = display
         self._dirty: deque[JobEcho] = deque()
         self._notices: deque[str] = deque()

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from html import escape
 
+from scattergather.client.seen.display import BAR_SECONDS
 from scattergather.model.snapshot import JobView, Snapshot, hosts_table, jobs_table
 
 WIDTH = 20
+
+
+class Pace:
+    """How fast a job goes since somebody looks, for a bar; ``before`` is how far it was then."""
+
+    def __init__(self, before: JobView) -> None:
+        self._before = before.settled
+        self._begun = time.monotonic()
+
+    def of(self, view: JobView) -> JobView:
+        """What a bar shows: how far the job is, and how fast it goes; not what waits for what."""
+        seconds = max(time.monotonic() - self._begun, BAR_SECONDS)
+        rate = max(0, view.settled - self._before) / seconds
+        return replace(view, queued=0, running=0, rate=rate, lost="")
 
 
 def job_text(view: JobView) -> str:
@@ -14,10 +31,7 @@ def job_text(view: JobView) -> str:
     total = view.total or 0
     filled = WIDTH * view.settled // total if total else (WIDTH if view.total == 0 else 0)
     bar = "━" * filled + "─" * (WIDTH - filled)
-    text = f"{view.name}  {bar}  {view.counts()}"
-    if view.rate and view.total:
-        text += f" · {(view.total - view.settled) / view.rate:.1f} s left"
-    return text
+    return f"{view.name}  {bar}  {view.counts()}"
 
 
 def job_html(view: JobView) -> str:
@@ -29,21 +43,28 @@ def job_html(view: JobView) -> str:
     )
 
 
-def client_text(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:
-    """A client in a few lines."""
-    lines = [f"ScatterGather  {_headline(snapshot, done, failed, rate)}"]
+def job_bundle(view: JobView) -> dict[str, str]:
+    """A job as a notebook shows it."""
+    return {"text/plain": job_text(view), "text/html": job_html(view)}
+
+
+def client_bundle(snapshot: Snapshot, done: int, failed: int, rate: float) -> dict[str, str]:
+    """A client in a few lines, and in HTML with tables of its hosts and jobs."""
+    headline = _headline(snapshot, done, failed, rate)
+    lines = [f"ScatterGather  {headline}"]
     lines += ["  " + host.line() for host in snapshot.hosts]
     lines += ["  " + job.line() for job in snapshot.jobs]
-    return "\n".join(lines)
-
-
-def client_html(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:
-    """A client in a few lines of HTML, with tables of its hosts and jobs."""
-    headline = escape(_headline(snapshot, done, failed, rate))
-    return (
-        f"<div><b>ScatterGather</b> {headline}<details open><summary>hosts</summary>"
+    html = (
+        f"<div><b>ScatterGather</b> {escape(headline)}<details open><summary>hosts</summary>"
         f"{hosts_table(snapshot.hosts)}</details>{jobs_table(snapshot.jobs)}</div>"
     )
+    return {"text/plain": "\n".join(lines), "text/html": html}
+
+
+def closed_bundle(how: str) -> dict[str, str]:
+    """A client whose controller has ended."""
+    html = f"<div><b>ScatterGather</b>: {escape(how)}</div>"
+    return {"text/plain": f"<ScatterGather: {how}>", "text/html": html}
 
 
 def _headline(snapshot: Snapshot, done: int, failed: int, rate: float) -> str:

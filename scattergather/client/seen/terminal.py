@@ -1,29 +1,87 @@
-"""A terminal, or a file: what ``sys.stdout`` and ``sys.stderr`` are. What was written stays."""
+"""A terminal, or a file: what ``sys.stdout`` and ``sys.stderr`` are. What was written stays.
+
+A bar is drawn over itself on a terminal only. While one stands there, whatever else is written goes
+above it, in one piece: two threads that wrote at once would tear it. A file gets a line now and
+then instead.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Sequence
-from typing import Any, TextIO
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
 
-from scattergather.client.seen.display import Bar, JobLines
+from scattergather.client.seen import showing
+from scattergather.client.seen.display import Bar, JobLines, Line
 from scattergather.model.snapshot import JobView, in_bytes
+
+STEPS = 10
+"""How many lines a file gets of a bar, at most, if they do not take a minute each."""
+
+LINE_SECONDS = 1.0, 60.0
+"""The least and the most time between two lines of a bar in a file, while its job goes on."""
+
+_ERASE = "\r\x1b[K"
 
 
 class Terminal:
     """What is shown is written below what was written before."""
 
-    def lines(self, label: str) -> JobLines:
+    def __init__(self) -> None:
+        self._turn = threading.RLock()
+        self._bars: list[_DrawnBar] = []
+
+    @property
+    def shows_bars(self) -> bool:
+        """A bar that nobody asked for is welcome: somebody sits before it."""
+        return _is_terminal(sys.stdout) and _is_terminal(sys.stderr)
+
+    def lines(self, label: str, more: Callable[[], bool]) -> JobLines:
         """Where the lines of a job are written: on ``sys.stdout``."""
         return _TerminalLines(label)
 
     def bar(self, view: JobView) -> Bar:
-        """A bar that tqdm draws, on ``sys.stderr``."""
-        return _TerminalBar(view)
+        """A bar on ``sys.stderr``: one line that changes on a terminal, a few lines in a file."""
+        if _is_terminal(sys.stderr):
+            return _DrawnBar(self, view)
+        return _ToldBar(self, view)
 
     def notice(self, text: str) -> None:
         """The sentence is written, on ``sys.stderr``."""
-        _write([f"[scattergather] {text}"], sys.stderr)
+        self.write([f"[scattergather] {text}"], sys.stderr)
+
+    def write(self, lines: Sequence[str], stream: TextIO | None) -> None:
+        """These lines stand there, above the bar if there is one."""
+        with self._turn:
+            text = "\n".join(lines) + "\n"
+            bar = self._bars[-1] if self._bars and _is_terminal(stream) else None
+            if bar is not None:
+                _put(_ERASE, sys.stderr)
+            _put(text, stream)
+            if bar is not None:
+                _put(bar.drawn, sys.stderr)
+
+    def draw(self, bar: _DrawnBar, text: str) -> None:
+        """The bar is this text now, in the place of whichever stood there."""
+        with self._turn:
+            if bar not in self._bars:
+                self._bars.append(bar)
+            columns = shutil.get_terminal_size().columns
+            bar.drawn = _ERASE + text[: max(1, columns - 1)]
+            _put(bar.drawn, sys.stderr)
+
+    def leave(self, bar: _DrawnBar) -> None:
+        """The bar stays as it is, and the next line stands below it."""
+        with self._turn:
+            if bar in self._bars:
+                self._bars.remove(bar)
+                _put(bar.drawn + "\n", sys.stderr)
+                if self._bars:
+                    _put(self._bars[-1].drawn, sys.stderr)
 
 
 TERMINAL = Terminal()
@@ -33,33 +91,55 @@ class _TerminalLines:
     def __init__(self, label: str) -> None:
         self._label = label
 
-    def show(self, lines: Sequence[str], skipped: int, dropped: int) -> None:
+    def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         head = []
         if dropped:
             head.append(lost(dropped, self._label))
         if skipped:
             head.append(f"[{skipped} lines of {self._label} are not shown; job.output(i) has them]")
-        _write([*head, *lines], sys.stdout)
+        texts = [line if isinstance(line, str) else line.text for line in lines]
+        TERMINAL.write([*head, *texts], sys.stdout)
 
 
-class _TerminalBar:
-    def __init__(self, view: JobView) -> None:
-        # Most sessions want no bar.
-        from tqdm import tqdm  # noqa: PLC0415  (slow)
-
-        self._bar: Any = tqdm(total=view.total, desc=view.name, unit="task", mininterval=0.0)
+class _DrawnBar:
+    def __init__(self, terminal: Terminal, view: JobView) -> None:
+        self.drawn = ""
+        self._terminal = terminal
+        self._pace = showing.Pace(view)
+        self.show(view)
 
     def show(self, view: JobView) -> None:
-        bar = self._bar
-        if bar.total != view.total:
-            bar.total = view.total
-        if view.failed:
-            bar.set_postfix(failed=view.failed, refresh=False)
-        bar.update(view.settled - bar.n)
+        self._terminal.draw(self, showing.job_text(self._pace.of(view)))
 
     def close(self, view: JobView) -> None:
         self.show(view)
-        self._bar.close()
+        self._terminal.leave(self)
+
+
+class _ToldBar:
+    """Lines in a file: at each tenth of a job, and once a minute, but not for each quick step."""
+
+    def __init__(self, terminal: Terminal, view: JobView) -> None:
+        self._terminal = terminal
+        self._pace = showing.Pace(view)
+        self._said = view
+        self._when = time.monotonic()
+
+    def show(self, view: JobView) -> None:
+        least, most = LINE_SECONDS
+        since = time.monotonic() - self._when
+        step = max(1, (view.total or 0) // STEPS)
+        far = view.total is not None and view.settled // step > self._said.settled // step
+        if view.settled > self._said.settled and (since >= most or (far and since >= least)):
+            self._say(view)
+
+    def close(self, view: JobView) -> None:
+        self._say(view)
+
+    def _say(self, view: JobView) -> None:
+        self._said = view
+        self._when = time.monotonic()
+        self._terminal.write([showing.job_text(self._pace.of(view))], sys.stderr)
 
 
 def lost(dropped: int, label: str) -> str:
@@ -67,11 +147,22 @@ def lost(dropped: int, label: str) -> str:
     return f"[{in_bytes(dropped)} that {label} printed were dropped where they were printed]"
 
 
-def _write(lines: Sequence[str], stream: TextIO | None) -> None:
+def _is_terminal(stream: TextIO | None) -> bool:
     try:
-        if stream is not None:
-            stream.write("\n".join(lines) + "\n")
-            stream.flush()
+        return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _put(text: str, stream: TextIO | None) -> None:
+    try:
+        if stream is None:
+            return
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            stream.write(text.encode("ascii", "backslashreplace").decode())
+        stream.flush()
     except (OSError, ValueError, AttributeError):
         # A closed stream, or one that is none: what tasks print is kept with their job.
         return

@@ -9,6 +9,7 @@ from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.pipe.process import Log, describe_end
 from scattergather.client.pipe.waiting import Bell
 from scattergather.client.seen.echo import Echo
+from scattergather.client.seen.here import anywhere, at_end_of_cells
 from scattergather.client.session.inbox import ClientInbox
 from scattergather.client.session.interrupting import Waits
 from scattergather.client.session.known import Known, stopped
@@ -51,7 +52,8 @@ class Session:
         self.questions = Questions(self.outbox, self.life)
         self.waits = Waits(self.known)
         self.large = LargeValues(self.outbox, memory)
-        self.echo = Echo()
+        self.echo = Echo(anywhere())
+        at_end_of_cells(self.echo.flush)
         self.shipper = Shipper(self.outbox, self.large, self.echo.notice)
         self.pushed = PushedCode(self.outbox)
         self.inbox = ClientInbox(

@@ -7,4 +7,5 @@
 ``raised``     exceptions with their tracebacks
 ``losses``     a lost task as the error that the user sees
 ``culprit``    which part of a value cannot be pickled
+``bundle``     what a task displayed
 """

@@ -4,7 +4,6 @@ import io
 import sys
 import threading
 import time
-import types
 
 import pytest
 
@@ -63,7 +62,7 @@ def test_notices_go_to_stderr(c, fake, monkeypatch):
 
 
 def test_a_flood_shows_its_last_lines_and_says_so(capsys):
-    channel = JobEcho("job 1", TERMINAL)
+    channel = JobEcho("job 1", TERMINAL, lambda: False)
     channel.add(0, "".join(f"line {n}\n" for n in range(1000)))
     channel.show()
     lines = capsys.readouterr().out.splitlines()
@@ -87,7 +86,7 @@ def test_what_was_dropped_where_it_was_printed_is_counted_too(c, fake, capsys):
 
 
 def test_what_was_dropped_is_told_though_nothing_is_left_to_show(capsys):
-    channel = JobEcho("job 1", TERMINAL)
+    channel = JobEcho("job 1", TERMINAL, lambda: False)
     channel.add(0, "", dropped=5_600_000)
     channel.show()
     channel.show()
@@ -101,7 +100,7 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
-    channel = JobEcho("job 1", TERMINAL)
+    channel = JobEcho("job 1", TERMINAL, lambda: False)
     shown.put(channel, 0, "lost")
     until(lambda: not shown._dirty)
     shown.flush()  # the thread is through with it
@@ -114,7 +113,7 @@ def test_a_broken_stdout_ends_nothing(monkeypatch):
 def test_the_thread_goes_when_there_is_nothing_and_comes_again(monkeypatch):
     monkeypatch.setattr(echo, "IDLE", 0.01)
     shown = printed(monkeypatch)
-    here, channel = Echo(), JobEcho("job 1", TERMINAL)
+    here, channel = Echo(), JobEcho("job 1", TERMINAL, lambda: False)
     here.put(channel, 0, "one")
     until(lambda: not here._runs)
     here.put(channel, 0, "two")
@@ -132,7 +131,7 @@ def test_who_waits_for_what_was_printed_waits_for_whoever_is_just_showing_it(mon
 
     monkeypatch.setattr(JobEcho, "show", show)
     here = Echo()
-    here.put(JobEcho("job 1", TERMINAL), 0, "here")
+    here.put(JobEcho("job 1", TERMINAL, lambda: False), 0, "here")
     assert taken.wait(60)
     threading.Timer(0.1, go_on.set).start()
     here.flush()
@@ -173,69 +172,6 @@ def test_output_is_kept_within_bounds(monkeypatch):
     assert printed.get(9) == ""
     printed.add(3, "z", dropped=7)
     assert printed.get(3).startswith("[7 bytes")
-
-
-# ---- in a notebook ----
-
-
-class Shell:
-    """IPython's shell in a kernel, as far as a cell needs it."""
-
-    kernel = object()
-
-    def __init__(self, threads: bool) -> None:
-        self.running = "cell 1"
-        self.displayed: list[tuple[str, str, bool]] = []
-        if threads:
-            self.set_thread_parent = self._set
-            self.reset_thread_parent = self._reset
-
-    def get_parent(self) -> str:
-        return self.running
-
-    def _set(self, parent: str) -> str:
-        before, self.running = self.running, parent
-        return before
-
-    def _reset(self, token: str) -> None:
-        self.running = token
-
-    def display(self, bundle, *, raw, display_id, update) -> None:
-        assert raw
-        self.displayed.append((self.running, bundle["text/plain"], update))
-
-
-@pytest.fixture(params=[True, False])
-def shell(request, monkeypatch):
-    made = Shell(request.param)
-    module = types.ModuleType("IPython")
-    module.get_ipython = lambda: made
-    module.display = types.SimpleNamespace(display=made.display)
-    monkeypatch.setitem(sys.modules, "IPython", module)
-    return made
-
-
-def test_output_belongs_to_the_cell_that_added_the_job(shell):
-    channel = JobEcho("job 1", current_display())
-    shell.running = "cell 2"
-    for n in range(2):
-        channel.add(n, f"line {n}")
-        channel.show()
-    parents = {parent for parent, _, _ in shell.displayed}
-    assert parents == ({"cell 1"} if hasattr(shell, "set_thread_parent") else {"cell 2"})
-    assert shell.running == "cell 2"
-    assert [update for _, _, update in shell.displayed] == [False, True]
-    assert shell.displayed[-1][1] == "[task 0 of job 1] line 0\n[task 1 of job 1] line 1"
-
-
-def test_a_cell_shows_the_last_lines(shell):
-    channel = JobEcho("job 1", current_display())
-    for n in range(300):
-        channel.add(n, "x")
-        channel.show()
-    lines = shell.displayed[-1][1].splitlines()
-    assert lines[0] == "[100 earlier lines of job 1: see job.output(i)]"
-    assert len(lines) == 201
 
 
 def test_outside_of_a_notebook_the_terminal_is_the_place(monkeypatch):

@@ -691,7 +691,9 @@ def test_progress_counts(c, fake):
 def test_a_bar_is_shown(c, capsys):
     job = c.addJob(calls(*range(20)), work.noop)
     assert job.results(progress=True) == list(range(20))
-    assert "job 1: 100%" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert shown.endswith("20/20\n")
+    assert "\r" not in shown
 
 
 def test_options_reach_the_controller(c, fake):

@@ -1,0 +1,64 @@
+"""A notebook that is executed without a browser, and saved: by nbclient, as nbconvert does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+from tests.system.kernels import SPAWN, manager_of
+
+pytestmark = pytest.mark.system
+
+CELLS = [
+    SPAWN + "\nimport time\nc.waitForResult();",
+    "def work(n):\n"
+    "    time.sleep(0.05)\n"
+    "    print('task', n)\n"
+    "job = c.addJob([((n,), {}) for n in range(20)], work)\n"
+    "job",
+    "pass",
+    "len(job.results(progress=True))",
+    "c.submit(work, 77).result()",
+]
+
+
+def executed(cells: list[str]) -> list[list[Any]]:
+    """The outputs of each of the cells, as they stand in the saved file."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(notebook, km=manager_of(AsyncKernelManager), timeout=60)
+    client.owns_km = True
+    client.execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
+@pytest.fixture(scope="module")
+def saved() -> list[list[Any]]:
+    return executed(CELLS)
+
+
+def test_what_tasks_print_after_their_cell_ended_stands_under_it(saved: list[list[Any]]) -> None:
+    _, printed = saved[1]
+    lines = printed.data["text/plain"].splitlines()
+    assert sorted(lines) == sorted(f"[task {n} of job 1] task {n}" for n in range(20))
+    assert saved[2] == []
+
+
+def test_a_job_that_was_displayed_is_saved_as_it_was_at_the_end(saved: list[list[Any]]) -> None:
+    shown, _ = saved[1]
+    assert shown.data["text/plain"].endswith(" 20/20")
+    assert "value='20' max='20'" in shown.data["text/html"]
+
+
+def test_a_bar_stands_where_somebody_waited(saved: list[list[Any]]) -> None:
+    bar, result = saved[3]
+    assert bar.data["text/plain"].endswith(" 20/20")
+    assert result.data["text/plain"] == "20"
+
+
+def test_what_a_call_prints_stands_where_it_was_submitted(saved: list[list[Any]]) -> None:
+    (printed,) = saved[4]
+    assert printed.data["text/plain"] == "[task 0 of work] task 77"
