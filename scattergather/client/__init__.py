@@ -7,6 +7,7 @@
 ``unread``      what ``waitForResult`` returns next
 ``options``     what may be asked of a job, checked
 ``naming``      which function a job runs
+``place``       what tasks see of this process: directory, module path, environment
 
 ``pipe``        bytes to and from the controller, and how threads wait for them
 ``session``     one controller as this process knows it

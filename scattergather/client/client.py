@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, get_args
 
-from scattergather.client import naming
+from scattergather.client import naming, place
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import OptionsView, Submissions
 from scattergather.client.jobs.job import Job, finish, wait
@@ -24,6 +24,7 @@ from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName, with
 from scattergather.model.snapshot import Go, Refreshed, plural
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import CommandWord, HostsAnswered
+from scattergather.wire.messages.shared import Place
 
 COMMANDS = get_args(CommandWord)
 _PLAIN = JobOptions()
@@ -186,8 +187,9 @@ class ScatterGather(Executor):
     def command(self, word: CommandWord) -> Any:
         """The controller did as told.
 
-        ``refresh`` replaces every worker of this session, ``die`` ends the controller and its own
-        workers, ``status`` says what is going on.
+        ``refresh`` replaces every worker of this session; those on this machine see the directory,
+        ``sys.path`` and environment that this process has by now. ``die`` ends the controller and
+        its own workers, ``status`` says what is going on.
 
         Raises:
             UnknownName: there is no such command.
@@ -200,9 +202,10 @@ class ScatterGather(Executor):
             return self._die()
         session.life.check()
         then = "The refresh goes on." if word == "refresh" else ""
+        seen = place.here() if word == "refresh" else Place()
         with Wait(session, lambda: f"waiting for the answer to command({word!r})", then):
             answer = session.questions.ask(
-                lambda call: messages.Command(call=call, word=word)
+                lambda call: messages.Command(call=call, word=word, place=seen)
             ).answer
         if word == "status":
             return session.known.snapshot()
@@ -239,10 +242,14 @@ class ScatterGather(Executor):
 
         Raises:
             SyntaxError: it does not compile; nothing was sent.
+            BadRequest: it is no text, or text with a lone surrogate.
         """
         if not isinstance(source, str):
             raise BadRequest(f"push_code takes source text, not {type(source).__name__}")
-        compile(source, "<pushed code>", "exec", dont_inherit=True)
+        try:
+            compile(source, "<pushed code>", "exec", dont_inherit=True)
+        except UnicodeEncodeError as error:
+            raise BadRequest(f"the source holds what no source can: {error}") from None
         session = self._session
         session.life.check()
         return session.pushed.push(source)

@@ -9,6 +9,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.wire.code.shipping import Shipment
+from scattergather.wire.messages.shared import sendable
 
 Function = Callable[..., Any] | str
 
@@ -65,7 +66,7 @@ def _chosen_service(session: Session) -> str:
 
 
 def _named(session: Session, wanted: str) -> Frozen:
-    name = wanted.strip("/")
+    name = sendable(wanted.strip("/"))
     if not name or name.startswith("#"):
         raise BadRequest(f"{wanted!r} is not the name of a service or of a pushed function")
     services = session.known.services()

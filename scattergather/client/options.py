@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scattergather.errors import BadRequest, UnknownName
-from scattergather.wire.messages.shared import Limits
+from scattergather.wire.messages.shared import Limits, sendable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class JobOptions:
         kinds: Any = self.retry_on
         if self.name is not None and not isinstance(self.name, str):
             raise BadRequest(f"name must be text, not {self.name!r}")
+        if self.name is not None:
+            object.__setattr__(self, "name", sendable(self.name))
         if not _whole(self.priority):
             raise BadRequest(f"priority must be a whole number, not {self.priority!r}")
         if not _whole(self.retries) or self.retries < 0:

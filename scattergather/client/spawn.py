@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import resource
 import sys
 import weakref
 from typing import Any
 
 import scattergather
+from scattergather.client import place
 from scattergather.client.client import ScatterGather
 from scattergather.client.naming import Function
 from scattergather.client.pipe import process
@@ -17,10 +19,14 @@ from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.seen import here
 from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
+from scattergather.machine.kernel import occupy_standard_descriptors
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
+
+LEAST_FILE = 8 << 20
+"""Bytes that a file must be allowed to have."""
 
 _sessions: list[weakref.ref[Session]] = []
 """All sessions of this process, for its end, and for a copy of it.
@@ -57,6 +63,8 @@ def spawnScatterGather(
     if function is not None and not callable(function) and not isinstance(function, str):
         raise BadRequest(f"function must be callable or the name of a service, not {function!r}")
     hosts = resolve(urls, workers=workers)
+    _check_files()
+    occupy_standard_descriptors()
     room = default_size() if memory is None else read_size(memory)
     log = process.Log(logFile)
 
@@ -70,21 +78,26 @@ def spawnScatterGather(
     return ScatterGather(session, function)
 
 
+def _check_files() -> None:
+    """Outcomes, output and large values lie in files in memory, to which the limit applies, too."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if 0 <= limit < LEAST_FILE:
+        raise BadRequest(
+            f"files of this process may have {limit} bytes at most, and workers need "
+            f"{LEAST_FILE >> 20} MB: raise the limit with `ulimit -f`"
+        )
+
+
 def first_message(hosts: tuple[HostSpec, ...], memory: int = 0) -> messages.Spawn:
     """What the controller must know of this process."""
-    try:
-        directory = os.getcwd()
-    except OSError:  # deleted under us
-        directory = ""
     return messages.Spawn(
         protocol=messages.PROTOCOL,
         version=scattergather.__version__,
         python=".".join(map(str, sys.version_info[:3])),
         hosts=hosts,
         client_pid=os.getpid(),
-        directory=directory,
-        path=tuple(os.path.abspath(place) if place else directory for place in sys.path),
-        environment=process.environment_of_tasks(),
+        place=place.here(),
+        hash_seed=place.hash_seed(),
         memory=memory,
     )
 

@@ -30,9 +30,7 @@ class _Upward:
 class EmbeddedHost:
     """Implements ``link.seams.Host`` over a pool of our own; joined once a worker is ready."""
 
-    def __init__(
-        self, pool: PoolService, listener: HostListener, place: messages.OpenSession
-    ) -> None:
+    def __init__(self, pool: PoolService, listener: HostListener, place: messages.Place) -> None:
         self._pool = pool
         self._upward = _Upward(pool, listener)
         self._place = place
@@ -44,6 +42,12 @@ class EmbeddedHost:
         self._session = self._pool.open(
             self._upward, controller="the embedded controller", workers=0, place=self._place
         )
+
+    def settle(self, place: messages.Place) -> None:
+        """Workers that are forked from now on see another place."""
+        self._place = place
+        if self._session is not None:
+            self._pool.settle(self._session, place)
 
     def send(self, message: messages.ToPool, body: bytes = b"") -> None:
         """Pass a message to the pool."""

@@ -39,6 +39,7 @@ class Ways:
         self._store = store
         self._root = root
         self._pools: list[PoolService] = []
+        self._embedded: list[EmbeddedHost] = []
         self._links: Links | None = None
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
@@ -50,7 +51,12 @@ class Ways:
             from scattergather.link.links import Links  # noqa: PLC0415
 
             name = f"pid {self._spawn.client_pid}"
-            self._links = Links(self._reactor, controller=name, objects=objects)
+            self._links = Links(
+                self._reactor,
+                controller=name,
+                objects=objects,
+                hash_seed=self._spawn.hash_seed,
+            )
         return self._links.host(spec, listener)
 
     def _embed(self, spec: EmbeddedSpec, listener: HostListener) -> Host:
@@ -64,12 +70,13 @@ class Ways:
             memory=self._spawn.memory // 2,
         )
         self._pools.append(pool)
-        place = messages.OpenSession(
-            directory=self._spawn.directory,
-            path=self._spawn.path,
-            environment=self._spawn.environment,
-        )
-        return EmbeddedHost(pool, listener, place)
+        self._embedded.append(EmbeddedHost(pool, listener, self._spawn.place))
+        return self._embedded[-1]
+
+    def settle(self, place: messages.Place) -> None:
+        """Workers of the pool in this process that are forked from now on see another place."""
+        for host in self._embedded:
+            host.settle(place)
 
     def room(self) -> None:
         """There may be room again for objects that hosts have offered."""

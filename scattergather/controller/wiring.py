@@ -104,6 +104,7 @@ class Wiring:
             surveys=self.surveys,
             board=self.board,
             client=client,
+            settle=builder.settle,
             die=die,
         )
         self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)

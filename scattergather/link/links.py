@@ -19,6 +19,7 @@ class Links:
     Args:
         controller: a name for this controller, for the logs of the daemons.
         objects: what is shipped to the hosts, and where their results go.
+        hash_seed: the one with which their workers are to agree on ``hash(text)``.
         chance: spreads the attempts to reach many hosts.
     """
 
@@ -28,11 +29,16 @@ class Links:
         *,
         controller: str = "",
         objects: ObjectStore | None = None,
+        hash_seed: int | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self.hosts: list[RemoteHost] = []
         self.switchboard = Switchboard(
-            reactor, controller=controller, ended=self.ended, chance=chance
+            reactor,
+            controller=controller,
+            hash_seed=hash_seed,
+            ended=self.ended,
+            chance=chance,
         )
         self._objects: ObjectStore = NoObjectStore() if objects is None else objects
 

@@ -25,7 +25,7 @@ from foolscap.api import RemoteInterface
 from foolscap.constraint import ByteStringConstraint as Bytes
 
 from scattergather.link.seams import PoolFacts
-from scattergather.wire.messages.shared import Workers
+from scattergather.wire.messages.shared import HashSeed, Workers
 
 SESSION_BYTES = 16
 MAX_GREETING = 1 << 14
@@ -66,7 +66,8 @@ class Greeting(PeerVersions, frozen=True, kw_only=True):
     """What a controller says first.
 
     ``session`` is 16 random bytes, or empty to look only. ``received`` is ``NEW``, or the number of
-    the last piece received in the session that is to be resumed.
+    the last piece received in the session that is to be resumed. ``hash_seed`` is the client's,
+    where it is known: its workers agree with it on ``hash(text)``.
     """
 
     python: str
@@ -74,6 +75,7 @@ class Greeting(PeerVersions, frozen=True, kw_only=True):
     workers: Workers = 0
     session: bytes = b""
     received: int = NEW
+    hash_seed: HashSeed | None = None
 
 
 class Welcome(PeerVersions, frozen=True, kw_only=True, tag=True):

@@ -103,10 +103,13 @@ class HostPool(Protocol):
     def facts(self) -> PoolFacts:
         """What a controller is told before it joins."""
 
-    def open(self, peer: Peer, *, controller: str, workers: int) -> PoolSession:
+    def open(
+        self, peer: Peer, *, controller: str, workers: int, hash_seed: int | None = None
+    ) -> PoolSession:
         """Begin a session for a controller that wants at most ``workers`` (0: all) of the pool.
 
-        ``controller`` names it in logs. Messages reach ``peer`` from then on.
+        ``controller`` names it in logs. Its workers make ``hash(text)`` of ``hash_seed``, or all of
+        the pool of the same. Messages reach ``peer`` from then on.
         """
 
 

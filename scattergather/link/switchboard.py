@@ -42,6 +42,7 @@ class Switchboard:
 
     Args:
         controller: a name for this controller, for the logs of the daemons.
+        hash_seed: what the pools are asked to make ``hash(text)`` of.
         ended: hears which session a pool has ended, and why.
         chance: spreads the attempts to reach many hosts.
     """
@@ -51,11 +52,13 @@ class Switchboard:
         reactor: Reactor,
         *,
         controller: str = "",
+        hash_seed: int | None = None,
         ended: Callable[[bytes, str], None] = lambda _session, _reason: None,
         chance: random.Random | None = None,
     ) -> None:
         self.reactor = reactor
         self.controller = controller[:100]
+        self.hash_seed = hash_seed
         self.chance = chance or random.Random()
         self.back = Back(ended)
         self._handler = HintHandler()
@@ -76,6 +79,7 @@ class Switchboard:
             version=scattergather.__version__,
             python=platform.python_version(),
             controller=self.controller,
+            hash_seed=self.hash_seed,
             **said,
         )
         answer = await self.in_time(pool.callRemote("hello", remote.encode(greeting), self.back))

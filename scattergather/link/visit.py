@@ -62,7 +62,9 @@ class Visit:
         self._back = back
         self._over = over
         self._courier: Courier | None = None
-        self._session = pool.open(self, controller=name, workers=greeting.workers)
+        self._session = pool.open(
+            self, controller=name, workers=greeting.workers, hash_seed=greeting.hash_seed
+        )
 
     @property
     def id(self) -> bytes:

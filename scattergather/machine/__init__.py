@@ -2,4 +2,5 @@
 
 ``proc``    what ``/proc`` says of processes
 ``kernel``  the few system calls that Python does not name
+``environment``  which variables look like secrets, and which a program can be given
 """

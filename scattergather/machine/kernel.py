@@ -61,6 +61,21 @@ def dump_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
+def occupy_standard_descriptors() -> None:
+    """0, 1 and 2 are open here, on nothing if they were closed.
+
+    Otherwise a socket or a memory of ours would be what others write to by these numbers.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+
+
 def punch_hole(fd: int, length: int) -> None:
     """The first ``length`` bytes of a file take no memory and read as zeros; its size stays."""
     _checked(_libc.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, 0, length), "fallocate")

@@ -1,4 +1,7 @@
-"""What ``/proc`` says of processes. Light: the client reads it, too."""
+"""What ``/proc`` says of processes. Light: the client reads it, too.
+
+Where it is not mounted nothing is known of other processes, and whoever asks goes on without.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ def children_of_this_process() -> list[int]:
             with open(f"/proc/self/task/{thread}/children", encoding="ascii") as children:
                 found += map(int, children.read().split())
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [each for each in map(int, filter(str.isdigit, os.listdir("/proc")))
+        everybody = os.listdir("/proc") if os.path.isdir("/proc") else []
+        return [each for each in map(int, filter(str.isdigit, everybody))
                 if parent_of(each) == pid]  # fmt: skip
     return found
 
@@ -106,5 +110,8 @@ def _number(path: str, key: str) -> int:
 
 
 def thread_count() -> int:
-    """How many threads this process has, Python's and others."""
-    return len(os.listdir("/proc/self/task"))
+    """How many threads this process has, Python's and others; 0 when that cannot be told."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0

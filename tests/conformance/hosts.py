@@ -27,7 +27,15 @@ class TwinPool:
             host="twin", workers=3, python="3.11", version="1.0", protocol=messages.PROTOCOL
         )
 
-    def open(self, peer: Peer, *, controller: str, workers: int, place: Any = None) -> TwinSession:
+    def open(
+        self,
+        peer: Peer,
+        *,
+        controller: str,
+        workers: int,
+        place: Any = None,
+        hash_seed: int | None = None,
+    ) -> TwinSession:
         self.sessions.append(TwinSession(peer))
         return self.sessions[-1]
 

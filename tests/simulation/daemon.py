@@ -55,7 +55,11 @@ class Machine:
         self.memory_kills = NoMemoryKills()
 
     def root(
-        self, services: Sequence[str], on_message: OnZygote, on_end: Callable[[], None]
+        self,
+        services: Sequence[str],
+        on_message: OnZygote,
+        on_end: Callable[[], None],
+        hash_seed: int | None = None,
     ) -> Zygote:
         return Zygote(self, on_message, on_end)
 
@@ -82,13 +86,16 @@ class Zygote:
     # ---- what the service asks for ----
 
     def open_session(
-        self, place: messages.OpenSession, on_message: OnZygote, on_end: Callable[[], None]
+        self, place: messages.Place, on_message: OnZygote, on_end: Callable[[], None]
     ) -> Zygote:
         session = Zygote(self._machine, on_message, on_end)
         self._sessions.append(session)
         if not self.alive:
             session.kill()
         return session
+
+    def settle(self, place: messages.Place) -> None:
+        """What a simulated task sees does not matter."""
 
     def fork(self, worker: WorkerSeam) -> None:
         assert isinstance(worker, Process)

@@ -347,7 +347,7 @@ class Board(Switchboard):
         self, clock: Clock, chance: random.Random, ended: Callable[[bytes, str], None]
     ) -> None:
         self.reactor = clock  # type: ignore[assignment]
-        self.controller = "simulated"
+        self.controller, self.hash_seed = "simulated", None
         self.chance = chance
         self.back = Back(ended)
         self.paths: dict[str, Path] = {}

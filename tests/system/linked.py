@@ -83,7 +83,9 @@ class EchoPool:
             host="echo", workers=2, python="3.11", version="0.1.0", protocol=messages.PROTOCOL
         )
 
-    def open(self, peer: Peer, *, controller: str, workers: int) -> EchoSession:
+    def open(
+        self, peer: Peer, *, controller: str, workers: int, hash_seed: int | None = None
+    ) -> EchoSession:
         self.sessions.append(EchoSession(peer, controller, workers))
         return self.sessions[-1]
 

@@ -24,6 +24,7 @@ from scattergather.wire.frame import FrameReader, frame
 from scattergather.wire.messages import page as messages
 from scattergather.wire.values.payload import Packer, loads
 from scattergather.wire.values.raised import unpack_exception
+from scattergather.workers.daemon.zygotes import file_of
 from scattergather.workers.process.surroundings.capture import OutputFile
 from scattergather.workers.process.task.journal import Journal
 from tests.pace import Promise
@@ -214,8 +215,8 @@ class Session:
         self.host = host
         self.channel = Channel()
         self.workers: dict[int, Worker] = {}
-        with self.channel.theirs as theirs:
-            host.channel.tell(messages.OpenSession(**place), [theirs.fileno()])
+        with self.channel.theirs as theirs, file_of(messages.Place(**place)) as file:
+            host.channel.tell(messages.OpenSession(), [theirs.fileno(), file.fileno()])
         self.ready = self.channel.hear()
 
     def fork(self) -> Worker:

@@ -112,10 +112,14 @@ def test_a_script_needs_no_main_guard(tmp_path):
     assert done.stderr == ""
 
 
-def test_tasks_see_the_clients_place_and_no_secrets(spawn, tmp_path, monkeypatch):
+def test_tasks_see_the_clients_place_but_nothing_of_the_kernel_and_no_furl(
+    spawn, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MY_SETTING", "here")
-    monkeypatch.setenv("MY_TOKEN", "hidden")
+    monkeypatch.setenv("MY_TOKEN", "mine, and so are the workers")
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    monkeypatch.setenv("WHERE", "at pb://tub@host:1/name")
     monkeypatch.syspath_prepend(str(tmp_path / "mine"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mymodule.py").write_text("def answer(): return 42\n")
@@ -128,7 +132,8 @@ def test_tasks_see_the_clients_place_and_no_secrets(spawn, tmp_path, monkeypatch
     directory, environment, answer = spawn().submit(look).result(20)
     assert directory == str(tmp_path)
     assert environment["MY_SETTING"] == "here"
-    assert "MY_TOKEN" not in environment
+    assert environment["MY_TOKEN"] == "mine, and so are the workers"
+    assert not environment.keys() & {"JPY_PARENT_PID", "WHERE"}
     assert answer == 42
 
 

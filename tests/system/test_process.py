@@ -606,7 +606,9 @@ def test_a_session_sees_its_own_place(host: Host, tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "only_here.py").write_text("answer = 42\n")
     worker = host.worker(
-        directory=str(tmp_path), path=(str(tmp_path / "lib"),), environment={"COLOUR": "blue"}
+        directory=bytes(tmp_path),
+        path=(bytes(tmp_path / "lib"),),
+        environment={b"COLOUR": b"blue"},
     )
 
     def look() -> Any:
@@ -615,8 +617,8 @@ def test_a_session_sees_its_own_place(host: Host, tmp_path: Path) -> None:
         return os.getcwd(), only_here.answer, os.environ["COLOUR"], os.environ["OMP_NUM_THREADS"]
 
     assert worker.call(look) == (str(tmp_path), 42, "blue", "1")
-    missing = host.session(directory=str(tmp_path / "gone"))
-    assert "gone cannot be entered" in missing.ready.problems[0]
+    missing = host.session(directory=bytes(tmp_path / "gone"))
+    assert "gone' cannot be entered" in missing.ready.problems[0]
 
 
 def test_what_a_long_task_bends_is_straight_again(worker: Worker) -> None:

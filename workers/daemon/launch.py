@@ -14,8 +14,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scattergather.machine import environment
+
 DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 """How many this process could have when it was started, and workers can."""
+
+
+HASH_SEED = environment.hash_seed({b"PYTHONHASHSEED": b"0"} | os.environb)
+"""What a pool makes ``hash(text)`` of, unless a client wants another; None: chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +32,12 @@ class Root:
     channel: socket.socket
 
 
-def launch(services: Sequence[str] = ()) -> Root:
-    """Start a root zygote that preloads ``services`` (names, or ``name=module:function``)."""
+def launch(services: Sequence[str] = (), hash_seed: int | None = None) -> Root:
+    """Start a root zygote that preloads ``services`` (names, or ``name=module:function``).
+
+    All workers of a pool agree on ``hash(text)``, those that come after its death, too: it starts
+    with ``hash_seed``, else with that of this process's environment, else with 0.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         number = theirs.fileno()
@@ -35,11 +45,14 @@ def launch(services: Sequence[str] = ()) -> Root:
         command += ["--descriptors", str(DESCRIPTORS)]
         for service in services:
             command += ["--service", service]
+        variables = {b"PYTHONHASHSEED": b"0"} | os.environb
+        if hash_seed is not None:
+            variables[b"PYTHONHASHSEED"] = str(hash_seed).encode()
         process = subprocess.Popen(
             command,
             pass_fds=[number],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=os.environ.copy(),
+            env=variables,
         )
     return Root(process, ours)

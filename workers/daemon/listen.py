@@ -22,7 +22,11 @@ from scattergather.errors import ScatterGatherError
 from scattergather.link.logs import log_to
 from scattergather.link.server import LinkServer
 from scattergather.link.tubs.tub import new_certificate
-from scattergather.machine.kernel import allow_descriptors, dump_no_core
+from scattergather.machine.kernel import (
+    allow_descriptors,
+    dump_no_core,
+    occupy_standard_descriptors,
+)
 from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Reactor
 from scattergather.settings import identity, paths, private
@@ -75,6 +79,7 @@ def listen(options: Options) -> int:
     """
     os.umask(0o077)
     dump_no_core()
+    occupy_standard_descriptors()
     allow_descriptors()
     reactor = monotonic_reactor()
     with _log_of(options) as file:

@@ -112,9 +112,12 @@ class ZygoteSeam(Protocol):
         """The zygote is not known to be gone: it may hear what we ask."""
 
     def open_session(
-        self, place: messages.OpenSession, on_message: OnZygote, on_end: Callable[[], None]
+        self, place: messages.Place, on_message: OnZygote, on_end: Callable[[], None]
     ) -> ZygoteSeam:
         """A root zygote forks the zygote of a session, whose workers see ``place``."""
+
+    def settle(self, place: messages.Place) -> None:
+        """The workers that a session's zygote forks from now on see another place."""
 
     def fork(self, worker: WorkerSeam) -> None:
         """A session's zygote forks a worker, and says so; it says when that has exited, too."""
@@ -153,11 +156,16 @@ class Machine(Protocol):
         """The kernel's kills on this machine."""
 
     def root(
-        self, services: Sequence[str], on_message: OnZygote, on_end: Callable[[], None]
+        self,
+        services: Sequence[str],
+        on_message: OnZygote,
+        on_end: Callable[[], None],
+        hash_seed: int | None = None,
     ) -> ZygoteSeam:
         """Start a root zygote that preloads ``services``; it says when it is ready.
 
-        ``on_end`` is called once when it is gone, unless it was closed.
+        ``on_end`` is called once when it is gone, unless it was closed. It makes ``hash(text)`` of
+        ``hash_seed``, else of what is the same for all of this pool.
         """
 
     def worker(self, number: int, on_message: OnWorker, on_broken: OnBroken) -> WorkerSeam:

@@ -2,6 +2,8 @@
 
 - There is one root zygote. When it dies another is started, after a pause if it died at its start.
   The zygotes that it had forked end with it.
+- A session whose client has another hash seed has a root zygote of its own, since a seed is for a
+  whole program. It ends with the session.
 - Each session has a zygote of its own. When it dies its workers die with it: all of them are
   buried, and it is opened anew. Workers that are asked for meanwhile wait for it.
 - A dead worker is buried once, when its zygote says that it exited or is itself gone. First
@@ -23,6 +25,7 @@ from twisted.logger import Logger
 from scattergather.reactor.seam import Clock
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import SPENT
+from scattergather.workers.daemon.launch import HASH_SEED
 from scattergather.workers.daemon.machine import Machine, OnWorker, WorkerSeam, ZygoteSeam
 from scattergather.workers.pool import events
 from scattergather.workers.pool.losses.restarts import Restarts
@@ -42,12 +45,15 @@ RELAUNCH_SECONDS = 0.2
 class Brood:
     """One session's zygote, and the workers that it has forked or is to fork.
 
-    ``zygote`` is None from its death until another is opened, and while there is no root.
+    ``zygote`` is None from its death until another is opened, and while there is no root. ``root``
+    is its own, where the hashes of its workers are of another ``hash_seed`` than the others'.
     ``restarts`` counts the zygotes that died before they said that they were ready.
     """
 
     number: int
-    place: messages.OpenSession
+    place: messages.Place
+    hash_seed: int | None = None
+    root: ZygoteSeam | None = None
     zygote: ZygoteSeam | None = None
     workers: dict[int, WorkerSeam] = field(default_factory=dict)
     restarts: Restarts = field(default_factory=Restarts)
@@ -100,7 +106,9 @@ class Nursery:
 
     def zygotes(self) -> list[ZygoteSeam]:
         """The root's and those of the sessions, as far as they are there."""
-        found = (self._root, *(brood.zygote for brood in self._broods.values()))
+        found = [self._root]
+        for brood in self._broods.values():
+            found += brood.root, brood.zygote
         return [zygote for zygote in found if zygote is not None]
 
     # ---- the root ----
@@ -115,24 +123,27 @@ class Nursery:
                 self._open_zygote(brood)
 
     def stop(self) -> Deferred[None]:
-        """End every zygote and free every worker; fires when the root zygote is gone."""
+        """End every zygote and free every worker; fires when the root zygotes are gone."""
         self._stopping = True
+        own = [brood.root for brood in self._broods.values()]
         for brood in list(self._broods.values()):
             self.close(brood)
         if self._root is not None:
             self._root.close()
+        roots = [root for root in (self._root, *own) if root is not None]
         done: Deferred[None] = Deferred()
-        self._await_root(done, self._reactor.seconds() + 2.0)
+        self._await_roots(roots, done, self._reactor.seconds() + 2.0)
         return done
 
-    def _await_root(self, done: Deferred[None], deadline: float) -> None:
-        root = self._root
-        if root is None or root.ended():
+    def _await_roots(self, roots: list[ZygoteSeam], done: Deferred[None], deadline: float) -> None:
+        left = [root for root in roots if not root.ended()]
+        if not left:
             done.callback(None)
             return
         if self._reactor.seconds() > deadline:
-            root.kill()
-        self._reactor.callLater(0.01, self._await_root, done, deadline)
+            for root in left:
+                root.kill()
+        self._reactor.callLater(0.01, self._await_roots, left, done, deadline)
 
     def _root_said(self, message: messages.FromZygote) -> None:
         if isinstance(message, messages.ZygoteReady):
@@ -159,17 +170,28 @@ class Nursery:
 
     # ---- a session's ----
 
-    def open(self, number: int, place: messages.OpenSession) -> Brood:
+    def open(self, number: int, place: messages.Place, hash_seed: int | None = None) -> Brood:
         """Open the zygote of a session, whose workers see ``place``."""
-        brood = self._broods[number] = Brood(number, place)
+        if hash_seed == HASH_SEED:
+            hash_seed = None
+        brood = self._broods[number] = Brood(number, place, hash_seed)
         self._open_zygote(brood)
         return brood
+
+    def settle(self, brood: Brood, place: messages.Place) -> None:
+        """Workers of this session that are forked from now on see another place."""
+        brood.place = place
+        if brood.zygote is not None:
+            brood.zygote.settle(place)
 
     def close(self, brood: Brood) -> list[WorkerSeam]:
         """End the zygote of a session with its workers; these are free and returned."""
         self._broods.pop(brood.number, None)
         if brood.zygote is not None:
             brood.zygote.close()
+        if brood.root is not None:
+            brood.root.close()
+            self._reap(brood.root)
         workers = list(brood.workers.values())
         for worker in workers:
             self._forget(worker.number)
@@ -177,15 +199,26 @@ class Nursery:
         return workers
 
     def _open_zygote(self, brood: Brood) -> None:
-        if self._root is None or not self._root.open:
+        root = self._root if brood.hash_seed is None else self._own_root(brood)
+        if root is None or not root.open:
             return
-        brood.zygote = self._root.open_session(
+        brood.zygote = root.open_session(
             brood.place,
             lambda message: self._zygote_said(brood, message),
             lambda: self._zygote_ended(brood),
         )
         for worker in brood.workers.values():
             brood.zygote.fork(worker)
+
+    def _own_root(self, brood: Brood) -> ZygoteSeam:
+        """The root zygote of this session alone. When it dies, so does the session's zygote."""
+        if brood.root is None or not brood.root.open:
+            if brood.root is not None:
+                self._reap(brood.root)
+            brood.root = self._machine.root(
+                self._services, lambda _: None, lambda: None, brood.hash_seed
+            )
+        return brood.root
 
     def _zygote_said(self, brood: Brood, message: messages.FromZygote) -> None:
         match message:
@@ -197,6 +230,8 @@ class Nursery:
                 self._bury(message)
             case messages.ZygoteReady():
                 brood.restarts.lived()
+                for problem in message.problems:
+                    self.log.warn("{problem}", problem=problem)
             case _:
                 assert_never(message)
 

@@ -197,11 +197,13 @@ class PoolService:
         *,
         controller: str,
         workers: int,
-        place: messages.OpenSession | None = None,
+        place: messages.Place | None = None,
+        hash_seed: int | None = None,
     ) -> PoolSession:
         """Begin a session for a controller, whose workers see ``place``.
 
-        It gets at most ``workers`` (0: all) of the pool. ``controller`` names it in logs.
+        It gets at most ``workers`` (0: all) of the pool. ``controller`` names it in logs. Its
+        workers make ``hash(text)`` of ``hash_seed``, or all of the pool of the same.
         """
         self._count += 1
         self.log.info("session {n} of {c} opened", n=self._count, c=controller)
@@ -210,10 +212,15 @@ class PoolService:
             peer,
             self,
             Holdings(self.store, shared=self._shared),
-            self._nursery.open(self._count, place or messages.OpenSession()),
+            self._nursery.open(self._count, place or messages.Place(), hash_seed),
         )
         self.handle(events.TenantJoined(tenant=member.number, workers=workers))
         return member
+
+    def settle(self, session: PoolSession, place: messages.Place) -> None:
+        """Workers of this session that are forked from now on see another place."""
+        if isinstance(session, _Member):
+            self._nursery.settle(session.brood, place)
 
     def close_session(self, member: _Member, reason: str) -> None:
         """End a session with all its workers; nothing more is sent to its peer."""

@@ -25,10 +25,18 @@ class ThisMachine:
         self.memory_kills = MemoryKills()
 
     def root(
-        self, services: Sequence[str], on_message: OnZygote, on_end: Callable[[], None]
+        self,
+        services: Sequence[str],
+        on_message: OnZygote,
+        on_end: Callable[[], None],
+        hash_seed: int | None = None,
     ) -> ZygoteLink:
         """Start a root zygote that preloads ``services``."""
-        root, self._launched = self._launched or launch(services), None
+        root = self._launched if hash_seed is None else None
+        if root is None:
+            root = launch(services, hash_seed)
+        else:
+            self._launched = None
         return ZygoteLink(self._reactor, root.channel, on_message, on_end, root.process)
 
     def worker(self, number: int, on_message: OnWorker, on_broken: OnBroken) -> WorkerProcess:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from twisted.python import failure
 
@@ -21,6 +22,13 @@ MAX_DATAGRAM = 1 << 18
 SEND_SECONDS = 2.0
 """Longest that a write blocks: hundreds of messages wait unread then, so nobody serves them; or
 too many descriptors are under way."""
+
+
+def file_of(place: messages.Place) -> BinaryIO:
+    """A file in memory with what no datagram may be large enough for."""
+    file = open(os.memfd_create("scattergather-place", os.MFD_CLOEXEC), "wb", buffering=0)  # noqa: SIM115
+    file.write(messages.encode(place))
+    return file
 
 
 class ZygoteLink:
@@ -58,15 +66,20 @@ class ZygoteLink:
     # ---- what it does for us; silent when it is gone ----
 
     def open_session(
-        self, place: messages.OpenSession, on_message: OnZygote, on_end: Callable[[], None]
+        self, place: messages.Place, on_message: OnZygote, on_end: Callable[[], None]
     ) -> ZygoteLink:
         """Let a root zygote fork a session's."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._send(place, [theirs.fileno()])
+        with theirs, file_of(place) as file:
+            self._send(messages.OpenSession(), [theirs.fileno(), file.fileno()])
         self._count += 1
         zygote = self._unborn[self._count] = ZygoteLink(self._reactor, ours, on_message, on_end)
         return zygote
+
+    def settle(self, place: messages.Place) -> None:
+        """Workers that a session's zygote forks from now on see another place."""
+        with file_of(place) as file:
+            self._send(messages.Settle(), [file.fileno()])
 
     def fork(self, worker: WorkerSeam) -> None:
         """Let a session's zygote fork a worker."""

@@ -25,6 +25,7 @@ from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.process.line import LineLost, WorkerLine, raised_descriptor
 from scattergather.workers.process.surroundings.capture import Capture, OutputFile
 from scattergather.workers.process.surroundings.mending import Spent
+from scattergather.workers.process.surroundings.place import Surroundings
 from scattergather.workers.process.surroundings.registry import Services
 from scattergather.workers.process.surroundings.reseed import reseed
 from scattergather.workers.process.task import copies
@@ -40,13 +41,16 @@ BROKEN = 70
 """Exit status of a worker that failed by our own fault; its output says how."""
 
 
-def live(parent: int, descriptors: Sequence[int], services: Services) -> Never:
+def live(
+    parent: int, descriptors: Sequence[int], services: Services, surroundings: Surroundings
+) -> Never:
     """Be a worker until the end. Called right after the fork.
 
     Args:
         parent: process id of the zygote.
         descriptors: socket, journal and output file; closed here.
         services: what the zygote has loaded.
+        surroundings: what the zygote has made this process see.
     """
     status = BROKEN
     try:
@@ -58,7 +62,8 @@ def live(parent: int, descriptors: Sequence[int], services: Services) -> Never:
         os.close(journal)
         reseed()
         line = WorkerLine(socket.socket(fileno=raised_descriptor(connection)))
-        Worker(line, memory, capture, services, socket.gethostname()).serve()
+        circumstances = Circumstances(socket.gethostname(), surroundings.advice)
+        Worker(line, memory, capture, services, circumstances).serve()
     except LineLost:
         status = 0
     except Spent as why:
@@ -95,11 +100,16 @@ class Worker:
     """Reads messages from the pool and acts on them."""
 
     def __init__(
-        self, line: WorkerLine, journal: Journal, capture: Capture, services: Services, host: str
+        self,
+        line: WorkerLine,
+        journal: Journal,
+        capture: Capture,
+        services: Services,
+        circumstances: Circumstances,
     ) -> None:
         self._line = line
         self._calls = Calls(services)
-        self._circumstances = Circumstances(host)
+        self._circumstances = circumstances
         interrupts = Interrupts(journal)
         self._large = TaskValues(line, interrupts)
         self._outside = Outside(self._large.returns)

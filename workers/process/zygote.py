@@ -35,6 +35,7 @@ from scattergather.workers.process import worker
 from scattergather.workers.process.channel import Channel
 from scattergather.workers.process.children import Children
 from scattergather.workers.process.surroundings import place
+from scattergather.workers.process.surroundings.place import Surroundings
 from scattergather.workers.process.surroundings.registry import Services
 
 
@@ -121,11 +122,12 @@ class RootZygote(Zygote):
 
     def __init__(self, channel: Channel, services: Services) -> None:
         super().__init__(channel, services)
+        self._surroundings = Surroundings()
         self._sessions = 0
 
     def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
         """Fork the zygote of a session."""
-        if not isinstance(message, messages.OpenSession) or len(descriptors) != 1:
+        if not isinstance(message, messages.OpenSession) or len(descriptors) != 2:
             return
         self._sessions += 1
         root = os.getpid()
@@ -137,12 +139,14 @@ class RootZygote(Zygote):
             return
         try:
             self.leave()
-            session = SessionZygote(Channel(os.dup(descriptors[0])), self.services)
-            os.close(descriptors[0])
+            channel = Channel(os.dup(descriptors[0]))
+            session = SessionZygote(channel, self.services, self._surroundings)
+            problems = session.settle(descriptors[1])
+            for descriptor in descriptors:
+                os.close(descriptor)
             kernel.die_with_parent(root, signal.SIGTERM)
-            problems = place.settle(message)
             gc.freeze()
-            session.channel.send(messages.ZygoteReady(pid=os.getpid(), problems=tuple(problems)))
+            session.say_ready(problems)
             session.serve()
         except BaseException:
             traceback.print_exc()
@@ -156,11 +160,25 @@ class RootZygote(Zygote):
 class SessionZygote(Zygote):
     """Forks the workers of one controller."""
 
+    def __init__(self, channel: Channel, services: Services, surroundings: Surroundings) -> None:
+        super().__init__(channel, services)
+        self._surroundings = surroundings
+
+    def settle(self, descriptor: int) -> list[str]:
+        """Workers see the place in this file; returns a sentence for what cannot be had of it."""
+        return self._surroundings.settle(place.read(descriptor))
+
+    def say_ready(self, problems: Sequence[str]) -> None:
+        """The daemon hears that workers see their place now, and what of it cannot be had."""
+        self.channel.send(messages.ZygoteReady(pid=os.getpid(), problems=tuple(problems)))
+
     def handle(self, message: messages.ToZygote, descriptors: Sequence[int]) -> None:
-        """Fork a worker, or signal one."""
+        """Fork a worker, signal one, or let those that are still to come see another place."""
         match message:
             case messages.Fork() if len(descriptors) == 3:
                 self._fork(message.worker, descriptors)
+            case messages.Settle() if len(descriptors) == 1:
+                self.say_ready(self.settle(descriptors[0]))
             case messages.Kill():
                 self.children.signal(message.worker, message.signal, group=message.group)
             case _:
@@ -180,7 +198,7 @@ class SessionZygote(Zygote):
             return
         try:
             self.leave()
-            worker.live(parent, descriptors, self.services)
+            worker.live(parent, descriptors, self.services, self._surroundings)
         finally:
             # Whatever happens in a worker, it never comes back into the zygote's loop.
             os._exit(70)

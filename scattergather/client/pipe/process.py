@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import io
 import os
-import re
 import signal
 import site
 import socket
@@ -17,14 +16,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from scattergather.client.place import current_directory
 from scattergather.errors import BadRequest
+from scattergather.machine.environment import for_a_program
 from scattergather.wire.memory.owned import Descriptor, own
 
-_SECRET = re.compile(
-    "TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|KEY|CREDENTIAL|AUTH|COOKIE|FURL|^JPY_", re.IGNORECASE
-)
-_USER_AND_PASSWORD = re.compile("://[^/@]*:[^/@]*@")
-_PACKAGE_PARENT = str(Path(__file__).resolve().parents[3])
+_PACKAGE_PARENT = os.fsencode(Path(__file__).resolve().parents[3])
 _TAIL_BYTES = 8 << 10
 _TAIL_LINES = 12
 
@@ -38,26 +35,16 @@ os.register_at_fork(
 )
 
 
-def environment_of_tasks() -> dict[str, str]:
-    """This process's environment without what looks like a secret or belongs to the kernel."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not _SECRET.search(name) and not _USER_AND_PASSWORD.search(value)
-    }
-
-
-def _environment_of_controller() -> dict[str, str]:
-    environment = environment_of_tasks()
+def environment_of_controller() -> dict[bytes, bytes]:
+    """What the controller is started with: nothing of this process's that looks like a secret."""
+    environment = for_a_program(os.environb)
     installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     with contextlib.suppress(Exception):  # some embedders leave site half there
         installed |= {*site.getsitepackages(), site.getusersitepackages()}
-    if _PACKAGE_PARENT not in {os.path.realpath(place) for place in installed}:
+    if _PACKAGE_PARENT not in {os.path.realpath(os.fsencode(place)) for place in installed}:
         # We run from a source tree, whose folder -P keeps off the controller's path.
-        before = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = (
-            f"{before}{os.pathsep}{_PACKAGE_PARENT}" if before else _PACKAGE_PARENT
-        )
+        places = [environment.get(b"PYTHONPATH", b""), _PACKAGE_PARENT]
+        environment[b"PYTHONPATH"] = os.fsencode(os.pathsep).join(filter(None, places))
     return environment
 
 
@@ -143,20 +130,12 @@ def start(log: Log) -> tuple[socket.socket, subprocess.Popen[bytes]]:
                     stdout=log.fileno(),
                     stderr=log.fileno(),
                     start_new_session=True,
-                    env=_environment_of_controller(),
-                    cwd="/" if not _directory() else None,
+                    env=environment_of_controller(),
+                    cwd=None if current_directory() else "/",
                 )
         except BaseException:
             ours.close()
             raise
-
-
-def _directory() -> str:
-    """The working directory, empty when it was deleted under us."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
 
 
 def describe_end(status: int | None) -> str:

@@ -22,6 +22,7 @@ from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.outside import Outside, Placed
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.shared import sendable
 from scattergather.wire.values.payload import Packer
 
 _PAIR = "the pair of args and kwargs"
@@ -253,4 +254,4 @@ def _unpaired(text: str) -> str:
 def title_of(function: Any) -> str:
     """How a function is called in names and messages."""
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
-    return str(name) if name else type(function).__name__
+    return sendable(str(name)) if name else type(function).__name__

@@ -34,6 +34,7 @@ class ClientDesk:
         surveys: Surveys,
         board: Board,
         client: ClientEnd,
+        settle: Callable[[messages.Place], None],
         die: Callable[[], None],
     ) -> None:
         self._roster = roster
@@ -44,6 +45,7 @@ class ClientDesk:
         self._board = board
         self._client = client
         self._send = client.send
+        self._settle = settle
         self._die = die
 
     def receive(self, message: messages.ToController, body: bytes) -> None:
@@ -103,6 +105,7 @@ class ClientDesk:
                 self._send(messages.Answer(call=message.call), b"")
                 self._die()
             case "refresh":
+                self._settle(message.place)
                 self._surveys.refresh(message.call)
             case _:
                 assert_never(message.word)

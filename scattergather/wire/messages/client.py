@@ -15,9 +15,11 @@ from scattergather.wire.messages.shared import (
     Blobs,
     Count,
     Extent,
+    HashSeed,
     KindByte,
     Limits,
     Message,
+    Place,
     Workers,
 )
 
@@ -59,7 +61,7 @@ class SpawnVersions(Message, frozen=True, kw_only=True, tag="Spawn"):
 class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
     """The first message of a client: what to connect to, and the place that its tasks see.
 
-    ``directory``, ``path`` (of modules) and ``environment`` are that place, for the embedded pool;
+    ``place`` is for the embedded pool; ``hash_seed`` is the client's where it is known.
     ``memory`` is how many bytes large values may take on the client's machine, arguments and
     results.
     """
@@ -67,9 +69,8 @@ class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
     python: str
     hosts: tuple[HostSpec, ...]
     client_pid: int
-    directory: str = ""
-    path: tuple[str, ...] = ()
-    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    place: Place = Place()
+    hash_seed: HashSeed | None = None
     memory: Count = 0
 
 
@@ -150,13 +151,14 @@ CommandWord = Literal["refresh", "die", "status"]
 
 
 class Command(Message, frozen=True, kw_only=True):
-    """What the user tells the controller.
+    """What the user tells the controller; ``place`` is what tasks are to see after a refresh.
 
     Answered by ``Answer``: of a refresh with ``HostsAnswered``, else with ``Done``.
     """
 
     call: int
     word: CommandWord
+    place: Place = Place()
 
 
 class RunEverywhere(Message, frozen=True, kw_only=True):

@@ -67,8 +67,25 @@ from scattergather.wire.messages.pool import (
     Want,
     WorkersChanged,
 )
-from scattergather.wire.messages.shared import Code, Forget, Loss, Release, Resident, Slab, SlabGone
-from scattergather.wire.messages.zygote import Exited, Fork, Forked, Kill, OpenSession, ZygoteReady
+from scattergather.wire.messages.shared import (
+    Code,
+    Forget,
+    Loss,
+    Place,
+    Release,
+    Resident,
+    Slab,
+    SlabGone,
+)
+from scattergather.wire.messages.zygote import (
+    Exited,
+    Fork,
+    Forked,
+    Kill,
+    OpenSession,
+    Settle,
+    ZygoteReady,
+)
 
 PROTOCOL = 3
 
@@ -167,7 +184,7 @@ FromPool = (
 )
 
 
-ToZygote = OpenSession | Fork | Kill
+ToZygote = OpenSession | Settle | Fork | Kill
 
 
 FromZygote = ZygoteReady | Forked | Exited
@@ -176,7 +193,7 @@ FromZygote = ZygoteReady | Forked | Exited
 _ENCODER = msgspec.msgpack.Encoder()
 
 encode = _ENCODER.encode
-"""The head of a frame for a message (or the bytes of a ``Loss``)."""
+"""The head of a frame for a message (or the bytes of a ``Loss``, or of a ``Place``)."""
 
 read_versions = msgspec.msgpack.Decoder(SpawnVersions).decode
 read_to_controller = msgspec.msgpack.Decoder(ToController).decode
@@ -187,4 +204,5 @@ read_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 read_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 read_to_zygote = msgspec.msgpack.Decoder(ToZygote).decode
 read_from_zygote = msgspec.msgpack.Decoder(FromZygote).decode
+read_place = msgspec.msgpack.Decoder(Place).decode
 read_loss = msgspec.msgpack.Decoder(Loss).decode

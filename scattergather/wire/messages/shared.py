@@ -31,8 +31,31 @@ KindByte = Annotated[int, msgspec.Meta(ge=0, le=int(max(Kind)))]
 """One ``outcome.Kind``, as its byte in a batch of kinds."""
 
 
+def sendable(text: str) -> str:
+    """``text`` as a message can carry it: lone surrogates, which no UTF-8 has, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
     """Common ground of all messages: frozen, sent as ``[name, field, field, ...]``."""
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What tasks see of the process that their calls come from: a part of it, or nothing.
+
+    All of it is bytes, as ``os.fsencode`` makes them: none of it has to be UTF-8. Empty
+    ``directory`` and ``path`` (of modules) are the worker's own, and so is an ``environment`` of
+    None. ``withheld`` are names of variables that the workers were not given.
+    """
+
+    directory: bytes = b""
+    path: tuple[bytes, ...] = ()
+    environment: dict[bytes, bytes] | None = None
+    withheld: tuple[bytes, ...] = ()
+
+
+HashSeed = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+"""What PYTHONHASHSEED may be: with the same, two processes agree on ``hash(text)``."""
 
 
 class Code(Message, frozen=True, kw_only=True):

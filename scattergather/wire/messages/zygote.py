@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from scattergather.wire.messages.shared import Message
 
 
 class OpenSession(Message, frozen=True, kw_only=True):
-    """Fork a session zygote that listens on the one descriptor passed along.
+    """Fork a session zygote. Descriptors passed along: its socket, and a file with its ``Place``.
 
-    Empty ``directory`` and ``path`` keep the daemon's own; ``environment`` is added to it.
+    In a file, because an environment may be larger than any datagram.
     """
 
-    directory: str = ""
-    path: tuple[str, ...] = ()
-    environment: dict[str, str] = msgspec.field(default_factory=dict)
+
+class Settle(Message, frozen=True, kw_only=True):
+    """The workers that a session's zygote forks from now on see the ``Place`` in this file."""
 
 
 class Fork(Message, frozen=True, kw_only=True):

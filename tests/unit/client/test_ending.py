@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import pytest
 
 from scattergather.client.futures import future as futures
-from scattergather.client.pipe.process import Log, environment_of_tasks
+from scattergather.client.pipe.process import Log
 from scattergather.client.spawn import _sessions
 from scattergather.errors import BadRequest, Closed, ControllerLost
 from scattergather.wire.messages import page as messages
@@ -230,19 +230,6 @@ def test_it_works_from_any_thread_and_outlives_it():
     c, _ = made[0]
     assert c.addJob([((1,), {})], work.noop).results() == [1]
     c.command("die")
-
-
-def test_secrets_do_not_travel(monkeypatch):
-    for name in ("MY_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "JPY_PARENT_PID", "POOL_FURL"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("DATABASE", "postgres://me:secret@host/db")
-    monkeypatch.setenv("HARMLESS", "yes")
-    environment = environment_of_tasks()
-    assert environment["HARMLESS"] == "yes"
-    assert "PATH" in environment
-    for name in ("MY_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "JPY_PARENT_PID", "POOL_FURL"):
-        assert name not in environment
-    assert "DATABASE" not in environment
 
 
 def test_the_log_is_a_file_of_any_kind(tmp_path):

@@ -937,3 +937,17 @@ def test_a_copied_client_refuses_every_wait(c, fake, monkeypatch):
             wait()
     assert not future.done()
     assert "copied by fork" in repr(c)
+
+
+def test_a_name_may_hold_what_no_utf8_can(c, fake):
+    def function(x):
+        return x
+
+    function.__qualname__ = "torn\udc80"
+    assert c.addJob([((1,), {})], function).results() == [1]
+    assert c.addJob([((1,), {})], work.noop, name="torn\udc80").results() == [1]
+    assert fake.of(messages.AddJob)[-1].name == "torn\\udc80"
+    with pytest.raises(UnknownName, match=r"torn\\\\udc80"):
+        c.addJob([((1,), {})], "torn\udc80")
+    with pytest.raises(BadRequest, match="surrogate"):
+        c.push_code("x = 'torn\udc80'")

@@ -84,6 +84,9 @@ class Near:
         self.hosts.append(FarHost(listener))
         return self.hosts[-1]
 
+    def settle(self, place: messages.Place) -> None:
+        """There are no workers here."""
+
     def room(self) -> None:
         pass
 

@@ -1,6 +1,6 @@
 """What a task finds around it, and what it leaves.
 
-``place``     directory, module path and environment that a session's workers see
+``place``     directory, module path and environment that a session's workers see, and why not more
 ``capture``   what a task prints, in a file that outlives the worker
 ``mending``   undoes what a task bent in its process
 ``reseed``    forked siblings must not draw the same numbers

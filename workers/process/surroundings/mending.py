@@ -27,6 +27,7 @@ import time
 
 from scattergather.machine import kernel, proc
 from scattergather.workers.process.surroundings.capture import Capture
+from scattergather.workers.process.surroundings.place import current_directory
 from scattergather.workers.process.task.interrupts import Interrupts
 
 WORTH_IT = 1e-3
@@ -60,7 +61,7 @@ class Mending:
     def __init__(self, capture: Capture, interrupts: Interrupts) -> None:
         self._capture = capture
         self._interrupts = interrupts
-        self._directory = os.getcwd()
+        self._directory = current_directory()
         self._recursion = sys.getrecursionlimit()
         self._umask = os.umask(0o077)
         os.umask(self._umask)
@@ -101,11 +102,7 @@ class Mending:
         self._kept.clear()
 
     def _mend_place(self) -> None:
-        try:
-            moved = os.getcwd() != self._directory
-        except OSError:  # it was removed
-            moved = True
-        if moved:
+        if self._directory and current_directory() != self._directory:
             try:
                 os.chdir(self._directory)
             except OSError:

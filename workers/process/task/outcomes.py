@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 from scattergather.errors import ExitCalled, TaskError
@@ -92,10 +93,18 @@ class ResultPickler:
 
 
 class Circumstances:
-    """Where this worker is, for the notes on exceptions."""
+    """Where this worker is, for the notes on exceptions.
 
-    def __init__(self, host: str) -> None:
+    Args:
+        host: its name.
+        advice: what there is to say of an exception in this place; empty for nothing.
+    """
+
+    def __init__(
+        self, host: str, advice: Callable[[BaseException], str] = lambda _error: ""
+    ) -> None:
         self.host = host
+        self._advice = advice
         self.pid = os.getpid()
 
     def raised(
@@ -136,6 +145,8 @@ class Circumstances:
             note += f", args {shown(*arguments)}"
         try:
             error.add_note(note)
+            if advice := self._advice(error):
+                error.add_note(f"[scattergather] {advice}")
         except Exception:  # __notes__ is the user's to spoil
             pass
         try:

@@ -1,0 +1,139 @@
+"""Where tasks run: what of the notebook's process they see, and in which processes that goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scattergather import spawnScatterGather
+from scattergather.client.client import ScatterGather
+from tests.system.daemons import Daemon
+from tests.system.process_driver import as_in_a_notebook
+
+pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import os, sys
+from scattergather import spawnScatterGather
+def look(names):
+    return os.getcwdb(), [os.environb.get(name) for name in names], hash("key"), pow(2, 5)
+if __name__ == "__main__":
+    for number in range(20):
+        os.environ[f"GROWN{number}"] = "x" * 50_000
+    with spawnScatterGather(*sys.argv[2:]) as c:
+        there = c.submit(look, list(os.environb)).result(30)
+    home = look(list(os.environb))
+    with open(sys.argv[1], "w") as file:
+        file.write(repr([there[0] == home[0], there[1] == home[1], there[2] == home[2], there[3]]))
+"""
+
+
+def run(tmp_path: Path, start: list[str], *arguments: str, **options: object) -> str:
+    """What the script found: whether tasks see its directory, environment and hashes; and 32."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    found = tmp_path / "found"
+    command = [*start, str(tmp_path / "script.py"), str(found), *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False, **options)  # type: ignore[call-overload]
+    return found.read_text() if found.exists() else done.stderr.decode(errors="replace")
+
+
+def test_whatever_the_environment_holds_tasks_see_it(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    environment = os.environb | {
+        b"PYTHONPATH": bytes(ROOT) + b":" + bytes(odd),
+        b"PYTHONHASHSEED": b"7",
+        b"PYTHONWARNINGS": b"error",
+        b"GREETING": b"gr\xfc\xdfe",
+        b"\xff": b"\xfe",
+        b"OPENAI_API_KEY": b"mine",
+        b"LANG": b"xx_YY.none",
+        b"LC_ALL": b"xx_YY.none",
+        b"TMPDIR": b"/nowhere",
+    }
+    del environment[b"HOME"]
+    # Without standard descriptors, in a small stack and with few descriptors.
+    limits = 'ulimit -s 512; ulimit -n 32; exec "$@" 0<&- 1>&- 2>&-'
+    start = ["bash", "-c", limits, "bash", sys.executable]
+    assert run(tmp_path, start, env=environment, cwd=odd) == "[True, True, True, 32]"
+
+
+def test_without_a_proc_file_system_tasks_run(tmp_path: Path) -> None:
+    start = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+    if subprocess.run([*start, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("only root can do without /proc")
+    found = run(tmp_path, [*start, sys.executable], env=os.environb | {b"PYTHONPATH": bytes(ROOT)})
+    assert found.endswith("32]")
+
+
+def test_where_files_may_not_grow_a_sentence_says_so(tmp_path: Path) -> None:
+    start = ["bash", "-c", 'ulimit -f 100; exec "$@"', "bash", sys.executable]
+    found = run(tmp_path, start, env=os.environb | {b"PYTHONPATH": bytes(ROOT)})
+    assert "raise the limit with `ulimit -f`" in found
+
+
+def test_a_refresh_takes_over_what_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @as_in_a_notebook
+    def look() -> object:
+        import born_late  # noqa: PLC0415  (there, not here)
+
+        return os.getcwd(), born_late.answer, os.environ.get("LATE"), "EARLY" in os.environ
+
+    @as_in_a_notebook
+    def die() -> None:
+        os.kill(os.getpid(), 9)
+
+    first, later = tmp_path / "first", tmp_path / "later"
+    first.mkdir()
+    later.mkdir()
+    (later / "born_late.py").write_text("answer = 42\n")
+    monkeypatch.chdir(first)
+    monkeypatch.setenv("EARLY", "yes")
+    with spawnScatterGather(workers=1) as c:
+        assert c.submit(os.getcwd).result(30) == str(first)
+        shutil.rmtree(first)
+        # A worker is born into a directory that is gone.
+        assert c.options(retries=0).submit(die).exception(30) is not None
+        assert c.submit(abs, -1).result(30) == 1
+        monkeypatch.chdir(later)
+        monkeypatch.syspath_prepend(str(later))
+        monkeypatch.delenv("EARLY")
+        monkeypatch.setenv("LATE", "x" * 300_000)
+        monkeypatch.setenv("WHERE", "pb://tub@host:1/name")
+        c.command("refresh")
+        assert c.submit(look).result(30) == (str(later), 42, "x" * 300_000, False)
+        error = c.submit(as_in_a_notebook(lambda: os.environ["WHERE"])).exception(30)
+        assert "WHERE is set in the notebook, but" in error.__notes__[1] + error.__notes__[0]
+
+
+def test_hosts_hash_like_their_client_and_say_which_variables_they_keep(
+    start: Callable[..., Daemon], spawn: Callable[..., ScatterGather], tmp_path: Path
+) -> None:
+    shim = "import os; os.environ.update(DAEMONS_TOKEN='x', DAEMONS_OWN='y')"
+    furl_file = tmp_path / "furl"
+    daemon = start("--furl-file", str(furl_file), shim=shim)
+    daemon.furl()
+    environment = os.environb | {b"PYTHONPATH": bytes(ROOT), b"PYTHONHASHSEED": b"11"}
+    found = run(tmp_path, [sys.executable], str(furl_file), env=environment)
+    assert found.endswith("True, 32]")
+    c = spawn(str(furl_file))
+    assert c.submit(os.getenv, "DAEMONS_OWN").result(30) == "y"
+    notes = {
+        name: " ".join(
+            c.submit(as_in_a_notebook(lambda name: os.environ[name]), name).exception(30).__notes__
+        )
+        for name in ("DAEMONS_TOKEN", "NOWHERE")
+    }
+    assert "DAEMONS_TOKEN is set in this host's pool, whose tasks get no" in notes["DAEMONS_TOKEN"]
+    assert "not the notebook's: set NOWHERE there" in notes["NOWHERE"]
+    c.command("die")
+    assert daemon.end() == 0
