@@ -24,7 +24,7 @@ from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName, with
 from scattergather.model.snapshot import Go, Refreshed, plural
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import CommandWord, HostsAnswered
-from scattergather.wire.messages.shared import Place
+from scattergather.wire.messages.shared import TaskPlace
 
 COMMANDS = get_args(CommandWord)
 _PLAIN = JobOptions()
@@ -202,7 +202,7 @@ class ScatterGather(Executor):
             return self._die()
         session.life.check()
         then = "The refresh goes on." if word == "refresh" else ""
-        seen = place.here() if word == "refresh" else Place()
+        seen = place.here() if word == "refresh" else TaskPlace()
         with Wait(session, lambda: f"waiting for the answer to command({word!r})", then):
             answer = session.questions.ask(
                 lambda call: messages.Command(call=call, word=word, place=seen)

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Iterable
 
 from scattergather.machine import environment
-from scattergather.wire.messages.shared import Place
+from scattergather.wire.messages.shared import TaskPlace
 
 
-def here() -> Place:
+def here() -> TaskPlace:
     """The place where this process is now."""
     directory = current_directory()
     withheld = {
         name for name, value in os.environb.items() if environment.is_ours_alone(name, value)
     }
-    return Place(
+    return TaskPlace(
         directory=directory,
         path=tuple(_found(sys.path, directory)),
         environment={name: value for name, value in os.environb.items() if name not in withheld},

@@ -30,7 +30,9 @@ class _Upward:
 class EmbeddedHost:
     """Implements ``link.seams.Host`` over a pool of our own; joined once a worker is ready."""
 
-    def __init__(self, pool: PoolService, listener: HostListener, place: messages.Place) -> None:
+    def __init__(
+        self, pool: PoolService, listener: HostListener, place: messages.TaskPlace
+    ) -> None:
         self._pool = pool
         self._upward = _Upward(pool, listener)
         self._place = place
@@ -43,7 +45,7 @@ class EmbeddedHost:
             self._upward, controller="the embedded controller", workers=0, place=self._place
         )
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """Workers that are forked from now on see another place."""
         self._place = place
         if self._session is not None:

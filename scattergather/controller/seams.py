@@ -32,7 +32,7 @@ class HostBuilder(Protocol):
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
         """A host, not started; ``objects`` are those that go there, or come from there."""
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """Workers on this machine that are forked from now on see another place."""
 
     def room(self) -> None:

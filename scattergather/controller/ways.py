@@ -73,7 +73,7 @@ class Ways:
         self._embedded.append(EmbeddedHost(pool, listener, self._spawn.place))
         return self._embedded[-1]
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """Workers of the pool in this process that are forked from now on see another place."""
         for host in self._embedded:
             host.settle(place)

@@ -42,7 +42,7 @@ class Embedded:
         self.pool, self.witness = TwinPool(self.objects), Witness()
         self.put = self.objects.put
         service: Any = self.pool
-        self.host = EmbeddedHost(service, self.witness, messages.Place())
+        self.host = EmbeddedHost(service, self.witness, messages.TaskPlace())
 
     async def until(self, condition: Callable[[], Any]) -> None:
         assert condition()

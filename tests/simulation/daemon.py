@@ -86,7 +86,7 @@ class Zygote:
     # ---- what the service asks for ----
 
     def open_session(
-        self, place: messages.Place, on_message: OnZygote, on_end: Callable[[], None]
+        self, place: messages.TaskPlace, on_message: OnZygote, on_end: Callable[[], None]
     ) -> Zygote:
         session = Zygote(self._machine, on_message, on_end)
         self._sessions.append(session)
@@ -94,7 +94,7 @@ class Zygote:
             session.kill()
         return session
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """What a simulated task sees does not matter."""
 
     def fork(self, worker: WorkerSeam) -> None:

@@ -84,7 +84,7 @@ class _Builder:
                 world.store,
                 shared=True,
             )
-            place = messages.Place()
+            place = messages.TaskPlace()
             return EmbeddedHost(world.embedded, watched, place)  # type: ignore[arg-type]
         if self.links is None:
             self.links = SimulatedLinks(world.clock, world.chance, objects)
@@ -95,7 +95,7 @@ class _Builder:
         self.links.hosts.append(host)
         return host
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """What a simulated task sees does not matter."""
 
     def room(self) -> None:

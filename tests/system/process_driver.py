@@ -215,7 +215,7 @@ class Session:
         self.host = host
         self.channel = Channel()
         self.workers: dict[int, Worker] = {}
-        with self.channel.theirs as theirs, file_of(messages.Place(**place)) as file:
+        with self.channel.theirs as theirs, file_of(messages.TaskPlace(**place)) as file:
             host.channel.tell(messages.OpenSession(), [theirs.fileno(), file.fileno()])
         self.ready = self.channel.hear()
 

@@ -51,7 +51,7 @@ class Brood:
     """
 
     number: int
-    place: messages.Place
+    place: messages.TaskPlace
     hash_seed: int | None = None
     root: ZygoteSeam | None = None
     zygote: ZygoteSeam | None = None
@@ -170,7 +170,7 @@ class Nursery:
 
     # ---- a session's ----
 
-    def open(self, number: int, place: messages.Place, hash_seed: int | None = None) -> Brood:
+    def open(self, number: int, place: messages.TaskPlace, hash_seed: int | None = None) -> Brood:
         """Open the zygote of a session, whose workers see ``place``."""
         if hash_seed == HASH_SEED:
             hash_seed = None
@@ -178,7 +178,7 @@ class Nursery:
         self._open_zygote(brood)
         return brood
 
-    def settle(self, brood: Brood, place: messages.Place) -> None:
+    def settle(self, brood: Brood, place: messages.TaskPlace) -> None:
         """Workers of this session that are forked from now on see another place."""
         brood.place = place
         if brood.zygote is not None:

@@ -197,7 +197,7 @@ class PoolService:
         *,
         controller: str,
         workers: int,
-        place: messages.Place | None = None,
+        place: messages.TaskPlace | None = None,
         hash_seed: int | None = None,
     ) -> PoolSession:
         """Begin a session for a controller, whose workers see ``place``.
@@ -212,12 +212,12 @@ class PoolService:
             peer,
             self,
             Holdings(self.store, shared=self._shared),
-            self._nursery.open(self._count, place or messages.Place(), hash_seed),
+            self._nursery.open(self._count, place or messages.TaskPlace(), hash_seed),
         )
         self.handle(events.TenantJoined(tenant=member.number, workers=workers))
         return member
 
-    def settle(self, session: PoolSession, place: messages.Place) -> None:
+    def settle(self, session: PoolSession, place: messages.TaskPlace) -> None:
         """Workers of this session that are forked from now on see another place."""
         if isinstance(session, _Member):
             self._nursery.settle(session.brood, place)

@@ -24,7 +24,7 @@ SEND_SECONDS = 2.0
 too many descriptors are under way."""
 
 
-def file_of(place: messages.Place) -> BinaryIO:
+def file_of(place: messages.TaskPlace) -> BinaryIO:
     """A file in memory with what no datagram may be large enough for."""
     file = open(os.memfd_create("scattergather-place", os.MFD_CLOEXEC), "wb", buffering=0)  # noqa: SIM115
     file.write(messages.encode(place))
@@ -66,7 +66,7 @@ class ZygoteLink:
     # ---- what it does for us; silent when it is gone ----
 
     def open_session(
-        self, place: messages.Place, on_message: OnZygote, on_end: Callable[[], None]
+        self, place: messages.TaskPlace, on_message: OnZygote, on_end: Callable[[], None]
     ) -> ZygoteLink:
         """Let a root zygote fork a session's."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -76,7 +76,7 @@ class ZygoteLink:
         zygote = self._unborn[self._count] = ZygoteLink(self._reactor, ours, on_message, on_end)
         return zygote
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """Workers that a session's zygote forks from now on see another place."""
         with file_of(place) as file:
             self._send(messages.Settle(), [file.fileno()])

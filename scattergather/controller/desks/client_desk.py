@@ -34,7 +34,7 @@ class ClientDesk:
         surveys: Surveys,
         board: Board,
         client: ClientEnd,
-        settle: Callable[[messages.Place], None],
+        settle: Callable[[messages.TaskPlace], None],
         die: Callable[[], None],
     ) -> None:
         self._roster = roster

@@ -19,7 +19,7 @@ from scattergather.wire.messages.shared import (
     KindByte,
     Limits,
     Message,
-    Place,
+    TaskPlace,
     Workers,
 )
 
@@ -69,7 +69,7 @@ class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
     python: str
     hosts: tuple[HostSpec, ...]
     client_pid: int
-    place: Place = Place()
+    place: TaskPlace = TaskPlace()
     hash_seed: HashSeed | None = None
     memory: Count = 0
 
@@ -158,7 +158,7 @@ class Command(Message, frozen=True, kw_only=True):
 
     call: int
     word: CommandWord
-    place: Place = Place()
+    place: TaskPlace = TaskPlace()
 
 
 class RunEverywhere(Message, frozen=True, kw_only=True):

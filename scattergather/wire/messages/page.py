@@ -71,11 +71,11 @@ from scattergather.wire.messages.shared import (
     Code,
     Forget,
     Loss,
-    Place,
     Release,
     Resident,
     Slab,
     SlabGone,
+    TaskPlace,
 )
 from scattergather.wire.messages.zygote import (
     Exited,
@@ -193,7 +193,7 @@ FromZygote = ZygoteReady | Forked | Exited
 _ENCODER = msgspec.msgpack.Encoder()
 
 encode = _ENCODER.encode
-"""The head of a frame for a message (or the bytes of a ``Loss``, or of a ``Place``)."""
+"""The head of a frame for a message (or the bytes of a ``Loss``, or of a ``TaskPlace``)."""
 
 read_versions = msgspec.msgpack.Decoder(SpawnVersions).decode
 read_to_controller = msgspec.msgpack.Decoder(ToController).decode
@@ -204,5 +204,5 @@ read_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 read_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 read_to_zygote = msgspec.msgpack.Decoder(ToZygote).decode
 read_from_zygote = msgspec.msgpack.Decoder(FromZygote).decode
-read_place = msgspec.msgpack.Decoder(Place).decode
+read_place = msgspec.msgpack.Decoder(TaskPlace).decode
 read_loss = msgspec.msgpack.Decoder(Loss).decode

@@ -40,7 +40,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=Tr
     """Common ground of all messages: frozen, sent as ``[name, field, field, ...]``."""
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class TaskPlace(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What tasks see of the process that their calls come from: a part of it, or nothing.
 
     All of it is bytes, as ``os.fsencode`` makes them: none of it has to be UTF-8. Empty

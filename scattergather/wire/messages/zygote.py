@@ -6,14 +6,14 @@ from scattergather.wire.messages.shared import Message
 
 
 class OpenSession(Message, frozen=True, kw_only=True):
-    """Fork a session zygote. Descriptors passed along: its socket, and a file with its ``Place``.
+    """Fork a session zygote. Descriptors passed along: its socket, a file with a ``TaskPlace``.
 
     In a file, because an environment may be larger than any datagram.
     """
 
 
 class Settle(Message, frozen=True, kw_only=True):
-    """The workers that a session's zygote forks from now on see the ``Place`` in this file."""
+    """The workers that a session's zygote forks from now on see the ``TaskPlace`` in this file."""
 
 
 class Fork(Message, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ class Near:
         self.hosts.append(FarHost(listener))
         return self.hosts[-1]
 
-    def settle(self, place: messages.Place) -> None:
+    def settle(self, place: messages.TaskPlace) -> None:
         """There are no workers here."""
 
     def room(self) -> None:

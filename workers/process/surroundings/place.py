@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from scattergather.machine import environment
 from scattergather.wire.messages.page import read_place
-from scattergather.wire.messages.shared import Place
+from scattergather.wire.messages.shared import TaskPlace
 
 ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -30,7 +30,7 @@ def one_thread_each() -> None:
         os.environ.setdefault(name, "1")
 
 
-def read(descriptor: int) -> Place:
+def read(descriptor: int) -> TaskPlace:
     """The place in this file."""
     return read_place(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
 
@@ -49,7 +49,7 @@ class Surroundings:
         self._withheld: frozenset[bytes] = frozenset()
         self._of_a_daemon = True
 
-    def settle(self, place: Place) -> list[str]:
+    def settle(self, place: TaskPlace) -> list[str]:
         """This process sees ``place``; returns a sentence for each part that cannot be had."""
         self._take_environment(place)
         found = [os.fsdecode(each) for each in place.path]
@@ -68,7 +68,7 @@ class Surroundings:
             ]
         return []
 
-    def _take_environment(self, place: Place) -> None:
+    def _take_environment(self, place: TaskPlace) -> None:
         """A daemon's tasks, which may be a guest's, get nothing that looks like a secret."""
         self._of_a_daemon = place.environment is None
         if place.environment is not None:
