@@ -43,7 +43,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=Tr
 class TaskPlace(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What tasks see of the process that their calls come from: a part of it, or nothing.
 
-    All of it is bytes, as ``os.fsencode`` makes them: none of it has to be UTF-8. Empty
+    All of it is bytes, as the system has them: none of it has to be UTF-8. Empty
     ``directory`` and ``path`` (of modules) are the worker's own, and so is an ``environment`` of
     None. ``withheld`` are names of variables that the workers were not given.
     """

@@ -201,6 +201,7 @@ class Answered(Switchboard):
 
     def __init__(self) -> None:
         self.reactor, self.chance, self.controller = Clock(), random.Random(4), ""
+        self.hash_seed = None
         self.back = Back(lambda _session, _reason: None)
         self.pools: list[Mute] = []
 
