@@ -22,6 +22,7 @@ import msgspec
 import scattergather
 from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.machine.kernel import allow_descriptors, die_with_parent, dump_no_core
+from scattergather.reactor.heartbeat import Heartbeat
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec
@@ -77,6 +78,7 @@ def main() -> None:
     _serve_the_living(connection, client)
     embedded = [spec for spec in spawn.hosts if isinstance(spec, EmbeddedSpec)]
     root = launch() if embedded else None
+    heartbeat = Heartbeat(sys.stderr, client)
     workers = len(os.sched_getaffinity(0))
     spawn = msgspec.structs.replace(
         spawn,
@@ -102,6 +104,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(controller.stop))
     # What was imported stays; collecting it again and again would cost every task some time.
     gc.freeze()
+    reactor.callWhenRunning(heartbeat.beat, reactor)
     reactor.run(installSignalHandlers=False)
 
 

@@ -1,6 +1,7 @@
 """What the system of this machine tells and does, where Python has no name for it.
 
-``proc``    what ``/proc`` says of processes
-``kernel``  the few system calls that Python does not name
+``proc``         what ``/proc`` says of processes
+``kernel``       the few system calls that Python does not name
 ``environment``  which variables look like secrets, and which a program can be given
+``watchman``     ends a process whose loop stands still (a program of its own)
 """

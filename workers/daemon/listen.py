@@ -27,6 +27,7 @@ from scattergather.machine.kernel import (
     dump_no_core,
     occupy_standard_descriptors,
 )
+from scattergather.reactor.heartbeat import Heartbeat
 from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Reactor
 from scattergather.settings import identity, paths, private
@@ -84,6 +85,7 @@ def listen(options: Options) -> int:
     reactor = monotonic_reactor()
     with _log_of(options) as file:
         log_to(file)
+        heartbeat = Heartbeat(file)
         known = _identity(options)
         store = Store(options.memory // 2)
         pool = PoolService(
@@ -110,6 +112,7 @@ def listen(options: Options) -> int:
         daemon = _Daemon(
             reactor, pool, server, lambda: _ready(pool, server.furl, known.furl_file, options)
         )
+        reactor.callWhenRunning(heartbeat.beat, reactor)
         reactor.callWhenRunning(daemon.begin)
         reactor.run(installSignalHandlers=False)
         return daemon.code
