@@ -6,6 +6,7 @@
 ``fingerprint``   whether a function is still what it was
 ``recipe``        how functions are taken apart
 ``class_recipe``  how classes are
+``enums``         how enumerations are, and how they are made again
 ``generics``      how type variables and type aliases are, and how they are made again
 ``bundle``        groups of them
 ``rebuild``       how they are made again

@@ -1,31 +1,248 @@
 """A group of classes that name each other, as one blob.
 
-First every by-value class that can be reached is found, then the whole group is written at once:
-all skeletons, then what fills them. So it does not matter who refers to whom.
+First every by-value class, function and closure cell that can be reached is found, then the whole
+group is written at once: all of these empty, then what fills them. So it does not matter who refers
+to whom.
+
+What fills them is written in an order of its own. Making an instance again may run code of its
+class: ``__hash__`` where it is a key, ``__setstate__``, the lookup of a bound method. So all parts
+that hold no instance of the group (methods, and nearly everything else) come first. A part that
+holds some comes after all parts that the code of their classes may reach; where two such parts need
+each other, neither can be first.
 """
 
 from __future__ import annotations
 
+import enum
 import io
-from collections.abc import Callable
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from scattergather.wire.code import rebuild
 from scattergather.wire.code.class_recipe import skeleton, state
+from scattergather.wire.code.enums import empty_member, reduce_member
+from scattergather.wire.code.recipe import (
+    RECIPES,
+    empty_function,
+    function_state,
+    namespace_of,
+    reduce_cell,
+    reduce_function,
+    reduce_method,
+    travels,
+)
 from scattergather.wire.values.picklers import ValuePickler, write
 
 Placed = Callable[[type], Any]
 """The reduction of a class that is importable or has its place already, else None."""
 
+_ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
+_STANDS_IN = rebuild.make_cell, ()
+"""For what is met while parts are looked at; what that writes is thrown away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What holds instances of classes of the group, and is put into a class, function or cell.
+
+    Attributes:
+        owner: where it is put.
+        aspect: the part of the owner's state that it belongs to, as ``rebuild`` names it.
+        name: its name there.
+        value: what is put there.
+        leads: ids of the classes, functions and cells that it refers to.
+    """
+
+    owner: Any
+    aspect: str
+    name: str
+    value: Any
+    leads: dict[int, None]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Holder:
+    """A class, a function or a cell of the group.
+
+    Attributes:
+        thing: it.
+        leads: ids of those that it refers to by what it is made with and by its plain state.
+        plain: what of its state holds no instance of classes of the group.
+        parts: what does.
+    """
+
+    thing: Any
+    leads: dict[int, None] = field(default_factory=dict)
+    plain: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parts: list[_Part] = field(default_factory=list)
+
 
 class _Filling:
-    """Pickled in the place of a class's state: the class is filled where this is loaded."""
+    """Pickled in the place of parts of one owner: it has them where this is loaded."""
 
-    def __init__(self, kind: type) -> None:
-        self._kind = kind
+    def __init__(self, owner: Any, state: dict[str, dict[str, Any]]) -> None:
+        self._owner = owner
+        self._state = state
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild.fill_class, (self._kind, *state(self._kind))
+        if isinstance(self._owner, types.CellType):
+            return rebuild.fill_cell, (self._owner, (self._state["cell"]["contents"],))
+        is_class = isinstance(self._owner, type)
+        fill = rebuild.fill_class if is_class else rebuild.fill_function
+        return fill, (self._owner, self._state)
+
+
+class _Survey(dict[type, Any]):
+    """The recipes of a pickler that finds what belongs to the group, and how its parts hang on it.
+
+    Args:
+        placed: says which classes do not belong to it.
+    """
+
+    def __init__(self, placed: Placed) -> None:
+        super().__init__(RECIPES)
+        self.holders: dict[int, _Holder] = {}
+        self.namespaces: dict[int, Any] = {}
+        self._queue: list[_Holder] = []
+        self._placed = placed
+        self._leads: dict[int, None] = {}
+        self._acts = False
+        self._globals: dict[tuple[int, str], tuple[dict[int, None], _Part | None]] = {}
+        """What functions share, by namespace and name; one of them puts it there."""
+        self._buffer = io.BytesIO()
+        self._pickler = ValuePickler(self._buffer, self._meet_class, recipes=self)
+        self[types.FunctionType] = self._meet_function
+        self[types.CellType] = self._meet_cell
+        self[types.MethodType] = self._meet_method
+        self[typing._GenericAlias] = self._meet_alias  # type: ignore[attr-defined]
+        self[enum.Enum] = self._meet_member
+
+    def get(self, kind: type, default: Any = None) -> Any:
+        """The recipe for instances of ``kind``, which is noted if it belongs to the group."""
+        if kind not in RECIPES and not issubclass(kind, type) and self._placed(kind) is None:
+            self._meet(kind)
+            self._acts = True
+        return super().get(kind, default)
+
+    def explore(self, first: type) -> None:
+        """``holders`` has all that ``first`` needs, each with its parts."""
+        self._meet(first)
+        for holder in self._queue:  # grows while it is read
+            self._look_at(holder)
+
+    def _look_at(self, holder: _Holder) -> None:
+        thing = holder.thing
+        if isinstance(thing, types.CellType):
+            try:
+                self._look_at_part(holder, "cell", "contents", thing.cell_contents)
+            except ValueError:  # it is empty
+                pass
+            return
+        if isinstance(thing, type):
+            whole = state(thing)
+            holder.leads, _ = self._probe(skeleton(thing), thing.__qualname__)
+        else:
+            whole = function_state(thing)
+            self._leads = holder.leads
+            for cell in thing.__closure__ or ():
+                self._meet(cell)
+        for aspect, values in whole.items():
+            for name, value in values.items():
+                if aspect != "globals" and (type(value) in _ATOMS or _is_empty(value)):
+                    holder.plain.setdefault(aspect, {})[name] = value
+                    continue
+                key = (id(thing.__globals__), name) if aspect == "globals" else None
+                if key is None or key not in self._globals:
+                    found = self._look_at_part(holder, aspect, name, value)
+                    if key is not None:
+                        self._globals[key] = found
+                    continue
+                leads, part = self._globals[key]
+                holder.leads |= leads
+                holder.parts += [] if part is None else [part]
+
+    def _look_at_part(
+        self, holder: _Holder, aspect: str, name: str, value: Any
+    ) -> tuple[dict[int, None], _Part | None]:
+        thing = holder.thing
+        leads, acts = self._probe(value, name)
+        if aspect in ("abc", "hooks"):
+            leads, acts = leads | {id(thing): None}, True
+        elif aspect == "enum":  # members are made without any code of their class
+            acts = acts and bool(leads.keys() - {id(thing)})
+        holder.leads |= leads
+        if not acts:
+            holder.plain.setdefault(aspect, {})[name] = value
+            return leads, None
+        part = _Part(owner=thing, aspect=aspect, name=name, value=value, leads=leads)
+        holder.parts.append(part)
+        return leads, part
+
+    def _probe(self, value: Any, title: str) -> tuple[dict[int, None], bool]:
+        self._leads, self._acts = {}, False
+        kind = type(value)
+        if kind in (classmethod, staticmethod):
+            value, kind = value.__func__, type(value.__func__)
+        if kind is types.FunctionType:
+            self._meet_function(None, value)
+        elif issubclass(kind, type):
+            self._meet_class(value)
+        elif kind not in _ATOMS:
+            self._pickler.meet_again()
+            write(value, self._pickler, self._buffer, title)
+            self._buffer.seek(0)
+            self._buffer.truncate()
+        return self._leads, self._acts
+
+    def _meet(self, thing: Any) -> None:
+        if id(thing) not in self.holders:
+            self.holders[id(thing)] = holder = _Holder(thing=thing)
+            self._queue.append(holder)
+        self._leads[id(thing)] = None
+
+    def _meet_class(self, kind: type) -> Any:
+        reduction = self._placed(kind)
+        if reduction is None:
+            self._meet(kind)
+            return _STANDS_IN
+        return reduction
+
+    def _meet_function(self, _writing: Any, function: types.FunctionType) -> Any:
+        if id(function) not in self.holders:
+            if not travels(function):
+                return NotImplemented
+            namespace_of(function, self.namespaces)
+        self._meet(function)
+        return _STANDS_IN
+
+    def _meet_member(self, writing: Any, member: enum.Enum) -> Any:
+        placed = self._placed(type(member))
+        return empty_member(member) if placed is None else reduce_member(writing, member)
+
+    def _meet_cell(self, _writing: Any, cell: types.CellType) -> Any:
+        if cell != types.CellType():  # an empty one may have been made for the pickler just now
+            self._meet(cell)
+        return _STANDS_IN
+
+    def _meet_method(self, writing: Any, method: types.MethodType) -> Any:
+        """A bound method is looked up on its object, which a class may be."""
+        owner = method.__self__
+        if isinstance(owner, type) and self._placed(owner) is None:
+            self._acts = True
+        return reduce_method(writing, method)
+
+    def _meet_alias(self, _writing: Any, alias: Any) -> Any:
+        """``Box[int]`` is made by a call of ``Box.__class_getitem__``."""
+        if self._placed(alias.__origin__) is None:
+            self._acts = True
+        return NotImplemented
+
+
+def _is_empty(value: Any) -> bool:
+    return type(value) in (tuple, dict) and not value
 
 
 def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
@@ -34,35 +251,92 @@ def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
     Raises:
         CannotPickle: an attribute of one of them cannot travel.
     """
-    found = [first]
-    met = {id(first)}
+    survey = _Survey(placed)
+    survey.explore(first)
+    holders = survey.holders
+    # By name, so that neither places nor digest depend on where the group was entered.
+    group = tuple(
+        sorted(
+            (holder.thing for holder in holders.values() if isinstance(holder.thing, type)),
+            key=lambda kind: (kind.__module__, kind.__qualname__),
+        )
+    )
+    ordered = _in_order(holders, [id(kind) for kind in group])
+    empties = [holder.thing for holder in ordered if not isinstance(holder.thing, type)]
 
-    def meet(kind: type) -> Any:
-        reduction = placed(kind)
-        if reduction is not None:
-            return reduction
-        if id(kind) not in met:
-            met.add(id(kind))
-            found.append(kind)
-        return rebuild.make_cell, ()  # stands in; this pass is thrown away
-
-    for kind in found:  # grows while it is read
-        _written((skeleton(kind), state(kind)), meet, kind)
-
-    def reduce_member(kind: type) -> Any:
+    def reduce_class(kind: type) -> Any:
         reduction = placed(kind)
         return skeleton(kind) if reduction is None else reduction
 
-    # By name, so that the places do not depend on where the group was entered. What was found
-    # last is what the others need: it is filled first.
-    group = tuple(sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__)))
-    fillings = [_Filling(kind) for kind in reversed(found)]
-    blob, holds_code = _written((group, fillings), reduce_member, first)
-    return group, blob, holds_code
+    def reduce_known_function(writing: Any, function: types.FunctionType) -> Any:
+        if id(function) in holders:
+            return empty_function(survey, function)
+        writing.namespaces |= survey.namespaces
+        return reduce_function(writing, function)
 
+    def reduce_known_cell(writing: Any, cell: types.CellType) -> Any:
+        return _STANDS_IN if id(cell) in holders else reduce_cell(writing, cell)
 
-def _written(value: Any, reduce_class: Placed, kind: type) -> tuple[bytes, bool]:
+    recipes = {
+        **RECIPES,
+        types.FunctionType: reduce_known_function,
+        types.CellType: reduce_known_cell,
+        enum.Enum: survey[enum.Enum],
+    }
     buffer = io.BytesIO()
-    pickler = ValuePickler(buffer, reduce_class)
-    holds_code = write(value, reduce_class, pickler, buffer, f"class {kind.__qualname__!r}")
-    return buffer.getvalue(), holds_code
+    pickler = ValuePickler(buffer, reduce_class, recipes=recipes)
+    root = (group, empties, [*_fillings(ordered, holders)])
+    holds_code = write(root, pickler, buffer, f"class {first.__qualname__!r}")
+    return group, buffer.getvalue(), holds_code
+
+
+def _in_order(holders: dict[int, _Holder], first: list[int]) -> list[_Holder]:
+    """All holders, as they are met from ``first`` on."""
+    met = dict.fromkeys(first)
+    for key in (queue := [*first]):
+        new = [each for each in holders[key].leads if each not in met]
+        met.update(dict.fromkeys(new))
+        queue += new
+    return [holders[key] for key in met]
+
+
+def _fillings(ordered: list[_Holder], holders: dict[int, _Holder]) -> Iterator[_Filling]:
+    """What fills the group, in the order of the module's rules."""
+    for holder in ordered:
+        if holder.plain:
+            yield _Filling(holder.thing, holder.plain)
+    parts = [*_acting([part for holder in ordered for part in holder.parts], holders)]
+    for part in sorted(parts, key=lambda part: part.aspect == "hooks"):
+        yield _Filling(part.owner, {part.aspect: {part.name: part.value}})
+
+
+def _acting(parts: list[_Part], holders: dict[int, _Holder]) -> Iterator[_Part]:
+    """The parts that hold instances, each after those that it needs."""
+    reached: dict[int, Iterator[_Part]] = {}
+
+    def reach(key: int) -> Iterator[_Part]:
+        # One iterator for all who ask: what it has passed is met already.
+        if key not in reached:
+            found = _in_order(holders, [key])
+            reached[key] = (part for holder in found for part in holder.parts)
+        return reached[key]
+
+    def needed(part: _Part) -> Iterator[_Part]:
+        return (each for key in part.leads for each in reach(key))
+
+    met: set[int] = set()
+    for first in parts:
+        if id(first) in met:
+            continue
+        met.add(id(first))
+        stack = [(first, needed(first))]
+        while stack:
+            part, needs = stack[-1]
+            for each in needs:
+                if id(each) not in met:
+                    met.add(id(each))
+                    stack.append((each, needed(each)))
+                    break
+            else:
+                stack.pop()
+                yield part

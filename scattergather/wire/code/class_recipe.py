@@ -10,10 +10,10 @@ import abc
 import enum
 import types
 import typing
-from collections.abc import Mapping
 from typing import Any
 
 from scattergather.wire.code import rebuild
+from scattergather.wire.code.enums import MADE_BY_ENUM, members
 from scattergather.wire.code.generics import looks
 from scattergather.wire.code.origin import importable
 
@@ -23,24 +23,13 @@ _MADE_BY_A_LOOK = frozenset({"__slotnames__"})
 
 It would give the same class another digest, and so a worker two of it.
 """
-_MADE_BY_ENUM = frozenset(
-    {
-        "_member_names_", "_member_map_", "_value2member_map_", "_unhashable_values_",
-        "_member_type_", "_value_repr_", "_use_args_", "_new_member_", "_boundary_", "_flag_mask_",
-        "_singles_mask_", "_all_bits_", "_inverted_", "__new__", "__new_member__",
-    }
-)  # fmt: skip
+_HOOK = "__init_subclass__"
+_LOOK_AT_BASES = frozenset({"typing", "typing_extensions", "enum"})
+"""Modules whose ``__init_subclass__`` needs no more of a class than its skeleton has."""
 
 
 def skeleton(kind: type) -> tuple[Any, ...]:
     """The reduction that makes ``kind`` without its attributes."""
-    metaclass = type(kind)
-    if isinstance(kind, enum.EnumMeta) and kind.__members__:
-        shown: Mapping[str, Any] = kind.__members__
-        members = {name: member._value_ for name, member in shown.items()}
-        return rebuild.make_enum, (
-            metaclass, kind.__name__, kind.__bases__, members, kind.__module__,
-        )  # fmt: skip
     namespace: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     for name in ("__slots__", "__orig_bases__"):
         if name in vars(kind):
@@ -49,50 +38,64 @@ def skeleton(kind: type) -> tuple[Any, ...]:
         # They may look at this very class, and come with its state.
         namespace["__orig_bases__"] = ()
     slots = namespace.get("__slots__")
-    if slots is not None and not isinstance(slots, str | tuple):
+    if slots is not None and not isinstance(slots, str | tuple | dict):
         namespace["__slots__"] = tuple(slots)  # an iterator would be empty by now
-    hooked = tuple(
-        base
-        for base in kind.__mro__[1:]
-        if "__init_subclass__" in vars(base) and not importable(base)
-    )
-    arguments = (_maker(metaclass), metaclass, kind.__name__, kind.__bases__, namespace, hooked)
+    arguments = (_makers(kind), type(kind), kind.__name__, kind.__bases__, namespace, _hooked(kind))
     return rebuild.make_class, arguments
 
 
-def state(kind: type) -> tuple[Any, ...]:
-    """The arguments of :func:`rebuild.fill_class` after the class."""
-    members: dict[str, dict[str, Any]] = {}
+def state(kind: type) -> dict[str, dict[str, Any]]:
+    """The state for :func:`rebuild.fill_class`: by aspect, then by name."""
     skipped = _MADE_BY_TYPE | _MADE_BY_A_LOOK
-    if isinstance(kind, enum.EnumMeta) and kind.__members__:
-        skipped = skipped | _MADE_BY_ENUM | kind.__members__.keys()
-        shown: Mapping[str, Any] = kind.__members__
-        for name, member in shown.items():
-            own = {key: value for key, value in vars(member).items() if not _generated(key)}
-            if own:
-                members[name] = own
+    found: dict[str, dict[str, Any]] = {}
+    if isinstance(kind, enum.EnumMeta):
+        found["enum"] = {"members": members(kind)}
+        skipped = skipped | MADE_BY_ENUM | kind.__members__.keys()
     attributes = {
         name: value
         for name, value in vars(kind).items()
-        if name not in skipped
-        and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
+        if name not in skipped and not _made_with_class(kind, name, value)
     }
     if attributes.get("__annotations__") == {}:
         del attributes["__annotations__"]  # asking for those of a class that has none makes them
     attributes["__qualname__"] = kind.__qualname__
-    virtual: tuple[type, ...] = ()
+    found["attributes"] = attributes
     if isinstance(kind, abc.ABCMeta):
-        registered = abc._get_dump(kind)[0]  # type: ignore[attr-defined]
-        virtual = tuple(found for reference in registered if (found := reference()) is not None)
-    return attributes, members, virtual
+        references = abc._get_dump(kind)  # type: ignore[attr-defined]
+        registered = tuple(alive for each in references[0] if (alive := each()) is not None)
+        if registered:
+            found["abc"] = {"registered": registered}
+    hooked = _hooked(kind)
+    loud = [base for base in hooked if importable(base)][:1]
+    if loud:
+        found["hooks"] = {"bases": (*loud, *(base for base in hooked if not importable(base)))}
+    return found
 
 
-def _maker(metaclass: type) -> type:
-    """The nearest importable metaclass; ``type`` for those whose ``__new__`` wants the source."""
+def _hooked(kind: type) -> tuple[type, ...]:
+    """The bases whose ``__init_subclass__`` must not see the empty class.
+
+    Those of the notebook did their work at home, and what they did travels as attributes.
+    """
+    return tuple(
+        base
+        for base in kind.__mro__[1:-1]
+        if _HOOK in vars(base) and base.__module__ not in _LOOK_AT_BASES
+    )
+
+
+def _made_with_class(kind: type, name: str, value: Any) -> bool:
+    """A slot, the ``__dict__`` or the ``__weakref__`` of a class; another's may be an attribute."""
+    if not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
+        return False
+    return value.__objclass__ is kind and value.__name__ == name
+
+
+def _makers(kind: type) -> tuple[type, ...]:
+    """The importable metaclasses, nearest first; ``type`` where those want what is not here yet."""
+    metaclass: Any = type(kind)
+    if issubclass(metaclass, enum.EnumMeta):
+        return (type,)
     if metaclass is typing._TypedDictMeta:  # type: ignore[attr-defined]
-        return type
-    return next(found for found in metaclass.__mro__ if importable(found))
-
-
-def _generated(key: str) -> bool:
-    return key in {"_value_", "_name_", "__objclass__", "_sort_order_", "_hashable_values_"}
+        return (type,)
+    return tuple(found for found in metaclass.__mro__[:-1] if importable(found))

@@ -9,14 +9,20 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
+import threading
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from scattergather.errors import CannotImport
+from scattergather.wire.code.enums import enter_members, restore
+from scattergather.wire.code.origin import written_in_c
 
 _HOOK = "__init_subclass__"
+_QUIET = threading.RLock()
+"""Who holds it may change hooks of classes; others would put back what they found meanwhile."""
 ABSENT = "a host lacks it: install it there, or send the source with push_code()"
 
 
@@ -66,18 +72,18 @@ def make_function(
     return types.FunctionType(code, namespace, name, None, closure)
 
 
-def fill_function(function: types.FunctionType, state: Mapping[str, Any]) -> None:
-    """``function`` has its defaults, attributes and those globals that it refers to."""
-    for name in state["submodules"]:
+def fill_function(function: types.FunctionType, state: Mapping[str, Mapping[str, Any]]) -> None:
+    """``function`` has these of its attributes and of the globals that it refers to."""
+    for name in state.get("submodules", ()):
         import_module(name)
-    function.__globals__.update(state["globals"])
-    function.__dict__.update(state["dict"])
-    for name, value in state["attributes"].items():
+    function.__globals__.update(state.get("globals", {}))
+    function.__dict__.update(state.get("dict", {}))
+    for name, value in state.get("attributes", {}).items():
         setattr(function, name, value)
 
 
 def make_class(
-    maker: type,
+    makers: tuple[type, ...],
     metaclass: type,
     name: str,
     bases: tuple[type, ...],
@@ -86,47 +92,67 @@ def make_class(
 ) -> type:
     """A class without its attributes.
 
-    ``maker`` is the importable metaclass below ``metaclass``, and ``hooked`` are the notebook's
-    bases with an ``__init_subclass__``: the notebook's own hooks did their work at home, with
-    options that are gone, and what they did travels as attributes.
+    ``makers`` are the importable metaclasses at and above ``metaclass``. One of somebody's library
+    may want options that are gone: then the next one makes it. Nor may an ``__init_subclass__`` of
+    the bases in ``hooked`` look at a class that is empty yet, so they are quiet meanwhile.
     """
-    hooks = [(base, vars(base)[_HOOK]) for base in hooked if _HOOK in vars(base)]
-    try:
-        for base, _ in hooks:
-            type.__setattr__(base, _HOOK, classmethod(_no_hook))
-        made: type = maker.__new__(metaclass, name, bases, dict(namespace))
-    finally:
-        for base, hook in hooks:
-            type.__setattr__(base, _HOOK, hook)
+    *first, last = makers
+    with _quiet(hooked):
+        for maker in first:
+            try:
+                partly: type = maker.__new__(metaclass, name, bases, dict(namespace))
+            except Exception:
+                continue
+            return partly
+        made: type = last.__new__(metaclass, name, bases, dict(namespace))
     return made
 
 
-def _no_hook(_kind: type, /, **_options: Any) -> None:
-    """Stands in for the notebook's ``__init_subclass__``."""
+@contextmanager
+def _quiet(bases: Iterable[type]) -> Iterator[None]:
+    """No class that this thread makes runs an ``__init_subclass__`` of these bases."""
+    me = threading.get_ident()
+    hooks = []
+    with _QUIET:
+        try:
+            for base in bases:
+                hook = vars(base).get(_HOOK)
+                if hook is not None and not written_in_c(base):
+                    hooks.append((base, hook))
+                    type.__setattr__(base, _HOOK, classmethod(_quietened(hook, me)))
+            yield
+        finally:
+            for base, hook in hooks:
+                type.__setattr__(base, _HOOK, hook)
 
 
-def make_enum(
-    metaclass: type, name: str, bases: tuple[type, ...], members: dict[str, Any], module: str
-) -> type:
-    """An enumeration with its members, but without its methods."""
-    namespace: Any = metaclass.__prepare__(name, bases)
-    namespace["__module__"] = module
-    for member, value in members.items():
-        namespace[member] = value
-    made: type = metaclass.__new__(metaclass, name, bases, namespace)
-    return made
+def _quietened(hook: Any, thread: int) -> Callable[..., None]:
+    def quiet(kind: type, /, **options: Any) -> None:
+        if threading.get_ident() != thread:
+            hook.__get__(None, kind)(**options)
+
+    return quiet
 
 
-def fill_class(
-    kind: type, attributes: dict[str, Any], members: dict[str, Any], virtual: tuple[type, ...]
-) -> None:
-    """``kind`` has its attributes, its enumeration members theirs, its ABC virtual subclasses."""
-    for name, value in attributes.items():
+def fill_class(kind: type, state: Mapping[str, Mapping[str, Any]]) -> None:
+    """``kind`` has these attributes, enumeration members and virtual subclasses.
+
+    Last of all its bases from a library hear of it (``hooks``), by the first of their
+    ``__init_subclass__``. The options of the class statement are gone, so one that asks for some
+    hears nothing; and the attributes that it set at home have travelled, so they stay as they are.
+    """
+    for name, value in state.get("attributes", {}).items():
         type.__setattr__(kind, name, value)
-    for name, state in members.items():
-        kind.__members__[name].__dict__.update(state)  # type: ignore[attr-defined]
-    for subclass in virtual:
+    if "enum" in state:
+        enter_members(kind, **state["enum"]["members"])
+    for subclass in state.get("abc", {}).get("registered", ()):
         kind.register(subclass)  # type: ignore[attr-defined]
+    for bases in state.get("hooks", {}).values():
+        before = dict(vars(kind))
+        loud, *others = bases
+        with _quiet(others), suppress(Exception):
+            vars(loud)[_HOOK].__get__(None, kind)()
+        restore(kind, before)
 
 
 def make_cached_property(function: Any, name: str | None) -> functools.cached_property[Any]:

@@ -10,6 +10,7 @@ dill 0.4.1.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import io
 import marshal
@@ -22,17 +23,26 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from scattergather.wire.code import rebuild
+from scattergather.wire.code.enums import reduce_member
 from scattergather.wire.code.generics import reduce_alias, reduce_parameter
 from scattergather.wire.code.names import attribute_names, global_names
 from scattergather.wire.code.origin import NOTEBOOK, importable
 
 
-class Writing(Protocol):
-    """The pickler, as far as a recipe needs it."""
+class Sharing(Protocol):
+    """Who knows which globals functions have where they are loaded."""
 
     namespaces: dict[int, Any]
+
+
+class Writing(Sharing, Protocol):
+    """The pickler, as far as a recipe needs it."""
+
     holds_code: bool
     outside: Any
+
+
+_REFUSE = "__scattergather_refuse__"
 
 
 class MustNotTravel(TypeError):
@@ -50,10 +60,26 @@ def refusal(thing: Any) -> str | None:
     """Why ``thing`` must not travel, if it says so with ``__scattergather_refuse__``."""
     if isinstance(thing, type):
         return None
-    said = getattr(type(thing), "__scattergather_refuse__", None)
+    said = said_by(type(thing))
     if callable(said):
         said = said(thing)
     return None if said is None else str(said)
+
+
+def said_by(kind: type) -> Any:
+    """``__scattergather_refuse__`` of a class; a metaclass that answers everything is not asked."""
+    return next(
+        (vars(base)[_REFUSE] for base in kind.__mro__ if _REFUSE in vars(base)),
+        None,
+    )
+
+
+def travels(function: types.FunctionType) -> bool:
+    """True of a function that goes by value; an importable one goes by reference."""
+    module: str | None = function.__module__
+    if module is not None and module.startswith("scattergather.wire."):
+        return False
+    return not importable(function)
 
 
 def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
@@ -62,26 +88,45 @@ def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
     Functions of one module share one namespace within a payload, so that ``global`` statements in
     one are seen by the other; it is filled after they exist, so that they may name each other.
     """
-    module: str | None = function.__module__
-    if module is not None and module.startswith("scattergather.wire."):
+    if not travels(function):
         return NotImplemented
-    if importable(function):
-        return NotImplemented
-    code = function.__code__
+    made = empty_function(writing, function)
+    return *made, function_state(function), None, None, rebuild.fill_function
+
+
+def empty_function(writing: Sharing, function: types.FunctionType) -> tuple[Any, ...]:
+    """The reduction that makes ``function`` without its state."""
+    space = namespace_of(function, writing.namespaces)
+    arguments = (function.__code__, space, function.__name__, function.__closure__)
+    return rebuild.make_function, arguments
+
+
+def namespace_of(function: types.FunctionType, known: dict[int, Any]) -> dict[str, Any] | str:
+    """The globals that ``function`` will have, or the name of the module whose it has."""
     variables = function.__globals__
+    home = str(variables.get("__name__", ""))
+    if home not in NOTEBOOK and getattr(sys.modules.get(home), "__dict__", None) is variables:
+        return home
+    space = {"__name__": home}
+    if package := variables.get("__package__"):  # relative imports start there
+        space["__package__"] = package
+    found: dict[str, Any] = known.setdefault(id(variables), space)
+    return found
+
+
+def function_state(function: types.FunctionType) -> dict[str, dict[str, Any]]:
+    """The state for :func:`rebuild.fill_function`: by aspect, then by name."""
+    code, variables = function.__code__, function.__globals__
     values = {name: variables[name] for name in global_names(code) if name in variables}
     values.pop("__name__", None)
     values.pop("__builtins__", None)
+    submodules = _submodules(values, code)
     home = str(variables.get("__name__", ""))
-    namespace: dict[str, Any] | str
     if home not in NOTEBOOK and getattr(sys.modules.get(home), "__dict__", None) is variables:
-        namespace = home
         values = {}
-    else:
-        namespace = writing.namespaces.setdefault(id(variables), {"__name__": home})
     attributes = {
         "__qualname__": function.__qualname__,
-        "__module__": module,
+        "__module__": function.__module__,
         "__doc__": function.__doc__,
         "__defaults__": function.__defaults__,
         "__kwdefaults__": function.__kwdefaults__,
@@ -89,14 +134,12 @@ def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
     }
     if parameters := getattr(function, "__type_params__", ()):
         attributes["__type_params__"] = parameters
-    state = {
+    return {
         "globals": values,
-        "submodules": _submodules(values, code),
+        "submodules": dict.fromkeys(submodules),
         "dict": function.__dict__,
         "attributes": attributes,
     }
-    arguments = (code, namespace, function.__name__, function.__closure__)
-    return rebuild.make_function, arguments, state, None, None, rebuild.fill_function
 
 
 def _submodules(values: dict[str, Any], code: types.CodeType) -> tuple[str, ...]:
@@ -146,11 +189,12 @@ def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
 
 def reduce_method(_writing: Writing, method: types.MethodType) -> Any:
     """A method whose function goes by another name on its object, by value."""
-    standing = _standing(method, method.__func__.__name__)
+    name = method.__func__.__name__
+    standing = _standing(method, name)
     if standing is not None:
         return standing
-    if getattr(method.__self__, method.__func__.__name__, None) == method:
-        return NotImplemented
+    if getattr(method.__self__, name, None) == method:
+        return getattr, (method.__self__, name)  # what pickle writes, if nobody registers another
     return types.MethodType, (method.__func__, method.__self__)
 
 
@@ -195,11 +239,12 @@ def reduce_cached_property(_writing: Writing, found: functools.cached_property[A
 
 
 def reduce_cached(_writing: Writing, found: Any) -> Any:
-    """An ``lru_cache`` without what it holds."""
+    """An ``lru_cache`` with its attributes, without what it holds."""
     if importable(found):
         return NotImplemented
     settings = found.cache_parameters()
-    return rebuild.make_cached, (found.__wrapped__, settings["maxsize"], settings["typed"])
+    made = rebuild.make_cached, (found.__wrapped__, settings["maxsize"], settings["typed"])
+    return *made, vars(found)
 
 
 def reduce_new_type(_writing: Writing, found: Any) -> Any:
@@ -244,6 +289,7 @@ Recipe = Callable[[Any, Any], Any]
 
 RECIPES: dict[type, Recipe] = {
     types.FunctionType: reduce_function,
+    enum.Enum: reduce_member,
     types.CodeType: reduce_code,
     types.CellType: reduce_cell,
     types.ModuleType: reduce_module,
@@ -274,7 +320,10 @@ RECIPES: dict[type, Recipe] = {
     type(dataclasses._FIELD): reduce_constant,  # type: ignore[attr-defined]
     type(dataclasses._HAS_DEFAULT_FACTORY): reduce_constant,  # type: ignore[attr-defined]
 }
-"""By exact type. Classes are not here: they travel by digest (``wire.code.shipping``)."""
+"""By exact type; that of ``Enum`` is for the members of all enumerations of the notebook.
+
+Classes are not here: they travel by digest (``wire.code.shipping``).
+"""
 
 if sys.version_info >= (3, 12):
     RECIPES[typing.TypeAliasType] = reduce_alias

@@ -55,7 +55,7 @@ class Shipment:
         try:
             buffer = io.BytesIO()
             pickler = ValuePickler(buffer, self.reduce_class)
-            holds_code = write(function, self.reduce_class, pickler, buffer, _title(function))
+            holds_code = write(function, pickler, buffer, _title(function))
             return self._add(buffer.getvalue(), holds_code).digest
         finally:
             self._needs = outer

@@ -8,6 +8,7 @@ from typing import Any
 
 import dill
 
+from scattergather.wire.code.recipe import Recipe
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.picklers import PROTOCOL, ReduceClass, Reducing
 
@@ -16,9 +17,13 @@ class DillPickler(Reducing, dill.Pickler):  # type: ignore[misc]
     """dill's pickler with our functions and classes, so that a C unpickler reads what it writes."""
 
     def __init__(
-        self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
+        self,
+        file: io.BytesIO,
+        reduce_class: ReduceClass,
+        outside: Outside | None,
+        recipes: dict[type, Recipe],
     ) -> None:
-        Reducing.__init__(self, reduce_class, outside)
+        Reducing.__init__(self, reduce_class, outside, recipes)
         callback = None if outside is None else outside.buffer
         dill.Pickler.__init__(self, file, PROTOCOL, recurse=True, buffer_callback=callback)
 

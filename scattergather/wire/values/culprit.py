@@ -18,7 +18,7 @@ from scattergather.errors import CannotPickle, ScatterGatherError
 from scattergather.wire.code.class_recipe import state
 from scattergather.wire.code.names import global_names
 from scattergather.wire.code.origin import importable, written_in_c
-from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal
+from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal, said_by
 from scattergather.wire.memory.outside import Outside
 
 MOST_THINGS = 20_000
@@ -52,13 +52,13 @@ class _Probe(pickle.Pickler):
 
     def reducer_override(self, thing: Any) -> Any:
         kind = type(thing)
-        if hasattr(kind, "__scattergather_refuse__"):
+        if said_by(kind) is not None:
             raise MustNotTravel(refusal(thing))
         recipe = RECIPES.get(kind)
         if recipe is not None:
             return recipe(self, thing)
         if issubclass(kind, type) and _by_value(thing):
-            return str, (), (thing.__bases__, *state(thing))
+            return str, (), (thing.__bases__, state(thing))
         return NotImplemented
 
 
@@ -196,9 +196,8 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(thing, classmethod | staticmethod):
         yield "", thing.__func__
     elif isinstance(thing, type) and _by_value(thing):
-        attributes, members, _ = state(thing)
-        yield from ((f" -> .{name}", part) for name, part in attributes.items())
-        yield from ((f" -> .{name}", part) for name, part in members.items())
+        for values in state(thing).values():
+            yield from ((f" -> .{name}", part) for name, part in values.items())
         yield from ((f" -> base {base.__qualname__!r}", base) for base in thing.__bases__)
     if isinstance(thing, dict):
         for key, part in list(thing.items()):

@@ -48,7 +48,7 @@ class Packer:
             CannotPickle: nothing of it was appended.
         """
         start = self._buffer.tell()
-        write(value, self._carrier.reduce_class, self._pickler, self._buffer, self._name)
+        write(value, self._pickler, self._buffer, self._name)
         if self._outside is not None:
             self._outside.seal(self._buffer, start)
             if self._outside.code:

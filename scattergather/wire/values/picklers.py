@@ -7,6 +7,7 @@ between two memos would lose the identity of what its parts share.
 
 from __future__ import annotations
 
+import enum
 import io
 import pickle
 import sys
@@ -15,7 +16,8 @@ from typing import Any
 
 from scattergather.errors import CannotImport, CannotPickle, TooLarge
 from scattergather.wire.code import rebuild
-from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal
+from scattergather.wire.code.origin import importable
+from scattergather.wire.code.recipe import RECIPES, MustNotTravel, Recipe, refusal, said_by
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.arrays import ARRAY, reduce_array
 from scattergather.wire.values.culprit import explain, retold, too_deep
@@ -31,9 +33,12 @@ ReduceClass = Callable[[type], Any]
 class Reducing:
     """What our picklers add to pickle's and to dill's: recipes, and a way for classes."""
 
-    def __init__(self, reduce_class: ReduceClass, outside: Outside | None) -> None:
-        self._reduce_class = reduce_class
+    def __init__(
+        self, reduce_class: ReduceClass, outside: Outside | None, recipes: dict[type, Recipe]
+    ) -> None:
+        self.reduce_class = reduce_class
         self.outside = outside
+        self.recipes = recipes
         self._ordinary: set[type] = set()
         self.namespaces: dict[int, Any] = {}
         """By the id of what is taken apart: what else in this value belongs to the same."""
@@ -44,13 +49,15 @@ class Reducing:
         kind = type(thing)
         if kind in self._ordinary:
             return NotImplemented
-        recipe = RECIPES.get(kind)
+        recipe = self.recipes.get(kind)
         if recipe is not None:
             return recipe(self, thing)
         if issubclass(kind, type):
-            return self._reduce_class(thing)
-        if hasattr(kind, "__scattergather_refuse__"):
+            return self.reduce_class(thing)
+        if said_by(kind) is not None:
             raise MustNotTravel(refusal(thing))
+        if isinstance(kind, enum.EnumMeta) and not importable(kind):
+            return self.recipes[enum.Enum](self, thing)
         if (kind.__module__, kind.__qualname__) == ARRAY:
             RECIPES[kind] = reduce_array
             return reduce_array(self, thing)
@@ -58,6 +65,10 @@ class Reducing:
             self._ordinary.clear()
         self._ordinary.add(kind)
         return NotImplemented
+
+    def meet_again(self) -> None:
+        """The recipes are asked again for types that need nothing special."""
+        self._ordinary.clear()
 
 
 class ValuePickler(Reducing, pickle.Pickler):
@@ -67,9 +78,13 @@ class ValuePickler(Reducing, pickle.Pickler):
     """
 
     def __init__(
-        self, file: io.BytesIO, reduce_class: ReduceClass, outside: Outside | None = None
+        self,
+        file: io.BytesIO,
+        reduce_class: ReduceClass,
+        outside: Outside | None = None,
+        recipes: dict[type, Recipe] = RECIPES,
     ) -> None:
-        Reducing.__init__(self, reduce_class, outside)
+        Reducing.__init__(self, reduce_class, outside, recipes)
         callback = None if outside is None else outside.buffer
         pickle.Pickler.__init__(self, file, PROTOCOL, buffer_callback=callback)
 
@@ -115,13 +130,7 @@ class ValueUnpickler(pickle.Unpickler):
             raise rebuild.missing(module, f"{module}.{name}", error) from error
 
 
-def write(
-    value: Any,
-    reduce_class: ReduceClass,
-    pickler: ValuePickler,
-    buffer: io.BytesIO,
-    name: str,
-) -> bool:
+def write(value: Any, pickler: ValuePickler, buffer: io.BytesIO, name: str) -> bool:
     """Append ``value`` to ``buffer``; nothing of it stays there when it cannot be pickled.
 
     Returns:
@@ -143,7 +152,7 @@ def write(
         if not isinstance(error, RecursionError):
             if isinstance(error, MustNotTravel):
                 raise explain(value, name, error, outside) from None  # its sentence says it all
-            return _write_by_dill(value, reduce_class, buffer, name, error, outside)
+            return _write_by_dill(value, pickler, buffer, name, error)
         raise too_deep(value, name, outside) from error
     finally:
         pickler.forget()
@@ -151,19 +160,14 @@ def write(
 
 
 def _write_by_dill(
-    value: Any,
-    reduce_class: ReduceClass,
-    buffer: io.BytesIO,
-    name: str,
-    first: Exception,
-    outside: Outside | None,
+    value: Any, failed: ValuePickler, buffer: io.BytesIO, name: str, first: Exception
 ) -> bool:
     # dill takes 60 ms to import, and most sessions never need it.
     from scattergather.wire.values.by_dill import DillPickler  # noqa: PLC0415
 
-    start = buffer.tell()
+    start, outside = buffer.tell(), failed.outside
     try:
-        pickler = DillPickler(buffer, reduce_class, outside)
+        pickler = DillPickler(buffer, failed.reduce_class, outside, failed.recipes)
         pickler.dump(value)
     except BaseException as error:
         _cut(buffer, start, outside)

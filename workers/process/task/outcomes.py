@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import reprlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scattergather.errors import ExitCalled, TaskError
@@ -72,10 +72,10 @@ class ResultPickler:
             CannotPickle: it cannot travel; the culprit is named.
             BaseException: what an awaitable raised.
         """
-        if hasattr(type(value), "__await__"):
+        if isinstance(value, Awaitable):
             value = awaited(value)
         self.clear()
-        write(value, self.carrier.reduce_class, self.pickler, self.buffer, RESULT + name)
+        write(value, self.pickler, self.buffer, RESULT + name)
         blob = self.sealed()
         self._rewind()
         return blob
