@@ -128,6 +128,7 @@ class Paper:
     """A display in memory: ``text`` is what stands there."""
 
     shows_bars = False
+    shows_bundles = False
 
     def __init__(self) -> None:
         self._parts: list[str] = []

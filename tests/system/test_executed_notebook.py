@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import nbformat
@@ -23,6 +24,22 @@ CELLS = [
     "pass",
     "len(job.results(progress=True))",
     "c.submit(work, 77).result()",
+    "import matplotlib.pyplot as plt\n"
+    "from IPython.display import HTML\n"
+    "def show(n):\n"
+    "    print('before')\n"
+    "    display(HTML('<i>it</i>'))\n"
+    "    print('after')\n"
+    "    plt.plot([n, 2])\n"
+    "    plt.show()\n"
+    "    return plt.get_fignums()\n"
+    "c.addJob([((1,), {})], show).results()",
+    "def ask(n):\n"
+    "    from scattergather import inside\n"
+    "    return inside.submit(show, n).result()\n"
+    "c.addJob([((1,), {})], ask).results()",
+    "def late(n):\n    time.sleep(0.5)\n    show(n)\njob = c.addJob([((1,), {})], late)",
+    "job.results()",
 ]
 
 
@@ -62,3 +79,29 @@ def test_a_bar_stands_where_somebody_waited(saved: list[list[Any]]) -> None:
 def test_what_a_call_prints_stands_where_it_was_submitted(saved: list[list[Any]]) -> None:
     (printed,) = saved[4]
     assert printed.data["text/plain"] == "[task 0 of work] task 77"
+
+
+def check_shown(outputs: list[Any], task: str) -> None:
+    before, html, after, figure, result = [output.data for output in outputs]
+    assert before["text/plain"] == f"{task} before"
+    assert html["text/html"] == "<i>it</i>"
+    assert after["text/plain"] == f"{task} after"
+    assert base64.b64decode(figure["image/png"]).startswith(b"\x89PNG")
+    assert result["text/plain"] == "[[]]"
+
+
+def test_what_a_task_displays_arrives_as_what_it_is(saved: list[list[Any]]) -> None:
+    check_shown(saved[5], "[task 0 of job 2]")
+
+
+def test_so_does_what_a_call_within_a_task_displays(saved: list[list[Any]]) -> None:
+    check_shown(saved[6], "[task 0 of job 3]")
+
+
+def test_what_is_displayed_when_the_cell_has_ended_stands_under_it(saved: list[list[Any]]) -> None:
+    (shown,) = saved[7]
+    assert len(saved[8]) == 1
+    assert base64.b64decode(shown.data["image/png"]).startswith(b"\x89PNG")
+    html = shown.data["text/html"]
+    assert html.index("before") < html.index("<i>it</i>") < html.index("after")
+    assert html.index("after") < html.index("<img src='data:image/png;base64,")

@@ -24,6 +24,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import SPENT
 from scattergather.workers.process.line import LineLost, WorkerLine, raised_descriptor
 from scattergather.workers.process.surroundings.capture import Capture, OutputFile
+from scattergather.workers.process.surroundings.displays import Displays
 from scattergather.workers.process.surroundings.mending import Spent
 from scattergather.workers.process.surroundings.place import Surroundings
 from scattergather.workers.process.surroundings.registry import Services
@@ -114,6 +115,8 @@ class Worker:
         self._large = TaskValues(line, interrupts)
         self._outside = Outside(self._large.returns)
         self._results = ResultPickler(self._outside)
+        displays = Displays(capture)
+        displays.install()
         self._chunks = Chunks(
             line=line,
             journal=journal,
@@ -122,6 +125,7 @@ class Worker:
             calls=self._calls,
             circumstances=self._circumstances,
             large=self._large,
+            displays=displays,
         )
         self._nested = Nested(line, self._chunks, self._calls, interrupts, self._large)
         inside.join(self._nested)

@@ -15,7 +15,7 @@ from scattergather.client.jobs.reading import loader, not_rebuilt, read_error
 from scattergather.client.options import JobOptions
 from scattergather.client.pipe.outbox import Growing
 from scattergather.client.pipe.waiting import Bell, readers
-from scattergather.client.seen.echo import JobEcho
+from scattergather.client.seen.echo import JobEcho, read_output
 from scattergather.client.seen.here import current_display
 from scattergather.client.session.receiver import Refusal, new_job
 from scattergather.client.session.session import Session
@@ -215,8 +215,8 @@ class CallStream:
     def printed(self, message: messages.TaskOutput, body: bytes) -> None:
         """A call has printed something, which is shown in the cell that submitted it."""
         if self._channel is not None:
-            text = body.decode("utf-8", "replace")
-            self.session.echo.put(self._channel, message.index, text, message.dropped)
+            what = read_output(message, body)
+            self.session.echo.put(self._channel, message.index, what, message.dropped)
 
     def stop(self) -> None:
         """Nothing to do: calls come one by one, and nobody adds them ahead."""

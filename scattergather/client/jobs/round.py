@@ -7,7 +7,7 @@ from itertools import groupby
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import Segment
-from scattergather.client.seen.echo import Echo, JobEcho
+from scattergather.client.seen.echo import Echo, JobEcho, read_output
 from scattergather.client.session.receiver import Refusal
 from scattergather.client.values.large import Part
 from scattergather.model.ids import JobId
@@ -90,12 +90,13 @@ class Round:
         """A pool has these tasks now; a job makes no difference of it."""
 
     def printed(self, message: messages.TaskOutput, body: bytes) -> None:
-        """A task has printed something: it is kept with the job, and shown if it has an echo."""
-        text = body.decode("utf-8", "replace")
+        """A task has printed or displayed something: kept with the job, shown if it has an echo."""
+        what = read_output(message, body)
         index = self._index(message.index)
+        text = what if isinstance(what, str) else what.text + "\n"
         self._gathering.printed.add(index, text, message.dropped)
         if self._channel is not None:
-            self._echo.put(self._channel, index, text, message.dropped)
+            self._echo.put(self._channel, index, what, message.dropped)
 
     def stop(self) -> None:
         """The job is being cancelled: an iterator is read no further. Any thread."""

@@ -25,6 +25,7 @@ class Cell:
     """What is shown stands under this cell. Made in the cell, used on any thread."""
 
     shows_bars = True
+    shows_bundles = True
 
     def __init__(self, cells: Cells) -> None:
         self._cells = cells

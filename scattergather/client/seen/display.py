@@ -29,8 +29,6 @@ class JobLines(Protocol):
     def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         """These lines are seen, behind those that came before.
 
-        Where only text can be seen, what was displayed is seen as its text.
-
         Args:
             lines: each with the task that printed it.
             skipped: how many lines before these are not shown, because there were too many.
@@ -54,6 +52,10 @@ class Display(Protocol):
     @property
     def shows_bars(self) -> bool:
         """A bar that nobody asked for is welcome here."""
+
+    @property
+    def shows_bundles(self) -> bool:
+        """What tasks display is shown here as what it is; else as its text."""
 
     def lines(self, label: str, more: Callable[[], bool]) -> JobLines:
         """Where the lines of the job that is called ``label`` are shown.

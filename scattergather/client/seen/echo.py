@@ -13,16 +13,32 @@ from collections import deque
 from collections.abc import Callable
 
 from scattergather.client.pipe.waiting import Bell, start_thread
-from scattergather.client.seen.display import LINES, Display
+from scattergather.client.seen.display import LINES, Display, Line
 from scattergather.client.seen.here import Notices
 from scattergather.client.seen.printout import settled_lines
 from scattergather.client.seen.terminal import TERMINAL
+from scattergather.wire.messages import page as messages
+from scattergather.wire.values.bundle import Bundle, unpack_bundle
 
 INTERVAL = 0.1
 IDLE = 2.0
 LINE_BYTES = 500
 TASK_BYTES = 64 << 10
 JOB_BYTES = 16 << 20
+
+
+BUNDLES = 100
+"""How many things that tasks of one job display are shown as what they are."""
+
+
+def read_output(message: messages.TaskOutput, body: bytes) -> str | Bundle:
+    """What a task printed, or displayed."""
+    if not message.display:
+        return body.decode("utf-8", "replace")
+    try:
+        return unpack_bundle(body)
+    except ValueError:
+        return "[something was displayed that cannot be read here]"
 
 
 class Printed:
@@ -67,19 +83,43 @@ class JobEcho:
     def __init__(self, label: str, display: Display, more: Callable[[], bool]) -> None:
         self.label = label
         self._lines = display.lines(label, more)
-        self._fresh: deque[str] = deque(maxlen=LINES)
+        self._rich = display.shows_bundles
+        self._bundles = 0
+        self._last = -1
+        """The task of what was queued last."""
+        self._fresh: deque[Line] = deque(maxlen=LINES)
         self._skipped = 0
         self._dropped = 0
         """Bytes that did not even come here."""
 
-    def add(self, index: int, text: str, dropped: int = 0) -> None:
-        """Queue lines of a task, after ``dropped`` bytes that are missing. Reader thread."""
+    def add(self, index: int, what: str | Bundle, dropped: int = 0) -> None:
+        """Queue what a task printed or displayed, after ``dropped`` bytes that are missing.
+
+        Reader thread.
+        """
         self._dropped += dropped
-        for line in settled_lines(text):
-            if len(self._fresh) == LINES:
-                self._skipped += 1
+        mark = f"[task {index} of {self.label}]"
+        if isinstance(what, Bundle):
+            if self._rich and self._bundles < BUNDLES:
+                self._bundles += 1
+                if index != self._last and not what.update:
+                    self._queue(mark)
+                self._last = index
+                self._queue(what)
+                return
+            if self._rich and self._bundles == BUNDLES:
+                self._bundles += 1
+                self._queue(f"[more than {BUNDLES} of {self.label}: further ones are text only]")
+            what = what.text
+        for line in settled_lines(what):
             short = line if len(line) <= LINE_BYTES else line[:LINE_BYTES] + " ..."
-            self._fresh.append(f"[task {index} of {self.label}] {short}")
+            self._queue(f"{mark} {short}")
+            self._last = index
+
+    def _queue(self, line: Line) -> None:
+        if len(self._fresh) == LINES:
+            self._skipped += 1
+        self._fresh.append(line)
 
     def show(self) -> None:
         """Show what is queued. Not on the reader thread."""
@@ -115,9 +155,9 @@ class Echo:
         self._notices.append(text)
         self._wake()
 
-    def put(self, channel: JobEcho, index: int, text: str, dropped: int = 0) -> None:
-        """A task printed ``text``, after ``dropped`` bytes that are missing."""
-        channel.add(index, text, dropped)
+    def put(self, channel: JobEcho, index: int, what: str | Bundle, dropped: int = 0) -> None:
+        """A task printed or displayed this, after ``dropped`` bytes that are missing."""
+        channel.add(index, what, dropped)
         if channel not in self._dirty:
             self._dirty.append(channel)
         self._wake()

@@ -31,6 +31,8 @@ _ERASE = "\r\x1b[K"
 class Terminal:
     """What is shown is written below what was written before."""
 
+    shows_bundles = False
+
     def __init__(self) -> None:
         self._turn = threading.RLock()
         self._bars: list[_DrawnBar] = []
@@ -97,8 +99,7 @@ class _TerminalLines:
             head.append(lost(dropped, self._label))
         if skipped:
             head.append(f"[{skipped} lines of {self._label} are not shown; job.output(i) has them]")
-        texts = [line if isinstance(line, str) else line.text for line in lines]
-        TERMINAL.write([*head, *texts], sys.stdout)
+        TERMINAL.write([*head, *map(str, lines)], sys.stdout)
 
 
 class _DrawnBar:

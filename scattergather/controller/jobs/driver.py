@@ -184,19 +184,23 @@ class Driver:
         )
 
     def output(self, host: str, message: messages.Output, body: bytes) -> None:
-        """A pool reports what a task printed; that of a nested call is shown to nobody."""
-        job = self._scheduler.job_of(message.chunk, host)
-        if job is not None and self._nested.origin(job) is None:
-            self._send(
-                messages.TaskOutput(
-                    job=job,
-                    index=message.index,
-                    host=host,
-                    worker=message.worker,
-                    dropped=message.dropped,
-                ),
-                body,
-            )
+        """A pool reports what a task printed; that of a nested call is its task's."""
+        job, index = self._scheduler.job_of(message.chunk, host), message.index
+        if job is None:
+            return
+        if (origin := self._nested.origin(job)) is not None:
+            job, index = origin.job, origin.index
+        self._send(
+            messages.TaskOutput(
+                job=job,
+                index=index,
+                host=host,
+                worker=message.worker,
+                dropped=message.dropped,
+                display=message.display,
+            ),
+            body,
+        )
 
     def host_left(self, host: str, reason: str) -> None:
         """A host is lost, and so is whoever waits there for a nested call."""

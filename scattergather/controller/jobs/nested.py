@@ -22,13 +22,18 @@ from scattergather.wire.messages.shared import Loss
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Who submitted a nested call: ``ticket`` of ``worker`` on ``host``, from within ``chunk``."""
+    """Who submitted a nested call: ``ticket`` of ``worker`` on ``host``, from within ``chunk``.
+
+    ``job`` and ``index`` say for which task of the client that is, through all calls above it.
+    """
 
     host: str
     worker: int
     ticket: int
     chunk: int
     depth: int
+    job: JobId
+    index: int
 
 
 class NestedCalls:
@@ -57,6 +62,8 @@ class NestedCalls:
             ticket=message.ticket,
             chunk=message.chunk,
             depth=1 if above is None else above.depth + 1,
+            job=parent.job if above is None else above.job,
+            index=message.index if above is None else above.index,
         )
         job = messages.AddJob(
             job=os.urandom(16),

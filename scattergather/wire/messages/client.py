@@ -277,7 +277,8 @@ class TasksCancelled(Message, frozen=True, kw_only=True):
 class TaskOutput(Message, frozen=True, kw_only=True):
     """What a task printed, sent before its outcome; the body is UTF-8.
 
-    ``dropped`` counts bytes that are missing at its beginning.
+    ``dropped`` counts bytes that are missing at its beginning. With ``display`` it is something
+    that the task displayed; the body is a bundle in msgpack.
     """
 
     job: JobId
@@ -285,6 +286,7 @@ class TaskOutput(Message, frozen=True, kw_only=True):
     host: str = ""
     worker: int = 0
     dropped: Count = 0
+    display: bool = False
 
 
 class EverywhereOutcome(Message, frozen=True, kw_only=True):

@@ -136,12 +136,16 @@ class Outcomes(Message, frozen=True, kw_only=True):
 
 
 class Output(Message, frozen=True, kw_only=True):
-    """What task ``index`` of a chunk printed; the body is UTF-8."""
+    """What task ``index`` of a chunk printed; the body is UTF-8.
+
+    With ``display`` it is something that the task displayed; the body is a bundle in msgpack.
+    """
 
     chunk: Count
     index: Count
     worker: int = 0
     dropped: Count = 0
+    display: bool = False
 
 
 class GaveBack(Message, frozen=True, kw_only=True):
@@ -196,7 +200,8 @@ class EverywhereDone(Message, frozen=True, kw_only=True):
 class NestedSubmit(Message, frozen=True, kw_only=True):
     """Task-side code submits one call; the body is one blob ``(args, kwargs)``.
 
-    ``worker`` is filled in by the pool, ``ticket`` numbers the calls of a worker. ``lent`` are
+    ``worker`` is filled in by the pool, ``ticket`` numbers the calls of a worker, ``index`` is the
+    task of the chunk that submits. ``lent`` are
     large parts of the arguments, which stay on this host until somebody wants them, and
     ``borrowed`` such as the task was given itself.
     """
@@ -206,6 +211,7 @@ class NestedSubmit(Message, frozen=True, kw_only=True):
     needs: tuple[Digest, ...] = ()
     worker: int = 0
     chunk: Count = 0
+    index: Count = 0
     lent: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
 

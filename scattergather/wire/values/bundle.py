@@ -29,12 +29,12 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, array_like=True, eq=Fals
         return plain if isinstance(plain, str) else f"<{', '.join(self.data) or 'nothing'}>"
 
 
-_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder(enc_hook=str)
 _decoder = msgspec.msgpack.Decoder(Bundle)
 
 
 def pack_bundle(bundle: Bundle) -> bytes:
-    """A bundle as the body of a message."""
+    """A bundle as the body of a message; what JSON does not know is in it as its text."""
     return _encoder.encode(bundle)
 
 
@@ -44,4 +44,7 @@ def unpack_bundle(body: bytes) -> Bundle:
     Raises:
         ValueError: it is none.
     """
-    return _decoder.decode(body)
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error

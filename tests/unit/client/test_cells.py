@@ -141,6 +141,22 @@ def test_what_tasks_display_stands_between_what_they_print(patient: Shell) -> No
     ]  # fmt: skip
 
 
+def test_more_than_enough_is_shown_as_text(patient: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scattergather.client.seen.echo.BUNDLES", 2)
+    channel = JobEcho("job 1", current_display(), lambda: True)
+    for number in range(4):
+        channel.add(number, figure(f"<{number}>"))
+    channel.show()
+    assert [bundle.get("image/png") == PNG for bundle in patient.bundles("cell 1")] == [
+        False, True, False, True, False,
+    ]  # fmt: skip
+    assert patient.seen("cell 1").splitlines()[-3:] == [
+        "[more than 2 of job 1: further ones are text only]",
+        "[task 2 of job 1] <2>",
+        "[task 3 of job 1] <3>",
+    ]
+
+
 def test_where_no_new_piece_is_taken_the_last_one_takes_all(strict: Shell) -> None:
     lines = current_display().lines("job 1", lambda: True)
     lines.show([figure("<one>")], 0, 0)

@@ -12,6 +12,7 @@ from scattergather.client.seen.echo import Echo, JobEcho, Printed
 from scattergather.client.seen.here import current_display
 from scattergather.client.seen.terminal import TERMINAL
 from scattergather.wire.messages import page as messages
+from scattergather.wire.values.bundle import Bundle, pack_bundle
 from tests.conformance.displays import Paper
 from tests.struck import struck_everywhere
 from tests.unit.client import work
@@ -69,6 +70,22 @@ def test_a_flood_shows_its_last_lines_and_says_so(capsys):
     assert lines[0] == "[800 lines of job 1 are not shown; job.output(i) has them]"
     assert lines[-1] == "[task 0 of job 1] line 999"
     assert len(lines) == 201
+
+
+def test_in_a_terminal_what_a_task_displays_is_its_text(c, fake, capsys):
+    gate = work.gate("display")
+    job = c.addJob([(("display",), {})], work.pass_gate)
+    until(lambda: fake.jobs)
+    (name,) = fake.jobs
+    table = Bundle(data={"text/plain": "   a\n0  1", "text/html": "<table>"})
+    fake.send(messages.TaskOutput(job=name, index=0, display=True), pack_bundle(table))
+    fake.send(messages.TaskOutput(job=name, index=0, display=True), b"no bundle")
+    gate.set()
+    job.results()
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == ["[task 0 of job 1]    a", "[task 0 of job 1] 0  1"]
+    assert "cannot be read here" in shown[2]
+    assert job.output(0).startswith("   a\n0  1\n")
 
 
 def test_what_was_dropped_where_it_was_printed_is_counted_too(c, fake, capsys):

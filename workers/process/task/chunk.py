@@ -18,8 +18,10 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.memory.outside import Outside, Placed
 from scattergather.wire.messages import page as messages
+from scattergather.wire.values.bundle import Bundle, pack_bundle
 from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
+from scattergather.workers.process.surroundings.displays import Displays
 from scattergather.workers.process.surroundings.mending import Mending
 from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.copies import leave
@@ -43,8 +45,10 @@ class Chunks:
         calls: Calls,
         circumstances: Circumstances,
         large: TaskValues,
+        displays: Displays,
     ) -> None:
         self._line = line
+        self._displays = displays
         self._large = large
         self._outside = Outside(large.returns)
         self._journal = journal
@@ -171,6 +175,7 @@ class Chunks:
         if keep and self._journal.cancelled():
             self._mending.keep_nothing()
             keep = False
+        self._displays.tidy()
         self._mending.mend(keep=keep)
 
     def _prepare(self, run: messages.Run, index: int) -> Call | None:
@@ -255,13 +260,20 @@ class Chunks:
             self.flush(time.monotonic())
 
     def send_output(self, index: int) -> None:
-        """What was printed leaves before the outcome of the task that is just over does."""
-        text, dropped = self._output.take()
-        if self._run is not None:
-            message = messages.Output(
-                chunk=self._run.chunk, index=index, worker=self._circumstances.pid, dropped=dropped
-            )
-            self._line.send(message, text.decode("utf-8", "backslashreplace").encode())
+        """What was printed and displayed leaves before the outcome of the task that has ended."""
+        for part, dropped in self._displays.parts(*self._output.take()):
+            if self._run is not None:
+                message = messages.Output(
+                    chunk=self._run.chunk,
+                    index=index,
+                    worker=self._circumstances.pid,
+                    dropped=dropped,
+                    display=isinstance(part, Bundle),
+                )
+                if isinstance(part, Bundle):
+                    self._line.send(message, pack_bundle(part))
+                else:
+                    self._line.send(message, part.decode("utf-8", "backslashreplace").encode())
 
     def send_large(
         self, index: int, kind: int, blob: bytes, parts: tuple[Placed, ...] = ()

@@ -89,7 +89,7 @@ class Nested:
 
     def submit(self, function: Callable[..., Any] | str, args: Any, kwargs: Any) -> int:
         """Send a call; returns its ticket."""
-        run = self._chunks.run
+        run, place = self._chunks.run, self._chunks.where()
         shipment = Shipment(BOOK)
         if isinstance(function, str):
             name = function
@@ -114,6 +114,7 @@ class Nested:
                         function=name,
                         needs=needs,
                         chunk=run.chunk if run is not None else 0,
+                        index=place.index if place is not None else 0,
                         lent=lent,
                         borrowed=borrowed,
                     ),
