@@ -20,6 +20,7 @@ from scattergather.client.seen import here
 from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
 from scattergather.machine.kernel import occupy_standard_descriptors
+from scattergather.machine.loading import check_may_spawn
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
 from scattergather.wire.messages import page as messages
@@ -58,8 +59,10 @@ def spawnScatterGather(
             files. A number, or text like ``"8G"``. None is a quarter of what there is.
 
     Raises:
-        BadRequest, UnknownName: urls that cannot be meant; nothing was started.
+        BadRequest, UnknownName: urls that cannot be meant, or this is a worker that loads a
+            module; nothing was started.
     """
+    check_may_spawn()
     if function is not None and not callable(function) and not isinstance(function, str):
         raise BadRequest(f"function must be callable or the name of a service, not {function!r}")
     hosts = resolve(urls, workers=workers)

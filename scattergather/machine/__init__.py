@@ -4,4 +4,5 @@
 ``kernel``       the few system calls that Python does not name
 ``environment``  which variables look like secrets, and which a program can be given
 ``watchman``     ends a process whose loop stands still (a program of its own)
+``loading``      whether this process loads code, and so may not start a cluster
 """

@@ -120,8 +120,8 @@ def test_who_is_told_to_end_does_not_wait_for_threads_that_wait_for_calls(
             waits.touch()
             try:
                 call.result()
-            except CancelledError as error:
-                heard.write_text(str(error))
+            except (CancelledError, errors.RequestError) as error:
+                heard.write_text(str(error))  # the second, where the task was over first
 
         with ThreadPoolExecutor(1) as threads:
             threads.submit(wait).result()
@@ -135,4 +135,4 @@ def test_who_is_told_to_end_does_not_wait_for_threads_that_wait_for_calls(
         (error,) = job.results(errors="return")
         assert isinstance(error, errors.TimeLimitExceeded)
     eventually(lambda: heard.exists() and heard.read_text())
-    assert "is to end" in heard.read_text()
+    assert any(words in heard.read_text() for words in ("is to end", "is over", "was cancelled"))

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Never, assert_never
 
 from scattergather import inside
-from scattergather.machine import kernel
+from scattergather.machine import kernel, loading
 from scattergather.model.outcome import Kind
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.messages import page as messages
@@ -57,6 +57,7 @@ def live(
     try:
         connection, journal, output = descriptors
         _stand_alone(parent)
+        loading.become(loading.Role.WORKER)
         capture = Capture(OutputFile(raised_descriptor(output)))
         faulthandler.enable(file=2)
         memory = Journal.attach(journal)

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Never
 
-from scattergather.machine import kernel, proc
+from scattergather.machine import kernel, loading, proc
 from scattergather.wire.messages import page as messages
 from scattergather.workers.process import worker
 from scattergather.workers.process.channel import Channel
@@ -229,8 +229,12 @@ def main(arguments: Sequence[str]) -> Never:
     sys.modules["__main__"] = ModuleType("__main__")
     # What a worker cannot pickle otherwise goes through dill: 8 ms here, or in every worker.
     importlib.import_module("scattergather.wire.values.by_dill")
+    loading.become(loading.Role.ZYGOTE)
     services = Services()
+    born = os.getpid()
     problems = services.load(options.service)
+    if os.getpid() != born:  # a service has forked, and does not know when its copy is to end
+        os._exit(0)
     if proc.thread_count() > 1:
         problems.append(
             "Loading the services started threads, which do not survive a fork: "
