@@ -107,7 +107,4 @@ def _hand_over(furl: Furl, file: Path | None) -> None:
     if file is None:
         click.echo(furl.text)
         return
-    file = file.expanduser().absolute()
-    if not file.parent.exists():
-        private.folder(file.parent)
-    private.write(file, f"{furl.text}\n".encode())
+    private.hand_over(file.expanduser().absolute(), furl.text)

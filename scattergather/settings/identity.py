@@ -82,7 +82,15 @@ def _name_in(kept: bytes, file: Path) -> str:
     try:
         return Furl.parse(kept.decode()).name
     except ValueError as error:
-        raise BadRequest(f"{file} holds no FURL: {error}. Delete it to get a new one") from error
+        raise BadRequest(f"{file} holds no FURL: {error}. {elsewhere(file)}") from error
+
+
+def elsewhere(file: Path) -> str:
+    """What to do about a file in a pool's folder that is not a pool's: it may be anybody's."""
+    return (
+        f"If {file.parent} is not the folder of a pool, give the pool a --directory of its own. If "
+        f"it is, move {file.name} away; the pool makes a new one, and its FURL is another one then"
+    )
 
 
 def claim_any(folder: Path, new_key: Callable[[], bytes]) -> Identity:
@@ -105,7 +113,14 @@ def claim_any(folder: Path, new_key: Callable[[], bytes]) -> Identity:
 
 def _lock(folder: Path) -> int:
     """A descriptor that holds the lock for as long as it is open."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    file = folder / "lock"
+    try:
+        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadRequest(f"{file} cannot be opened: {error.strerror}. {elsewhere(file)}") from error
+    if not re.fullmatch(rb"[0-9]*", os.pread(fd, 100, 0)):
+        os.close(fd)
+        raise BadRequest(f"{file} is no lock of a pool. {elsewhere(file)}")
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -28,6 +30,12 @@ LONGEST = 1 << 20
 LOCK = ".changing"
 """The file in a folder that is locked by who changes something there."""
 
+MARKS = (LOCK, "furl", "invited")
+"""Whoever has one of these in a folder, and the folder for himself, has it for secrets of ours."""
+
+SECRET = re.compile(rb"-----BEGIN |[^\n]*\n?\Z")
+"""What a file of ours looks like: it holds a FURL or a key, or has one line."""
+
 PATIENCE = 10.0
 """Seconds to wait for another process that changes something; that takes milliseconds."""
 
@@ -41,14 +49,19 @@ def folder(path: Path) -> Path:
 
     Raises:
         NotPrivate: it is somebody else's, or open to others.
+        BadRequest: it is no folder, or cannot be made.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            pass
-    _check(path.stat(), path, "folder", "0700")
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+        facts = path.stat()
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be a folder: {error.strerror or error}") from error
+    if not stat.S_ISDIR(facts.st_mode):
+        raise BadRequest(f"{path} is no folder")
+    _check(facts, path, "folder", 0o700, ours=any((path / name).exists() for name in MARKS))
     return path
 
 
@@ -104,12 +117,15 @@ def read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise NotPrivate(f"{path} cannot be read: {error.strerror or error}") from error
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(fd)
+        raise NotPrivate(f"{path} is no plain file")
     with open(fd, "rb") as file:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            raise NotPrivate(f"{path} is no plain file")
-        _check(facts, path, "file", "0600")
-        return file.read(LONGEST)
+        data = file.read(LONGEST)
+    ours = b"pb://" in data or SECRET.match(data) is not None
+    _check(facts, path, "file", 0o600, ours=ours)
+    return data
 
 
 def write(path: Path, data: bytes) -> None:
@@ -173,12 +189,44 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
-def _check(facts: os.stat_result, path: Path, kind: str, mode: str) -> None:
+def _check(facts: os.stat_result, path: Path, kind: str, mode: int, *, ours: bool) -> None:
+    """Nobody else can read it. What is not ours may be anything: it stays as it is."""
     if facts.st_uid != os.geteuid():
-        raise NotPrivate(f"{path} holds secrets and belongs to another user (uid {facts.st_uid})")
-    if facts.st_mode & OTHERS:
         raise NotPrivate(
-            f"{path} holds secrets and is open to others (mode {stat.S_IMODE(facts.st_mode):04o}): "
-            f"a {kind} must have {mode}. If nobody has read it: chmod {mode[1:]} {path}; "
-            "else delete it and let it be made anew"
+            f"{path} belongs to another user (uid {facts.st_uid}), who could read what is secret "
+            "there"
         )
+    if not facts.st_mode & OTHERS:
+        return
+    now = stat.S_IMODE(facts.st_mode)
+    begin = f"{path} is open to others (mode {now:04o}), and a {kind} for secrets has {mode:04o}. "
+    if ours:
+        raise NotPrivate(
+            f"{begin}Close it: chmod {mode:03o} {shlex.quote(str(path))}. Whoever may have read a "
+            "FURL there can use it until it is replaced: scattergather renew"
+        )
+    raise NotPrivate(
+        f"{begin}It does not look like one of scattergather's. Name one that is not there yet, and "
+        "it is made, for you alone"
+        if kind == "folder"
+        else f"{begin}It holds neither a FURL nor a key: is it the right one?"
+    )
+
+
+def hand_over(path: Path, furl: str) -> None:
+    """The file holds this FURL, in a folder that is made if need be, and nobody else can read it.
+
+    Raises:
+        BadRequest: the file holds something else, which stays; or it cannot be written.
+    """
+    if not path.parent.exists():
+        folder(path.parent)
+    if path.exists() and (not path.is_file() or not _may_be_replaced(path)):
+        raise BadRequest(f"{path} is there and holds no FURL: name another file, it stays as it is")
+    write(path, f"{furl}\n".encode())
+
+
+def _may_be_replaced(path: Path) -> bool:
+    with path.open("rb") as file:
+        begin = file.read(5)
+    return begin in (b"", b"pb://")

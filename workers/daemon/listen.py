@@ -185,12 +185,8 @@ def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:
 def _publish(furl: Furl, file: Path, options: Options) -> None:
     """The FURL goes to its files, and once to standard output; never to a log."""
     furl = Invitations(file.parent).publish(furl)
-    line = furl.text + "\n"
     if options.furl_file is not None:
-        other = options.furl_file.expanduser().absolute()
-        if not other.parent.exists():
-            private.folder(other.parent)
-        private.write(other, line.encode())
+        private.hand_over(options.furl_file.expanduser().absolute(), furl.text)
     log.info(
         "{workers} workers at {address}; the FURL is in {file}",
         workers=options.workers,
@@ -198,7 +194,7 @@ def _publish(furl: Furl, file: Path, options: Options) -> None:
         file=str(file),
     )
     if not options.quiet:
-        sys.stdout.write(line)
+        sys.stdout.write(furl.text + "\n")
         sys.stdout.flush()
 
 

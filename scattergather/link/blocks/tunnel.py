@@ -18,6 +18,7 @@ from typing import Any
 from foolscap import base32
 
 from scattergather.errors import BadRequest
+from scattergather.settings.identity import elsewhere
 
 
 class Tunnel:
@@ -82,8 +83,7 @@ def daemons(key: Path) -> ssl.SSLContext:
         context.load_cert_chain(key)
     except ssl.SSLError as error:
         raise BadRequest(
-            f"{key} holds no certificate with its key ({error}). Delete it to get a new one; the "
-            "FURL changes with it"
+            f"{key} holds no certificate with its key ({error}). {elsewhere(key)}"
         ) from error
     context.num_tickets = 0  # nobody resumes
     return context

@@ -124,5 +124,7 @@ def test_no_ticket_to_resume_with_is_given_out(ends):
 
 def test_a_key_that_is_none_is_told_at_once(tmp_path):
     (tmp_path / "key").write_bytes(b"nothing of the kind")
-    with pytest.raises(BadRequest, match=r"/key holds no certificate with its key .* Delete it"):
+    with pytest.raises(
+        BadRequest, match=r"/key holds no certificate with its key .* move key away"
+    ):
         tunnel.daemons(tmp_path / "key")

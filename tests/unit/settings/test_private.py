@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ast
 import os
+import re
 import resource
 import signal
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,77 @@ def test_a_secret_that_others_can_read_is_refused_and_left_as_it_is(tmp_path):
     tmp_path.chmod(0o755)
     with pytest.raises(private.NotPrivate, match="0700"):
         private.folder(tmp_path)
+
+
+DESTRUCTIVE = re.compile(r"\b(delete|remove|erase|rm|overwrite|unlink)\b", re.IGNORECASE)
+
+
+def home(folder):
+    """A folder of a user, as it is on many systems, with files in it that are none of ours."""
+    folder.mkdir(mode=0o755)
+    (folder / "key").write_text("of a door")
+    (folder / "notes").write_text("one\ntwo\n")
+    (folder / "notes").chmod(0o644)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (lambda home: private.folder(home), "does not look like one of scattergather's"),
+        (lambda home: private.folder(home / "notes"), "is no folder"),
+        (lambda home: private.folder(home / "notes" / "pool"), "cannot be a folder"),
+        (lambda home: private.read(home / "notes"), "neither a FURL nor a key"),
+        (lambda home: private.read(home), "is no plain file"),
+        (lambda home: private.hand_over(home / "notes", "pb://x"), "it stays as it is"),
+        (lambda home: private.hand_over(home, "pb://x"), "it stays as it is"),
+    ],
+)
+def test_of_what_is_not_ours_nobody_is_told_to_change_or_delete_it(tmp_path, asked, sentence):
+    theirs = home(tmp_path / "home")
+    with pytest.raises(BadRequest, match=sentence) as told:
+        asked(theirs)
+    assert not DESTRUCTIVE.search(str(told.value))
+    assert "chmod" not in str(told.value)
+    assert (theirs / "notes").read_text() == "one\ntwo\n"
+
+
+def test_a_furl_takes_the_place_of_another_one_and_of_nothing_else(tmp_path):
+    file = tmp_path / "made" / "furl"
+    for furl in ("pb://one", "pb://two"):
+        private.hand_over(file, furl)
+        assert file.read_text() == furl + "\n"
+        assert mode(file) == 0o600
+
+
+@pytest.mark.parametrize("name", ["lock", "furl"])
+@pytest.mark.parametrize("holds", ["words", "a folder"])
+def test_a_pool_spoils_nothing_in_a_folder_that_was_somebody_elses(tmp_path, name, holds):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o700)
+    if holds == "words":
+        (theirs / name).write_text("words")
+        (theirs / name).chmod(0o600)
+        (theirs / "key").write_bytes(b"")
+        (theirs / "key").chmod(0o600)
+    else:
+        (theirs / name).mkdir()
+    with pytest.raises(BadRequest, match=name) as told:
+        identity.claim(theirs, lambda: b"a new key")
+    assert not DESTRUCTIVE.search(str(told.value))
+    assert holds == "a folder" or (theirs / name).read_text() == "words"
+
+
+def test_no_sentence_of_the_product_tells_anybody_to_delete_a_file():
+    """What looks like ours may be anybody's, and who reads this is in a hurry."""
+    folder = Path(private.__file__).parents[1]
+    found = []
+    for path in [*folder.rglob("*.py"), *folder.with_name("workers").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                advice = re.search(r"(?i)\b(delete (it|them|the)\b|rm -)", node.value)
+                found += [(path.name, node.value)] if advice else []
+    assert found == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
