@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -11,6 +12,7 @@ import click
 
 from scattergather.cli.occupant import occupant
 from scattergather.errors import BadRequest
+from scattergather.machine.addresses import addresses
 from scattergather.settings.hosts import is_loopback
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import MOST_WORKERS
@@ -83,18 +85,29 @@ def command(
         log_file=log_file,
         directory=directory,
         memory=room,
+        words=tuple(sys.argv[1:]),
     )
     try:
         sys.exit(listen(options))
     except PortTaken as error:
+        raise BadRequest(_why(error.number, str(error), interface, port)) from None
+
+
+def _why(number: int, error: str, interface: str, port: int) -> str:
+    """Why it cannot listen there, and what can be done."""
+    if number == errno.EADDRINUSE and port:
         holder = occupant(port)
-        raise BadRequest(
+        return (
             f"port {port} of {interface} is taken{f' by {holder}' if holder else ''}. Use that one "
             "if it is a pool (its FURL is in its folder), or choose another port; --port 0 takes "
             "any free one"
-            if port and error.in_use
-            else f"cannot listen on {interface}, port {port}: {error}"
-        ) from None
+        )
+    if number == errno.EACCES and port < 1024:
+        return f"port {port} is for root only, as all below 1024 are: choose another one"
+    return (
+        f"cannot listen on {interface}, port {port}: {error}. The addresses of this machine are "
+        f"{', '.join(addresses())}; --interface takes one of them"
+    )
 
 
 def _check_address(interface: str, advertise: str) -> None:

@@ -12,6 +12,7 @@ import scattergather
 from scattergather.link.gate.caller import GateClosed, NotAPool, PoolFull, Silent
 from scattergather.link.remote import PeerVersions
 from scattergather.settings.furl import Furl, redacted
+from scattergather.settings.hosts import start_of
 from scattergather.wire.messages import page as messages
 
 
@@ -26,11 +27,11 @@ class Reason:
 def explain(why: BaseException, furl: Furl) -> Reason:
     """The sentence for a failed attempt to reach a host."""
     at = furl.address
-    host, port = furl.addresses[0]
+    host, _ = furl.addresses[0]
     new_furl = "The pool was made anew? Store its FURL of today: scattergather hosts add NAME"
     match why:
         case error.ConnectionRefusedError():
-            start = f"Start the pool there: scattergather pool --port {port}"
+            start = f"Start the pool there, with the options that it had: {start_of(furl)}"
             return Reason(f"nothing listens at {at} (connection refused). {start}", final=True)
         case error.DNSLookupError() | error.UnknownHostError():
             return Reason(f"no machine is called {host!r} as far as this one knows (DNS)")

@@ -3,6 +3,7 @@
 ``proc``         what ``/proc`` says of processes
 ``kernel``       the few system calls that Python does not name
 ``environment``  which variables look like secrets, and which a program can be given
+``addresses``    at which this machine can be reached
 ``watchman``     ends a process whose loop stands still (a program of its own)
 ``loading``      whether this process loads code, and so may not start a cluster
 """

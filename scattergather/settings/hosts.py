@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scattergather.errors import BadRequest, UnknownName
@@ -19,6 +20,9 @@ from scattergather.settings import paths, private
 from scattergather.settings.furl import Furl
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+STARTS = "starts"
+"""The folder, beside those of pools, with a command for each that was started."""
+
 LOOPBACK = frozenset({"localhost", "::1", "ip6-localhost"})
 
 
@@ -142,12 +146,46 @@ def own_pools() -> Iterator[tuple[Path, Furl]]:
             continue
 
 
+def own_folder(port: int) -> Path:
+    """The folder of this user's pool of this port: of the one that was there last, if any."""
+    usual = paths.pools() / str(port)
+    last = [file.parent for file, furl in own_pools() if furl.addresses[0][1] == port]
+    return usual if usual.exists() or not last else last[0]
+
+
 def own_pool(port: int) -> Furl | None:
     """The FURL of this user's pool that listens at this port of this machine."""
     for _, furl in own_pools():
         if any(number == port for _, number in furl.addresses):
             return furl
     return None
+
+
+def remember_start(furl: Furl, words: Sequence[str]) -> None:
+    """By these words after ``scattergather`` the pool of this FURL is started again.
+
+    Nothing happens where that cannot be kept: it is for a sentence only.
+    """
+    line = f"scattergather {shlex.join(words)}\n"
+    with contextlib.suppress(BadRequest, OSError):
+        folder = private.folder(paths.pools() / STARTS)
+        for older in folder.glob(f"{furl.tub}@*"):
+            older.unlink()
+        private.write(folder / f"{furl.tub}@{furl.address}", line.encode())
+
+
+def start_of(furl: Furl) -> str:
+    """The command that starts the pool of this FURL where it leads, as far as is known here.
+
+    Of a pool that this user has run on this machine it is the one that has started it; of others
+    only what the FURL tells.
+    """
+    with contextlib.suppress(BadRequest):
+        if kept := private.read(paths.pools() / STARTS / f"{furl.tub}@{furl.address}"):
+            return kept.decode(errors="replace").strip()
+    host, port = furl.addresses[0]
+    where = "" if is_loopback(host) else f" --interface {host}"
+    return f"scattergather pool --port {port}{where}"
 
 
 def pool_folder(port: int | None = None) -> Path:

@@ -32,6 +32,7 @@ from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Reactor
 from scattergather.settings import identity, paths, private
 from scattergather.settings.furl import Furl
+from scattergather.settings.hosts import own_folder, remember_start
 from scattergather.settings.invitations import Invitations
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
@@ -49,6 +50,7 @@ class Options:
     """What the command line says; ``port`` 0 takes any that is free.
 
     ``memory`` are the bytes that large values may take, half for arguments and half for results.
+    ``words`` are those of the command line, as they were.
     """
 
     workers: int
@@ -61,14 +63,15 @@ class Options:
     log_file: Path | None = None
     directory: Path | None = None
     memory: int = 0
+    words: tuple[str, ...] = ()
 
 
 class PortTaken(Exception):
-    """It cannot listen there; ``in_use`` tells a port in use from an address that is not ours."""
+    """It cannot listen there; ``number`` is the error of the system."""
 
     def __init__(self, error: CannotListenError) -> None:
-        super().__init__(str(error.socketError))
-        self.in_use = getattr(error.socketError, "errno", 0) == 98
+        super().__init__(getattr(error.socketError, "strerror", "") or str(error.socketError))
+        self.number = getattr(error.socketError, "errno", 0)
 
 
 def listen(options: Options) -> int:
@@ -166,9 +169,9 @@ class _Daemon:
 def _identity(options: Options) -> identity.Identity:
     if options.directory is not None:
         return identity.claim(options.directory.expanduser().absolute(), new_certificate)
-    folder = paths.pools() / str(options.port)
-    claim = identity.claim if options.port else identity.claim_any
-    return claim(folder, new_certificate)
+    if options.port:
+        return identity.claim(own_folder(options.port), new_certificate)
+    return identity.claim_any(paths.pools() / "0", new_certificate)
 
 
 def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:
@@ -185,6 +188,7 @@ def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:
 def _publish(furl: Furl, file: Path, options: Options) -> None:
     """The FURL goes to its files, and once to standard output; never to a log."""
     furl = Invitations(file.parent).publish(furl)
+    _remember(furl, file.parent, options)
     if options.furl_file is not None:
         private.hand_over(options.furl_file.expanduser().absolute(), furl.text)
     log.info(
@@ -196,6 +200,17 @@ def _publish(furl: Furl, file: Path, options: Options) -> None:
     if not options.quiet:
         sys.stdout.write(furl.text + "\n")
         sys.stdout.flush()
+
+
+def _remember(furl: Furl, folder: Path, options: Options) -> None:
+    """Who finds nobody at this address can tell how to start the same pool there again."""
+    words = [*options.words]
+    if not options.port and not options.advertise:
+        words += ["--port", str(furl.addresses[0][1])]
+    if folder != (options.directory or paths.pools() / str(options.port or "one of its own")):
+        words += ["--directory", str(folder)]
+    if options.words:
+        remember_start(furl, words)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scattergather.cli.occupant import occupant
+from scattergather.machine.addresses import addresses
 from scattergather.settings import paths
 from scattergather.settings.furl import Furl
 from scattergather.settings.urls import resolve
@@ -109,11 +111,36 @@ def test_a_service_that_is_not_there_ends_it_with_its_name(start):
 def test_an_address_of_another_machine_is_refused_and_a_wide_one_warned_about(start):
     daemon = start("--interface", "192.0.2.1")
     assert daemon.ended() == 1
-    assert "cannot listen on 192.0.2.1" in daemon.errors
+    assert "cannot listen on 192.0.2.1, port 0: Cannot assign requested address." in daemon.errors
+    assert "The addresses of this machine are 127.0.0.1" in daemon.errors
     wide = start("--interface", "0.0.0.0", "--advertise", "alpha.example:99")
     assert wide.furl().addresses == (("alpha.example", 99),)
     assert wide.end() == 0
     assert "for other machines, too" in wide.errors
+
+
+def ping(name: str) -> str:
+    asked = subprocess.run([*COMMAND, "hosts", "ping", name], capture_output=True, text=True)
+    return asked.stdout
+
+
+def test_the_command_that_is_named_for_a_pool_that_is_down_brings_it_back(start, tmp_path):
+    """It may have had any port and any interface, and a folder of its own."""
+    (*_, interface) = [each for each in addresses() if ":" not in each]
+    own = str(tmp_path / "its own")
+    daemon = start("--interface", interface, "--directory", own, "--memory", "1G")
+    add = [*COMMAND, "hosts", "add", "beta"]
+    text = daemon.furl().text
+    subprocess.run(add, input=text, text=True, check=True, capture_output=True)
+    assert daemon.end() == 0
+    said = ping("beta")
+    _, _, command = said.strip().partition("with the options that it had: ")
+    name, pool, *words = shlex.split(command)
+    assert (name, pool) == ("scattergather", "pool")
+    assert "1G" in words
+    again = start(*words)
+    assert again.furl().text == text
+    assert ping("beta").startswith("beta  1 workers")
 
 
 def test_ping_tells_who_answers_and_why_another_does_not(start, tmp_path):
@@ -121,16 +148,16 @@ def test_ping_tells_who_answers_and_why_another_does_not(start, tmp_path):
     furl = daemon.furl()
     add = [*COMMAND, "hosts", "add"]
     subprocess.run([*add, "alpha"], input=furl.text, text=True, check=True, capture_output=True)
-    ping = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
-    assert ping.returncode == 0
-    assert ping.stdout.startswith("alpha  1 workers, python 3.")
-    assert ping.stdout.rstrip().split(", services")[0].endswith(" ms")
+    told = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
+    assert told.returncode == 0
+    assert told.stdout.startswith("alpha  1 workers, python 3.")
+    assert told.stdout.rstrip().split(", services")[0].endswith(" ms")
     gone = Furl(furl.tub, (f"tcp:127.0.0.1:{free_port()}",), furl.name)
     subprocess.run([*add, "beta"], input=gone.text, text=True, check=True, capture_output=True)
-    ping = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
-    assert ping.returncode == 1
-    alpha, beta = ping.stdout.splitlines()
+    told = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
+    assert told.returncode == 1
+    alpha, beta = told.stdout.splitlines()
     assert alpha.startswith("alpha  1 workers")
     assert beta.startswith(f"beta   no: nothing listens at {gone.address}")
-    assert furl.name not in ping.stdout + ping.stderr
+    assert furl.name not in told.stdout + told.stderr
     assert Path("/proc", str(daemon.process.pid)).exists()
