@@ -200,14 +200,10 @@ class _CellLines:
 class _CellBar:
     def __init__(self, output: CellOutput, view: JobView) -> None:
         self._output = output
-        self._pace = showing.Pace(view)
-        self._shown: JobView | None = None
         self.show(view)
 
     def show(self, view: JobView) -> None:
-        if view != self._shown:
-            self._shown = view
-            self._output.show(showing.job_bundle(self._pace.of(view)))
+        self._output.show(showing.job_bundle(view))
 
     def close(self, view: JobView) -> None:
         self.show(view)

@@ -136,6 +136,11 @@ class Cells:
                 what.put()
 
     def _ending(self, *_: Any) -> None:
+        name = name_of(self.shell.get_parent())
+        # A cell can run others within itself (`%%capture`): they belong to it, and end nothing.
+        self._depth[name] -= 1
+        if self._depth[name] > 0:
+            return
         for method in list(self._before_end):
             call = method()
             if call is None:
@@ -143,12 +148,8 @@ class Cells:
             else:
                 call()
         with self.turn:
-            name = name_of(self.shell.get_parent())
-            # A cell can run others within itself (`%%capture`), which belong to it.
-            self._depth[name] -= 1
-            if self._depth[name] <= 0:
-                del self._depth[name]
-                self._running.pop(name, None)
+            del self._depth[name]
+            self._running.pop(name, None)
 
     def end(self) -> None:
         """The kernel ends: what no cell has carried is written to its own standard error."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from scattergather.client.seen.display import BAR_SECONDS, Bar
 from scattergather.client.seen.here import current_display
@@ -15,6 +16,9 @@ from scattergather.model.snapshot import JobView
 
 PATIENCE = 2.0
 """Seconds after which a wait shows a bar by itself."""
+
+SLOW_SECONDS = 1.0
+"""How often a bar is told the time of a job of which nothing has come."""
 
 VARIABLE = "SCATTERGATHER_PROGRESS"
 
@@ -34,7 +38,10 @@ class Progress:
         if wanted or (wanted is None and os.environ.get(VARIABLE, "") not in ("0", "off", "no")):
             self._due = time.monotonic() + (0.0 if wanted else PATIENCE)
         self._wanted = bool(wanted)
-        self._before = look() if self._due is not None else None
+        self._begun = time.monotonic()
+        self._before = 0 if self._due is None else look().settled
+        self._shown: JobView | None = None
+        self._when = 0.0
 
     def seconds(self) -> float | None:
         """Until :meth:`step` has something to do; None: never."""
@@ -49,16 +56,26 @@ class Progress:
             if not self._wanted and not display.shows_bars:
                 self._due = None
                 return
-            assert self._before is not None
-            self._bar = display.bar(self._before)
-        self._bar.show(self._look())
+            self._bar = display.bar(self._view())
+        else:
+            # The time that is left changes also while nothing is done; that can be seen later.
+            view, now = self._look(), time.monotonic()
+            if view != self._shown or now - self._when >= SLOW_SECONDS:
+                self._shown, self._when = view, now
+                self._bar.show(self._view())
         self._due = time.monotonic() + BAR_SECONDS
+
+    def _view(self) -> JobView:
+        """How far the job is and how fast it went since the wait began; not what waits for what."""
+        view, seconds = self._look(), max(time.monotonic() - self._begun, BAR_SECONDS)
+        rate = max(0, view.settled - self._before) / seconds
+        return replace(view, queued=0, running=0, rate=rate, lost="")
 
     def close(self) -> None:
         """The bar stays as the job stands now."""
         bar, self._bar, self._due = self._bar, None, None
         if bar is not None:
-            bar.close(self._look())
+            bar.close(self._view())
 
 
 def shorter(one: float | None, other: float | None) -> float | None:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from html import escape
 
-from scattergather.client.seen.display import BAR_SECONDS
 from scattergather.model.snapshot import JobView, Snapshot, hosts_table, jobs_table
 
 WIDTH = 20
-
-
-class Pace:
-    """How fast a job goes since somebody looks, for a bar; ``before`` is how far it was then."""
-
-    def __init__(self, before: JobView) -> None:
-        self._before = before.settled
-        self._begun = time.monotonic()
-
-    def of(self, view: JobView) -> JobView:
-        """What a bar shows: how far the job is, and how fast it goes; not what waits for what."""
-        seconds = max(time.monotonic() - self._begun, BAR_SECONDS)
-        rate = max(0, view.settled - self._before) / seconds
-        return replace(view, queued=0, running=0, rate=rate, lost="")
 
 
 def job_text(view: JobView) -> str:

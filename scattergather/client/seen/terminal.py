@@ -106,11 +106,10 @@ class _DrawnBar:
     def __init__(self, terminal: Terminal, view: JobView) -> None:
         self.drawn = ""
         self._terminal = terminal
-        self._pace = showing.Pace(view)
         self.show(view)
 
     def show(self, view: JobView) -> None:
-        self._terminal.draw(self, showing.job_text(self._pace.of(view)))
+        self._terminal.draw(self, showing.job_text(view))
 
     def close(self, view: JobView) -> None:
         self.show(view)
@@ -122,7 +121,6 @@ class _ToldBar:
 
     def __init__(self, terminal: Terminal, view: JobView) -> None:
         self._terminal = terminal
-        self._pace = showing.Pace(view)
         self._said = view
         self._when = time.monotonic()
 
@@ -140,7 +138,7 @@ class _ToldBar:
     def _say(self, view: JobView) -> None:
         self._said = view
         self._when = time.monotonic()
-        self._terminal.write([showing.job_text(self._pace.of(view))], sys.stderr)
+        self._terminal.write([showing.job_text(view)], sys.stderr)
 
 
 def lost(dropped: int, label: str) -> str:

@@ -72,6 +72,7 @@ def test_a_cell_within_a_cell_ends_nothing(strict: Shell) -> None:
     lines = current_display().lines("job 1", lambda: True)
     strict.begin("cell 1")
     strict.end()
+    assert strict.bundles("cell 1") == []
     lines.show(["[one]"], 0, 0)
     assert strict.seen("cell 1") == "[one]\n"
 
