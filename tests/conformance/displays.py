@@ -33,6 +33,7 @@ def check_display(make: Callable[[], DisplayCase]) -> None:
         _the_last_of_many_lines_are_seen,
         _two_jobs_do_not_mix,
         _a_bar_ends_where_its_job_does,
+        _a_bar_that_rests_comes_again,
         _a_bar_knows_a_total_when_there_is_one,
         _sentences_are_seen,
         _it_is_there_for_other_threads_when_the_user_is_elsewhere,
@@ -94,6 +95,18 @@ def _a_bar_ends_where_its_job_does(case: DisplayCase) -> None:
         bar.show(_view(settled, 5))
     bar.close(_view(5, 5, failed=1))
     assert all(part in case.seen() for part in ("job 1", "5/5", "fail"))
+
+
+def _a_bar_that_rests_comes_again(case: DisplayCase) -> None:
+    bar = case.display.bar(_view(0, 5))
+    bar.rest()
+    case.display.lines("job 1", lambda: True).show(["[meanwhile]"], 0, 0)
+    bar.show(_view(2, 5))
+    bar.rest()
+    bar.rest()
+    bar.close(_view(5, 5))
+    assert "[meanwhile]" in case.seen()
+    assert "5/5" in case.seen()
 
 
 def _a_bar_knows_a_total_when_there_is_one(case: DisplayCase) -> None:
@@ -170,6 +183,9 @@ class _PaperBar:
 
     def show(self, view: JobView) -> None:
         self._paper.write(view.line())
+
+    def rest(self) -> None:
+        pass
 
     def close(self, view: JobView) -> None:
         self.show(view)

@@ -56,6 +56,7 @@ class AsyncResults(AsyncIterator[Any]):
         self._raises = raises
         self._numbered = numbered
         self._over = False
+        self._bar: Progress | None = None
 
     def __aiter__(self) -> AsyncResults:
         return self
@@ -66,9 +67,14 @@ class AsyncResults(AsyncIterator[Any]):
             raise StopAsyncIteration
         if not walk.seek():
             walk.begin()
-            await until(walk.gathering.bell, walk.ready)
+            self._bar = bar = walk.bar(self._bar)
+            try:
+                await until(walk.gathering.bell, walk.ready, bar)
+            finally:
+                bar.rest()
             if not walk.seek():
                 self._over = True
+                bar.close()
                 self._holder = None
                 raise walk.end_error() or StopAsyncIteration
         walk.begin()

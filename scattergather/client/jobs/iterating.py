@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import VOID, Segment
+from scattergather.client.seen.progress import Progress, shorter
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.errors import (
@@ -84,6 +85,13 @@ class Walk:
             self._number = segment.number + 1
             self.segment = segment
 
+    def bar(self, last: Progress | None) -> Progress:
+        """The bar of a wait that begins; it may be that of the iteration's last one."""
+        if last is None:
+            return Progress(lambda: self.gathering.view(0, 0.0), None)
+        last.start()
+        return last
+
     def end_error(self) -> BaseException | None:
         """What to raise at the end, beside StopIteration."""
         gathering = self.gathering
@@ -129,6 +137,7 @@ class Results(Iterator[Any]):
         self._numbered = numbered
         self._until = None if timeout is None else time.monotonic() + timeout
         self._over = False
+        self._bar: Progress | None = None
 
     def __iter__(self) -> Results:
         return self
@@ -151,14 +160,28 @@ class Results(Iterator[Any]):
         self._holder = None
 
     def _wait(self) -> None:
-        left = None if self._until is None else self._until - time.monotonic()
         session, walk, gathering = self._session, self._walk, self._walk.gathering
-        with Wait(session, lambda: f"waiting for the next result of {gathering.title}", self._then):
-            if not gathering.bell.wait(walk.ready, left):
-                raise too_late(session, f"{gathering.label} is not through in time", gathering)
+        self._bar = bar = walk.bar(self._bar)
+        try:
+            with Wait(
+                session, lambda: f"waiting for the next result of {gathering.title}", self._then
+            ):
+                while not gathering.bell.wait(walk.ready, shorter(self._left(), bar.seconds())):
+                    left = self._left()
+                    if left is not None and left <= 0:
+                        what = f"{gathering.label} is not through in time"
+                        raise too_late(session, what, gathering)
+                    bar.step()
+        finally:
+            bar.rest()
+
+    def _left(self) -> float | None:
+        return None if self._until is None else self._until - time.monotonic()
 
     def _end(self) -> NoReturn:
         self._over = True
+        if self._bar is not None:
+            self._bar.close()
         error = self._walk.end_error()
         self._holder = None
         if error is not None:

@@ -205,5 +205,8 @@ class _CellBar:
     def show(self, view: JobView) -> None:
         self._output.show(showing.job_bundle(view))
 
+    def rest(self) -> None:
+        """It stands in a place of its own."""
+
     def close(self, view: JobView) -> None:
         self.show(view)

@@ -42,6 +42,9 @@ class Bar(Protocol):
     def show(self, view: JobView) -> None:
         """The bar stands where the job stands."""
 
+    def rest(self) -> None:
+        """Nobody waits for now: what is written next does not stand in its way."""
+
     def close(self, view: JobView) -> None:
         """The bar stands where the job stands, and stays."""
 

@@ -24,7 +24,7 @@ VARIABLE = "SCATTERGATHER_PROGRESS"
 
 
 class Progress:
-    """The bar of one wait, on the thread that waits.
+    """The bar of one wait, or of the waits of one iteration, on the thread that waits.
 
     Args:
         look: how far the job is.
@@ -34,14 +34,20 @@ class Progress:
     def __init__(self, look: Callable[[], JobView], wanted: bool | None) -> None:
         self._look = look
         self._bar: Bar | None = None
-        self._due: float | None = None
-        if wanted or (wanted is None and os.environ.get(VARIABLE, "") not in ("0", "off", "no")):
-            self._due = time.monotonic() + (0.0 if wanted else PATIENCE)
         self._wanted = bool(wanted)
+        off = os.environ.get(VARIABLE, "") in ("0", "off", "no")
+        self._welcome = self._wanted or (wanted is None and not off)
+        self._due: float | None = None
         self._begun = time.monotonic()
-        self._before = 0 if self._due is None else look().settled
+        self._before = look().settled if self._welcome else 0
         self._shown: JobView | None = None
         self._when = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """A wait begins."""
+        if self._welcome:
+            self._due = time.monotonic() + (0.0 if self._wanted else PATIENCE)
 
     def seconds(self) -> float | None:
         """Until :meth:`step` has something to do; None: never."""
@@ -54,7 +60,7 @@ class Progress:
         if self._bar is None:
             display = current_display()
             if not self._wanted and not display.shows_bars:
-                self._due = None
+                self._due, self._welcome = None, False
                 return
             self._bar = display.bar(self._view())
         else:
@@ -70,6 +76,12 @@ class Progress:
         view, seconds = self._look(), max(time.monotonic() - self._begun, BAR_SECONDS)
         rate = max(0, view.settled - self._before) / seconds
         return replace(view, queued=0, running=0, rate=rate, lost="")
+
+    def rest(self) -> None:
+        """The wait is over, and another one may begin."""
+        self._due = None
+        if self._bar is not None:
+            self._bar.rest()
 
     def close(self) -> None:
         """The bar stays as the job stands now."""

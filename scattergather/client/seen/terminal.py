@@ -76,12 +76,12 @@ class Terminal:
             bar.drawn = _ERASE + text[: max(1, columns - 1)]
             _put(bar.drawn, sys.stderr)
 
-    def leave(self, bar: _DrawnBar) -> None:
-        """The bar stays as it is, and the next line stands below it."""
+    def leave(self, bar: _DrawnBar, last: str) -> None:
+        """``last`` stands where the bar did, and what comes next behind it."""
         with self._turn:
             if bar in self._bars:
                 self._bars.remove(bar)
-                _put(bar.drawn + "\n", sys.stderr)
+                _put(_ERASE + last, sys.stderr)
                 if self._bars:
                     _put(self._bars[-1].drawn, sys.stderr)
 
@@ -113,7 +113,10 @@ class _DrawnBar:
 
     def close(self, view: JobView) -> None:
         self.show(view)
-        self._terminal.leave(self)
+        self._terminal.leave(self, self.drawn + "\n")
+
+    def rest(self) -> None:
+        self._terminal.leave(self, "")
 
 
 class _ToldBar:
@@ -131,6 +134,9 @@ class _ToldBar:
         far = view.total is not None and view.settled // step > self._said.settled // step
         if view.settled > self._said.settled and (since >= most or (far and since >= least)):
             self._say(view)
+
+    def rest(self) -> None:
+        """It has no line that others could tear."""
 
     def close(self, view: JobView) -> None:
         self._say(view)

@@ -76,6 +76,18 @@ def test_two_bars_of_two_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> 
     assert "60/60" in screen.lines[1]
 
 
+def test_a_bar_of_an_iteration_is_gone_between_its_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = before_a_screen(monkeypatch)
+    bar = TERMINAL.bar(view(0))
+    bar.rest()
+    print("of the loop")
+    bar.show(view(30))
+    assert screen.lines[0] == "of the loop"
+    assert "30/60" in screen.lines[1]
+    bar.close(view(60))
+    assert len(screen.lines) == 2
+
+
 def test_a_bar_never_takes_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = before_a_screen(monkeypatch, columns=20)
     bar = TERMINAL.bar(view(3))
