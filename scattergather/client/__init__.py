@@ -1,6 +1,7 @@
 """What lives in the user's process: no reactor, no Twisted, a reader and a writer thread.
 
 ``spawn``       starts a controller and returns the client: all parts meet here
+``ending``      what becomes of what is outstanding when the program ends
 ``client``      ``ScatterGather``, what the user holds
 ``executor``    ``submit`` and ``map``, for the client and for views with options
 ``everywhere``  one call on every worker

@@ -288,7 +288,9 @@ class ScatterGather(Executor):
             chunksize: checked; chunks adapt by themselves.
             buffersize: how many calls may be ahead of what was read; None reads all input first.
         """
-        return self._submissions.map(fn, iterables, timeout, chunksize, buffersize, _PLAIN)
+        mapped = self._submissions.map(fn, iterables, timeout, chunksize, buffersize, _PLAIN)
+        mapped.untouched = True  # an interrupt before this finds nobody who has it
+        return mapped
 
     def options(self, **options: Any) -> OptionsView:
         """An executor with these options of ``addJob``.
@@ -330,9 +332,11 @@ class ScatterGather(Executor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
+        # ``sys.exit`` is a way to end, of which nobody is told more.
+        failed = kind is not None and not issubclass(kind, SystemExit)
+        if failed:
             self._session.cancel_all()
-        self.shutdown(wait=True, cancel_futures=kind is not None)
+        self.shutdown(wait=True, cancel_futures=failed)
 
     # ---- how it looks ---------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Executor, Future
+from itertools import repeat
 from typing import Any
 
 from scattergather.client.futures.future import TaskFuture
@@ -62,6 +63,7 @@ class Submissions:
         session, scatter = self._session, self._scatter
         self._life.check_executor()
         tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
+        sized = buffersize is None or any(map(hasattr, iterables, repeat("__len__")))
         if buffersize is None:
             tasks = list(tasks)
         if options.name is None:
@@ -74,9 +76,9 @@ class Submissions:
         def mapped(rounds: Rounds) -> Mapped:
             walk = Walk(rounds.gathering, lambda: None, ordered=True)
             results = Results(session, walk, scatter, then=then, timeout=timeout)
-            return Mapped(results, rounds.drop_waiting)
+            return Mapped(results, rounds)
 
-        return scatter.pass_through(tasks, fn, options, buffersize, mapped)
+        return scatter.pass_through(tasks, fn, options, buffersize, sized, mapped)
 
 
 class OptionsView(Executor):
@@ -113,7 +115,9 @@ class OptionsView(Executor):
     ) -> Iterator[Any]:
         """Results of ``fn`` over the zipped iterables, in order, with the options of this view."""
         self._check()
-        return self._submissions.map(fn, iterables, timeout, chunksize, buffersize, self._options)
+        mapped = self._submissions.map(fn, iterables, timeout, chunksize, buffersize, self._options)
+        mapped.untouched = True  # an interrupt before this finds nobody who has it
+        return mapped
 
     def options(self, **options: Any) -> OptionsView:
         """A further view, with these options changed."""
@@ -159,16 +163,23 @@ def _check_map(
 
 
 class Mapped(Iterator[Any]):
-    """What ``map`` returns. Closed early, or at an error, it drops the calls that still wait."""
+    """What ``map`` returns. Closed early, or at an error, it drops the calls that still wait.
 
-    def __init__(self, results: Results, drop: Callable[[], None]) -> None:
+    Dropped by who never began to iterate it, it leaves them, as that of the standard library does:
+    then the calls are what was wanted.
+    """
+
+    def __init__(self, results: Results, rounds: Rounds) -> None:
         self._results = results
-        self._drop: Callable[[], None] | None = drop
+        self._rounds: Rounds | None = rounds
+        self.untouched = False
+        """True from its handing over until the first result is asked for."""
 
     def __iter__(self) -> Mapped:
         return self
 
     def __next__(self) -> Any:
+        self.untouched = False
         try:
             return next(self._results)
         except KeyboardInterrupt:
@@ -183,11 +194,14 @@ class Mapped(Iterator[Any]):
 
     def __del__(self) -> None:
         # As the generator of the standard library does; takes no lock.
-        self.close()
+        if not getattr(self, "untouched", False):
+            self.close()
+        elif self._rounds is not None:
+            self._rounds.gathering.stop()  # beyond its window nobody asks for anything
 
     def close(self) -> None:
         """The calls that no pool has yet are dropped; nothing more comes out."""
-        drop, self._drop = getattr(self, "_drop", None), None
-        if drop is not None:
+        rounds, self._rounds = getattr(self, "_rounds", None), None
+        if rounds is not None:
             self._results.stop()
-            drop()
+            rounds.drop_waiting()

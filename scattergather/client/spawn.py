@@ -12,6 +12,7 @@ from typing import Any
 import scattergather
 from scattergather.client import place
 from scattergather.client.client import ScatterGather
+from scattergather.client.ending import end
 from scattergather.client.naming import Function
 from scattergather.client.pipe import process
 from scattergather.client.pipe.outbox import Outbox
@@ -46,6 +47,10 @@ def spawnScatterGather(
 ) -> ScatterGather:
     """Start a controller; returns at once, hosts join when they answer.
 
+    A script that ends regularly finishes what is outstanding first, but for jobs of iterators, and
+    says so if that takes long. After an exception or an interrupt, and at the end of a notebook's
+    kernel, all is cancelled, and one line counts it.
+
     Args:
         urls: None for workers on this machine; or one or a list of: a FURL ``pb://...``; ``local``
             or ``local:N``; a path of a FURL file; ``("pb://host:", port, "/service", workers)``;
@@ -78,6 +83,7 @@ def spawnScatterGather(
     # Functions of C, which neither another thread nor an interrupt can come between.
     _sessions.append(weakref.ref(session, _sessions.remove))
     session.open(first_message(hosts, room))
+    _end_with_a_child()
     return ScatterGather(session, function)
 
 
@@ -111,9 +117,15 @@ def _alive() -> list[Session]:
 
 @atexit.register
 def _exit() -> None:
-    for session in _alive():
-        session.exit()
+    end(_alive())
     here.end()
+
+
+def _end_with_a_child() -> None:
+    """A process of ``multiprocessing`` ends without ``atexit``, but calls this."""
+    parent = sys.modules.get("multiprocessing.process")
+    if parent is not None and parent.parent_process() is not None:
+        sys.modules["multiprocessing.util"].Finalize(None, _exit, exitpriority=0)
 
 
 def _copied() -> None:

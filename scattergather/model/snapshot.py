@@ -211,6 +211,20 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def listed(views: Sequence[JobView]) -> str:
+    """How far each job is: ``job 1 (3/5), f (0/2)``."""
+    totals = ("?" if view.total is None else view.total for view in views)
+    return ", ".join(
+        f"{view.name} ({view.settled}/{total})" for view, total in zip(views, totals, strict=True)
+    )
+
+
+def counted(views: Sequence[JobView]) -> str:
+    """How many tasks are outstanding, and of what."""
+    count = sum(view.running + view.queued for view in views)
+    return f"{plural(count, 'outstanding task')}: {listed(views)}"
+
+
 def hosts_table(hosts: tuple[HostView, ...]) -> str:
     """The hosts as an HTML table."""
     rows = [

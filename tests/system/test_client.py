@@ -138,7 +138,7 @@ def test_tasks_see_the_clients_place_but_nothing_of_the_kernel_and_no_furl(
 
 
 @pytest.mark.pythons
-def test_the_exit_of_the_interpreter_ends_everything_at_once():
+def test_the_exit_of_the_interpreter_by_an_exception_ends_everything_at_once():
     promise = Promise(20)
     out, err = run_script(
         """
@@ -150,9 +150,12 @@ def test_the_exit_of_the_interpreter_ends_everything_at_once():
         job = c.addJob([((60,), {})], time.sleep)
         fed = c.addJob((((0.01,), {}) for _ in iter(int, 1)), time.sleep)
         print("bye")
-        """
+        raise ZeroDivisionError
+        """,
+        expect=1,
     )
-    assert (out, err) == ("bye\n", "")
+    assert out == "bye\n"
+    assert "cancelled" in err.splitlines()[-1]
     assert not promise.broken()
 
 

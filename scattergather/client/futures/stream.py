@@ -221,6 +221,10 @@ class CallStream:
     def stop(self) -> None:
         """Nothing to do: calls come one by one, and nobody adds them ahead."""
 
+    def finish(self, error: Refusal) -> bool:
+        """True: what was submitted goes on."""
+        return True
+
     def abandon(self, error: Refusal) -> None:
         """In a copy made by fork no call is added; whoever waits for a future is refused there."""
         self.ended = True

@@ -26,6 +26,7 @@ class Round:
         echo: shows what the tasks print.
         channel: marks it and knows where it belongs; None keeps what is printed and shows nothing.
         indexes: the job's index of each task of this round; None: they are the same.
+        fed: an iterator of the user's brings the tasks, which may have no end.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Round:
         echo: Echo,
         channel: JobEcho | None,
         indexes: array[int] | None = None,
+        fed: bool = False,
     ) -> None:
         self.job = job
+        self._fed = fed
         self._total = None if indexes is None else len(indexes)
         self._gathering = gathering
         self._echo = echo
@@ -101,6 +104,18 @@ class Round:
     def stop(self) -> None:
         """The job is being cancelled: an iterator is read no further. Any thread."""
         self._gathering.stop()
+
+    def finish(self, error: Refusal) -> bool:
+        """The program has ended: what has a length is read to its end, and what has none not.
+
+        Returns whether it goes on; if not, whoever waits gets ``error``.
+        """
+        if self._fed:
+            self.stop()
+            self.lose(error)
+            return False
+        self._gathering.want_whole()
+        return True
 
     def lose(self, error: Refusal) -> None:
         """The controller is gone: whoever waits for the job gets ``error``."""

@@ -63,7 +63,8 @@ class Scatter:
             BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
             Closed, ControllerLost: there is no controller.
         """
-        start = self._prepare(tasks, function, options, keeps=isinstance(tasks, Sized))
+        sized = isinstance(tasks, Sized)
+        start = self._prepare(tasks, function, options, keeps=sized, sized=sized)
         job: Job[Any] = Job(self.session, start.rounds, self.unread, self)
         start.begin(self.unread)
         return job
@@ -74,6 +75,7 @@ class Scatter:
         function: naming.Function | None,
         options: JobOptions,
         window: int | None,
+        sized: bool,
         iterate: Callable[[Rounds], T],
     ) -> T:
         """Tasks are under way whose results nobody keeps: they are for one iteration.
@@ -83,13 +85,14 @@ class Scatter:
             function: what they run; None takes that of the client.
             options: as of a job.
             window: how many tasks may be ahead of what was iterated; None packs them all now.
+            sized: what they are made from has a length.
             iterate: makes the iteration, before anything is sent: if this is interrupted when all
                 has begun, the iteration is garbage, and drops what waits.
 
         Raises:
             ScatterGatherError: as :meth:`add`; nothing was started.
         """
-        start = self._prepare(tasks, function, options, keeps=False, window=window)
+        start = self._prepare(tasks, function, options, keeps=False, sized=sized, window=window)
         iteration = iterate(start.rounds)
         start.begin(None)
         return iteration
@@ -101,6 +104,7 @@ class Scatter:
         options: JobOptions,
         *,
         keeps: bool,
+        sized: bool,
         window: int | None = None,
     ) -> _Start:
         session = self.session
@@ -118,7 +122,7 @@ class Scatter:
         channel = None
         if options.echo:
             channel = JobEcho(label, current_display(), lambda: not gathering.finished)
-        first = Round(new_job(), gathering, session.echo, channel)
+        first = Round(new_job(), gathering, session.echo, channel, fed=not sized)
         feeder = None
         if not isinstance(tasks, Sized) or window is not None:
             feeder = Feeder(session, first, gathering, iterator, shipment, window)

@@ -180,7 +180,10 @@ class Echo:
         if not self._runs:
             with self._starting:
                 if not self._runs:
-                    start_thread(self._run, "scattergather-echo")
+                    try:
+                        start_thread(self._run, "scattergather-echo")
+                    except RuntimeError:  # the interpreter ends, and whoever ends it shows
+                        return
                     self._runs = True
         self._bell.ring()
 

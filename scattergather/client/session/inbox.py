@@ -60,6 +60,7 @@ class ClientInbox:
                 self.failed += len(message.kinds) - returned
                 large = self._large.hold(message.objects) if message.objects else ()
                 if (receiver := self._receivers.find(message.job)) is not None:
+                    self._receivers.delivering = True
                     receiver.outcomes(message, body, large)
                     self._heard(receiver)
             case messages.TasksPlaced():
@@ -67,6 +68,7 @@ class ClientInbox:
                     receiver.placed(message.first, message.count)
             case messages.TasksCancelled():
                 if (receiver := self._receivers.find(message.job)) is not None:
+                    self._receivers.delivering = True
                     receiver.dropped(message.first, message.count)
                     self._heard(receiver)
             case messages.TaskOutput():
@@ -95,6 +97,7 @@ class ClientInbox:
 
     def _heard(self, receiver: Receiver) -> None:
         """Outcomes went to this one: perhaps they were the last."""
+        self._receivers.delivering = False
         if receiver.done:
             self.forget(receiver.job)
         elif self._life.draining and not receiver.busy:

@@ -7,11 +7,12 @@
      | +----------------|-+---die, exit, Refused-----------+                                 |
      +------------------+-----the controller died, the pipe broke----------------------------+
 
-    any of them --fork--> copied, in the copy
+    any of them --fork--> copied, in the copy; the end of a script drains as shutdown does
 
 ========  ==========================================================================================
 open      requests are served
-draining  a new request is refused; what is outstanding goes on
+draining  a new request is refused; what is outstanding goes on. At the end of a script its
+          callbacks may still add to it
 dying     the same, and the controller was told to end, or sees the end of the pipe
 ended     the controller is gone: whoever waited was told, and what had arrived stays readable
 copied    everything is refused; the controller and the pipe are the original's
@@ -41,7 +42,7 @@ from typing import assert_never
 
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.pipe.pipe import Pipe
-from scattergather.client.pipe.waiting import Bell
+from scattergather.client.pipe.waiting import Bell, readers
 from scattergather.client.session.receiver import Receivers, Refusal
 from scattergather.errors import Closed
 from scattergather.wire.messages import page as messages
@@ -49,6 +50,8 @@ from scattergather.wire.messages import page as messages
 DIE_SECONDS = 5.0
 EXIT_SECONDS = 1.0
 NO_MORE = "cannot schedule new futures after shutdown"
+NO_MORE_AT_EXIT = "cannot schedule new futures after interpreter shutdown"
+EXITING = "the interpreter is exiting"
 CURE = "start another with spawnScatterGather()"
 
 
@@ -87,6 +90,13 @@ class _Open:
 @dataclass(frozen=True, slots=True)
 class _Draining:
     why: _Asked
+    callbacks: bool = False
+    """Callbacks of what is outstanding may add to it."""
+
+    @property
+    def serves(self) -> bool:
+        """True for a request of this thread."""
+        return self.callbacks and threading.get_ident() in readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +181,13 @@ class Life:
             ControllerLost: the controller died.
         """
         state = self.state
-        if not isinstance(state, _Open):
+        if not isinstance(state, _Open) and not (isinstance(state, _Draining) and state.serves):
             raise _refusal(state.why)()
 
     def check_executor(self) -> None:
         """Like :meth:`check`, in the words of ``concurrent.futures`` after ``shutdown``."""
         state = self.state
-        if not isinstance(state, _Open):
+        if not isinstance(state, _Open) and not (isinstance(state, _Draining) and state.serves):
             why = state.why
             raise Closed(why.executor) if isinstance(why, _Asked) else why.refusal()
 
@@ -204,6 +214,17 @@ class Life:
         after = _Draining(_Asked(why, NO_MORE))
         self._go_on(lambda state: after if isinstance(state, _Open) else state)
         self.end_if_idle()
+
+    def finish(self) -> None:
+        """The script has ended: what is outstanding goes on, and only its callbacks add to it."""
+        after = _Draining(_Asked(EXITING, NO_MORE_AT_EXIT), callbacks=True)
+        self._go_on(lambda state: after if isinstance(state, _Open) else state)
+        if self._receivers.quiet():
+            self.end_if_idle()
+
+    def wait_closed(self, timeout: float) -> bool:
+        """Block until a draining controller is told to end, or for ``timeout`` seconds."""
+        return self._bell.wait(lambda: self.closed, timeout)
 
     def end_if_idle(self) -> None:
         """If it is draining and nothing is outstanding, the controller is told to end."""
@@ -237,8 +258,7 @@ class Life:
         """The interpreter ends: so does the controller."""
         if self.ended:
             return  # and in a copy the pipe is the original's
-        why = "the interpreter is exiting"
-        self._go_on(lambda state: _told(state, _Asked(why, why)))
+        self._go_on(lambda state: _told(state, _Asked(EXITING, EXITING)))
         self._pipe.hang_up()
         self._pipe.join(EXIT_SECONDS)
 
@@ -284,7 +304,7 @@ def _told(state: State, why: _Asked) -> State:
     match state:
         case _Open():
             return _Dying(why)
-        case _Draining(earlier):
+        case _Draining(why=earlier):
             return _Dying(earlier)
         case _:
             return state

@@ -64,6 +64,13 @@ class Receiver(Protocol):
     def stop(self) -> None:
         """The job is being cancelled: it gets no more tasks. Any thread."""
 
+    def finish(self, error: Refusal) -> bool:
+        """The program has ended, and nobody reads results one by one any more.
+
+        What is outstanding goes on, unless an iterator of the user's brings it, which may have no
+        end: then whoever waits gets ``error``. Returns whether it goes on.
+        """
+
     def lose(self, error: Refusal) -> None:
         """The controller is gone: no further outcome comes, and whoever waits gets ``error``."""
 
@@ -85,6 +92,8 @@ class Receivers:
 
     def __init__(self) -> None:
         self._receivers: dict[JobId, Receiver] = {}
+        self.delivering = False
+        """True while the reader brings outcomes, and calls back whoever waits for them."""
 
     def __len__(self) -> int:
         return len(self._receivers)
@@ -106,6 +115,20 @@ class Receivers:
         """True while an outcome of any task is still to come."""
         return any(receiver.busy for receiver in self._all())
 
+    def quiet(self) -> bool:
+        """Nothing is outstanding, and no callback is running that may change that. Any thread."""
+        # The last look is behind the callbacks of what the first one misses already.
+        return not self.busy and not self.delivering and not self.busy
+
+    def finish(self, error: Refusal) -> dict[JobId, JobView]:
+        """The program has ended; what does not go on is lost by ``error``. Returns those jobs."""
+        lost = {}
+        for receiver in self._all():
+            view = receiver.view(None)
+            if not receiver.finish(error) and self.remove(receiver.job) and view is not None:
+                lost[receiver.job] = view
+        return lost
+
     def cancel(self) -> list[JobId]:
         """Every busy job stops; returns which: the controller is to cancel them."""
         busy = [receiver for receiver in self._all() if receiver.busy]
@@ -117,6 +140,10 @@ class Receivers:
         """The jobs of which there is something to tell; ``states`` is what the controller said."""
         views = [receiver.view(states.get(receiver.job)) for receiver in self._all()]
         return tuple(view for view in views if view is not None)
+
+    def outstanding(self) -> list[JobView]:
+        """How far each job is of which something is outstanding."""
+        return [view for view in self.views({}) if view.running + view.queued]
 
     def left(self) -> list[str]:
         """In words, each job of which results were taken and more will come."""

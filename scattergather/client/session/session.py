@@ -10,16 +10,18 @@ from scattergather.client.pipe.process import Log, describe_end
 from scattergather.client.pipe.waiting import Bell
 from scattergather.client.seen.echo import Echo
 from scattergather.client.seen.here import anywhere, at_end_of_cells
+from scattergather.client.seen.terminal import TERMINAL
 from scattergather.client.session.inbox import ClientInbox
 from scattergather.client.session.interrupting import Waits
 from scattergather.client.session.known import Known, stopped
-from scattergather.client.session.life import CURE, Life
+from scattergather.client.session.life import CURE, EXITING, Life
 from scattergather.client.session.pushed import PushedCode
 from scattergather.client.session.questions import Questions
 from scattergather.client.session.receiver import Receivers, Refusal
 from scattergather.client.values.freezing import Shipper
 from scattergather.client.values.large import LargeValues
-from scattergather.errors import ControllerLost
+from scattergather.errors import Closed, ControllerLost
+from scattergather.model.snapshot import JobView, counted
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
 
@@ -78,10 +80,31 @@ class Session:
         self.outbox.send(first)
         self.pipe.open()
 
+    def finish(self) -> list[JobView]:
+        """The program has ended: what is outstanding goes on, but for jobs that iterators feed.
+
+        Returns those, which were cancelled.
+        """
+        self.life.finish()
+        lost = self.receivers.finish(lambda: Closed(EXITING))
+        for job in lost:
+            self.outbox.send(messages.CancelJob(job=job))
+            self.outbox.send(messages.ForgetJob(job=job))
+        self.life.finish()  # that was what was outstanding, perhaps
+        return list(lost.values())
+
     def exit(self) -> None:
         """The interpreter ends: so does the controller."""
         self.echo.flush()
         self.life.exit()
+
+    def __del__(self) -> None:
+        # Nobody holds the client: its controller ends, and what it had to do is not done.
+        receivers = getattr(self, "receivers", None)
+        if receivers is None or self.life.closed:
+            return
+        if left := receivers.outstanding():
+            TERMINAL.notice(f"nobody holds this client any more; cancelled {counted(left)}")
 
     def abandon(self) -> None:
         """This process is a copy made by fork: everything is refused, nothing is ended."""

@@ -63,7 +63,7 @@ def test_an_outstanding_future_holds_its_client_and_a_done_one_does_not():
     assert future.result() == 1
 
 
-def test_a_client_that_is_garbage_with_outstanding_calls_ends_too():
+def test_a_client_that_is_garbage_with_outstanding_calls_ends_too_and_counts_them(capsys):
     before = client_threads()
     c, fake = connect()
     fake.pause()
@@ -72,6 +72,9 @@ def test_a_client_that_is_garbage_with_outstanding_calls_ends_too():
     del c
     until(lambda: gc.collect() is not None and fake._ended)
     until(lambda: client_threads() <= before)
+    said = capsys.readouterr().err
+    assert said.startswith("[scattergather] nobody holds this client any more; cancelled ")
+    assert "noop (0/1)" in said
 
 
 def test_an_iteration_holds_its_client():

@@ -1,0 +1,86 @@
+"""The end of a program that has left something outstanding.
+
+A script that came to its end has what it asked for finished first: calls, maps, and jobs of what
+has a length. Jobs of iterators, which may have no end, are cancelled. When an exception or an
+interrupt ended it, and in a notebook's kernel, all is cancelled. Nothing of this goes without a
+word, and an interrupt ends the waiting.
+
+It runs when all threads of the program's own are through but its daemons. New threads cannot be
+started by then (Python 3.12), so nothing here may need one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from scattergather.client.seen.here import current_display
+from scattergather.client.seen.terminal import TERMINAL
+from scattergather.client.session.session import Session
+from scattergather.model.snapshot import counted, listed
+
+NOTICE_SECONDS = 2.0
+"""How long it takes until the user is told what is waited for."""
+
+LOOK_SECONDS = 0.1
+"""How often what tasks print meanwhile is shown."""
+
+
+def end(sessions: Sequence[Session]) -> None:
+    """All is through or cancelled, and the controllers have ended. Main thread."""
+    alive = [session for session in sessions if not session.life.closed]
+    why = _why_not_finished()
+    if not why:
+        try:
+            _finish(alive)
+        except KeyboardInterrupt:
+            why = "interrupted"
+    left = [view for session in alive for view in session.receivers.outstanding()]
+    if left and why:
+        _say(f"{why}; cancelled {counted(left)}")
+    for session in sessions:
+        session.exit()
+
+
+def _why_not_finished() -> str:
+    """Why what is outstanding is not finished; empty where the program came to its end."""
+    if current_display() is not TERMINAL:
+        return "the kernel ends"
+    # Python notes here what it has shown of the main thread, unless the user has seen to it since.
+    shown = getattr(sys, "last_type", None)
+    if shown is not None and not hasattr(sys, "ps1"):
+        return f"the script ended by {shown.__name__}"
+    if isinstance(error := sys.exc_info()[1], Exception | KeyboardInterrupt):
+        return f"the process ended by {type(error).__name__}"
+    return ""
+
+
+def _finish(sessions: Sequence[Session]) -> None:
+    fed = [view for session in sessions for view in session.finish()]
+    if fed:
+        _say(f"the script ended; cancelled what iterators feed: {listed(fed)}")
+    due: float | None = time.monotonic() + NOTICE_SECONDS
+    for session in sessions:
+        while not session.life.wait_closed(LOOK_SECONDS):
+            for each in sessions:
+                each.echo.flush()
+            if due is not None and time.monotonic() >= due:
+                due = None
+                _tell(sessions)
+        session.echo.flush()
+
+
+def _tell(sessions: Sequence[Session]) -> None:
+    left = [view for session in sessions for view in session.receivers.outstanding()]
+    why = " ".join(filter(None, (session.known.standstill() for session in sessions)))
+    what = f"the script has ended; waiting for {listed(left)}; an interrupt cancels that"
+    TERMINAL.notice(f"{what}. {why}" if why else what)
+
+
+def _say(line: str) -> None:
+    if current_display() is TERMINAL:
+        TERMINAL.notice(line)
+    elif sys.__stderr__ is not None:
+        # What goes the way of a cell finds no front end any more; this is in the server's log.
+        sys.__stderr__.write(f"[scattergather] {line}\n")

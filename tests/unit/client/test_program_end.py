@@ -1,0 +1,194 @@
+"""The end of a program finishes what was asked for, or says what it cancels."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+
+import pytest
+
+from scattergather.client import ending
+from scattergather.errors import Closed
+from scattergather.wire.messages import page as messages
+from tests.unit.client import fake as fakes
+from tests.unit.client import work
+from tests.unit.client.fake import until
+from tests.waits import interrupted
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_shown(monkeypatch):
+    """Another test of this process may have failed, and Python notes what it has shown of that."""
+    monkeypatch.delattr(sys, "last_type", raising=False)
+
+
+def end_of(*clients):
+    ending.end([client._session for client in clients])
+
+
+def later(fake):
+    threading.Timer(0.1, fake.resume).start()
+
+
+def returned(fake):
+    """How many tasks were run to their end."""
+    assert not fake.count(messages.CancelJob)
+    assert not fake.count(messages.CancelTasks)
+    return sum(message.count for message in fake.of(messages.AddTasks))
+
+
+@pytest.mark.parametrize(
+    ("leave", "count"),
+    [
+        (lambda c: c.submit(work.noop, 1), 1),
+        (lambda c: c.map(work.noop, range(9)), 9),
+        (lambda c: c.map(work.noop, range(9), buffersize=2), 9),
+        (lambda c: c.addJob([((n,), {}) for n in range(9)], work.noop), 9),
+        (lambda c: (c.submit(work.noop, 1), c.shutdown(wait=False)), 1),
+    ],
+    ids=["call", "map", "map in a window", "job", "shut down"],
+)
+def test_what_a_script_has_left_is_finished_without_a_word(c, fake, capsys, leave, count):
+    fake.pause()
+    kept = leave(c)
+    later(fake)
+    end_of(c)
+    assert c._session.inbox.returned == returned(fake) == count
+    assert c._session.life.ended
+    assert capsys.readouterr() == ("", "")
+    del kept
+
+
+def test_what_several_clients_have_left_is_finished(made):
+    pairs = [made() for _ in range(3)]
+    futures = []
+    for client, fake in pairs:
+        fake.pause()
+        futures.append(client.submit(work.noop, 1))
+        later(fake)
+    end_of(*(client for client, _ in pairs))
+    assert [future.result() for future in futures] == [1, 1, 1]
+
+
+def test_a_client_that_has_nothing_outstanding_ends_at_once(c, capsys):
+    assert c.submit(work.noop, 1).result(60) == 1
+    end_of(c)
+    assert c._session.life.ended
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_job_of_an_iterator_is_cancelled_and_named(c, fake, capsys, stuck):
+    gate = threading.Event()
+
+    def endless():
+        for n in itertools.count():
+            if stuck and n == 3:
+                gate.wait(60)
+            yield (n,), {}
+
+    fake.pause()
+    job = c.addJob(endless(), work.noop)
+    future = c.submit(work.noop, 1)
+    until(lambda: len(job) >= 3)
+    later(fake)
+    end_of(c)
+    gate.set()
+    assert future.result() == 1
+    with pytest.raises(Closed, match="exiting"):
+        job.results()
+    said = "[scattergather] the script ended; cancelled what iterators feed: job 1 (0/?)\n"
+    assert capsys.readouterr().err == said
+
+
+def test_callbacks_of_what_is_outstanding_may_add_to_it_and_nobody_else(c, fake):
+    fake.pause()
+    came, refused = [], []
+
+    def again(future):
+        came.append(future.result())
+        if len(came) < 5:
+            c.submit(work.noop, len(came)).add_done_callback(again)
+
+    def submit():
+        fake.resume()
+        try:
+            while True:
+                c.submit(work.noop)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    c.submit(work.noop, 0).add_done_callback(again)
+    threading.Timer(0.1, submit).start()
+    end_of(c)
+    assert came == list(range(5))
+    until(lambda: refused)
+    assert refused == ["cannot schedule new futures after interpreter shutdown"]
+
+
+def test_what_tasks_print_meanwhile_is_shown(c, fake, capsys):
+    fake.pause()
+    c.submit(fakes.say, "at the end")
+    later(fake)
+    end_of(c)
+    assert capsys.readouterr().out == "[task 0 of say] at the end\n"
+
+
+def test_who_waits_long_is_told_for_what(c, fake, capsys, monkeypatch):
+    monkeypatch.setattr(ending, "NOTICE_SECONDS", 0.0)
+    fake.pause()
+    c.submit(work.noop, 1)
+    c.addJob([((n,), {}) for n in range(9)], work.noop)
+    threading.Timer(0.5, fake.resume).start()
+    end_of(c)
+    assert capsys.readouterr().err == (
+        "[scattergather] the script has ended; waiting for noop (0/1), job 1 (0/9); an interrupt "
+        "cancels that\n"
+    )
+
+
+def test_an_interrupt_ends_the_waiting_and_what_was_waited_for(c, fake, capsys):
+    fake.pause()
+    c.submit(work.noop, 1)
+    c.addJob([((n,), {}) for n in range(9)], work.noop)
+    with interrupted():
+        end_of(c)
+    assert capsys.readouterr().err == (
+        "[scattergather] interrupted; cancelled 10 outstanding tasks: noop (0/1), job 1 (0/9)\n"
+    )
+    assert c._session.life.ended
+
+
+def test_a_map_that_nobody_takes_is_for_its_calls_and_one_left_early_for_its_results(c, fake):
+    fake.pause()
+    c.map(work.noop, range(9))
+    assert not fake.count(messages.CancelTasks)
+    fake.resume()
+    until(lambda: c._session.inbox.returned == 9)
+    results = c.map(work.noop, range(9), buffersize=2)
+    assert next(results) == 0
+    del results
+    until(lambda: fake.count(messages.CancelTasks) == 1)
+
+
+def test_after_an_exception_all_is_cancelled_and_counted(c, fake, capsys, monkeypatch):
+    fake.pause()
+    future = c.submit(work.noop, 1)
+    monkeypatch.setattr(sys, "last_type", ZeroDivisionError, raising=False)
+    end_of(c)
+    with pytest.raises(Closed):
+        future.result()
+    assert capsys.readouterr().err == (
+        "[scattergather] the script ended by ZeroDivisionError; cancelled 1 outstanding task: "
+        "noop (0/1)\n"
+    )
+
+
+def test_with_left_by_sys_exit_waits_as_the_end_of_the_script_would(c, fake):
+    fake.pause()
+    future = c.submit(work.noop, 1)
+    later(fake)
+    with pytest.raises(SystemExit), c:
+        sys.exit(3)
+    assert future.result() == 1
