@@ -328,6 +328,7 @@ def test_a_fork_of_this_process_can_start_a_client_of_its_own_and_wait_for_no_ot
             print("done", flush=True)
             os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        c.command("die")  # or it would finish the job first
         """
     )
     assert (out, err) == ("told\n" * 5 + "done\n0\n", "")
