@@ -109,18 +109,29 @@ def _rendered(error: BaseException) -> list[str]:
     ]
     try:
         for (each, _), (link, is_cause) in zip(shown, [*shown[1:], (None, True)], strict=True):
-            each.__traceback__ = without_ours(each.__traceback__)
-            each.__cause__, each.__context__ = (link, None) if is_cause else (None, link)
-            each.__suppress_context__ = is_cause
+            cause, context = (link, None) if is_cause else (None, link)
+            _chained(each, without_ours(each.__traceback__), cause, context, is_cause)
         lines: list[str] = shell.InteractiveTB.structured_traceback(
             type(error), error, error.__traceback__
         )
     finally:
         for each, trace, cause, context, suppressed in before:
-            each.__traceback__ = trace
-            each.__cause__, each.__context__ = cause, context
-            each.__suppress_context__ = suppressed
+            _chained(each, trace, cause, context, suppressed)
     return lines
+
+
+def _chained(
+    error: BaseException,
+    trace: TracebackType | None,
+    cause: BaseException | None,
+    context: BaseException | None,
+    suppressed: bool,
+) -> None:
+    put = object.__setattr__  # the class of the error may forbid to set attributes
+    error.with_traceback(trace)
+    put(error, "__cause__", cause)
+    put(error, "__context__", context)
+    put(error, "__suppress_context__", suppressed)
 
 
 def _chain(error: BaseException) -> list[tuple[BaseException, bool]]:

@@ -112,7 +112,7 @@ def _address(error: BaseException, description: str) -> None:
     """
     notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
     own = [note for note in notes if _WORKERS_NOTE.match(note)]
-    error.__notes__ = [note for note in notes if note not in own]
+    vars(error)["__notes__"] = [note for note in notes if note not in own]
     cause = error.__cause__
     if isinstance(cause, RemoteTraceback):
         last = cause.text.rstrip("\n").rpartition("\n")[2]
@@ -121,7 +121,8 @@ def _address(error: BaseException, description: str) -> None:
         for note in (*own, *(note for note in notes if note.startswith(_OUR_NOTE))):
             cause.text = cause.text.replace(note + "\n", "")
     arguments = own[-1].partition(", args ")[2] if own else ""
-    error.add_note(f"[scattergather] {description}" + (f", args {arguments}" if arguments else ""))
+    place = f"[scattergather] {description}" + (f", args {arguments}" if arguments else "")
+    vars(error)["__notes__"].append(place)  # its class may forbid to set attributes
 
 
 def not_rebuilt(error: BaseException, description: str) -> BaseException:

@@ -170,13 +170,3 @@ def make_cached(function: Callable[..., Any], maxsize: int | None, typed: bool) 
 def make_weak_keys(items: list[tuple[Any, Any]]) -> weakref.WeakKeyDictionary[Any, Any]:
     """A weak dictionary with these items."""
     return weakref.WeakKeyDictionary(dict(items))
-
-
-def make_exception(
-    kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]
-) -> BaseException:
-    """An exception made past its ``__init__``, which may want other arguments than ``args``."""
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error

@@ -4,6 +4,7 @@
 ``picklers``   the two picklers and the unpickler
 ``by_dill``    the slow one
 ``arrays``     small numpy arrays at half the cost
+``exceptions``  exceptions taken apart, and made again
 ``raised``     exceptions with their tracebacks
 ``losses``     a lost task as the error that the user sees
 ``culprit``    which part of a value cannot be pickled

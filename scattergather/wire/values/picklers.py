@@ -21,6 +21,7 @@ from scattergather.wire.code.recipe import RECIPES, MustNotTravel, Recipe, refus
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.arrays import ARRAY, reduce_array
 from scattergather.wire.values.culprit import explain, retold, too_deep
+from scattergather.wire.values.exceptions import reduce_exception, taken_apart
 
 PROTOCOL = 5
 ORDINARY = 256
@@ -58,6 +59,8 @@ class Reducing:
             raise MustNotTravel(refusal(thing))
         if isinstance(kind, enum.EnumMeta) and not importable(kind):
             return self.recipes[enum.Enum](self, thing)
+        if issubclass(kind, BaseException) and taken_apart(kind):
+            return reduce_exception(thing)
         if (kind.__module__, kind.__qualname__) == ARRAY:
             RECIPES[kind] = reduce_array
             return reduce_array(self, thing)

@@ -16,17 +16,21 @@ import os
 import pickle
 import re
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from scattergather.errors import CannotPickle, RequestError, TaskError
-from scattergather.wire.code import rebuild
 from scattergather.wire.code.codebook import BOOK, CodeBook
 from scattergather.wire.code.shipping import Carrier
+from scattergather.wire.values.exceptions import Absent, note, reduce_exception, taken_apart
 from scattergather.wire.values.payload import dumps, loads
 
 MOST_TEXT = 64 << 10
+MOST_PARTS = 1000
+"""Of one list or the like in an exception, from which those that cannot travel are taken out."""
 _VERSION = 2
 _BARE_FRAME = re.compile(
     r'^(?P<indent> +)File "(?P<file>[^"\n]+)", line (?P<line>[0-9]+), in .*\n(?!(?P=indent)  )',
@@ -35,6 +39,7 @@ _BARE_FRAME = re.compile(
 _HERE = Path(__file__).parents[2]
 _OURS = (f"{_HERE / 'wire'}{os.sep}", f"{_HERE / 'workers' / 'process'}{os.sep}")
 _MACHINERY = frozenset({"scattergather", "importlib", "pickle", "dill"})
+_MUTE = "<its __str__ raised"
 _ONLY_EXCEPTIONS = "only what is derived from Exception is raised here"
 
 
@@ -59,32 +64,76 @@ def _with_sources(text: str) -> str:
     return _BARE_FRAME.sub(completed, text)
 
 
-class _Bare:
-    """Pickled in the place of an exception whose ``__init__`` cannot be called with its args."""
+class _Form:
+    """Pickled in the place of an exception: it is made again as the reduction says."""
 
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        error = self._error
-        return rebuild.make_exception, (type(error), error.args, dict(error.__dict__))
-
-
-class _Cut:
-    """Pickled in the place of ``form``: the same, made from arguments whose texts are cut."""
-
-    def __init__(self, form: Any) -> None:
-        self._form = form
+    def __init__(self, reduction: tuple[Any, ...]) -> None:
+        self._reduction = reduction
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make, args, *state = self._form.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        return make, _cut(args), *state
+        return self._reduction
+
+
+def _own(error: BaseException) -> tuple[Any, ...]:
+    """How it is pickled anywhere in a value."""
+    if taken_apart(type(error)):
+        return reduce_exception(error)
+    reduction = error.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    if not isinstance(reduction, tuple):
+        raise TypeError(f"it says that it is {reduction!r}")
+    return reduction
+
+
+def _shortened(reduction: tuple[Any, ...]) -> _Form:
+    """The texts that it is made of are cut."""
+    make, args, *state = reduction
+    return _Form((make, _cut(args), *state))
 
 
 def _cut(value: Any) -> Any:
     if type(value) is tuple:
         return tuple(_cut(each) for each in value)
     return _fit(value) if type(value) is str else value
+
+
+class _Pruning:
+    """Puts something that shows the same in the place of each part that cannot travel.
+
+    Args:
+        travels: says whether a part arrives as it is.
+    """
+
+    def __init__(self, travels: Callable[[Any], bool]) -> None:
+        self._travels = travels
+        self._within: set[int] = set()
+        self.absent: list[Absent] = []
+
+    def pruned(self, value: Any) -> Any:
+        """``value``, or as much of it as travels."""
+        if self._travels(value):
+            return value
+        if id(value) not in self._within:
+            self._within.add(id(value))
+            kind = type(value)
+            if isinstance(value, Exception):
+                form = _Form(self.reduction(_own(value)))
+                apart = _Form(self.reduction(reduce_exception(value)))
+                return form if self._travels(form) or not self._travels(apart) else apart
+            if kind in (list, tuple) and len(value) <= MOST_PARTS:
+                return kind(self.pruned(each) for each in value)
+            if kind is dict and len(value) <= MOST_PARTS:
+                return {self.pruned(key): self.pruned(each) for key, each in value.items()}
+        try:
+            text = _fit(repr(value))
+        except Exception:
+            text = f"<{_type_name(type(value))}>"
+        self.absent.append(Absent(text))
+        return self.absent[-1]
+
+    def reduction(self, reduction: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same for all that an exception is made of."""
+        make, args, *state = reduction
+        return make, tuple(map(self.pruned, args)), *(map(self.pruned, state))
 
 
 def pack_exception(
@@ -97,22 +146,52 @@ def pack_exception(
         carrier: as for :class:`Packer`.
         skip: how many leading frames of its traceback are ours.
     """
-    type_name = _type_name(type(error))
-    text = _raw_text(error)
+    type_name, text = _type_name(type(error)), _raw_text(error)
     blob, why = b"", _ONLY_EXCEPTIONS
     if isinstance(error, Exception):
-        forms: list[Any] = [error, _Bare(error)]
-        if len(text) > MOST_TEXT:
-            forms = [*map(_Cut, forms), *forms]
-        book = carrier if isinstance(carrier, CodeBook) else carrier.book
-        for form in forms:
-            blob, said = _tried(form, error, carrier, book)
-            if form is error:
-                why = said
-            if blob:
-                break
-    text = _fit(text)
-    return pickle.dumps((_VERSION, blob, type_name, text, traceback_text(error, skip), why), 5)
+        blob, why = _packed(error, carrier, is_long=len(text) > MOST_TEXT)
+    trace = traceback_text(error, skip)
+    return pickle.dumps((_VERSION, blob, type_name, _fit(text), trace, why), 5)
+
+
+def _packed(error: Exception, carrier: Carrier | CodeBook, *, is_long: bool) -> tuple[bytes, str]:
+    """The best blob of an exception, and what of it is absent; or none, and why not."""
+    book = carrier if isinstance(carrier, CodeBook) else carrier.book
+
+    def travels(value: Any) -> bool:
+        try:
+            loads(dumps(value, carrier), book)
+        except Exception:
+            return False
+        return True
+
+    pruning = _Pruning(travels)
+    ways = [
+        lambda: _own(error),
+        lambda: reduce_exception(error),
+        lambda: pruning.reduction(_own(error)),
+    ]
+    forms: list[Callable[[], Any]] = [lambda: error]
+    forms += [partial(_formed, way) for way in ways[1:]]
+    if is_long:
+        forms = [partial(_formed, way, _shortened) for way in ways] + forms
+    first = ""
+    for number, form in enumerate(forms):
+        pruning.absent.clear()
+        is_cut = is_long and number < len(ways)
+        blob, said = _tried(form, error, carrier, book, is_cut=is_cut, absent=pruning.absent)
+        if blob:
+            shown = dict.fromkeys(repr(each) for each in pruning.absent)
+            return blob, ", ".join(
+                each if len(each) < 100 else f"{each[:96]} ..." for each in shown
+            )
+        if form is forms[-len(ways)]:
+            first = said
+    return b"", first
+
+
+def _formed(way: Callable[[], tuple[Any, ...]], form: Any = _Form) -> Any:
+    return form(way())
 
 
 def unpack_exception(body: bytes, book: CodeBook = BOOK) -> BaseException:
@@ -127,11 +206,13 @@ def unpack_exception(body: bytes, book: CodeBook = BOOK) -> BaseException:
             error = loads(blob, book)
         except Exception as failed:
             why = f"it cannot be rebuilt here: {failed}"
+    if isinstance(error, BaseException) and why:
+        note(error, f"Shown here, but left where it was raised: {why}")
     if not isinstance(error, BaseException):
         message = f"{type_name}: {text}" if text else type_name
         error = TaskError(message, type_name=type_name, text=text)
         error.add_note(f"TaskError stands in for {type_name}: {why}")
-    error.__cause__ = RemoteTraceback(trace)
+    object.__setattr__(error, "__cause__", RemoteTraceback(trace))  # it may be frozen
     return error
 
 
@@ -144,7 +225,7 @@ def _raw_text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception as failed:
-        return f"<its __str__ raised {type(failed).__name__}>"
+        return f"{_MUTE} {type(failed).__name__}>"
 
 
 def traceback_text(error: BaseException, skip: int = 0) -> str:
@@ -190,16 +271,27 @@ def _passes_through_a_task(error: BaseException, trace: TracebackType | None) ->
 
 
 def _tried(
-    form: Any, error: Exception, carrier: Carrier | CodeBook, book: CodeBook
+    form: Callable[[], Any],
+    error: Exception,
+    carrier: Carrier | CodeBook,
+    book: CodeBook,
+    *,
+    is_cut: bool,
+    absent: list[Absent],
 ) -> tuple[bytes, str]:
-    """``form`` as bytes if ``error`` comes out of them again, else nothing and why not."""
+    """The form as bytes if ``error`` comes out of them again, else nothing and why not.
+
+    Its text may be another one where it is cut, or tells of something that is ``absent``.
+    """
     try:
-        blob = dumps(form, carrier, name="exception")
+        blob = dumps(form(), carrier, name="exception")
         copy = loads(blob, book)
         # A message built in __init__ from an argument is built twice by a naive copy.
-        cut = isinstance(form, _Cut)
-        same = len(str(copy)) < len(str(error)) if cut else str(copy) == str(error)
-        if same and type(copy) is type(error) and len(copy.args) == len(error.args):
+        there, here = _raw_text(copy), _raw_text(error)
+        same = there == here
+        if is_cut or absent:
+            same = not there.startswith(_MUTE) and (not is_cut or len(there) < len(here))
+        if same and type(copy) is type(error):
             return blob, ""
         return b"", "a copy of it would not be the same"
     except CannotPickle as failed:

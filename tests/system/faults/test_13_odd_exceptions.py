@@ -43,11 +43,11 @@ class Base(BaseException):
 
 
 KINDS = {
-    "locked": (lambda: Holds("it holds a lock"), TaskError, "it holds a lock"),
-    "locked and long": (lambda: Holds("x" * 10_000_000), TaskError, "bytes cut here]"),
+    "locked": (lambda: Holds("it holds a lock"), Holds, "it holds a lock"),
+    "locked and long": (lambda: Holds("x" * 10_000_000), Holds, "bytes cut here]"),
     "long": (lambda: ValueError("x" * 10_000_000), ValueError, "bytes cut here]"),
     "needs more": (lambda: Needs(1, two=2), Needs, "1 and 2"),
-    "mute": (Mute, TaskError, "Mute"),
+    "mute": (Mute, Mute, ""),
     "surrogate": (lambda: ValueError("lone \udc80"), ValueError, "lone \udc80"),
     "deep": (lambda: ValueError(nested(5000)), TaskError, "ValueError"),
     "base": (lambda: Base("odd"), TaskError, "odd"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from scattergather.errors import TaskError
 from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.values.payload import dumps, loads
 from scattergather.wire.values.raised import (
     MOST_TEXT,
     RemoteTraceback,
@@ -106,17 +108,160 @@ def test_what_would_end_the_notebook_is_stood_in_for(error: BaseException) -> No
     assert home.type_name == type(error).__name__
 
 
-def test_what_cannot_travel_is_stood_in_for() -> None:
-    home = travelled(ValueError("with", threading.Lock()))
-    assert isinstance(home, TaskError)
-    assert home.type_name == "ValueError"
-    assert "with" in home.text
+def test_what_cannot_travel_of_an_exception_is_shown_and_its_type_arrives() -> None:
+    lock = threading.Lock()
+    error = ValueError("with", lock)
+    error.more = {"a": [1, lock]}  # type: ignore[attr-defined]
+    error.whole = [2]  # type: ignore[attr-defined]
+    home = travelled(error)
+    assert type(home) is ValueError
+    assert str(home) == str(error)
+    assert home.args[0] == "with"
+    assert repr(home.more) == repr(error.more)  # type: ignore[attr-defined]
+    assert home.whole == [2]  # type: ignore[attr-defined]
+    assert "left where it was raised: <unlocked _thread" in home.__notes__[0]
 
 
 def test_a_raising_str_is_tolerated() -> None:
-    home = travelled(raised(BadStr()))
-    assert isinstance(home, TaskError)
-    assert home.text == "<its __str__ raised RuntimeError>"
+    home = travelled(raised(BadStr("x")))
+    assert type(home) is BadStr
+    assert home.args == ("x",)
+
+
+class Slots(Exception):
+    __slots__ = ("q",)
+
+
+class New(Exception):
+    def __new__(cls, a: int, b: int) -> New:
+        made = super().__new__(cls, a)
+        made.ab = a + b  # type: ignore[attr-defined]
+        return made
+
+    def __init__(self, a: int, b: int) -> None:
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+    inner: Exception
+
+
+class NoSuch(FileNotFoundError):
+    def __init__(self, path: str, *, code: int) -> None:
+        super().__init__(2, "gone", path)
+        self.code = code
+
+
+class Grammar(SyntaxError):
+    def __init__(self, where: int) -> None:
+        super().__init__("bad", ("file", where, 3, "text"))
+
+
+class Decoding(UnicodeDecodeError):
+    def __init__(self, place: int) -> None:
+        super().__init__("utf-8", b"\xff\xfe", place, place + 1, "odd")
+
+
+class Lacking(AttributeError):
+    def __init__(self) -> None:
+        super().__init__("lacks", name="n", obj=threading.Lock())
+
+
+class Several(ExceptionGroup):
+    def __new__(cls, errors: list[Exception], code: int) -> Several:
+        made = super().__new__(cls, "several", errors)
+        made.code = code  # type: ignore[attr-defined]
+        return made
+
+    def __init__(self, errors: list[Exception], code: int) -> None:
+        pass
+
+
+class BadReduce(Exception):
+    def __init__(self, a: int, *, b: int) -> None:
+        super().__init__(a)
+        self.b = b
+
+    def __reduce__(self) -> Any:
+        return BadReduce, (1, 2)
+
+
+class Setting(Exception):
+    def __init__(self, *, x: int) -> None:
+        self.x = x
+
+    def __getstate__(self) -> Any:
+        return {"x": self.x + 1}
+
+    def __setstate__(self, state: Any) -> None:
+        self.x = state["x"] - 1
+
+
+def slotted() -> Slots:
+    error = Slots("s")
+    error.q = 3  # type: ignore[attr-defined]
+    return error
+
+
+ODD = [
+    slotted(), New(1, 2), Frozen(1, KeywordOnly(code=2)), NoSuch("/x", code=3), Grammar(4),
+    Decoding(1), Lacking(), BadReduce(1, b=2), Setting(x=4), ImportError("no", name="m", path="p"),
+    ExceptionGroup("g", [ValueError(1), ExceptionGroup("h", [KeywordOnly(code=5)])]),
+    Several([KeywordOnly(code=1), NoSuch("/y", code=2)], 7),
+    ValueError("holds", KeywordOnly(code=1), {"a": [New(3, 4)]}),
+]  # fmt: skip
+FIELDS = (
+    "q", "ab", "code", "errno", "filename", "strerror", "msg", "lineno", "text", "start", "end",
+    "object", "reason", "name", "path", "b", "x", "message",
+)  # fmt: skip
+
+
+def parts(error: BaseException) -> Any:
+    """What an exception is, and what those in it are."""
+    inner = [*getattr(error, "exceptions", ()), getattr(error, "inner", None)]
+    return (
+        type(error),
+        str(error),
+        repr(error.args),
+        {name: getattr(error, name, None) for name in FIELDS},
+        [parts(each) for each in inner if each is not None],
+    )
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
+def test_an_exception_is_made_of_what_it_has_whatever_its_init_wants(error: Exception) -> None:
+    assert parts(travelled(error)) == parts(error)
+    if not isinstance(error, BadReduce):
+        assert parts(loads(dumps([error]))[0]) == parts(error)
+
+
+def test_a_group_with_a_member_that_cannot_travel_whole_keeps_all_types() -> None:
+    odd = KeywordOnly(code=1)
+    odd.lock = threading.Lock()  # type: ignore[attr-defined]
+    home = travelled(ExceptionGroup("g", [BadReduce(1, b=2), ExceptionGroup("h", [odd])]))
+    assert isinstance(home, ExceptionGroup)
+    assert isinstance(home.exceptions[1].exceptions[0], KeywordOnly)  # type: ignore[attr-defined]
+    matched, rest = home.split(KeywordOnly)
+    assert matched is not None
+    assert rest is not None
+
+
+def test_the_error_of_a_validation_arrives_as_itself() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    def refuses(value: Any) -> Any:
+        raise ValueError(f"no {value}")
+
+    checked = pydantic.TypeAdapter(dict[str, Annotated[int, pydantic.AfterValidator(refuses)]])
+    for given in ({"a": 1, "b": "x"}, {"a": threading.Lock()}):
+        with pytest.raises(pydantic.ValidationError) as caught:
+            checked.validate_python(given)
+        home = travelled(caught.value)
+        assert type(home) is pydantic.ValidationError
+        assert home.error_count() == caught.value.error_count()
+        assert str(home).splitlines()[:2] == str(caught.value).splitlines()[:2]
 
 
 LONG = "begin " + "x" * 10_000_000 + " end"
@@ -169,7 +314,7 @@ def test_what_is_not_a_text_among_the_arguments_is_left_whole(error: Exception) 
 def test_long_texts_are_cut_and_surrogates_replaced() -> None:
     class Sealed(Exception):
         def __str__(self) -> str:
-            return "\udc80" + "x" * 1_000_000
+            return "\udc80" + "x" * 1_000_000 * (self.args[0].locked() is False)
 
     home = travelled(Sealed(threading.Lock()))
     assert isinstance(home, TaskError)

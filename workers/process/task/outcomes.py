@@ -17,6 +17,7 @@ from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.code.shipping import Inline
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.culprit import RESULT
+from scattergather.wire.values.exceptions import note as add_note
 from scattergather.wire.values.payload import dumps
 from scattergather.wire.values.picklers import ValuePickler, write
 from scattergather.wire.values.raised import pack_exception
@@ -144,9 +145,9 @@ class Circumstances:
         if arguments is not None:
             note += f", args {shown(*arguments)}"
         try:
-            error.add_note(note)
+            add_note(error, note)
             if advice := self._advice(error):
-                error.add_note(f"[scattergather] {advice}")
+                add_note(error, f"[scattergather] {advice}")
         except Exception:  # __notes__ is the user's to spoil
             pass
         try:
