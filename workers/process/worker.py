@@ -182,7 +182,7 @@ class Worker:
         call: Call | None = None
         arguments = value = None
         try:
-            call = self._calls.prepare(message.function, message.code_version)
+            call = self._calls.prepare(message.function, message.code_version, needs=message.needs)
             self._large.arguments.open(message.objects)
             arguments = self._large.arguments.load(memoryview(body))
             value = call.function(*arguments[0], **arguments[1])

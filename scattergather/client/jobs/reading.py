@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
@@ -27,6 +28,7 @@ An interrupt is the user's own."""
 
 _OUR_NOTE = "[scattergather] "
 _WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
+_QUOTED = re.compile(r"'(\w+)'")
 
 Describe = Callable[[int], str]
 """Says of which task an index is, for the note of an error: ``task 3 of job 1 ...``."""
@@ -98,10 +100,23 @@ def read_error(kind: int, blob: bytes, index: int, description: str, label: str)
         if kind in (Kind.LOST, Kind.INTERRUPTED):
             return error_of(messages.read_loss(blob), f"task {index} of {label}", index)
         error = unpack_exception(blob, BOOK)
+        _advise(error)
         _address(error, description)
         return error
     except FAILURES as failed:
         return not_rebuilt(failed, description)
+
+
+def _advise(error: BaseException) -> None:
+    """What code names only in strings (``query("@x")``, ``eval``) does not travel with it."""
+    if isinstance(error, NameError):
+        known = vars(sys.modules["__main__"])
+        for name in _QUOTED.findall(str(error)):
+            if name in known:
+                error.add_note(
+                    f"[scattergather] {name} is a global of the notebook, which the function names "
+                    f"only in a string, so it did not travel: pass {name} as an argument"
+                )
 
 
 def _address(error: BaseException, description: str) -> None:

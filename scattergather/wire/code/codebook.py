@@ -137,6 +137,16 @@ class CodeBook:
             self.add(CodeBlob(digest=digest, blob=blob))
         return self.resolve(digest, index)
 
+    def loaded(self, digests: Iterable[bytes]) -> list[type]:
+        """The classes of these blobs; without those that cannot be had here."""
+        found: list[type] = []
+        for digest in digests:
+            try:
+                found += self._loaded(digest)
+            except Exception:  # whoever needs it hears of it
+                continue
+        return found
+
     def standing(self, digest: bytes) -> list[tuple[int, type]]:
         """The classes that objects of a blob sent from here come home as, without those gone."""
         sent = self._sent.get(digest)

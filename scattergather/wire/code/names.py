@@ -79,7 +79,7 @@ def complete(function: Callable[..., Any], namespace: Mapping[str, Any]) -> None
             continue
         done.add(id(thing))
         if not isinstance(thing, FunctionType):
-            pending += _parts(thing)
+            pending += parts(thing)
             continue
         own = thing.__globals__
         if "__travelled__" not in own:  # the namespace of a real module is not ours to fill
@@ -92,7 +92,7 @@ def complete(function: Callable[..., Any], namespace: Mapping[str, Any]) -> None
         pending += [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
 
 
-def _parts(thing: Any) -> list[Any]:
+def parts(thing: Any) -> list[Any]:
     """Where functions hide in what can be called: methods, partials, wrappers, classes."""
     kind = type(thing)
     if issubclass(kind, type):

@@ -72,6 +72,10 @@ def make_function(
     return types.FunctionType(code, namespace, name, None, closure)
 
 
+MADE: list[Callable[[Any], object]] = []
+"""Called with each function that is made here. Workers are told so."""
+
+
 def fill_function(function: types.FunctionType, state: Mapping[str, Mapping[str, Any]]) -> None:
     """``function`` has these of its attributes and of the globals that it refers to."""
     for name in state.get("submodules", ()):
@@ -80,6 +84,8 @@ def fill_function(function: types.FunctionType, state: Mapping[str, Mapping[str,
     function.__dict__.update(state.get("dict", {}))
     for name, value in state.get("attributes", {}).items():
         setattr(function, name, value)
+    for tell in MADE:
+        tell(function)
 
 
 def make_class(
@@ -164,7 +170,10 @@ def make_cached_property(function: Any, name: str | None) -> functools.cached_pr
 
 def make_cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
     """A function with an empty ``lru_cache``."""
-    return functools.lru_cache(maxsize=maxsize, typed=typed)(function)
+    made = functools.lru_cache(maxsize=maxsize, typed=typed)(function)
+    for tell in MADE:
+        tell(made)
+    return made
 
 
 def make_weak_keys(items: list[tuple[Any, Any]]) -> weakref.WeakKeyDictionary[Any, Any]:

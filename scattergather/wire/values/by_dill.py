@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import sys
 import warnings
 from typing import Any
-
-import dill
 
 from scattergather.wire.code.recipe import Recipe
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.picklers import PROTOCOL, ReduceClass, Reducing
+
+_theirs = "dill" in sys.modules
+dill: Any = importlib.import_module("dill")
+if not _theirs:
+    # Importing it changes how pickle's Python picklers (joblib's, say) write classes: by dill's
+    # ways, in a process whose user has not asked for dill.
+    dill.extend(use_dill=False)
 
 
 class DillPickler(Reducing, dill.Pickler):  # type: ignore[misc]

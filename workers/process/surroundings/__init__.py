@@ -7,4 +7,5 @@
 ``reseed``    forked siblings must not draw the same numbers
 ``registry``  functions by name or digest: services, shipped code, pushed names
 ``resident``  versions of ``__main__``, made of pushed source
+``standing``  functions and classes of the notebook in ``__main__``, while a chunk is at work
 """

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from scattergather.model.ids import Digest, FunctionName, digest_of, shipped
+from scattergather.wire.code import rebuild
 from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.code.names import complete
 from scattergather.wire.messages import page as messages
 from scattergather.workers.process.surroundings.registry import Services
 from scattergather.workers.process.surroundings.resident import Residents
+from scattergather.workers.process.surroundings.standing import Standing, things_of
 
 Function = Callable[..., Any]
+_Key = tuple[FunctionName, int, tuple[Digest, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,10 @@ class Calls:
         self.residents = Residents()
         self._blobs: dict[Digest, bytes] = {}
         self._ready: dict[tuple[FunctionName, int], Call] = {}
+        self._standing = Standing()
+        self._things: dict[_Key, dict[str, Any]] = {}
+        self._key: _Key | None = None
+        rebuild.MADE.append(self._standing.add)
 
     def learn(self, message: messages.Code, body: bytes) -> None:
         """Code that chunks may name has arrived."""
@@ -50,6 +58,9 @@ class Calls:
         names = {shipped(digest) for digest in digests}
         for key in [key for key in list(self._ready) if key[0] in names]:
             self._ready.pop(key, None)
+        for known in [*self._things]:
+            if known[0] in names or not set(digests).isdisjoint(known[2]):
+                self._things.pop(known, None)
         for digest in digests:
             self._blobs.pop(digest, None)
             BOOK.discard(digest)
@@ -58,18 +69,34 @@ class Calls:
         """Whether this function was prepared here before."""
         return (name, version) in self._ready
 
-    def prepare(self, name: FunctionName, version: int, retry_on: bytes = b"") -> Call:
+    def prepare(
+        self,
+        name: FunctionName,
+        version: int,
+        retry_on: bytes = b"",
+        needs: tuple[Digest, ...] = (),
+    ) -> Call:
         """The function called ``name``, with ``__main__`` at ``version``.
+
+        What of the notebook came with it, and with arguments that need ``needs``, stands there.
 
         Raises:
             RequestError: it is not known here, or cannot be loaded.
             BaseException: whatever the user's code raised while it was loaded.
         """
+        key = name, version, needs
+        if key != self._key or key not in self._things:
+            # Before missing names are filled in: they must not be those of another job.
+            self._key = None
+            self._standing.withdraw()
         namespace = self.residents.enter(version)
         # By version too: a function's missing names are filled in from one version for good.
         call = self._ready.get((name, version))
         if call is None:
             call = self._ready[name, version] = self._found(name, version, namespace)
+        if self._key is None or self._standing.grown:
+            self._standing.install(namespace, self._things_of(key, call.function))
+            self._key = key
         if retry_on:
             types = BOOK.function(retry_on)
             return Call(function=call.function, name=call.name, retry_on=tuple(types))  # type: ignore[arg-type]
@@ -89,6 +116,15 @@ class Calls:
             function = _awaited(function)
         return Call(function=function, name=shown)
 
+    def _things_of(self, key: _Key, function: Function) -> dict[str, Any]:
+        found = self._things.get(key)
+        if found is None:
+            if len(self._things) > 256:
+                self._things.clear()
+            inner = getattr(function, "__wrapped__", function)
+            found = self._things[key] = things_of([inner, *BOOK.loaded(key[2])])
+        return found
+
     def _own_copy(self, digest: bytes) -> Function:
         blob = self._blobs.get(digest)
         if blob is None:
@@ -97,6 +133,7 @@ class Calls:
 
 
 def _awaited(function: Function) -> Function:
+    @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         return awaited(function(*args, **kwargs))
 

@@ -190,7 +190,7 @@ class Chunks:
                 interrupts.start_timer(run.limits.time, index)
             interrupts.armed = True
             versions = len(self._calls.residents)
-            call = self._calls.prepare(run.function, run.code_version, run.retry_on)
+            call = self._calls.prepare(run.function, run.code_version, run.retry_on, run.needs)
             leave()
             interrupts.armed = False
             if versions != len(self._calls.residents):
