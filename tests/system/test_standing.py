@@ -80,6 +80,9 @@ def main():
     for _ in range(2):  # the second time all is known there
         mixed = [c.submit(dumped, made(1.0)) for made in (old, newer) * 3]
         assert [len(each.result(30)) for each in mixed]
+    # Two classes of one name in one chunk: each task finds its own.
+    calls = [((made(1.0),), {}) for made in (old, newer) * 30]
+    assert len(c.addJob(calls, dumped).results()) == 60
     # A name in a string.
     frame = pandas.DataFrame({"a": [1, 2]})
     assert run(query_local, frame, 1) == 1

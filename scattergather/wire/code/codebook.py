@@ -70,6 +70,8 @@ class CodeBook:
         self._sent_bytes = 0
         self._places: dict[int, tuple[weakref.ref[type], bytes, int]] = {}
         self._lock = threading.RLock()
+        self.tell: Callable[[tuple[type, ...]], object] | None = None
+        """Called with the classes of a blob each time that a value refers to one of them."""
         self._doors = {
             (resolve.__module__, resolve.__name__): self.resolve,
             (adopt.__module__, adopt.__name__): self.adopt,
@@ -126,7 +128,13 @@ class CodeBook:
 
     def resolve(self, digest: bytes, index: int) -> type:
         """The class with this reference."""
-        return self._standing(digest, index) or self._loaded(digest)[index]
+        kind = self._standing(digest, index)
+        if kind is None:
+            classes = self._loaded(digest)
+            if self.tell is not None:
+                self.tell(classes)
+            kind = classes[index]
+        return kind
 
     def adopt(self, digest: bytes, index: int, blob: bytes, home: str) -> type:
         """The class with this reference, whose blob came inside the payload."""

@@ -47,6 +47,11 @@ class Standing:
             self._put(name, thing)
             self.grown = True
 
+    def add_all(self, things: Iterable[Any]) -> None:
+        """The same for each of these."""
+        for thing in things:
+            self.add(thing)
+
     def _put(self, name: str, thing: Any) -> None:
         self._before.setdefault(name, self._space.get(name, _NOTHING))
         self._space[name] = self._now[name] = thing

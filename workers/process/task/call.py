@@ -95,7 +95,10 @@ class Calls:
         if call is None:
             call = self._ready[name, version] = self._found(name, version, namespace)
         if self._key is None or self._standing.grown:
+            BOOK.tell = None
             self._standing.install(namespace, self._things_of(key, call.function))
+            if _ambiguous(BOOK.loaded(needs)):
+                BOOK.tell = self._standing.add_all
             self._key = key
         if retry_on:
             types = BOOK.function(retry_on)
@@ -130,6 +133,11 @@ class Calls:
         if blob is None:
             return BOOK.function(digest)  # raises, with the right words
         return BOOK.load(blob)  # type: ignore[no-any-return]
+
+
+def _ambiguous(classes: list[type]) -> bool:
+    """Some have one name: calls before and after their cell was run again came in one chunk."""
+    return len({kind.__qualname__ for kind in classes}) < len(set(classes))
 
 
 def _awaited(function: Function) -> Function:
