@@ -44,6 +44,9 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
     help="What large values may take here, such as 8G; default: a quarter of this machine's.",
 )
 @click.option("--directory", type=click.Path(path_type=Path), help="Where key and FURL are kept.")
+@click.option(
+    "--end-with-stdin", is_flag=True, help="End when standard input does, as whoever holds it ends."
+)
 def command(
     workers: int | None,
     port: int,
@@ -55,6 +58,7 @@ def command(
     log_file: Path | None,
     memory: str | None,
     directory: Path | None,
+    end_with_stdin: bool,
 ) -> None:
     """Run this machine's pool of workers, in the foreground.
 
@@ -85,6 +89,7 @@ def command(
         log_file=log_file,
         directory=directory,
         memory=room,
+        end_with_stdin=end_with_stdin,
         words=tuple(sys.argv[1:]),
     )
     try:

@@ -63,6 +63,7 @@ class Options:
     log_file: Path | None = None
     directory: Path | None = None
     memory: int = 0
+    end_with_stdin: bool = False
     words: tuple[str, ...] = ()
 
 
@@ -117,6 +118,8 @@ def listen(options: Options) -> int:
         )
         reactor.callWhenRunning(heartbeat.beat, reactor)
         reactor.callWhenRunning(daemon.begin)
+        if options.end_with_stdin:
+            reactor.addReader(_Input(reactor, lambda: daemon.end(0)))
         reactor.run(installSignalHandlers=False)
         return daemon.code
 
@@ -164,6 +167,34 @@ class _Daemon:
         else:
             log.failure("the pool cannot start", failure)
         self.end(1)
+
+
+class _Input:
+    """Standard input, of which only the end counts."""
+
+    def __init__(self, reactor: Reactor, on_end: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._on_end = on_end
+
+    def fileno(self) -> int:
+        """For the reactor."""
+        return 0
+
+    def doRead(self) -> None:
+        """For the reactor: something was said, or will be no more."""
+        with contextlib.suppress(OSError):
+            if os.read(0, 1 << 16):
+                return
+        self._reactor.removeReader(self)
+        self._on_end()
+
+    def connectionLost(self, reason: Any) -> None:
+        """For the reactor: nobody holds the other end, or the reactor ends itself."""
+        self._on_end()
+
+    def logPrefix(self) -> str:
+        """For Twisted's log."""
+        return "stdin"
 
 
 def _identity(options: Options) -> identity.Identity:

@@ -69,6 +69,20 @@ def test_quiet_prints_nothing_and_the_log_file_gets_the_log(start, tmp_path):
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
+def test_it_ends_with_its_input_where_it_is_told_to():
+    command = [*COMMAND, "pool", "--workers", "1", "--end-with-stdin"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as daemon:
+        try:
+            daemon.stdin.write(b"a word that nobody reads\n")
+            daemon.stdin.flush()
+            Furl.parse(daemon.stdout.readline().decode())
+            daemon.stdin.close()
+            assert daemon.wait(20) == 0
+        finally:
+            daemon.kill()
+
+
 def test_a_port_in_use_is_named_with_who_has_it(start):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
