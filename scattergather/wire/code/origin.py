@@ -57,6 +57,17 @@ _NAMES_IN_TYPES = {
 }
 
 
+def reduction_by_name(kind: type) -> Any:
+    """The reduction of a class that every host has; None for one that has to travel."""
+    if importable(kind):
+        return NotImplemented
+    name = name_in_types(kind)
+    if name is not None and kind is not type(None):
+        return getattr, (types, name)
+    # Pickle says why it cannot, or dill finds a way.
+    return NotImplemented if written_in_c(kind) else None
+
+
 def at_home(kind: type) -> bool:
     """True when ``__main__`` shows ``kind`` under its own name, as after a cell defined it."""
     return kind.__module__ in NOTEBOOK and present(kind.__qualname__) is kind

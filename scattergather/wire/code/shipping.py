@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import io
 import sys
-import types
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from scattergather.wire.code.bundle import bundle
 from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
-from scattergather.wire.code.origin import at_home, importable, name_in_types, written_in_c
+from scattergather.wire.code.origin import at_home, reduction_by_name
 from scattergather.wire.values.picklers import ValuePickler, write
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -87,7 +86,7 @@ class Shipment:
     def _placed(self, kind: type) -> Any:
         entry = self._reductions.get(id(kind))
         if entry is None:
-            plain = _plain(kind)
+            plain = reduction_by_name(kind)
             if plain is None:
                 return None
             entry = self._reductions[id(kind)] = (kind, plain)
@@ -158,22 +157,11 @@ class Inline:
         if entry is not None:
             return entry[1]
         place = self.book.place(kind)
-        reduction = _plain(kind) if place is None else (resolve, place)
+        reduction = reduction_by_name(kind) if place is None else (resolve, place)
         if reduction is None:
             return None
         self._reductions[id(kind)] = (kind, reduction)
         return reduction
-
-
-def _plain(kind: type) -> Any:
-    """The reduction of a class that every host has; None for one that has to travel."""
-    if importable(kind):
-        return NotImplemented
-    name = name_in_types(kind)
-    if name is not None and kind is not type(None):
-        return getattr, (types, name)
-    # Pickle says why it cannot, or dill finds a way.
-    return NotImplemented if written_in_c(kind) else None
 
 
 def _title(function: Callable[..., Any]) -> str:

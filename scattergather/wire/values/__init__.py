@@ -2,6 +2,7 @@
 
 ``payload``    the door: a value to a blob and back
 ``picklers``   the two picklers and the unpickler
+``reducing``   what they have in common
 ``by_dill``    the slow one
 ``arrays``     small numpy arrays at half the cost
 ``exceptions``  exceptions taken apart, and made again

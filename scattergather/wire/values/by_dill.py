@@ -10,7 +10,7 @@ from typing import Any
 
 from scattergather.wire.code.recipe import Recipe
 from scattergather.wire.memory.outside import Outside
-from scattergather.wire.values.picklers import PROTOCOL, ReduceClass, Reducing
+from scattergather.wire.values.reducing import PROTOCOL, ReduceClass, Reducing
 
 _theirs = "dill" in sys.modules
 dill: Any = importlib.import_module("dill")

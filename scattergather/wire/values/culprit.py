@@ -5,24 +5,29 @@ Slow and careful: it runs only when pickling has failed already, for half a seco
 
 from __future__ import annotations
 
+import enum
+import functools
 import io
 import pickle
 import re
 import time
 import types
-from collections.abc import Iterator
-from itertools import islice, takewhile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice, takewhile
 from typing import Any
 
 from scattergather.errors import CannotPickle, ScatterGatherError
 from scattergather.wire.code.class_recipe import state
 from scattergather.wire.code.names import global_names
-from scattergather.wire.code.origin import importable, written_in_c
-from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal, said_by
+from scattergather.wire.code.origin import reduction_by_name
+from scattergather.wire.code.recipe import RECIPES, MustNotTravel, refusal
 from scattergather.wire.memory.outside import Outside
+from scattergather.wire.values.reducing import PROTOCOL, Reducing
 
 MOST_THINGS = 20_000
 MOST_SECONDS = 0.5
+MANY = 64
+"""Items of a collection are tried by halves from here on, not one by one."""
 STEPS_SHOWN = 20
 """Of the way to what is nested too deeply."""
 CURE = "Pass what it needs as an argument, or make it inside the task."
@@ -41,25 +46,18 @@ RESULT_CURE = "Return what is needed of it as plain data, such as a list."
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), types.ModuleType)
 
 
-class _Probe(pickle.Pickler):
+class _Probe(Reducing, pickle.Pickler):
     """Pickles one thing with the classes that would travel with it, for nobody to load."""
 
     def __init__(self, outside: Outside | None) -> None:
-        super().__init__(io.BytesIO(), 5)
-        self.outside = outside
-        self.namespaces: dict[int, Any] = {}
-        self.holds_code = False
+        Reducing.__init__(self, _whole, outside, RECIPES)
+        pickle.Pickler.__init__(self, io.BytesIO(), PROTOCOL)
 
-    def reducer_override(self, thing: Any) -> Any:
-        kind = type(thing)
-        if said_by(kind) is not None:
-            raise MustNotTravel(refusal(thing))
-        recipe = RECIPES.get(kind)
-        if recipe is not None:
-            return recipe(self, thing)
-        if issubclass(kind, type) and _by_value(thing):
-            return str, (), (thing.__bases__, state(thing))
-        return NotImplemented
+
+def _whole(kind: type) -> Any:
+    """The reduction of a class, with all that it needs if it travels by value."""
+    named = reduction_by_name(kind)
+    return (str, (), (type(kind), kind.__bases__, state(kind))) if named is None else named
 
 
 def explain(
@@ -135,10 +133,10 @@ def retold(
 def _search(
     value: Any, name: str, outside: Outside | None
 ) -> tuple[str, Any, BaseException] | None:
-    error = _failure(value, outside)
+    deadline = time.monotonic() + MOST_SECONDS
+    error = _failure(value, outside, deadline)
     if error is None:
         return None
-    deadline = time.monotonic() + MOST_SECONDS
     done = {id(value)}
     kept = [value]  # else ids of temporaries come again
     path = name
@@ -147,14 +145,14 @@ def _search(
     while True:
         if refusal(value) or (isinstance(error, MustNotTravel) and error.thing is value):
             return path, value, error
-        for step, part in _parts(value):
+        for step, part in chain(_bad_item(value, done, outside, deadline), _parts(value)):
             if time.monotonic() > deadline or len(done) > MOST_THINGS:
                 return path, value, error
             if id(part) in done or isinstance(part, _ATOMS):
                 continue
             done.add(id(part))
             kept.append(part)
-            failed = _failure(part, outside)
+            failed = _failure(part, outside, deadline)
             if failed is not None:
                 path, value, error = path + step, part, failed
                 break
@@ -162,77 +160,164 @@ def _search(
             return path, value, error
 
 
-def _failure(thing: Any, outside: Outside | None) -> BaseException | None:
+def _bad_item(
+    thing: Any, done: set[int], outside: Outside | None, deadline: float
+) -> list[tuple[str, Any]]:
+    """The first bad one of many items, found by halves."""
+    contents = _contents(thing)
+    if contents is None or len(contents[0]) < MANY:
+        return []
+    items, step = contents
+    places = [
+        (place, each)
+        for place, each in enumerate(items)
+        if type(each) not in _ATOMS and id(each) not in done
+    ]
+    low, high = 0, len(places)
+    while high - low > 1:
+        middle = (low + high) // 2
+        half = [each for _, each in places[low:middle]]
+        if time.monotonic() > deadline:
+            return []
+        low, high = (low, middle) if _failure(half, outside, deadline) else (middle, high)
+    return [(step(place), each) for place, each in places[low:high]]
+
+
+def _failure(thing: Any, outside: Outside | None, deadline: float) -> BaseException | None:
+    """Why a thing cannot be sent, by neither of the picklers."""
     try:
         _Probe(outside).dump(thing)
     except RecursionError:
         return None
     except Exception as error:
-        return error
+        if isinstance(error, MustNotTravel) or time.monotonic() > deadline:
+            return error
+        return _failure_of_dill(thing, outside, error)
+    return None
+
+
+def _failure_of_dill(
+    thing: Any, outside: Outside | None, first: BaseException
+) -> BaseException | None:
+    # It imports dill, which most sessions never need.
+    from scattergather.wire.values.by_dill import DillPickler  # noqa: PLC0415
+
+    try:
+        DillPickler(io.BytesIO(), _whole, outside, RECIPES).dump(thing)
+    except Exception:
+        return first
+    return None
+
+
+def _contents(thing: Any) -> tuple[Sequence[Any], Callable[[int], str]] | None:
+    """The items of a collection, and the step that leads to each place."""
+    if isinstance(thing, dict):
+        keys, values = list(thing), list(thing.values())
+
+        def step(place: int) -> str:
+            if place < len(values):
+                return f"[{_short(keys[place])}]"
+            return f" -> key {_short(keys[place - len(values)])}"
+
+        return values + keys, step
+    if isinstance(thing, list | tuple):
+        return thing, "[{}]".format
+    if isinstance(thing, set | frozenset):
+        return list(thing), lambda _place: " -> item"
     return None
 
 
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
     """What a thing is made of, with the step that leads there."""
+    contents = _contents(thing)
+    if contents is not None:
+        yield from ((contents[1](place), part) for place, part in enumerate(contents[0]))
     if isinstance(thing, types.FunctionType):
-        names = thing.__code__.co_freevars
-        for name, cell in zip(names, thing.__closure__ or (), strict=False):
-            try:
-                yield f" -> closure {name!r}", cell.cell_contents
-            except ValueError:
-                continue
-        for name in global_names(thing.__code__):
-            if name in thing.__globals__:
-                yield f" -> global {name!r}", thing.__globals__[name]
-        for number, default in enumerate(thing.__defaults__ or ()):
-            yield f" -> default {number}", default
-        for name, default in (thing.__kwdefaults__ or {}).items():
-            yield f" -> default {name!r}", default
+        yield from _parts_of_function(thing)
     elif isinstance(thing, types.MethodType):
         yield " -> self", thing.__self__
         yield " -> function", thing.__func__
     elif isinstance(thing, property):
         yield from ((" -> getter", thing.fget), (" -> setter", thing.fset))
+        yield " -> deleter", thing.fdel
     elif isinstance(thing, classmethod | staticmethod):
         yield "", thing.__func__
-    elif isinstance(thing, type) and _by_value(thing):
-        for values in state(thing).values():
-            yield from ((f" -> .{name}", part) for name, part in values.items())
-        yield from ((f" -> base {base.__qualname__!r}", base) for base in thing.__bases__)
-    if isinstance(thing, dict):
-        for key, part in list(thing.items()):
-            yield f"[{_short(key)}]", part
-            yield f" -> key {_short(key)}", key
-    elif isinstance(thing, list | tuple):
-        yield from ((f"[{number}]", part) for number, part in enumerate(thing))
-    elif isinstance(thing, set | frozenset):
-        yield from ((" -> item", part) for part in thing)
-    if not isinstance(thing, type):
-        yield from _attributes(thing)
-        kind = type(thing)
-        if _by_value(kind):
-            yield f" -> class {kind.__qualname__!r}", kind
+    elif isinstance(thing, functools.partial):
+        yield from ((f" -> .{name}", getattr(thing, name)) for name in ("func", "args", "keywords"))
+    elif isinstance(thing, type):
+        yield from _parts_of_class(thing)
+        return
+    elif isinstance(thing, BaseException):
+        yield from ((f" -> .args[{place}]", part) for place, part in enumerate(thing.args))
+    yield from _reduced(thing)
+    kind = type(thing)
+    if _by_value(kind):
+        yield f" -> class {kind.__qualname__!r}", kind
+
+
+def _parts_of_function(thing: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    names = thing.__code__.co_freevars
+    for name, cell in zip(names, thing.__closure__ or (), strict=False):
+        try:
+            yield f" -> closure {name!r}", cell.cell_contents
+        except ValueError:
+            continue
+    for name in global_names(thing.__code__):
+        if name in thing.__globals__:
+            yield f" -> global {name!r}", thing.__globals__[name]
+    for number, default in enumerate(thing.__defaults__ or ()):
+        yield f" -> default {number}", default
+    for name, default in (thing.__kwdefaults__ or {}).items():
+        yield f" -> default {name!r}", default
+    for name, part in (*vars(thing).items(), *thing.__annotations__.items()):
+        yield f" -> .{name}", part
+
+
+def _parts_of_class(thing: type) -> Iterator[tuple[str, Any]]:
+    if not _by_value(thing):
+        return
+    own = state(thing)
+    yield from ((f" -> .{name}", part) for name, part in own["attributes"].items())
+    if isinstance(thing, enum.EnumMeta):
+        members: Mapping[str, Any] = thing.__members__
+        yield from ((f" -> .{name}.value", member._value_) for name, member in members.items())
+        yield from ((f" -> .{name}", vars(member)) for name, member in members.items())
+    for name, values in own.items():
+        if name not in ("attributes", "enum"):
+            yield from ((f" -> {name}", part) for part in values.values())
+    yield from ((f" -> base {base.__qualname__!r}", base) for base in thing.__bases__)
+    yield " -> metaclass", type(thing)
+
+
+def _reduced(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What pickle writes of a thing: its attributes, or whatever it says that it consists of."""
+    try:
+        recipe = RECIPES.get(type(thing))
+        if recipe is None:
+            reduction = thing.__reduce_ex__(PROTOCOL)
+        else:
+            reduction = recipe(_Probe(None), thing)
+    except Exception:
+        return
+    if not isinstance(reduction, tuple):
+        return
+    _, args, own, items, pairs = (*reduction, None, None, None)[:5]
+    states = own if isinstance(own, tuple) and len(own) == 2 else (own,)
+    for state_of in states:
+        if type(state_of) is dict:
+            yield from ((f" -> .{name}", part) for name, part in state_of.items())
+        else:
+            yield " -> state", state_of
+    yield from ((f"[{place}]", part) for place, part in enumerate(items or ()))
+    for key, part in pairs or ():
+        yield f"[{_short(key)}]", part
+        yield f" -> key {_short(key)}", key
+    yield from ((" -> part", part) for part in args if not isinstance(part, type))
 
 
 def _by_value(kind: type) -> bool:
     """True for a class that travels with what needs it."""
-    return not importable(kind) and not written_in_c(kind)
-
-
-def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
-    own = getattr(thing, "__dict__", None)
-    if type(own) is dict:
-        yield from ((f" -> .{name}", part) for name, part in list(own.items()))
-    for kind in type(thing).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            try:
-                yield f" -> .{name}", getattr(thing, name)
-            except Exception:
-                continue
-    for name in ("func", "args", "keywords"):
-        if type(thing).__name__ == "partial":
-            yield f" -> .{name}", getattr(thing, name)
+    return reduction_by_name(kind) is None
 
 
 def _short(key: Any) -> str:

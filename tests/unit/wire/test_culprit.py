@@ -120,6 +120,86 @@ def test_a_cycle_ends() -> None:
     assert find(value, "v") == "v[0] -> .lock (a _thread.lock)"
 
 
+BESIDE = (
+    "import abc, collections, dataclasses, enum, functools, threading, types, typing\n"
+    "lock = threading.Lock()\n"
+    "@dataclasses.dataclass\nclass D:\n    x: int = 1\n    y: object = None\n"
+    "@dataclasses.dataclass(slots=True)\nclass DS:\n    x: object\n"
+    "@dataclasses.dataclass(frozen=True)\nclass DF:\n    x: object\n"
+    "class N(typing.NamedTuple):\n    x: object\n"
+    "class E(enum.Enum):\n    A = 1\n"
+    "class P(abc.ABC):\n    @functools.cached_property\n    def c(self): return 1\n"
+    "    @functools.singledispatchmethod\n    def d(self, x): pass\n"
+    "T = typing.TypeVar('T')\nclass G(typing.Generic[T]): pass\n"
+    "class TD(typing.TypedDict): a: int\n"
+    "class S:\n    __slots__ = ('inner', '__dict__')\n"
+    "    def __init__(self, inner): self.inner = inner\n"
+    "class Kept:\n    def __init__(self, good, bad): self.good, self.bad = good, bad\n"
+    "    def __getstate__(self): return {'bad': self.bad}\n"
+    "class Reduced:\n    def __init__(self, bad): self.bad, self.other = bad, lock\n"
+    "    def __reduce__(self): return Reduced, (self.bad,)\n"
+    "class L(list): pass\nclass X(Exception): pass\n"
+    "def closed(x): return lambda: x\n"
+    "def defaults(a, b=lock, *, c=1): pass\n"
+    "def keyword(a, *, c=lock): pass\n"
+    "class Attr:\n    made = D()\n    table = {'a': [1, lock]}\n"
+    "class Deep:\n    class In:\n        x = lock\n"
+    "class Meta(type): x = lock\nclass HasMeta(metaclass=Meta): pass\n"
+    "class Based(Attr): pass\n"
+    "class LE(enum.Enum):\n    A = 1\n    B = lock\n"
+    "class Method:\n    def m(self, x=lock): pass\n"
+    "class Prop:\n    @property\n    def p(self): return lock\n"
+    "error = X('a', lock)\nattributed = X()\nattributed.lock = lock\n"
+    "cell = D(y=D(y={}))\ncell.y.y['me'] = cell\ncell.y.y['l'] = lock\n"
+)
+GRAPHS = {
+    "[D(), DS(1), DF(1), N(1), E.A, P(), G(), TD(a=1), D, G[int], lock]": "[10]",
+    "[{1: 2}.keys(), types.MappingProxyType({}), lock]": "[2]",
+    "D(1, [DF({'k': (1, lock)})])": " -> .y[0] -> .x['k'][1]",
+    "DS(lock)": " -> .x",
+    "N(lock)": "[0]",
+    "S(S(lock))": " -> .inner -> .inner",
+    "{DF(1): 2, lock: 1}": f" -> key {threading.Lock()!r}"[:30],
+    "collections.deque([1, [lock]])": "[1][0]",
+    "collections.OrderedDict(a=1, b=lock)": "['b']",
+    "collections.defaultdict(lambda: lock)": " -> part -> global 'lock'",
+    "L([1, lock])": "[1]",
+    "{1, lock}": " -> item",
+    "functools.partial(pow, 1, x=[lock])": " -> .keywords['x'][0]",
+    "closed(closed([lock]))": " -> closure 'x' -> closure 'x'[0]",
+    "defaults": " -> default 0",
+    "keyword": " -> default 'c'",
+    "Attr": " -> .table['a'][1]",
+    "Attr()": " -> class 'Attr' -> .table['a'][1]",
+    "Based()": " -> class 'Based' -> base 'Attr' -> .table['a'][1]",
+    "Deep()": " -> class 'Deep' -> .In -> .x",
+    "HasMeta": " -> metaclass -> .x",
+    "LE": " -> .B.value",
+    "[E.A, LE.A]": "[1] -> class 'LE' -> .B.value",
+    "Method().m": " -> self -> class 'Method' -> .m -> default 0",
+    "Prop()": " -> class 'Prop' -> .p -> getter -> global 'lock'",
+    "error": " -> .args[1]",
+    "attributed": " -> .lock",
+    "Kept(lock, [lock])": " -> .bad[0]",
+    "Reduced({'x': lock})": " -> part['x']",
+    "cell": " -> .y -> .y['l']",
+    "[[[[[[[[[[lock]]]]]]]]]]": "[0][0][0][0][0][0][0][0][0][0]",
+    "[*range(500_000), [lock]]": "[500000][0]",
+    "dict.fromkeys(range(10_000)) | {'z': lock}": "['z']",
+    "[[D(i)] for i in range(300)] + [lock]": "[300]",
+}
+
+
+@pytest.mark.parametrize("source", GRAPHS, ids=GRAPHS.keys())
+def test_the_lock_is_named_with_its_path_whatever_is_beside_it(notebook: Any, source: str) -> None:
+    main = notebook(BESIDE + f"value = {source}\n")
+    with pytest.raises(CannotPickle) as caught:
+        dumps(main["value"], name="it")
+    assert "lock means nothing in another process" in str(caught.value)
+    assert caught.value.path.startswith("it" + GRAPHS[source])
+    assert caught.value.path.endswith(" (a _thread.lock)")
+
+
 def test_the_search_is_bounded_in_time() -> None:
     value = [[[number] for number in range(300)] for _ in range(300)]
     value[-1].append([threading.Lock()])  # type: ignore[list-item]
