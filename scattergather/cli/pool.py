@@ -13,6 +13,7 @@ import click
 from scattergather.cli.occupant import occupant
 from scattergather.errors import BadRequest
 from scattergather.machine.addresses import addresses
+from scattergather.machine.lossy import lossy
 from scattergather.settings.hosts import is_loopback
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import MOST_WORKERS
@@ -65,6 +66,8 @@ def command(
     Its FURL, printed once and kept in a file that only you can read, is all that a notebook needs
     to use it. End it with Ctrl-C or SIGTERM.
     """
+    if sys.stderr is sys.__stderr__ is not None:
+        sys.stderr = lossy(2)  # a pool does not stop because nobody reads what it says
     for service in services:
         if not SERVICE.fullmatch(service):
             raise BadRequest(f"--service {service!r}: it must be NAME or NAME=MODULE:FUNCTION")

@@ -22,6 +22,7 @@ import msgspec
 import scattergather
 from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.machine.kernel import allow_descriptors, die_with_parent, dump_no_core
+from scattergather.machine.lossy import lossy
 from scattergather.reactor.heartbeat import Heartbeat
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.wire.messages import page as messages
@@ -67,6 +68,7 @@ def _read_spawn(connection: socket.socket, client: int) -> messages.Spawn:
 def main() -> None:
     """Serve one client until it leaves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stderr = lossy(2)
     # If we are stopped when the client dies, this lets us go on and see it; else it does nothing.
     die_with_parent(os.getppid(), signal.SIGCONT)
     dump_no_core()

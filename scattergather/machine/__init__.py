@@ -5,5 +5,6 @@
 ``environment``  which variables look like secrets, and which a program can be given
 ``addresses``    at which this machine can be reached
 ``watchman``     ends a process whose loop stands still (a program of its own)
+``lossy``        a stream that nobody waits for: what its reader does not take is dropped
 ``loading``      whether this process loads code, and so may not start a cluster
 """

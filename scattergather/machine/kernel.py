@@ -9,10 +9,13 @@ import platform
 import resource
 import signal
 import time
+from functools import cache
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 
 _DESCRIPTORS = 1 << 16
@@ -42,6 +45,25 @@ handler_of: Any = _signal.getsignal
 def adopt_orphans() -> None:
     """Descendants that lose their parent become children of this process."""
     _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def adopts_orphans() -> bool:
+    """Processes that lose their parent become children of this one, as those of process 1 do."""
+    found = ctypes.c_int(0)
+    asked = _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(found), 0, 0, 0) == 0
+    return os.getpid() == 1 or (asked and found.value != 0)
+
+
+def reap() -> None:
+    """No ended child waits any more to be asked for its status.
+
+    A ``subprocess.Popen`` of a child that ended takes it for one that ended with status 0.
+    """
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
@@ -74,6 +96,30 @@ def occupy_standard_descriptors() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
+
+
+def name_process(name: str, title: str) -> None:
+    """``ps`` calls this process so: by ``name`` (15 bytes), in full by ``title`` as far as it fits.
+
+    The title takes the place of the arguments, in memory that every forked process has a copy of.
+    """
+    text = ctypes.create_string_buffer(name.encode())
+    _libc.prctl(_PR_SET_NAME, ctypes.addressof(text), 0, 0, 0)
+    begin, end = _arguments()
+    if begin:
+        size = end - begin
+        ctypes.memmove(begin, title.encode()[: size - 1].ljust(size, b"\0"), size)
+
+
+@cache
+def _arguments() -> tuple[int, int]:
+    """Where the arguments of this program begin and end in memory; zeros where that is not told."""
+    try:
+        with open("/proc/self/stat", "rb") as stat:
+            begin, end = map(int, stat.read().rpartition(b")")[2].split()[45:47])
+    except (OSError, ValueError):
+        return 0, 0
+    return (begin, end) if begin < end else (0, 0)
 
 
 def punch_hole(fd: int, length: int) -> None:

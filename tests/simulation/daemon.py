@@ -86,7 +86,11 @@ class Zygote:
     # ---- what the service asks for ----
 
     def open_session(
-        self, place: messages.TaskPlace, on_message: OnZygote, on_end: Callable[[], None]
+        self,
+        number: int,
+        place: messages.TaskPlace,
+        on_message: OnZygote,
+        on_end: Callable[[], None],
     ) -> Zygote:
         session = Zygote(self._machine, on_message, on_end)
         self._sessions.append(session)

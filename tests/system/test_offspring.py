@@ -222,3 +222,21 @@ def test_memory_that_a_task_shares_is_cleaned_up_by_its_resource_tracker(spawn) 
 
     name = c.submit(task).result(timeout=10)
     eventually(lambda: not Path("/dev/shm", name).exists())
+
+
+def test_ps_tells_zygotes_and_workers_apart(c) -> None:
+    @as_in_a_notebook
+    def lineage() -> list[tuple[str, str]]:
+        found, pid = [], os.getpid()
+        for _ in range(3):
+            folder = Path(f"/proc/{pid}")
+            title = (folder / "cmdline").read_bytes().rstrip(b"\0").decode()
+            found.append(((folder / "comm").read_text().strip(), title))
+            pid = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        return found
+
+    worker, session, root = c.submit(lineage).result(timeout=10)
+    number = int(worker[0].removeprefix("sg worker ").removesuffix("/1"))
+    assert worker[1] == f"scattergather: worker {number} of session 1"
+    assert session == ("sg session 1", "scattergather: zygote of session 1")
+    assert root[0] == "sg zygote"

@@ -23,10 +23,13 @@ from scattergather.link.logs import log_to
 from scattergather.link.server import LinkServer
 from scattergather.link.tubs.tub import new_certificate
 from scattergather.machine.kernel import (
+    adopts_orphans,
     allow_descriptors,
     dump_no_core,
     occupy_standard_descriptors,
+    reap,
 )
+from scattergather.machine.lossy import lossy
 from scattergather.reactor.heartbeat import Heartbeat
 from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Reactor
@@ -40,6 +43,9 @@ from scattergather.workers.daemon.this_machine import ThisMachine
 from scattergather.workers.pool.pool import Pool
 
 log = Logger()
+
+REAP_SECONDS = 2.0
+"""How often a daemon that adopts orphans looks for those that have ended."""
 
 EXIT_SECONDS = 1.8
 """After this the process ends, whatever still closes; its workers die with it."""
@@ -141,6 +147,8 @@ class _Daemon:
         """Start the workers; from now on signals end it."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self.end, 0))
+        if adopts_orphans():
+            self._reap()
         starting: Deferred[Any] = self._pool.start()
         starting.addCallback(self._started).addErrback(self._failed)
 
@@ -156,6 +164,11 @@ class _Daemon:
         stopping.addBoth(lambda _: self._pool.stop())
         stopping.addBoth(lambda _: self._reactor.stop())
         stopping.addErrback(lambda _: None)  # it had stopped by itself
+
+    def _reap(self) -> None:
+        """Nobody but us will ask for the orphans of a container whose first process this is."""
+        reap()
+        self._reactor.callLater(REAP_SECONDS, self._reap)
 
     def _started(self, _: Any) -> None:
         if not self._ending and not self._ready():
@@ -247,7 +260,7 @@ def _remember(furl: Furl, folder: Path, options: Options) -> None:
 @contextlib.contextmanager
 def _log_of(options: Options) -> Iterator[TextIO]:
     if options.log_file is None:
-        yield sys.stderr
+        yield lossy(2)
     else:
         with options.log_file.expanduser().open("a", encoding="utf-8") as file:
-            yield file
+            yield lossy(file.fileno())

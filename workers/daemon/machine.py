@@ -112,9 +112,13 @@ class ZygoteSeam(Protocol):
         """The zygote is not known to be gone: it may hear what we ask."""
 
     def open_session(
-        self, place: messages.TaskPlace, on_message: OnZygote, on_end: Callable[[], None]
+        self,
+        number: int,
+        place: messages.TaskPlace,
+        on_message: OnZygote,
+        on_end: Callable[[], None],
     ) -> ZygoteSeam:
-        """A root zygote forks the zygote of a session, whose workers see ``place``."""
+        """A root zygote forks the zygote of session ``number``, whose workers see ``place``."""
 
     def settle(self, place: messages.TaskPlace) -> None:
         """The workers that a session's zygote forks from now on see another place."""

@@ -203,6 +203,7 @@ class Nursery:
         if root is None or not root.open:
             return
         brood.zygote = root.open_session(
+            brood.number,
             brood.place,
             lambda message: self._zygote_said(brood, message),
             lambda: self._zygote_ended(brood),

@@ -56,7 +56,13 @@ class WorkerProcess:
         self.cancel, self.warn = journal.request_cancel, journal.exceed
         self.stop, self.recall = journal.request_stop, journal.request_skip
         self.running = journal.running
-        self.output = OutputFile.create()
+        try:
+            self.output = OutputFile.create()
+        except OSError:  # the descriptors may be used up
+            journal.close()
+            ours.close()
+            self._theirs.close()
+            raise
         self.slabs: set[SlabId] = set()
         """Slabs that it writes its results into."""
         self._introduced: set[SlabId] = set()

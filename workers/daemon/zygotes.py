@@ -66,12 +66,16 @@ class ZygoteLink:
     # ---- what it does for us; silent when it is gone ----
 
     def open_session(
-        self, place: messages.TaskPlace, on_message: OnZygote, on_end: Callable[[], None]
+        self,
+        number: int,
+        place: messages.TaskPlace,
+        on_message: OnZygote,
+        on_end: Callable[[], None],
     ) -> ZygoteLink:
         """Let a root zygote fork a session's."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, file_of(place) as file:
-            self._send(messages.OpenSession(), [theirs.fileno(), file.fileno()])
+            self._send(messages.OpenSession(session=number), [theirs.fileno(), file.fileno()])
         self._count += 1
         zygote = self._unborn[self._count] = ZygoteLink(self._reactor, ours, on_message, on_end)
         return zygote

@@ -8,8 +8,6 @@ at a time, whatever it finds goes where it belongs, and all who wait look again.
 from __future__ import annotations
 
 import fcntl
-import os
-import resource
 import select
 import socket
 import threading
@@ -22,20 +20,10 @@ from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 from scattergather.wire.messages import page as messages
 
 READ_BYTES = 1 << 16
-HIGH = 512
-"""Tasks that close "all" descriptors usually stop at 256."""
 
 
 class LineLost(Exception):
     """The socket ended, or a task closed it: this worker is of no use any more."""
-
-
-def raised_descriptor(fd: int) -> int:
-    """A close-on-exec copy of ``fd`` at ``HIGH`` or above, where limits allow; ``fd`` is closed."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, min(HIGH, limit - 16)))
-    os.close(fd)
-    return copy
 
 
 Wait = Callable[[int, float | None], bool]
@@ -59,6 +47,7 @@ class WorkerLine:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self._flags = fcntl.fcntl(connection, fcntl.F_GETFL)
         self._reader = FrameReader()
         self.received = ReceivedDescriptors()
         """Descriptors that came along; whoever sorts a frame that brings one takes it."""
@@ -105,6 +94,14 @@ class WorkerLine:
     def close(self) -> None:
         """In a copy of the worker: nothing can be sent, nothing is taken from the worker's line."""
         self._socket.close()
+
+    def repair(self) -> None:
+        """The socket has the flags that it had; a task may have gone through all descriptors.
+
+        Raises:
+            OSError: it was closed.
+        """
+        fcntl.fcntl(self._socket, fcntl.F_SETFL, self._flags)
 
     def receive(self, timeout: float | None = None) -> tuple[messages.ToWorker, bytes] | None:
         """The next message for the main loop, or None after ``timeout`` seconds without one.

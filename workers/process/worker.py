@@ -22,7 +22,8 @@ from scattergather.model.outcome import Kind
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import SPENT
-from scattergather.workers.process.line import LineLost, WorkerLine, raised_descriptor
+from scattergather.workers.process.descriptors import raised_descriptor
+from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture, OutputFile
 from scattergather.workers.process.surroundings.displays import Displays
 from scattergather.workers.process.surroundings.mending import Spent
@@ -142,6 +143,7 @@ class Worker:
         interrupts.withdraw()
         self._large.returns.allow(0, 0)
         inside.join(None, inside.IN_COPY)
+        kernel.name_process("sg copy", "scattergather: forked by a task")
 
     def serve(self) -> Never:
         """Say that this worker is ready, then do what is asked.

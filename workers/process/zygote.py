@@ -30,6 +30,7 @@ from types import FrameType, ModuleType
 from typing import Never
 
 from scattergather.machine import kernel, loading, proc
+from scattergather.machine.lossy import lossy
 from scattergather.wire.messages import page as messages
 from scattergather.workers.process import worker
 from scattergather.workers.process.channel import Channel
@@ -140,7 +141,11 @@ class RootZygote(Zygote):
         try:
             self.leave()
             channel = Channel(os.dup(descriptors[0]))
-            session = SessionZygote(channel, self.services, self._surroundings)
+            session = SessionZygote(channel, self.services, self._surroundings, message.session)
+            kernel.name_process(
+                f"sg session {message.session}",
+                f"scattergather: zygote of session {message.session}",
+            )
             problems = session.settle(descriptors[1])
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -160,8 +165,11 @@ class RootZygote(Zygote):
 class SessionZygote(Zygote):
     """Forks the workers of one controller."""
 
-    def __init__(self, channel: Channel, services: Services, surroundings: Surroundings) -> None:
+    def __init__(
+        self, channel: Channel, services: Services, surroundings: Surroundings, session: int
+    ) -> None:
         super().__init__(channel, services)
+        self._session = session
         self._surroundings = surroundings
 
     def settle(self, descriptor: int) -> list[str]:
@@ -198,6 +206,10 @@ class SessionZygote(Zygote):
             return
         try:
             self.leave()
+            kernel.name_process(
+                f"sg worker {number}/{self._session}",
+                f"scattergather: worker {number} of session {self._session}",
+            )
             worker.live(parent, descriptors, self.services, self._surroundings)
         finally:
             # Whatever happens in a worker, it never comes back into the zygote's loop.
@@ -221,9 +233,11 @@ def main(arguments: Sequence[str]) -> Never:
     options = parser.parse_args(arguments)
     if options.descriptors:
         kernel.limit_descriptors(options.descriptors)
+    sys.stdout, sys.stderr = lossy(1), lossy(2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # If we are stopped when the daemon dies, this lets us go on and end; else it does nothing.
     kernel.die_with_parent(os.getppid(), signal.SIGCONT)
+    kernel.name_process("sg zygote", "scattergather: root zygote, which forks those of sessions")
     place.one_thread_each()
     # Tasks must not find the zygote under this name.
     sys.modules["__main__"] = ModuleType("__main__")

@@ -8,8 +8,11 @@ from scattergather.wire.messages.shared import Message
 class OpenSession(Message, frozen=True, kw_only=True):
     """Fork a session zygote. Descriptors passed along: its socket, a file with a ``TaskPlace``.
 
-    In a file, because an environment may be larger than any datagram.
+    In a file, because an environment may be larger than any datagram. ``session`` is the number by
+    which the pool's log calls it.
     """
+
+    session: int = 0
 
 
 class Settle(Message, frozen=True, kw_only=True):

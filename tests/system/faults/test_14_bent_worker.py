@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import fcntl
+import gc
 import os
 import resource
 import signal
@@ -34,12 +37,13 @@ def state() -> dict[str, Any]:
     """What a task can see of its process, but its number."""
     umask = os.umask(0)
     os.umask(umask)
-    names = ("SIGINT", "SIGTERM", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGPIPE", "SIGHUP")
     return {
         "directory": os.getcwd(),
         "umask": umask,
         "mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
-        "handlers": [repr(signal.getsignal(getattr(signal, name)))[:20] for name in names],
+        "handlers": [
+            repr(signal.getsignal(number))[:20] for number in sorted(signal.valid_signals())
+        ],
         "environment": dict(os.environ),
         "limits": {
             name: resource.getrlimit(getattr(resource, name))
@@ -52,12 +56,39 @@ def state() -> dict[str, Any]:
         "timers": [signal.getitimer(timer) for timer in (0, 1, 2)],
         "recursion": sys.getrecursionlimit(),
         "streams": [sys.stdout.name, sys.stderr.name, os.fstat(1).st_ino == os.fstat(2).st_ino],
+        "flags": [fcntl.fcntl(number, fcntl.F_GETFL) for number in (1, 2)],
+        "input": (sys.stdin.read(), os.fstat(0).st_rdev),
+        "zone": time.tzname,
+        "collects": gc.isenabled(),
+        "crashes": faulthandler.is_enabled(),
     }
+
+
+def open_files() -> list[int]:
+    """Descriptors of this process."""
+    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    return [number for number in numbers if os.path.exists(f"/proc/self/fd/{number}")]
 
 
 BENDS: dict[str, Any] = {
     "descriptors": lambda: os.closerange(0, 65536),
     "standard streams": lambda: os.closerange(0, 3) or sys.stdout.close(),
+    "flags of the output": lambda: fcntl.fcntl(1, fcntl.F_SETFL, os.O_NONBLOCK),
+    "flags of all files": lambda: [
+        fcntl.fcntl(number, fcntl.F_SETFL, os.O_NONBLOCK) for number in open_files()
+    ],
+    "other files in the place of the standard ones": lambda: [
+        os.dup2(os.open("/etc/passwd", os.O_RDONLY), number) for number in range(3)
+    ],
+    "other files in the place of all": lambda: [
+        os.dup2(os.open("/etc/passwd", os.O_RDONLY), number) for number in open_files()
+    ],
+    "another output file": lambda: [
+        os.dup2(os.open("/dev/null", os.O_RDWR), number)
+        for number in open_files()
+        if number > 2 and os.path.sameopenfile(number, 1)
+    ],
+    "standard input": lambda: sys.stdin.close() or os.close(0),
     "directory": lambda: os.chdir("/"),
     "umask": lambda: os.umask(0o777),
     "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()),
@@ -65,6 +96,13 @@ BENDS: dict[str, Any] = {
         signal.signal(number, signal.SIG_IGN)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)
     ],
+    "every handler": lambda: [
+        signal.signal(number, signal.SIG_IGN)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    ],
+    "time zone": lambda: os.environ.update(TZ="Asia/Tokyo") or time.tzset(),
+    "garbage collection": lambda: gc.disable(),
+    "crash reports": lambda: faulthandler.disable(),
     "variable": lambda: os.environ.update(PATH="nowhere", NEW="new"),
     "environment": lambda: os.environ.clear(),
     "soft limit": lambda: resource.setrlimit(

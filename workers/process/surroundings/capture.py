@@ -18,6 +18,7 @@ import sys
 from typing import Any
 
 from scattergather.machine.kernel import punch_hole
+from scattergather.workers.process.descriptors import is_ours
 
 KEPT = 1 << 16
 """Bytes of a task's output that are kept."""
@@ -122,8 +123,7 @@ class Capture:
             os.close(null)
         os.dup2(output.fd, 1)
         os.dup2(output.fd, 2)
-        found = os.fstat(output.fd)
-        self._identity = found.st_dev, found.st_ino
+        self._identity, self._null = _identity(output.fd), _identity(0)
         self.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  (lives on)
         self.stdout = text_stream(1, "<stdout>", output)
         self.stderr = text_stream(2, "<stderr>", output)
@@ -136,18 +136,40 @@ class Capture:
         sys.stderr = sys.__stderr__ = self.stderr  # type: ignore[misc]
 
     def repair(self) -> None:
-        """Undo what a task did to streams and descriptors 1 and 2."""
+        """Undo what a task did to streams, to descriptors 0 to 2, and to the output file.
+
+        Raises:
+            OSError: the output file is nowhere any more.
+        """
+        output = self.output.fd
+        intact = [_identity(number) == self._identity for number in (1, 2)]
+        if not is_ours(output):
+            if not any(intact):
+                raise OSError("the output file was closed")
+            os.dup2(1 if intact[0] else 2, output, inheritable=False)
         for number in (1, 2):
-            try:
-                found = os.fstat(number)
-                intact = (found.st_dev, found.st_ino) == self._identity
-            except OSError:
-                intact = False
-            if not intact:
-                os.dup2(self.output.fd, number)
+            if not intact[number - 1]:
+                os.dup2(output, number)
+        if _identity(0) != self._null:
+            null = os.open(os.devnull, os.O_RDONLY)
+            if null:
+                os.dup2(null, 0)
+                os.close(null)
+        fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)  # one place for all who write
+        if self.stdin.closed:
+            self.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  (lives on)
         if self.stdout.closed:
             self.stdout = text_stream(1, "<stdout>", self.output)
         if self.stderr.closed:
             self.stderr = text_stream(2, "<stderr>", self.output)
-        if sys.stdout is not self.stdout or sys.stderr is not self.stderr:
+        if (sys.stdin, sys.stdout, sys.stderr) != (self.stdin, self.stdout, self.stderr):
             self.restore()
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor is; None when it is none."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

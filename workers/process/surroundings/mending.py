@@ -18,6 +18,8 @@ Those that have ended are left to whoever may still ask for their status, up to 
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import os
 import resource
 import signal
@@ -26,6 +28,8 @@ import threading
 import time
 
 from scattergather.machine import kernel, proc
+from scattergather.workers.process.descriptors import all_ours
+from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
 from scattergather.workers.process.surroundings.place import current_directory
 from scattergather.workers.process.task.interrupts import Interrupts
@@ -43,8 +47,9 @@ KILLING = 1.0
 """Seconds within which killed processes must be gone."""
 
 _LIMITS = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
-_HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGUSR1,
-            signal.SIGUSR2, signal.SIGQUIT, signal.SIGXCPU)  # fmt: skip
+_HANDLED = signal.valid_signals() - {
+    signal.SIGINT, signal.SIGALRM, signal.SIGKILL, signal.SIGSTOP
+}  # fmt: skip
 _VARIABLES: dict[bytes, bytes] = os.environb._data  # type: ignore[attr-defined]
 """What is behind ``os.environ``: to compare that itself takes 30 us, every chunk."""
 
@@ -58,8 +63,9 @@ class Spent(Exception):
 class Mending:
     """The state of the process as it should be: as it was when this was made."""
 
-    def __init__(self, capture: Capture, interrupts: Interrupts) -> None:
+    def __init__(self, capture: Capture, line: WorkerLine, interrupts: Interrupts) -> None:
         self._capture = capture
+        self._line = line
         self._interrupts = interrupts
         self._directory = current_directory()
         self._recursion = sys.getrecursionlimit()
@@ -71,6 +77,8 @@ class Mending:
         self._limits = {limit: resource.getrlimit(limit) for limit in _LIMITS}
         self._priority = os.getpriority(os.PRIO_PROCESS, 0)
         self._processors = os.sched_getaffinity(0)
+        self._user = _user()
+        self._collects = gc.isenabled()
         self._threads = set(threading.enumerate())
         self._children = set(proc.living_children())
         self._kept: set[int] = set()
@@ -85,10 +93,12 @@ class Mending:
             Spent: it cannot be made so.
         """
         self._mend_place()
-        self._capture.repair()
+        self._mend_files()
         self._mend_signals()
         if sys.getrecursionlimit() != self._recursion:
             sys.setrecursionlimit(self._recursion)
+        if self._collects and not gc.isenabled():
+            gc.enable()
         self._mend_limits()
         if keep:
             self._threads.update(threading.enumerate())
@@ -111,6 +121,17 @@ class Mending:
         if self._environment != _VARIABLES:
             os.environb.clear()
             os.environb.update(self._environment)
+            time.tzset()
+
+    def _mend_files(self) -> None:
+        try:
+            self._capture.repair()
+            self._line.repair()
+            intact = all_ours(but=self._capture.output.fd)
+        except OSError:
+            intact = False
+        if not intact:
+            raise Spent("a task has closed files of its worker, or put others in their place")
 
     def _mend_signals(self) -> None:
         for timer in _TIMERS:
@@ -121,6 +142,10 @@ class Mending:
             if handler is not None and kernel.handler_of(number) != handler:
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        signal.set_wakeup_fd(-1)
+        faulthandler.cancel_dump_traceback_later()
+        if not faulthandler.is_enabled():
+            faulthandler.enable(file=2)
 
     def _mend_limits(self) -> None:
         try:
@@ -133,6 +158,8 @@ class Mending:
                 os.sched_setaffinity(0, self._processors)
         except (OSError, ValueError) as error:
             raise Spent(f"a task lowered a limit of its process for good ({error})") from error
+        if _user() != self._user:
+            raise Spent("a task has changed the user or group of its process")
 
     def _outlast_threads(self) -> None:
         until = time.monotonic() + ENDING
@@ -179,6 +206,10 @@ class Mending:
             for pid in proc.living_children()
             if pid not in self._children and pid not in self._kept
         ]
+
+
+def _user() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    return os.getresuid(), os.getresgid()
 
 
 def _has_children() -> bool:

@@ -58,7 +58,7 @@ class Chunks:
         self._calls = calls
         calls.residents.note = journal.note
         self._circumstances = circumstances
-        self._mending = Mending(capture, interrupts)
+        self._mending = Mending(capture, line, interrupts)
         self._results = results = ResultPickler(self._outside)
         self._loop = loop_of(
             self,
@@ -83,7 +83,7 @@ class Chunks:
 
     def accept_surroundings(self) -> None:
         """Pushed code, or a call on every worker, may have moved this process: so be it."""
-        self._mending = Mending(self._capture, self._interrupts)
+        self._mending = Mending(self._capture, self._line, self._interrupts)
 
     def where(self) -> Where | None:
         """Where the task now running runs; None between chunks."""

@@ -9,7 +9,6 @@ far as its allowance goes, and so does what nested calls take; what those return
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Iterable
@@ -23,7 +22,8 @@ from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.outside import Placed
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
-from scattergather.workers.process.line import WorkerLine, raised_descriptor
+from scattergather.workers.process.descriptors import close_raised, raised_descriptor
+from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Answers
 from scattergather.workers.process.values.inherited import Inherited
@@ -63,7 +63,7 @@ class Arguments:
         """Nothing more will be read there."""
         fd = self._slabs.pop(slab, None)
         if fd is not None:
-            os.close(fd)
+            close_raised(fd)
         self.parking.leave(slab)
 
     def descriptor(self, slab: SlabId) -> int | None:
