@@ -6,6 +6,7 @@ the seed's hundred calls on it and on the embedded pool, prints results and figu
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,10 +73,20 @@ def run(say: Callable[[str], None] = print) -> None:
         over_foolscap = _walk(say, [furl])
     say("2. The embedded pool, no set-up:")
     embedded = _walk(say, "local:2", function="all_series")
+    say(f"The command is {own_command()}; docs/guide.md says what to do with it.")
     total = len(TASKS)
     say(f"demo: {over_foolscap} of {total} over Foolscap, {embedded} of {total} embedded")
     if over_foolscap != total or embedded != total:
         raise SystemExit(1)
+
+
+def own_command() -> str:
+    """How the command of this environment is called, also where its folder is not on the PATH."""
+    script = Path(sys.executable).with_name("scattergather")
+    if not script.exists():
+        return f"{sys.executable} -m scattergather"
+    found = shutil.which("scattergather")
+    return "scattergather" if found and Path(found).samefile(script) else str(script)
 
 
 @click.command("demo")

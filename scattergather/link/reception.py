@@ -64,7 +64,7 @@ class Reception:
             greeting,
             back,
             who=who,
-            name=f"{greeting.controller or 'a controller'} #{self._count}",
+            name=f"{greeting.controller or 'a controller'} #{self._count} ({who}, {_place(back)})",
             over=lambda visit: self.visits.pop(visit.id, None) is not None,
         )
         self.visits[visit.id] = visit
@@ -111,6 +111,12 @@ class Reception:
             received=received,
             ticket=ticket,
         )
+
+
+def _place(back: Any) -> str:
+    """From where a controller has called, in words."""
+    transport: Any = getattr(back.tracker.broker, "transport", None)
+    return f"from {transport.getPeer().host}" if transport is not None else "from nowhere"
 
 
 def _refusal(reason: str, *, unknown: bool = False) -> remote.Refusal:

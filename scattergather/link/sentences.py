@@ -77,7 +77,7 @@ def mismatch(theirs: PeerVersions, who: str, us: str) -> str:
     return (
         f"{who} runs scattergather {theirs.version} (protocol {theirs.protocol}), {us} runs "
         f"{scattergather.__version__} (protocol {messages.PROTOCOL}). Where {older} runs: "
-        "pip install -U scattergather"
+        "pip install -U scattergather, or in a folder with the newer one: pip install -U ."
     )
 
 

@@ -189,6 +189,10 @@ async def test_a_revoked_furl_ends_what_it_had_open_and_opens_nothing_more(tmp_p
         both.server.let_in("guest", "g" * 32)
         furl = altered(both.server.furl, name="g" * 32)
         _, guest_ear = await both.joined(furl, links=guest_links)
+        assert [session.controller for session in both.pool.sessions] == [
+            "test #1 (owner, from 127.0.0.1)",
+            "guest #2 (guest, from 127.0.0.1)",
+        ]
         both.server.shut_out("guest")
         await until(lambda: guest_ear.heard == ["joined", "left", "refused"], 3)
         assert "its secret is not valid there" in guest_ear.reasons[-1]

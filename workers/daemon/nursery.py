@@ -29,6 +29,7 @@ from scattergather.workers.daemon.launch import HASH_SEED
 from scattergather.workers.daemon.machine import Machine, OnWorker, WorkerSeam, ZygoteSeam
 from scattergather.workers.pool import events
 from scattergather.workers.pool.losses.restarts import Restarts
+from scattergather.workers.pool.losses.verdict import signal_name
 from scattergather.workers.pool.losses.watching import STOPPED_AFTER
 
 LOOK_SECONDS = 2.0
@@ -97,6 +98,8 @@ class Nursery:
         # Asked with every message: the dictionary's own method is the fastest way to it.
         self.worker: Callable[[int], WorkerSeam | None] = self._workers.get
         self._burying: set[int] = set()
+        self._ending: set[int] = set()
+        """Workers that the pool has told to end, by a signal."""
         self._stood: dict[int, int] = {}
         self._stopping = False
 
@@ -266,6 +269,8 @@ class Nursery:
         brood = self._brood_of.get(number)
         if brood is None:
             return
+        if what in (signal.SIGKILL, signal.SIGTERM):
+            self._ending.add(number)
         if brood.zygote is not None:
             brood.zygote.signal(number, what, group=group)
         elif what == signal.SIGKILL:  # it waits for a zygote: now it will not be forked at all
@@ -304,11 +309,11 @@ class Nursery:
             harvest = worker.bury()
         finally:
             self._burying.discard(exited.worker)
-        self._forget(exited.worker)
-        if exited.status == SPENT:
-            self.log.info("a worker is replaced: {why}", why=harvest.output.strip())
         killed = exited.signal == signal.SIGKILL
         now = self._reactor.seconds()
+        starved = killed and self._machine.memory_kills.lately(now)
+        self._tell(exited, worker.pid, harvest.output.strip(), starved=starved)
+        self._forget(exited.worker)
         self._on_exit(
             worker,
             events.WorkerExited(
@@ -316,13 +321,30 @@ class Nursery:
                 status=exited.status,
                 signal=exited.signal,
                 peak=exited.peak,
-                out_of_memory=killed and self._machine.memory_kills.lately(now),
+                out_of_memory=starved,
                 harvest=harvest,
             ),
         )
 
+    def _tell(self, exited: messages.Exited, pid: int, said: str, *, starved: bool) -> None:
+        """The log names a worker whose end was not this pool's doing."""
+        ours = exited.worker in self._ending or not exited.pid
+        if exited.status == SPENT:
+            self.log.info("worker {pid} is replaced: {why}", pid=pid, why=said)
+        elif not ours and (exited.signal or exited.status):
+            brood = self._brood_of.get(exited.worker)
+            how = signal_name(exited.signal) if exited.signal else f"exit status {exited.status}"
+            self.log.warn(
+                "worker {pid} of session {n} was ended by {how}{why}",
+                pid=pid,
+                n=brood.number if brood else "?",
+                how=how,
+                why=": this machine had run out of memory" if starved else "",
+            )
+
     def _forget(self, number: int) -> None:
         """A worker is known no more; what it said last may have closed its session already."""
         brood = self._brood_of.pop(number, None)
+        self._ending.discard(number)
         if brood is not None:
             del self._workers[number], brood.workers[number]

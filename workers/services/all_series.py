@@ -14,6 +14,7 @@ numpy is imported by the first call, or by ``preload`` in the zygote, for all wo
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,8 @@ def preload() -> None:
         from scattergather.errors import CannotImport  # noqa: PLC0415
 
         raise CannotImport(
-            "all_series needs numpy on this host: pip install 'scattergather[demo]'", module="numpy"
+            f"all_series needs numpy on this host: {sys.executable} -m pip install numpy",
+            module="numpy",
         ) from error
     _seed()
     _histogram = numpy.histogram
