@@ -131,8 +131,8 @@ class Cells:
             self._latest = parent = Parent(self.shell)
             self._running[parent.name] = parent
             self._depth[parent.name] += 1
-            waiting, self._waiting = self._waiting, {}
-            for what in waiting:
+            # Each leaves when it is carried: an interrupt leaves the others waiting.
+            for what in list(self._waiting):
                 what.put()
 
     def _ending(self, *_: Any) -> None:
@@ -170,6 +170,7 @@ class _Sentence:
         with self._cells.turn:
             parent = self._cells.carrier or self._cells.latest
             if self._cells.reaches(parent):
+                self._cells.carried(self)
                 parent.run(partial(TERMINAL.notice, self.text))
             else:
                 self._cells.wait(self)
