@@ -7,6 +7,9 @@ from typing import Any
 from scattergather.client import naming
 from scattergather.client.jobs.reading import FAILURES, loader, not_rebuilt, read_error
 from scattergather.client.pipe.outbox import distinct
+from scattergather.client.seen.display import LINES, JobLines
+from scattergather.client.seen.here import current_display
+from scattergather.client.seen.printout import settled_lines
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.questions import Question
 from scattergather.client.session.session import Session
@@ -28,6 +31,7 @@ def call_everywhere(
     """
     session.life.check()
     what = title_of(function) if callable(function) else function
+    display = current_display()
     then = "Where it has begun it goes on."
     with Wait(session, lambda: f"waiting for {what} on every worker", then):
         shipment = session.shipper.shipment()
@@ -50,7 +54,20 @@ def call_everywhere(
             )
         if not question.outcomes and (absent := session.known.snapshot().absent()):
             raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
+        _show_printed(question, display.lines(frozen.title, lambda: False))
         return _read(question, frozen.title)
+
+
+def _show_printed(question: Question, place: JobLines) -> None:
+    lines = [
+        f"[{message.host}/{message.worker}] {line}"
+        for message, _, _ in question.outcomes
+        for line in settled_lines(message.printed)
+    ]
+    if len(lines) > LINES:
+        lines[:-LINES] = [f"[{len(lines) - LINES} lines before these are not shown]"]
+    if lines:
+        place.show(lines, 0, 0)
 
 
 def _read(question: Question, title: str) -> dict[str, Any]:

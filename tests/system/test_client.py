@@ -458,3 +458,12 @@ def test_memory_of_queued_tasks_and_of_long_iterators():
     a_task, peak = map(float, out.split())
     assert a_task < 150
     assert peak < 100
+
+
+def test_what_a_call_everywhere_prints_is_of_its_worker_and_of_no_task(spawn, capsys):
+    c = spawn()
+    c.run_everywhere(lambda: print("everywhere"))
+    c.addJob([((n,), {}) for n in range(4)], abs).results()
+    lines = capsys.readouterr().out.splitlines()
+    workers = c.run_everywhere(os.getpid)
+    assert sorted(lines) == sorted(f"[{worker}] everywhere" for worker in workers)

@@ -106,4 +106,4 @@ def test_what_is_displayed_when_the_cell_has_ended_stands_under_it(saved: list[l
     assert base64.b64decode(shown.data["image/png"]).startswith(b"\x89PNG")
     html = shown.data["text/html"]
     assert html.index("before") < html.index("<i>it</i>") < html.index("after")
-    assert html.index("after") < html.index("<img src='data:image/png;base64,")
+    assert html.index("after") < html.index("src='data:image/png;base64,")

@@ -203,7 +203,12 @@ class Worker:
         objects, borrowed = self._large.returns.announce(self._outside.take())
         self._line.send(
             messages.EverywhereDone(
-                call=message.call, worker=os.getpid(), kind=kind, objects=objects, borrowed=borrowed
+                call=message.call,
+                worker=os.getpid(),
+                kind=kind,
+                objects=objects,
+                borrowed=borrowed,
+                printed=self._chunks.take_printed(),
             ),
             blob,
         )

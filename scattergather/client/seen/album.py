@@ -40,5 +40,7 @@ def _html(part: Line) -> str:
         if mime in data:
             value = data[mime]
             coded = base64.b64encode(value).decode() if isinstance(value, bytes) else value
-            return f"<div><img src='data:{mime};base64,{escape(coded, quote=True)}'></div>"
+            what = escape(part.text[:200], quote=True)
+            source = f"data:{mime};base64,{escape(coded, quote=True)}"
+            return f"<div><img alt='{what}' src='{source}'></div>"
     return f"<pre>{escape(part.text)}</pre>"

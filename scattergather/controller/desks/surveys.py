@@ -145,6 +145,7 @@ class Surveys:
                 worker=message.worker,
                 kind=message.kind,
                 objects=self._objects.hold_for_client(message.objects, message.borrowed),
+                printed=message.printed,
             ),
             body,
         )

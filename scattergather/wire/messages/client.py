@@ -292,7 +292,8 @@ class TaskOutput(Message, frozen=True, kw_only=True):
 class EverywhereOutcome(Message, frozen=True, kw_only=True):
     """What one worker made of a ``RunEverywhere``; the body is the one blob.
 
-    ``objects`` are large parts of it, which the client holds until it says ``Release``.
+    ``objects`` are large parts of it, which the client holds until it says ``Release``;
+    ``printed`` is what the call printed there.
     """
 
     call: int
@@ -300,6 +301,7 @@ class EverywhereOutcome(Message, frozen=True, kw_only=True):
     worker: int
     kind: KindByte
     objects: tuple[Extent, ...] = ()
+    printed: str = ""
 
 
 class Done(Message, frozen=True, kw_only=True):

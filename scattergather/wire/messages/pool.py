@@ -186,7 +186,7 @@ class EverywhereDone(Message, frozen=True, kw_only=True):
     """What one worker made of an ``Everywhere``; the body is one blob. ``last`` closes the call.
 
     ``objects`` are large parts of it, and ``borrowed`` large arguments that were returned as they
-    came.
+    came; ``printed`` is what the call printed.
     """
 
     call: int
@@ -195,15 +195,15 @@ class EverywhereDone(Message, frozen=True, kw_only=True):
     last: bool = False
     objects: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
+    printed: str = ""
 
 
 class NestedSubmit(Message, frozen=True, kw_only=True):
     """Task-side code submits one call; the body is one blob ``(args, kwargs)``.
 
     ``worker`` is filled in by the pool, ``ticket`` numbers the calls of a worker, ``index`` is the
-    task of the chunk that submits. ``lent`` are
-    large parts of the arguments, which stay on this host until somebody wants them, and
-    ``borrowed`` such as the task was given itself.
+    task of the chunk that submits. ``lent`` are large parts of the arguments, which stay on this
+    host until somebody wants them, and ``borrowed`` such as the task was given itself.
     """
 
     ticket: int

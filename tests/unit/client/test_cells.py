@@ -166,7 +166,10 @@ def test_where_no_new_piece_is_taken_the_last_one_takes_all(strict: Shell) -> No
     one, rest = strict.bundles("cell 1")
     assert one["image/png"] == rest["image/png"] == PNG
     assert rest["text/plain"] == "[a & b]\n<two>\n[c]"
-    assert "<pre>[a &amp; b]</pre><div><img src='data:image/png;base64," in rest["text/html"]
+    assert (
+        "<pre>[a &amp; b]</pre><div><img alt='&lt;two&gt;' src='data:image/png;base64,"
+        in rest["text/html"]
+    )
     assert strict.bundles("cell 2") == []
 
 

@@ -259,6 +259,16 @@ class Chunks:
         if gathered > FULL:
             self.flush(time.monotonic())
 
+    def take_printed(self) -> str:
+        """What was printed, of no task; what was displayed is in it as its text."""
+        parts = self._displays.parts(*self._output.take())
+        return "".join(
+            part.text + "\n"
+            if isinstance(part, Bundle)
+            else part.decode("utf-8", "backslashreplace")
+            for part, _ in parts
+        )
+
     def send_output(self, index: int) -> None:
         """What was printed and displayed leaves before the outcome of the task that has ended."""
         for part, dropped in self._displays.parts(*self._output.take()):
