@@ -80,7 +80,7 @@ def empty_member(found: Any) -> Any:
     if name is None:
         return _combined(found)
     solid = next(base for base in type(found).__mro__ if written_in_c(base))
-    return make_member, (solid, type(found), name, _content(found, solid))
+    return make_member, (solid, type(found), name, content_of(found, solid))
 
 
 def _name_of(found: Any) -> str | None:
@@ -93,8 +93,8 @@ def _combined(found: Any) -> Any:
     return (type(found), (found._value_,)) if "_value_" in vars(found) else NotImplemented
 
 
-def _content(found: Any, solid: Any) -> tuple[Any, ...]:
-    """What ``solid``, the nearest base written in C, makes the member of."""
+def content_of(found: Any, solid: Any) -> tuple[Any, ...]:
+    """What ``solid``, the nearest base of its class that is written in C, makes a thing of."""
     if solid is object:
         return ()
     if hasattr(solid, "__getnewargs__"):

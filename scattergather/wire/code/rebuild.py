@@ -179,3 +179,8 @@ def make_cached(function: Callable[..., Any], maxsize: int | None, typed: bool) 
 def make_weak_keys(items: list[tuple[Any, Any]]) -> weakref.WeakKeyDictionary[Any, Any]:
     """A weak dictionary with these items."""
     return weakref.WeakKeyDictionary(dict(items))
+
+
+def make_weak_values(items: list[tuple[Any, Any]]) -> weakref.WeakValueDictionary[Any, Any]:
+    """A weak dictionary with these items, as far as anybody holds the values."""
+    return weakref.WeakValueDictionary(dict(items))

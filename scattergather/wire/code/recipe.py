@@ -259,6 +259,16 @@ def reduce_weak_keys(_writing: Writing, found: weakref.WeakKeyDictionary[Any, An
     return rebuild.make_weak_keys, (list(found.items()),)
 
 
+def reduce_weak_values(_writing: Writing, found: weakref.WeakValueDictionary[Any, Any]) -> Any:
+    """A weak dictionary as one with the same items; registries of instances are such."""
+    return rebuild.make_weak_values, (list(found.items()),)
+
+
+def reduce_weak_set(_writing: Writing, found: weakref.WeakSet[Any]) -> Any:
+    """A weak set as one with the same items."""
+    return weakref.WeakSet, (list(found),)
+
+
 def reduce_stream(_writing: Writing, stream: io.IOBase) -> Any:
     """The standard streams as those of the other process; no other open file."""
     for name in ("stdout", "stderr", "stdin"):
@@ -306,6 +316,8 @@ RECIPES: dict[type, Recipe] = {
     typing.ParamSpec: reduce_parameter,
     typing.NewType: reduce_new_type,
     weakref.WeakKeyDictionary: reduce_weak_keys,
+    weakref.WeakValueDictionary: reduce_weak_values,
+    weakref.WeakSet: reduce_weak_set,
     io.TextIOWrapper: reduce_stream,
     io.BufferedReader: reduce_stream,
     io.BufferedWriter: reduce_stream,

@@ -5,6 +5,8 @@
 ``reducing``   what they have in common
 ``by_dill``    the slow one
 ``arrays``     small numpy arrays at half the cost
+``named``      what says that it is a name of the notebook
+``derived``    of types that derive from a property or a module
 ``exceptions``  exceptions taken apart, and made again
 ``raised``     exceptions with their tracebacks
 ``losses``     a lost task as the error that the user sees

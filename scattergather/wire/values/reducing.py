@@ -13,7 +13,9 @@ from scattergather.wire.code.origin import importable
 from scattergather.wire.code.recipe import RECIPES, MustNotTravel, Recipe, refusal, said_by
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.arrays import ARRAY, reduce_array
+from scattergather.wire.values.derived import BASES, reduce_derived
 from scattergather.wire.values.exceptions import reduce_exception, taken_apart
+from scattergather.wire.values.named import reduce_by_itself, speaks
 
 PROTOCOL = 5
 ORDINARY = 256
@@ -56,6 +58,10 @@ class Reducing:
         if (kind.__module__, kind.__qualname__) == ARRAY:
             RECIPES[kind] = reduce_array
             return reduce_array(self, thing)
+        if issubclass(kind, BASES):
+            return reduce_derived(thing)
+        if speaks(thing):
+            return reduce_by_itself(thing, PROTOCOL)
         if len(self._ordinary) >= ORDINARY:
             self._ordinary.clear()
         self._ordinary.add(kind)

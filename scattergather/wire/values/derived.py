@@ -1,0 +1,63 @@
+"""Things of the user's types that derive from a property, a wrapper of a function or a module.
+
+Pickle has no way for what these keep in C. They are made again by the base that Python has, past
+their own ``__init__``, and have their attributes.
+
+Pickles name the functions here that make them, so names and arguments are part of the wire.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from scattergather.wire.code import rebuild
+
+_CONTENTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    property: lambda found: (found.fget, found.fset, found.fdel, found.__doc__),
+    classmethod: lambda found: (found.__func__,),
+    staticmethod: lambda found: (found.__func__,),
+    functools.cached_property: lambda found: (found.func,),
+    types.ModuleType: lambda found: (found.__name__, found.__doc__),
+}
+BASES = tuple(_CONTENTS)
+_LEFT = frozenset({"lock", "__spec__", "__loader__", "__builtins__"})
+"""Attributes that the base makes, or that mean nothing elsewhere."""
+
+
+# ---- on the way out -----------------------------------------------------------------------------
+
+
+def reduce_derived(thing: Any) -> Any:
+    """A module that is imported under its name by that; anything else by what it has."""
+    if isinstance(thing, types.ModuleType) and sys.modules.get(thing.__name__) is thing:
+        return rebuild.import_module, (thing.__name__,)
+    kind = type(thing)
+    base = next(base for base in kind.__mro__ if base in _CONTENTS)
+    state = object.__getstate__(thing)
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    own = {name: value for name, value in (attributes or {}).items() if name not in _LEFT}
+    made = make_derived, (base, kind, _CONTENTS[base](thing))
+    return *made, (own, slots or {}), None, None, fill_derived
+
+
+# ---- where a payload is loaded ------------------------------------------------------------------
+
+
+def make_derived(base: Any, kind: type, content: tuple[Any, ...]) -> Any:
+    """A thing of ``kind`` without its attributes."""
+    made = base.__new__(kind)
+    base.__init__(made, *content)
+    return made
+
+
+def fill_derived(found: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """``found`` has these attributes and slots."""
+    attributes, slots = state
+    if attributes:
+        found.__dict__.update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(found, name, value)
