@@ -24,6 +24,7 @@ from scattergather.machine.kernel import occupy_standard_descriptors
 from scattergather.machine.loading import check_may_spawn
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
+from scattergather.wire.code.origin import workers_see
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
 
@@ -82,7 +83,9 @@ def spawnScatterGather(
     session = Session(hosts, pipe, log, room // 2)
     # Functions of C, which neither another thread nor an interrupt can come between.
     _sessions.append(weakref.ref(session, _sessions.remove))
-    session.open(first_message(hosts, room))
+    first = first_message(hosts, room)
+    workers_see(map(os.fsdecode, first.place.path))
+    session.open(first)
     _end_with_a_child()
     return ScatterGather(session, function)
 

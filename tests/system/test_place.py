@@ -13,6 +13,8 @@ import pytest
 
 from scattergather import spawnScatterGather
 from scattergather.client.client import ScatterGather
+from scattergather.errors import CannotImport
+from scattergather.wire.code import rebuild
 from tests.system.daemons import Daemon
 from tests.system.process_driver import as_in_a_notebook
 
@@ -113,6 +115,74 @@ def test_a_refresh_takes_over_what_has_changed(
         assert c.submit(look).result(30) == (str(later), 42, "x" * 300_000, False)
         error = c.submit(as_in_a_notebook(lambda: os.environ["WHERE"])).exception(30)
         assert "WHERE is set in the notebook, but" in error.__notes__[1] + error.__notes__[0]
+
+
+LATE = """
+import sys, types
+from importlib.util import module_from_spec, spec_from_file_location
+from scattergather import spawnScatterGather
+
+def by_path(name, path):
+    spec = spec_from_file_location(name, path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+def main(folder):
+    c = spawnScatterGather(workers=1)
+    run = lambda *call: c.submit(*call).result(30)
+    assert run(pow, 2, 2) == 4
+    sys.path.insert(0, folder)
+    import family.child, colorsys
+    assert run(family.child.grown, 1).size == 3  # its class comes home, too
+    assert run(lambda: family.child.grown(2).size) == 4
+    assert run(family.child.adder(5), 1) == 6
+    assert run(lambda each: each.size, family.child.Child(7)) == 7
+    assert run(colorsys.whose) == "ours"  # not the one of the library
+    one, two = (by_path("one_name", folder + each) for each in ("/colorsys.py", "/other.py"))
+    assert run(lambda: (one.whose(), two.whose())) == ("ours", "the other")
+    sys.modules["one_name"] = two
+    assert run(two.whose) == "the other"
+    made = types.ModuleType("made_here")
+    exec("count = 0\\ndef up():\\n    global count\\n    count += 1\\n    return count\\n"
+         "class Here:\\n    def up(self): return up()\\n", vars(made))
+    assert run(lambda: made.Here().up()) == 1
+    sys.modules["made_here"] = made
+    assert [run(made.up), run(made.up)] == [1, 2]
+    assert run(lambda each: each.up(), made.Here()) == 2  # of the class that the worker has
+    assert run(made.Here).up() == 1
+    print("right")
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+
+
+def test_modules_that_came_later_that_were_loaded_by_path_or_made_here_are_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "script").mkdir()
+    (tmp_path / "script" / "script.py").write_text(LATE)
+    (tmp_path / "family").mkdir()
+    (tmp_path / "family" / "__init__.py").write_text("")
+    (tmp_path / "family" / "child.py").write_text(
+        "from family.parent import Parent\n"
+        "class Child(Parent): pass\n"
+        "def grown(by): return Child(2 + by)\n"
+        "def adder(by): return lambda number: number + by\n"
+    )
+    parent = "class Parent:\n    def __init__(self, size): self.size = size\n"
+    (tmp_path / "family" / "parent.py").write_text(parent)
+    (tmp_path / "colorsys.py").write_text("def whose(): return 'ours'\n")
+    (tmp_path / "other.py").write_text("def whose(): return 'the other'\n")
+    command = [sys.executable, str(tmp_path / "script" / "script.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "right\n", done.stderr
+
+
+def test_a_module_that_a_host_lacks_is_named_with_its_file() -> None:
+    with pytest.raises(CannotImport, match=r"'lacking'.*loaded from /nowhere/lacking.py.*a cell"):
+        rebuild.import_from("lacking", "/nowhere", "/nowhere/lacking.py")
 
 
 def test_hosts_hash_like_their_client_and_say_which_variables_they_keep(

@@ -6,8 +6,10 @@ else (whatever is in ``__main__``, lambdas, closures, nested classes) has to tra
 
 from __future__ import annotations
 
+import os
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 NOTEBOOK = frozenset({"__main__", "__mp_main__"})
@@ -24,7 +26,7 @@ def importable(thing: Any) -> bool:
     if not isinstance(module_name, str) or module_name in NOTEBOOK:
         return False
     module = sys.modules.get(module_name)
-    if module is None:
+    if module is None or in_memory(module_name):
         return False
     found = lookup(module, getattr(thing, "__qualname__", ""))
     return found is thing
@@ -77,3 +79,79 @@ def present(qualname: str) -> type | None:
     """The class that ``__main__`` has under this name now, if it has one."""
     found = lookup(sys.modules.get("__main__"), qualname)
     return found if isinstance(found, type) else None
+
+
+# ---- modules that workers do not find by their names --------------------------------------------
+
+_path: frozenset[str] = frozenset()
+_looked_at: dict[str, tuple[Any, tuple[str, str] | None, bool]] = {}
+"""Modules by name, with what was found of each: where workers find it, and if no file has it."""
+
+
+def workers_see(path: Iterable[str]) -> None:
+    """Workers have these entries of ``sys.path`` from their birth; without a word they have all."""
+    global _path
+    _path = _path or frozenset(path)
+
+
+def whereabouts(name: str) -> tuple[str, str] | None:
+    """The folder to import a module from and its file, where its name alone may not lead to it.
+
+    The folder is empty for one that was loaded by its path. None: the name will do.
+    """
+    return _look(name)[1]
+
+
+def in_memory(name: str) -> bool:
+    """True of a module that no file has: Python code filled it here, so it has to travel."""
+    return _look(name)[2]
+
+
+def _look(name: str) -> tuple[Any, tuple[str, str] | None, bool]:
+    module = sys.modules.get(name)
+    entry = _looked_at.get(name)
+    if entry is None or entry[0] is not module:
+        entry = _looked_at[name] = (
+            module,
+            _whereabouts(name, module),
+            _is_filled_here(name, module),
+        )
+    return entry
+
+
+def _whereabouts(name: str, module: Any) -> tuple[str, str] | None:
+    if not _path or module is None or name in NOTEBOOK:
+        return None
+    return place_of(name, module, _path)
+
+
+def place_of(name: str, module: Any, path: frozenset[str]) -> tuple[str, str] | None:
+    """Like :func:`whereabouts`, for whoever has ``path`` as ``sys.path``."""
+    spec = getattr(module, "__spec__", None)
+    file = getattr(spec, "origin", None) or getattr(module, "__file__", None)
+    if not isinstance(file, str) or not os.path.isabs(file):
+        return None  # built in, or made of nothing that has a path
+    folder, end = os.path.split(file)
+    stem, parts = end.partition(".")[0], name.split(".")
+    if stem == "__init__":
+        folder, stem = os.path.split(folder)
+    for part in reversed(parts):
+        if stem != part:
+            return ("", file) if os.path.isfile(file) else None
+        root = folder
+        folder, stem = os.path.split(folder)
+    return None if os.path.normpath(root) in path or not os.path.exists(root) else (root, file)
+
+
+def _is_filled_here(name: str, module: Any) -> bool:
+    """Libraries in C make modules, too, but of what is theirs, and mostly within packages."""
+    if type(module) is not types.ModuleType or "." in name or name in NOTEBOOK:
+        return False
+    if module.__spec__ is not None or getattr(module, "__file__", None) is not None:
+        return False
+    space = vars(module)
+    return any(
+        isinstance(each, types.FunctionType) and each.__globals__ is space
+        for value in space.values()
+        for each in (value, *(vars(value).values() if isinstance(value, type) else ()))
+    ) or any(isinstance(value, type) and value.__module__ == name for value in space.values())

@@ -9,6 +9,9 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
+import importlib.util
+import os
+import sys
 import threading
 import types
 import weakref
@@ -47,6 +50,80 @@ def import_module(name: str) -> types.ModuleType:
         raise missing(name, "the code that was sent", error) from error
 
 
+def import_from(name: str, root: str, file: str) -> types.ModuleType:
+    """The module of that name from this file, below the folder ``root`` if it has one.
+
+    Where there is no such file, on another host, the name has to do.
+
+    Raises:
+        CannotImport: this host lacks it.
+    """
+    if not os.path.exists(root or file):
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise CannotImport(
+                f"Cannot import {name!r} ({error}), which was loaded from {file}: this host lacks "
+                "it. Put it on the host's module path, or its code into a cell: then it travels.",
+                module=name,
+            ) from error
+    if root:
+        if root not in sys.path:
+            sys.path.append(root)
+            importlib.invalidate_caches()
+        module = import_module(name)
+        if _is_from(module, file):
+            return module
+    return _by_path(name, file)
+
+
+_FROM_PATHS: dict[tuple[str, str], types.ModuleType] = {}
+
+
+def _is_from(module: types.ModuleType | None, file: str) -> bool:
+    spec = getattr(module, "__spec__", None)
+    return file in (getattr(spec, "origin", None), getattr(module, "__file__", None))
+
+
+def _by_path(name: str, file: str) -> types.ModuleType:
+    standing = sys.modules.get(name)
+    if standing is not None and _is_from(standing, file):
+        return standing
+    module = _FROM_PATHS.get((name, file))
+    if module is None:
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise CannotImport(f"{file} is no module that can be imported.", module=name)
+        module = _FROM_PATHS[name, file] = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(name, module)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del _FROM_PATHS[name, file]
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+            raise
+    return module
+
+
+def find(name: str, root: str, file: str, qualname: str) -> Any:
+    """What is called ``qualname`` in a module that :func:`import_from` finds."""
+    found: Any = import_from(name, root, file)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def make_module(name: str) -> types.ModuleType:
+    """An empty module that only its users know."""
+    return types.ModuleType(name)
+
+
+def fill_module(module: types.ModuleType, content: dict[str, Any]) -> None:
+    """``module`` has this content."""
+    vars(module).update(content)
+
+
 def make_cell() -> types.CellType:
     """An empty closure cell."""
     return types.CellType()
@@ -59,13 +136,15 @@ def fill_cell(cell: types.CellType, contents: tuple[Any]) -> None:
 
 def make_function(
     code: types.CodeType,
-    namespace: dict[str, Any] | str,
+    namespace: dict[str, Any] | types.ModuleType | str,
     name: str,
     closure: tuple[types.CellType, ...] | None,
 ) -> types.FunctionType:
-    """A function without its state; ``namespace`` may name a module, whose globals it then has."""
+    """A function without its state; ``namespace`` may be a module, or its name: whose globals."""
     if isinstance(namespace, str):
         namespace = import_module(namespace).__dict__
+    elif isinstance(namespace, types.ModuleType):
+        namespace = namespace.__dict__
     else:
         namespace.setdefault("__builtins__", builtins)
         namespace.setdefault("__travelled__", True)

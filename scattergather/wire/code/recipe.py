@@ -26,7 +26,13 @@ from scattergather.wire.code import rebuild
 from scattergather.wire.code.enums import reduce_member
 from scattergather.wire.code.generics import reduce_alias, reduce_parameter
 from scattergather.wire.code.names import attribute_names, global_names
-from scattergather.wire.code.origin import NOTEBOOK, importable
+from scattergather.wire.code.origin import (
+    NOTEBOOK,
+    importable,
+    in_memory,
+    place_of,
+    whereabouts,
+)
 
 
 class Sharing(Protocol):
@@ -82,6 +88,14 @@ def travels(function: types.FunctionType) -> bool:
     return not importable(function)
 
 
+def reference(thing: Any) -> Any:
+    """The reduction of an importable function or class, whose name alone may not lead to it."""
+    place = whereabouts(thing.__module__)
+    if place is None:
+        return NotImplemented
+    return rebuild.find, (thing.__module__, *place, thing.__qualname__)
+
+
 def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
     """An importable function by reference, another one by value.
 
@@ -89,7 +103,7 @@ def reduce_function(writing: Writing, function: types.FunctionType) -> Any:
     one are seen by the other; it is filled after they exist, so that they may name each other.
     """
     if not travels(function):
-        return NotImplemented
+        return reference(function)
     made = empty_function(writing, function)
     return *made, function_state(function), None, None, rebuild.fill_function
 
@@ -101,12 +115,20 @@ def empty_function(writing: Sharing, function: types.FunctionType) -> tuple[Any,
     return rebuild.make_function, arguments
 
 
-def namespace_of(function: types.FunctionType, known: dict[int, Any]) -> dict[str, Any] | str:
-    """The globals that ``function`` will have, or the name of the module whose it has."""
-    variables = function.__globals__
+def _home(variables: dict[str, Any]) -> str:
+    """The module whose globals these are, where others can import it; else empty."""
     home = str(variables.get("__name__", ""))
-    if home not in NOTEBOOK and getattr(sys.modules.get(home), "__dict__", None) is variables:
-        return home
+    if home in NOTEBOOK or getattr(sys.modules.get(home), "__dict__", None) is not variables:
+        return ""
+    return "" if in_memory(home) else home
+
+
+def namespace_of(function: types.FunctionType, known: dict[int, Any]) -> Any:
+    """The globals that ``function`` will have, or the module whose it has, or its name."""
+    variables = function.__globals__
+    if home := _home(variables):
+        return home if whereabouts(home) is None else sys.modules[home]
+    home = str(variables.get("__name__", ""))
     space = {"__name__": home}
     if package := variables.get("__package__"):  # relative imports start there
         space["__package__"] = package
@@ -121,8 +143,7 @@ def function_state(function: types.FunctionType) -> dict[str, dict[str, Any]]:
     values.pop("__name__", None)
     values.pop("__builtins__", None)
     submodules = _submodules(values, code)
-    home = str(variables.get("__name__", ""))
-    if home not in NOTEBOOK and getattr(sys.modules.get(home), "__dict__", None) is variables:
+    if _home(variables):
         values = {}
     attributes = {
         "__qualname__": function.__qualname__,
@@ -181,10 +202,16 @@ def reduce_cell(_writing: Writing, cell: types.CellType) -> Any:
 
 
 def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
-    """A module by its name."""
-    if sys.modules.get(module.__name__) is not module:
-        return NotImplemented
-    return rebuild.import_module, (module.__name__,)
+    """A module by its name, or by its path; one that no file has by value."""
+    name = module.__name__
+    known = sys.modules.get(name) is module
+    place = whereabouts(name) if known else place_of(name, module, frozenset())
+    if place is not None:
+        return rebuild.import_from, (name, *place)
+    if known and not in_memory(name):
+        return rebuild.import_module, (name,)
+    content = {key: value for key, value in vars(module).items() if not key.startswith("__")}
+    return rebuild.make_module, (name,), content, None, None, rebuild.fill_module
 
 
 def reduce_method(_writing: Writing, method: types.MethodType) -> Any:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from scattergather.wire.code.bundle import bundle
 from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
-from scattergather.wire.code.origin import at_home, reduction_by_name
+from scattergather.wire.code.origin import at_home, importable, reduction_by_name
+from scattergather.wire.code.recipe import reference
 from scattergather.wire.values.picklers import ValuePickler, write
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -86,7 +87,7 @@ class Shipment:
     def _placed(self, kind: type) -> Any:
         entry = self._reductions.get(id(kind))
         if entry is None:
-            plain = reduction_by_name(kind)
+            plain = _plain(kind)
             if plain is None:
                 return None
             entry = self._reductions[id(kind)] = (kind, plain)
@@ -157,11 +158,17 @@ class Inline:
         if entry is not None:
             return entry[1]
         place = self.book.place(kind)
-        reduction = reduction_by_name(kind) if place is None else (resolve, place)
+        reduction = _plain(kind) if place is None else (resolve, place)
         if reduction is None:
             return None
         self._reductions[id(kind)] = (kind, reduction)
         return reduction
+
+
+def _plain(kind: type) -> Any:
+    """The reduction of a class that every host has; None for one that has to travel."""
+    named = reduction_by_name(kind)
+    return reference(kind) if named is NotImplemented and importable(kind) else named
 
 
 def _title(function: Callable[..., Any]) -> str:
