@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pytest
@@ -153,6 +154,7 @@ def test_many_parts_that_need_each_other_are_no_matter_of_depth(notebook: Any) -
 def library() -> Iterator[types.ModuleType]:
     """A module whose classes do something whenever somebody derives from them."""
     module = types.ModuleType("a_library")
+    module.__spec__ = ModuleSpec("a_library", None)  # as if it had a file
     sys.modules["a_library"] = module
     exec(
         "class Plugin:\n    registry = {}\n"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import weakref
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,7 @@ def test_classes_that_came_by_digest_go_home_by_the_same_digest(notebook: Any) -
 
 def test_an_absent_module_is_named_with_the_cure() -> None:
     module = types.ModuleType("surely_absent")
+    module.__spec__ = ModuleSpec("surely_absent", None)  # as if it had a file
     sys.modules["surely_absent"] = module
     try:
         exec("def f(): pass\nclass C: pass", module.__dict__)
