@@ -71,8 +71,10 @@ def nested(depth: int) -> Any:
 def missing_class() -> BaseException:
     import sys  # noqa: PLC0415
     import types  # noqa: PLC0415
+    from importlib.machinery import ModuleSpec  # noqa: PLC0415
 
     module = sys.modules["only_there"] = types.ModuleType("only_there")
+    module.__spec__ = ModuleSpec("only_there", None)  # as if a file had it
     exec("class Strange(Exception): pass", vars(module))
     return module.Strange("no way")  # type: ignore[attr-defined, no-any-return]
 
