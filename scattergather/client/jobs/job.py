@@ -197,7 +197,7 @@ class Job(Generic[T]):
 
     def _ipython_display_(self) -> None:
         # In a notebook it moves. Elsewhere this is not for us, and the reprs are taken.
-        show_moving(self._rounds.look)
+        self._rounds.displayed.append(show_moving(self._rounds.look))
 
 
 class Completed(Generic[T]):

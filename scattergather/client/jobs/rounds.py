@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from array import array
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from scattergather.client import naming
@@ -57,6 +59,8 @@ class Rounds:
         self._options = options
         self._retry_on = retry_on
         self._begun = time.monotonic()
+        self.displayed: deque[Callable[[], None]] = deque(maxlen=10)
+        """Lets what was displayed of the job move again."""
         self._retrying = threading.Lock()
         """What one retry takes up again no other does."""
 
@@ -150,6 +154,8 @@ class Rounds:
                 # It ended when all were through: nobody else would tell this job.
                 session.life.check()
             self._function, self._retry_on = frozen, retry_on
+            for move in self.displayed:
+                move()
             self._rounds = [each for each in self._rounds if not each.done] + [again]
         except BaseException:
             adding.take_back(session, again)

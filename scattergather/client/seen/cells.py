@@ -141,15 +141,17 @@ class Cells:
         self._depth[name] -= 1
         if self._depth[name] > 0:
             return
-        for method in list(self._before_end):
-            call = method()
-            if call is None:
-                self._before_end.remove(method)
-            else:
-                call()
-        with self.turn:
-            del self._depth[name]
-            self._running.pop(name, None)
+        try:
+            for method in list(self._before_end):
+                call = method()
+                if call is None:
+                    self._before_end.remove(method)
+                else:
+                    call()
+        finally:
+            with self.turn:
+                del self._depth[name]
+                self._running.pop(name, None)
 
     def end(self) -> None:
         """The kernel ends: what no cell has carried is written to its own standard error."""

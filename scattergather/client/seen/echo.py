@@ -17,6 +17,7 @@ from scattergather.client.seen.display import LINES, Display, Line
 from scattergather.client.seen.here import Notices
 from scattergather.client.seen.printout import settled_lines
 from scattergather.client.seen.terminal import TERMINAL
+from scattergather.model.snapshot import in_bytes
 from scattergather.wire.messages import page as messages
 from scattergather.wire.values.bundle import Bundle, unpack_bundle
 
@@ -29,6 +30,9 @@ JOB_BYTES = 16 << 20
 
 BUNDLES = 100
 """How many things that tasks of one job display are shown as what they are."""
+
+BUNDLE_BYTES = 64_000_000
+"""And how many bytes of them."""
 
 
 def read_output(message: messages.TaskOutput, body: bytes) -> str | Bundle:
@@ -85,6 +89,7 @@ class JobEcho:
         self._lines = display.lines(label, more)
         self._rich = display.shows_bundles
         self._bundles = 0
+        self._room = BUNDLE_BYTES
         self._last = -1
         """The task of what was queued last."""
         self._fresh: deque[Line] = deque(maxlen=LINES)
@@ -100,16 +105,19 @@ class JobEcho:
         self._dropped += dropped
         mark = f"[task {index} of {self.label}]"
         if isinstance(what, Bundle):
-            if self._rich and self._bundles < BUNDLES:
+            size = sum(len(each) for each in what.data.values() if isinstance(each, (str, bytes)))
+            if self._rich and self._bundles < BUNDLES and size <= self._room:
                 self._bundles += 1
+                self._room -= size
                 if index != self._last and not what.update:
                     self._queue(mark)
                 self._last = index
                 self._queue(what)
                 return
-            if self._rich and self._bundles == BUNDLES:
-                self._bundles += 1
-                self._queue(f"[more than {BUNDLES} of {self.label}: further ones are text only]")
+            if self._rich and self._room >= 0:
+                self._bundles, self._room = BUNDLES, -1
+                most = f"{BUNDLES} things, or {in_bytes(BUNDLE_BYTES)}"
+                self._queue(f"[{self.label} displays more than {most}: the rest is text only]")
             what = what.text
         for line in settled_lines(what):
             short = line if len(line) <= LINE_BYTES else line[:LINE_BYTES] + " ..."

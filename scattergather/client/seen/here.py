@@ -61,8 +61,10 @@ def at_end_of_cells(method: Callable[[], None]) -> None:
         kernel.cells.at_end(method)
 
 
-def show_moving(look: Look) -> None:
+def show_moving(look: Look) -> Callable[[], None]:
     """What there is to see stands under the cell that runs now, and moves.
+
+    What is returned lets it move again, if there is more to see after its end.
 
     Raises:
         NotImplementedError: it is no notebook; IPython shows the repr then.
@@ -70,7 +72,7 @@ def show_moving(look: Look) -> None:
     kernel = _kernel()
     if kernel is None:
         raise NotImplementedError
-    kernel.live.show(Cell(kernel.cells).output(), look)
+    return kernel.live.show(Cell(kernel.cells).output(), look)
 
 
 def end() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from scattergather.client.pipe.waiting import start_thread
 from scattergather.client.seen.cell import CellOutput
@@ -30,14 +31,19 @@ class Live:
         self._turn = threading.Lock()
         self._runs = False
 
-    def show(self, output: CellOutput, look: Look) -> None:
-        """It is seen, and moves from now on."""
+    def show(self, output: CellOutput, look: Look) -> Callable[[], None]:
+        """It is seen, and moves from now on; what is returned lets it move again after its end."""
         view = _View(output, look)
+        self._move(view)
+        return partial(self._move, view)
+
+    def _move(self, view: _View) -> None:
         if view.look():
             return
         with self._turn:
-            self._views.append(view)
-            del self._views[:-MOST]
+            if view not in self._views:
+                self._views.append(view)
+                del self._views[:-MOST]
             if not self._runs:
                 start_thread(self._run, "scattergather-live")
                 self._runs = True

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from scattergather.client.seen.display import BAR_SECONDS, Bar
 from scattergather.client.seen.here import current_display
+from scattergather.client.seen.terminal import user_has_a_bar
 from scattergather.model.snapshot import JobView
 
 PATIENCE = 2.0
@@ -59,7 +60,7 @@ class Progress:
             return
         if self._bar is None:
             display = current_display()
-            if not self._wanted and not display.shows_bars:
+            if not self._wanted and (user_has_a_bar() or not display.shows_bars):
                 self._due, self._welcome = None, False
                 return
             self._bar = display.bar(self._view())

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 from scattergather.client.seen import showing
@@ -58,7 +59,7 @@ class Terminal:
 
     def write(self, lines: Sequence[str], stream: TextIO | None) -> None:
         """These lines stand there, above the bar if there is one."""
-        with self._turn:
+        with self._turn, _above_bars_of_the_user(stream):
             text = "\n".join(lines) + "\n"
             bar = self._bars[-1] if self._bars and _is_terminal(stream) else None
             if bar is not None:
@@ -145,6 +146,18 @@ class _ToldBar:
         self._said = view
         self._when = time.monotonic()
         self._terminal.write([showing.job_text(view)], sys.stderr)
+
+
+def user_has_a_bar() -> bool:
+    """The user draws a bar himself, by tqdm: another one would be too much."""
+    return bool(getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ()))
+
+
+def _above_bars_of_the_user(stream: TextIO | None) -> AbstractContextManager[object]:
+    if not user_has_a_bar() or not _is_terminal(stream):
+        return nullcontext()
+    mode: AbstractContextManager[object] = sys.modules["tqdm"].tqdm.external_write_mode(stream)
+    return mode
 
 
 def lost(dropped: int, label: str) -> str:

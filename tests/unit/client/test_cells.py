@@ -152,7 +152,7 @@ def test_more_than_enough_is_shown_as_text(patient: Shell, monkeypatch: pytest.M
         False, True, False, True, False,
     ]  # fmt: skip
     assert patient.seen("cell 1").splitlines()[-3:] == [
-        "[more than 2 of job 1: further ones are text only]",
+        "[job 1 displays more than 2 things, or 64 MB: the rest is text only]",
         "[task 2 of job 1] <2>",
         "[task 3 of job 1] <3>",
     ]
@@ -218,6 +218,17 @@ def test_what_moves_is_right_when_a_cell_ends(
     over.append(1)
     next_cell(strict, "cell 3")
     assert strict.seen("cell 1") == "over\n"
+
+
+def test_what_was_displayed_of_a_job_moves_again_when_it_is_retried(c: Any, strict: Shell) -> None:
+    job = c.addJob([((n,), {}) for n in (0, 1)], work.inverse)
+    job.results(errors="return")
+    job._ipython_display_()
+    assert "1 failed" in strict.seen("cell 1")
+    next_cell(strict, "cell 2")
+    job.retry(work.noop).results()
+    next_cell(strict, "cell 3")
+    assert strict.seen("cell 1").splitlines()[-1].endswith(" 2/2")
 
 
 def test_a_job_and_a_client_move_in_a_notebook_only(c: Any, strict: Shell) -> None:

@@ -128,6 +128,15 @@ def test_a_file_without_our_letters_gets_the_lines_all_the_same(
     assert raw.getvalue() == b"gr\\xfc\\xdfe\n"
 
 
+def test_lines_go_above_a_bar_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = before_a_screen(monkeypatch)
+    for n in tqdm(range(3), file=sys.stderr, mininterval=0, ncols=60):
+        TERMINAL.lines("job 1", lambda: True).show([f"[line {n}]"], 0, 0)
+    *lines, bar = screen.lines
+    assert lines == ["[line 0]", "[line 1]", "[line 2]"]
+    assert "3/3" in bar
+
+
 # ---- a wait that lasts --------------------------------------------------------------------------
 
 
@@ -160,14 +169,17 @@ def test_a_wait_that_lasts_shows_a_bar_in_a_notebook(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("how", ["file", "option", "variable"])
+@pytest.mark.parametrize("how", ["file", "option", "variable", "own"])
 def test_no_bar_comes_by_itself(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = before_a_screen(monkeypatch)
     if how == "variable":
         monkeypatch.setenv(progress.VARIABLE, "0")
     if how == "file":
         monkeypatch.setattr(sys, "stdout", io.StringIO())
+    own = tqdm(total=3, file=io.StringIO()) if how == "own" else None
     bar_of_a_wait(False if how == "option" else None)
+    if own is not None:
+        own.close()
     assert screen.getvalue() == ""
 
 
