@@ -68,7 +68,7 @@ class Session:
 
     def opened(self) -> ZygoteSeam:
         return self.root.open_session(
-            messages.TaskPlace(), self.heard.append, lambda: self.ends.append("session")
+            1, messages.TaskPlace(), self.heard.append, lambda: self.ends.append("session")
         )
 
     def until(self, condition: Callable[[], object]) -> None:
