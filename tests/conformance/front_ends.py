@@ -30,10 +30,12 @@ class Shell:
         self._latest: Any = {}
         self._under: dict[str, dict[str, Any]] = {}
         self._written: dict[str, str] = {}
+        self._hooks: list[Callable[[Any], Any]] = []
         self._told: dict[str, list[Callable[[], None]]] = {}
         self.events = types.SimpleNamespace(
             register=lambda name, call: self._told.setdefault(name, []).append(call)
         )
+        self.display_pub = types.SimpleNamespace(register_hook=self._hooks.append)
         if threads:
             self.set_thread_parent = self._now.set
             self.reset_thread_parent = self._now.reset
@@ -75,6 +77,12 @@ class Shell:
                 outputs[display_id] = bundle
         if not update:
             self._under.setdefault(self.cell, {})[display_id] = bundle
+
+    def clear(self) -> None:
+        """The cell that runs clears what stands under it."""
+        self._under.pop(self.cell, None)
+        for hook in self._hooks:
+            hook({"header": {"msg_type": "clear_output"}, "parent_header": {"msg_id": self.cell}})
 
     def write(self, text: str) -> None:
         if self._late or self.cell in self._running:

@@ -69,12 +69,18 @@ class CellOutput:
         self._identity = identity or uuid.uuid4().hex
         self._data: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
+        self._clears = cells.clears(parent)
         self.shown = shown
 
     @property
     def text(self) -> str:
         """What it says, in words."""
         return str(self._data.get("text/plain", ""))
+
+    @property
+    def gone(self) -> bool:
+        """The cell has cleared what stood under it, and this with it."""
+        return self.shown and self._clears != self._cells.clears(self._parent)
 
     def show(self, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         """This stands there now."""
@@ -88,6 +94,7 @@ class CellOutput:
         cells = self._cells
         with cells.turn:
             carrier = cells.carrier
+            self.shown = self.shown and not self.gone
             if not self.shown and not cells.reaches(self._parent):
                 if carrier is None:
                     cells.wait(self)
@@ -110,6 +117,7 @@ class CellOutput:
             )
             # Only now: shown twice it stands there twice, but nobody would see a change of nothing.
             self.shown = True
+            self._clears = cells.clears(self._parent)
 
 
 class _CellLines:
@@ -134,11 +142,12 @@ class _CellLines:
     def _keep_place(self) -> None:
         with self._cells.turn:
             if (
-                self._open is None
+                (self._open is None or self._open.gone)
                 and not self._parent.takes_late
                 and self._cells.runs(self._parent)
                 and self._more()
             ):
+                self._begin_anew()
                 self._piece().show({"text/plain": ""})
 
     def _piece(self) -> CellOutput:
@@ -148,6 +157,8 @@ class _CellLines:
 
     def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         with self._cells.turn:
+            if self._open is not None and self._open.gone:
+                self._begin_anew()
             self._earlier += skipped
             self._dropped += dropped
             changed = bool(skipped or dropped)
@@ -160,9 +171,7 @@ class _CellLines:
                     if changed:
                         self._show_parts()
                     changed = False
-                    self._open = None
-                    self._parts.clear()
-                    self._bundles = self._earlier = self._dropped = 0
+                    self._begin_anew()
                     CellOutput(self._cells, self._parent, line.display_id).show(
                         line.data, line.metadata
                     )
@@ -172,6 +181,11 @@ class _CellLines:
                     changed = True
             if changed:
                 self._show_parts()
+
+    def _begin_anew(self) -> None:
+        self._open = None
+        self._parts.clear()
+        self._bundles = self._earlier = self._dropped = 0
 
     def _takes_another(self) -> bool:
         """A new piece of output would be taken where this job's stand."""

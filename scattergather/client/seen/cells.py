@@ -89,6 +89,10 @@ class Cells:
         self._depth = Counter(self._running.keys())
         self._waiting: dict[Carried, None] = {}
         self._before_end: list[WeakMethod[Callable[[], None]]] = []
+        self._clears: Counter[str] = Counter()
+        publisher = getattr(shell, "display_pub", None)
+        if publisher is not None:
+            publisher.register_hook(self._published)
         shell.events.register("pre_run_cell", self._begun)
         shell.events.register("post_run_cell", self._ending)
 
@@ -113,6 +117,17 @@ class Cells:
     def reaches(self, parent: Parent) -> bool:
         """What is sent under this cell now is taken."""
         return parent.takes_late or self.runs(parent)
+
+    def clears(self, parent: Parent) -> int:
+        """How often the cell has cleared what stands under it."""
+        return self._clears[parent.name]
+
+    def _published(self, message: Any) -> Any:
+        """Something is on its way from the main thread, of whatever kind."""
+        if message["header"].get("msg_type") == "clear_output":
+            with self.turn:
+                self._clears[name_of({"header": message["parent_header"]})] += 1
+        return message
 
     def wait(self, what: Carried) -> None:
         """No cell runs that could carry it: it is put when the next one begins."""

@@ -78,6 +78,8 @@ class _View:
         try:
             with self._turn:
                 last, seen = self._look()
+                if self._output.gone:
+                    return True
                 if seen != self._seen:
                     self._seen = seen
                     self._output.show(dict(seen))

@@ -128,6 +128,30 @@ def test_a_job_shows_its_last_lines_and_counts_the_others(patient: Shell) -> Non
     assert len(lines) == LINES + 1
 
 
+def test_what_comes_after_a_cell_was_cleared_is_seen(strict: Shell) -> None:
+    lines = current_display().lines("job 1", lambda: True)
+    lines.show(["[one]"], 0, 0)
+    strict.clear()
+    lines.show(["[two]"], 0, 0)
+    assert strict.seen("cell 1") == "[two]\n"
+    strict.clear()
+    next_cell(strict, "cell 2")
+    lines.show(["[three]"], 0, 0)
+    assert strict.seen("cell 1") == "[three]\n"
+
+
+def test_a_view_that_was_cleared_moves_no_more(strict: Shell) -> None:
+    for _ in range(3):
+        strict.clear()
+        here.show_moving(text_of(lambda: False))
+    here._kernels[-1].live.look()
+    assert strict.seen("cell 1") == "on\n"
+    assert len(here._kernels[-1].live._views) == 1
+    strict.clear()
+    here._kernels[-1].live.look()
+    assert strict.seen("cell 1") == ""
+
+
 # ---- what is displayed in tasks -----------------------------------------------------------------
 
 
