@@ -202,7 +202,10 @@ class ScatterGather(Executor):
             return self._die()
         session.life.check()
         then = "The refresh goes on." if word == "refresh" else ""
-        seen = place.here() if word == "refresh" else TaskPlace()
+        seen = TaskPlace()
+        if word == "refresh":
+            seen = place.here()
+            session.edited.renew()
         with Wait(session, lambda: f"waiting for the answer to command({word!r})", then):
             answer = session.questions.ask(
                 lambda call: messages.Command(call=call, word=word, place=seen)

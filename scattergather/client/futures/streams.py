@@ -65,6 +65,7 @@ class CallStreams:
         else:
             shipment = shipper.shipment()
             frozen = shipper.freeze(function, shipment)
+            self._session.draws.look()
         # As with the arguments: what is to be retried is what the call raises, even after an edit.
         retry_on = b""
         if options.retry_on and not all(map(importable, options.retry_on)):

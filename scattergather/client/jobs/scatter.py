@@ -116,6 +116,7 @@ class Scatter:
                 check_all(tasks)
             shipment = session.shipper.shipment()
             frozen = naming.resolve(session, function, self._function, shipment)
+            session.draws.look(many=not isinstance(tasks, Sized) or len(tasks) > 1)
             retry_on = freeze_types(options.retry_on, shipment)
         label = options.name or f"job {next(self._numbers)}"
         gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)

@@ -6,6 +6,7 @@ forget the job, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 import scattergather
@@ -36,6 +37,7 @@ class ClientInbox:
         known: Known,
         large: LargeValues,
         echo: Echo,
+        look_around: Callable[[], None],
     ) -> None:
         self._outbox = outbox
         self._descriptors = descriptors
@@ -45,6 +47,7 @@ class ClientInbox:
         self._known = known
         self._large = large
         self._echo = echo
+        self._look_around = look_around
         self.returned = 0
         """Tasks whose results have come."""
         self.failed = 0
@@ -76,6 +79,7 @@ class ClientInbox:
                     receiver.printed(message, body)
             case messages.Status():
                 self._known.status = message
+                self._look_around()
             case messages.GoReady():
                 self._known.learn_go(message)
             case messages.EverywhereOutcome():

@@ -18,12 +18,14 @@ from scattergather.client.session.life import CURE, EXITING, Life
 from scattergather.client.session.pushed import PushedCode
 from scattergather.client.session.questions import Questions
 from scattergather.client.session.receiver import Receivers, Refusal
+from scattergather.client.values.edited import EditedModules
+from scattergather.client.values.equal_draws import EqualDraws
 from scattergather.client.values.freezing import Shipper
 from scattergather.client.values.large import LargeValues
 from scattergather.errors import Closed, ControllerLost
 from scattergather.model.snapshot import JobView, counted
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec
+from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
 
 
 class Session:
@@ -58,6 +60,9 @@ class Session:
         at_end_of_cells(self.echo.flush)
         self.shipper = Shipper(self.outbox, self.large, self.echo.notice)
         self.pushed = PushedCode(self.outbox)
+        self.draws = EqualDraws(self.echo.notice)
+        self.edited = EditedModules(self.echo.notice)
+        self._near = any(isinstance(host, EmbeddedSpec) for host in hosts)
         self.inbox = ClientInbox(
             self.outbox,
             self.pipe.descriptors,
@@ -67,6 +72,7 @@ class Session:
             self.known,
             self.large,
             self.echo,
+            self._look_around,
         )
 
     # ---- begin and end: any thread --------------------------------------------------------------
@@ -128,6 +134,12 @@ class Session:
     def received(self, head: bytes, body: bytes) -> None:
         """A frame has come."""
         self.inbox.sort(head, body)
+
+    def _look_around(self) -> None:
+        """Something goes on: whatever the user had better know of it is told."""
+        self.draws.look()
+        if self._near:  # other hosts have files of their own
+            self.edited.look()
 
     def rest(self) -> None:
         """Nothing has come for a while: memory that is free goes back to the system."""

@@ -94,6 +94,11 @@ def workers_see(path: Iterable[str]) -> None:
     _path = _path or frozenset(path)
 
 
+def named_modules() -> list[str]:
+    """The modules that were asked for here: whoever wrote or looked at code by reference."""
+    return list(_looked_at)
+
+
 def whereabouts(name: str) -> tuple[str, str] | None:
     """The folder to import a module from and its file, where its name alone may not lead to it.
 

@@ -5,6 +5,7 @@
 ``reducing``   what they have in common
 ``by_dill``    the slow one
 ``arrays``     small numpy arrays at half the cost
+``chance``     random generators, copies of which draw the same numbers
 ``named``      what says that it is a name of the notebook
 ``derived``    of types that derive from a property or a module
 ``exceptions``  exceptions taken apart, and made again

@@ -13,6 +13,7 @@ from scattergather.wire.code.origin import importable
 from scattergather.wire.code.recipe import RECIPES, MustNotTravel, Recipe, refusal, said_by
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.arrays import ARRAY, reduce_array
+from scattergather.wire.values.chance import GENERATORS, reduce_generator_of_chance
 from scattergather.wire.values.derived import BASES, reduce_derived
 from scattergather.wire.values.exceptions import reduce_exception, taken_apart
 from scattergather.wire.values.named import reduce_by_itself, speaks
@@ -58,6 +59,9 @@ class Reducing:
         if (kind.__module__, kind.__qualname__) == ARRAY:
             RECIPES[kind] = reduce_array
             return reduce_array(self, thing)
+        if (kind.__module__, kind.__qualname__) in GENERATORS:
+            RECIPES[kind] = reduce_generator_of_chance
+            return reduce_generator_of_chance(self, thing)
         if issubclass(kind, BASES):
             return reduce_derived(thing)
         if speaks(thing):
