@@ -211,7 +211,8 @@ def _failure_of_dill(
 
 def _contents(thing: Any) -> tuple[Sequence[Any], Callable[[int], str]] | None:
     """The items of a collection, and the step that leads to each place."""
-    if isinstance(thing, dict):
+    kind = type(thing)  # a proxy may say that it is of another class
+    if issubclass(kind, dict):
         keys, values = list(thing), list(thing.values())
 
         def step(place: int) -> str:
@@ -220,9 +221,9 @@ def _contents(thing: Any) -> tuple[Sequence[Any], Callable[[int], str]] | None:
             return f" -> key {_short(keys[place - len(values)])}"
 
         return values + keys, step
-    if isinstance(thing, list | tuple):
+    if issubclass(kind, list | tuple):
         return thing, "[{}]".format
-    if isinstance(thing, set | frozenset):
+    if issubclass(kind, set | frozenset):
         return list(thing), lambda _place: " -> item"
     return None
 

@@ -200,6 +200,14 @@ def test_the_lock_is_named_with_its_path_whatever_is_beside_it(notebook: Any, so
     assert caught.value.path.endswith(" (a _thread.lock)")
 
 
+def test_a_proxy_that_says_that_it_is_a_list_is_named_for_what_it_is(notebook: Any) -> None:
+    main = notebook(
+        "class Proxy:\n    @property\n    def __class__(self): return list\nproxy = Proxy()\n"
+    )
+    with pytest.raises(CannotPickle, match=r"it\[0\] \(a Proxy\)"):
+        dumps([main["proxy"]], name="it")
+
+
 def test_the_search_is_bounded_in_time() -> None:
     value = [[[number] for number in range(300)] for _ in range(300)]
     value[-1].append([threading.Lock()])  # type: ignore[list-item]
