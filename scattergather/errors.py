@@ -146,7 +146,7 @@ def _chain(error: BaseException) -> list[tuple[BaseException, bool]]:
         chain.append((link, is_cause))
 
 
-_MACHINERY = ("scattergather", "pickle", "dill", "concurrent.futures")
+_MACHINERY = ("scattergather", "pickle", "dill", "concurrent.futures", "asyncio")
 """Modules whose frames lead from the user's code to the user's code."""
 
 _STANDARD = os.path.dirname(os.__file__) + os.sep

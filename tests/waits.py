@@ -39,6 +39,12 @@ def main_waits() -> bool:
     return waits(threading.main_thread())
 
 
+def main_waits_elsewhere() -> bool:
+    """True while the main thread waits as the standard library does, for an event say."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return frame is not None and frame.f_code is threading.Condition.wait.__code__
+
+
 def is_awaited(job: Any) -> bool:
     """True while somebody waits or awaits a job of a list."""
     return bool(job._gathering.bell._waiters)

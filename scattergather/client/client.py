@@ -11,11 +11,12 @@ from typing import Any, TypeVar, get_args
 from scattergather.client import naming, place
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import OptionsView, Submissions
+from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.job import Job, finish, wait
 from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.seen import showing
-from scattergather.client.seen.here import show_moving
+from scattergather.client.seen.here import current_display, current_name, show_moving
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import CURE
 from scattergather.client.session.session import Session
@@ -27,6 +28,9 @@ from scattergather.wire.messages.client import CommandWord, HostsAnswered
 from scattergather.wire.messages.shared import TaskPlace
 
 COMMANDS = get_args(CommandWord)
+SHOWN = 5
+"""How many jobs are named that wait to be read."""
+
 _PLAIN = JobOptions()
 
 T = TypeVar("T")
@@ -44,6 +48,7 @@ class ScatterGather(Executor):
         self._scatter = Scatter(session, function)
         self._unread = self._scatter.unread
         self._submissions = Submissions(self._scatter)
+        self._told = ""
 
     def __scattergather_refuse__(self) -> str:
         return "A client cannot travel; pass what the task needs as an argument"
@@ -80,6 +85,7 @@ class ScatterGather(Executor):
         memory_limit: int | None = None,
         echo: bool = True,
         keep_children: bool = False,
+        supersede: bool = True,
     ) -> Job[Any]:
         """Queue a scatter set: one call of ``function`` for each ``(args, kwargs)``.
 
@@ -101,6 +107,8 @@ class ScatterGather(Executor):
             keep_children: processes that a task leaves (a pool, a server) stay for the next task in
                 its worker, until a refresh, a cancel, or the worker's end. Else they are ended, and
                 their worker is replaced.
+            supersede: in a notebook, when a cell is run again: what its earlier runs have added and
+                nobody has read is cancelled, if a wait for it was interrupted or the run failed.
 
         Raises:
             BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
@@ -116,7 +124,9 @@ class ScatterGather(Executor):
             echo=echo,
             keep_children=keep_children,
         )
-        return self._scatter.add(tasks, function, options)
+        if not isinstance(supersede, bool):
+            raise BadRequest(f"supersede must be True or False, not {supersede!r}")
+        return self._scatter.add(tasks, function, options, supersede=supersede)
 
     def poll(self) -> bool:
         """Would ``waitForResult`` return at once? Never blocks."""
@@ -154,6 +164,7 @@ class ScatterGather(Executor):
                 if self._unread.read_go():
                     return go
                 continue  # another thread was first
+            self._tell_which(gathering)
             wait(self._session, gathering, timeout, progress, "c.waitForResult()")
             self._session.echo.flush()
             try:
@@ -167,6 +178,19 @@ class ScatterGather(Executor):
                 if self._unread.read(gathering):
                     return values
             # Another thread has waited for the same job and was first.
+
+    def _tell_which(self, oldest: Gathering) -> None:
+        """In a notebook, once a run of a cell: whose results come, where there are several."""
+        run, waiting = current_name(), self._unread.all()
+        if not run or run == self._told or len(waiting) < 2:
+            return
+        self._told = run
+        rest = [job.label for job in waiting if job is not oldest]
+        more = f", ... ({len(rest)} in all)" if len(rest) > SHOWN else ""
+        current_display().notice(
+            f"waitForResult() returns {oldest.label}, the oldest job that was not read; after it "
+            f"come {', '.join(rest[:SHOWN])}{more}"
+        )
 
     def _wait_go(self, timeout: float | None, go_read: bool) -> Go:
         if go_read:

@@ -56,19 +56,19 @@ class Kernel:
         self._busy: set[str] = set()
         self._displays: dict[str, list[tuple[str, int]]] = defaultdict(list)
 
-    def start(self, code: str) -> str:
-        """Run a cell; returns its id without waiting."""
+    def start(self, code: str, cell_id: str = "") -> str:
+        """Run a cell, which is another one if it has other code or ``cell_id``; returns at once."""
         content = {"code": code, "silent": False, "store_history": True, "stop_on_error": False}
-        session, metadata = self.client.session, {"cellId": code}
+        session, metadata = self.client.session, {"cellId": cell_id or code}
         message = session.msg("execute_request", content, metadata=metadata)
         self.client.shell_channel.send(message)
         cell = str(message["header"]["msg_id"])
         self._busy.add(cell)
         return cell
 
-    def run(self, code: str, timeout: float = 30) -> str:
+    def run(self, code: str, timeout: float = 30, cell_id: str = "") -> str:
         """Run a cell to its end."""
-        cell = self.start(code)
+        cell = self.start(code, cell_id)
         self.listen(timeout, lambda: cell not in self._busy)
         return cell
 

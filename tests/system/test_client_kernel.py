@@ -89,17 +89,77 @@ def test_the_stop_button_ends_the_waiting_only(kernel, tmp_path):
     assert "[None, None]" in kernel.text(cell)
 
 
-def test_an_interrupted_await_leaves_the_job(kernel, tmp_path):
+@pytest.mark.pythons
+def test_the_stop_button_ends_an_await_and_leaves_what_was_awaited(kernel, tmp_path):
     gate = tmp_path / "gate"
     kernel.run(SPAWN + GATED.format(gate=gate))
-    told = tmp_path / "told"
-    awaiting = start_waiting(kernel, "await job", told, "waits.is_awaited(job)")
-    kernel.manager.interrupt_kernel()
-    # The kernel looks at an interrupt of an ``await`` when its loop wakes up: at the next message.
-    cell = kernel.start("await job")
-    kernel.listen(10, lambda: "CancelledError" in kernel.text(awaiting))
+    kernel.run("import asyncio, concurrent.futures as cf; f = c.submit(len, 'ab'); f.result()")
+    kernel.run(f"f = c.submit(until_it_is_there, {str(gate)!r})")
+    awaited, main_waits = "waits.is_awaited(job)", "f._entered and waits.main_waits_elsewhere()"
+    for number, (code, condition) in enumerate(
+        [
+            ("await job", awaited),
+            ("async for r in job.as_completed(): pass", awaited),
+            ("await f", "f._done_callbacks"),
+            ("await asyncio.gather(f)", "f._done_callbacks"),
+            ("cf.wait([f])", main_waits),
+            ("for _ in cf.as_completed([f]): pass", main_waits),
+        ]
+    ):
+        kernel.run("f._done_callbacks.clear(); f._entered.clear()")
+        waiting = start_waiting(kernel, code, tmp_path / f"told {number}", condition)
+        kernel.manager.interrupt_kernel()
+        kernel.listen(3, lambda waiting=waiting: "stopped waiting for" in kernel.text(waiting))
+        (error,) = kernel.outputs[waiting]
+        assert error["ename"] == ("KeyboardInterrupt" if "cf" in code else "CancelledError")
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
+        assert code in shown
+        assert "File " not in shown
     gate.touch()
-    kernel.listen(20, lambda: "[None, None]" in kernel.text(cell))
+    cell = kernel.run("job.results(), await f")
+    assert "([None, None], None)" in kernel.text(cell)
+
+
+@pytest.mark.pythons
+def test_a_cell_that_is_run_again_after_a_stop_gives_what_its_new_function_returns(
+    kernel, tmp_path
+):
+    kernel.run(SPAWN + "\nimport time")
+    code = "job = c.addJob([((0.1,), {{}})] * 20, lambda s: time.sleep(s) or {word!r}{more})\n"
+
+    def stopped(word: str, cell_id: str) -> str:
+        told = tmp_path / word
+        kernel.run(
+            f"waits.touch_when(lambda: waits.main_waits(), {str(told)!r})"
+            if list(tmp_path.iterdir())
+            else "import sys; sys.path.append('.')\nfrom tests import waits\n"
+            f"waits.touch_when(lambda: waits.main_waits(), {str(told)!r})"
+        )
+        cell = kernel.start(code.format(word=word, more="") + "c.waitForResult()[:1]", cell_id)
+        eventually(told.exists, 20)
+        kernel.manager.interrupt_kernel()
+        kernel.listen(3, lambda: "It goes on" in kernel.text(cell))
+        return cell
+
+    stopped("old", "cell")
+    cell = kernel.run(code.format(word="new", more="") + "c.waitForResult()[:1]", cell_id="cell")
+    assert "['new']" in kernel.text(cell)
+    assert "job 1 (" in kernel.text(cell)
+    assert "was cancelled; addJob(..., supersede=False) keeps" in kernel.text(cell)
+
+    stopped("kept", "other")
+    more = ", supersede=False"
+    cell = kernel.run(
+        code.format(word="newer", more=more) + "c.waitForResult()[:1]", cell_id="other"
+    )
+    assert "['kept']" in kernel.text(cell)
+    assert "waitForResult() returns job 3, the oldest" in kernel.text(cell)
+
+    kernel.run(code.format(word="failed", more="") + "1 / 0", cell_id="third")
+    cell = kernel.run(code.format(word="newest", more=""), cell_id="third")
+    assert "job 5 (" in kernel.text(cell)
+    cell = kernel.run("[c.waitForResult()[0] for _ in range(2)]")
+    assert "['newer', 'newest']" in kernel.text(cell)
 
 
 def test_a_bar_comes_when_a_wait_lasts_and_what_was_displayed_moves(kernel):

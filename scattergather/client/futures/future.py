@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures._base import FINISHED, LOGGER, PENDING, RUNNING
@@ -30,7 +31,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from scattergather.client.jobs.reading import read_error
-from scattergather.client.pipe.waiting import Bell, readers, refuse_reader
+from scattergather.client.pipe.waiting import Bell, readers, refuse_reader, slice_of
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.errors import ENDS, in_protocol, without_our_frames
@@ -43,6 +44,8 @@ _FIELDS = frozenset(
 )
 _AS_WE_KNOW_IT = frozenset(vars(Future())) == _FIELDS
 """False where the base has other fields: then it makes them, a lock for each future among them."""
+
+_THEN = "It goes on; {} waits again, cancel() drops it if it has not begun."
 
 _looking = threading.Lock()
 """Held for an instant by whoever gives a future a lock of its own, or ends one that has none."""
@@ -110,18 +113,35 @@ class TaskFuture(Future[Any]):
         # `_result` was there before the state was.
         if self._state == FINISHED and self._exception is None:
             return self._result
+        if not self.done():
+            raise self._too_late(timeout)
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None; waits and raises as :meth:`result`."""
         self._wait(timeout)
+        if not self.done():
+            raise self._too_late(timeout)
         return super().exception(0)
 
     def __await__(self) -> Generator[Any, None, Any]:
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> Any:
         import asyncio  # noqa: PLC0415  (slow)
 
-        # As with a job: what is cancelled is the waiting, and not the call.
-        return asyncio.shield(asyncio.wrap_future(self)).__await__()
+        from scattergather.client.jobs.asynchronous import outcome  # noqa: PLC0415  (slow)
+
+        try:
+            return await outcome(self)
+        except asyncio.CancelledError as error:
+            if self.cancelled():
+                raise
+            waits, then = self._stream.session.waits, _THEN.format("await")
+            raise waits.cancelled(error, self._waiting(), then) from None
+
+    def _waiting(self) -> str:
+        return f"waiting for a call of {self._stream.title}"
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """``fn`` is called with this future as soon as the call is over: now, if it is already."""
@@ -172,9 +192,14 @@ class TaskFuture(Future[Any]):
             return
         self._refuse()
         stream = self._stream
-        then = "It goes on; result() waits again, cancel() drops it if it has not begun."
-        with Wait(stream.session, lambda: f"waiting for a call of {stream.title}", then):
+        with Wait(stream.session, self._waiting, _THEN.format("result()")):
             stream.bell.wait(self.done, timeout)
+
+    def _too_late(self, timeout: float | None) -> TimeoutError:
+        why = self._stream.session.known.standstill()
+        text = f"the call of {self._stream.title} is not over after {timeout} s. "
+        text += _THEN.format("result()") + (why and f"\n{why}")
+        return without_our_frames(TimeoutError(text))
 
     def _refuse(self) -> None:
         """Nobody waits for an outcome on a reader thread, or in a copy made by fork."""
@@ -186,6 +211,8 @@ class TaskFuture(Future[Any]):
         """Who waits by ``concurrent.futures.wait`` or ``as_completed`` is entered here first."""
         if self._state in _UNDONE:
             self._refuse()
+            if type(self._entered) is list:
+                self._entered = _Entered(self)
         return self._entered
 
     @_waiters.setter
@@ -250,6 +277,44 @@ class TaskFuture(Future[Any]):
         except (InvalidStateError, RuntimeError):
             # Something outside ended it behind our back; the reader must go on.
             return
+
+
+class _Entered(list[Any]):
+    """Who waits for a future by ``concurrent.futures.wait`` or ``as_completed``.
+
+    They wait by an event of the standard library, whose interrupt would say nothing.
+    """
+
+    def __init__(self, future: TaskFuture) -> None:
+        super().__init__(future._entered)
+        self._session = future._stream.session
+        self._what = future._waiting()
+
+    def append(self, waiter: Any) -> None:
+        """One waits more, who has not begun to."""
+        if type(waiter.event) is threading.Event:
+            waiter.event = _Event(self._session, self._what)
+        super().append(waiter)
+
+
+class _Event(threading.Event):
+    """As its base; an interrupt of the waiting says how to go on."""
+
+    def __init__(self, session: Session, what: str) -> None:
+        super().__init__()
+        self._session = session
+        self._what = what
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is set; returns whether it is, or ``timeout`` seconds are over."""
+        then = "All calls go on; wait for their futures again, cancel() drops those not begun."
+        until = None if timeout is None else time.monotonic() + timeout
+        with Wait(self._session, lambda: f"{self._what} and others", then):
+            # Slices, since a signal may wake nobody, and Python looks for it only in between.
+            while not super().wait(slice_of(until)):
+                if until is not None and time.monotonic() >= until:
+                    return self.is_set()
+            return True
 
 
 def _read_by_a_loop(read: Callable[[Future[Any]], object], future: Future[Any]) -> None:

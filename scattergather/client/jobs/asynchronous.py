@@ -8,12 +8,56 @@ a loop. So each wait has a private future of the loop, which the reader sets thr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from scattergather.client.jobs.iterating import Walk, take
-from scattergather.client.pipe.waiting import Bell
+from scattergather.client.pipe.waiting import LOOK_SECONDS, Bell
+from scattergather.client.seen.here import current_name
 from scattergather.client.seen.progress import Progress
+from scattergather.client.session.interrupting import Waits
+
+_beating: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+_awaiting: Counter[int] = Counter()
+
+
+@contextmanager
+def attentive() -> Iterator[None]:
+    """Around what is awaited: a stop button ends it soon.
+
+    A kernel's loop notices in its sleep that a cell was interrupted, and acts when something else
+    wakes it. So while anything of ours is awaited there, it is woken now and then.
+    """
+    if not current_name():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    _awaiting[id(loop)] += 1
+    if loop not in _beating:
+        _beating.add(loop)
+        _beat(loop)
+    try:
+        yield
+    finally:
+        _awaiting[id(loop)] -= 1
+
+
+def _beat(loop: asyncio.AbstractEventLoop) -> None:
+    if _awaiting[id(loop)]:
+        loop.call_later(LOOK_SECONDS, _beat, loop)
+    else:
+        _beating.discard(loop)
+        del _awaiting[id(loop)]
+
+
+async def outcome(future: Future[Any]) -> Any:
+    """What became of a call. Who is cancelled waits no longer, and the call goes on."""
+    with attentive():
+        return await asyncio.shield(asyncio.wrap_future(future))
 
 
 async def until(bell: Bell, ready: Callable[[], object], bar: Progress | None = None) -> None:
@@ -38,11 +82,12 @@ async def until(bell: Bell, ready: Callable[[], object], bar: Progress | None = 
         try:
             if ready():
                 return
-            if bar is None:
-                await rung
-            else:
-                bar.step()
-                await asyncio.wait([rung], timeout=bar.seconds())
+            with attentive():
+                if bar is None:
+                    await rung
+                else:
+                    bar.step()
+                    await asyncio.wait([rung], timeout=bar.seconds())
         finally:
             bell.withdraw(wake)
 
@@ -50,8 +95,19 @@ async def until(bell: Bell, ready: Callable[[], object], bar: Progress | None = 
 class AsyncResults(AsyncIterator[Any]):
     """What ``async for r in job`` runs on; its arguments are those of ``Results``."""
 
-    def __init__(self, walk: Walk, holder: object, *, raises: bool, numbered: bool) -> None:
+    def __init__(
+        self,
+        walk: Walk,
+        waits: Waits,
+        holder: object,
+        *,
+        then: str,
+        raises: bool,
+        numbered: bool,
+    ) -> None:
         self._walk = walk
+        self._waits = waits
+        self._then = then
         self._holder = holder
         self._raises = raises
         self._numbered = numbered
@@ -70,6 +126,9 @@ class AsyncResults(AsyncIterator[Any]):
             self._bar = bar = walk.bar(self._bar)
             try:
                 await until(walk.gathering.bell, walk.ready, bar)
+            except asyncio.CancelledError as error:
+                said = f"waiting for the next result of {walk.gathering.title}"
+                raise self._waits.cancelled(error, said, self._then) from None
             finally:
                 bar.rest()
             if not walk.seek():

@@ -16,6 +16,7 @@ from typing import Any
 from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.jobs.segment import VOID, Segment
 from scattergather.client.pipe.waiting import Bell
+from scattergather.client.seen.cells import CellRun
 from scattergather.client.seen.echo import Printed
 from scattergather.errors import ScatterGatherError
 from scattergather.model.failure import Failure
@@ -56,6 +57,10 @@ class Gathering:
         """True once the job is being cancelled: an iterator is read no further."""
         self.read = False
         """True once somebody has its results, all of them or the first of them."""
+        self.run: CellRun | None = None
+        """The run of a notebook's cell that added the job."""
+        self.interrupted = False
+        """True once somebody was interrupted who waited for all of it."""
         self.input_error: BaseException | None = None
         self.lost: Error | None = None
         self.segments: dict[int, Segment] = {}

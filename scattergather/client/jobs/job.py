@@ -105,11 +105,11 @@ class Job(Generic[T]):
         return self._wait_async().__await__()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        from scattergather.client.jobs.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
-
-        return AsyncResults(self._walk(ordered=True), self, raises=True, numbered=False)
+        return self._iterate_async(self._walk(ordered=True), raises=True, numbered=False)
 
     async def _wait_async(self) -> list[T]:
+        import asyncio  # noqa: PLC0415  (slow)
+
         from scattergather.client.jobs.asynchronous import until  # noqa: PLC0415  (slow)
 
         gathering = self._gathering
@@ -118,22 +118,35 @@ class Job(Generic[T]):
         bar = Progress(lambda: gathering.view(0, 0.0), None)
         try:
             await until(gathering.bell, lambda: gathering.finished, bar)
+        except asyncio.CancelledError as error:
+            gathering.interrupted = True
+            said = f"waiting for {gathering.title}"
+            raise self._session.waits.cancelled(error, said, _then("await job")) from None
         finally:
             bar.close()
         return self._finish(True)
 
     def _iterate(self, walk: Walk, *, raises: bool = True, numbered: bool = False) -> Results:
-        then = "job.results() has all of it"
-        if not self._gathering.keeps:
-            then = "next() of the same iterator goes on with it"
         return Results(
             self._session,
             walk,
             self,
-            then=f"It goes on; {then}, job.cancel() stops it.",
+            then=self._goes_on(),
             raises=raises,
             numbered=numbered,
         )
+
+    def _goes_on(self) -> str:
+        then = "job.results() has all of it"
+        if not self._gathering.keeps:
+            then = "next() of the same iterator goes on with it"
+        return f"It goes on; {then}, job.cancel() stops it."
+
+    def _iterate_async(self, walk: Walk, *, raises: bool, numbered: bool) -> AsyncIterator[Any]:
+        from scattergather.client.jobs.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
+
+        waits, then = self._session.waits, self._goes_on()
+        return AsyncResults(walk, waits, self, then=then, raises=raises, numbered=numbered)
 
     def _walk(self, ordered: bool) -> Walk:
         gathering, unread = self._gathering, self._unread
@@ -215,10 +228,8 @@ class Completed(Generic[T]):
         return self._job._iterate(walk, raises=self._raises, numbered=True)
 
     def __aiter__(self) -> AsyncIterator[tuple[int, T]]:
-        from scattergather.client.jobs.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
-
         walk = self._job._walk(ordered=False)
-        return AsyncResults(walk, self._job, raises=self._raises, numbered=True)
+        return self._job._iterate_async(walk, raises=self._raises, numbered=True)
 
 
 def wait(
@@ -238,13 +249,19 @@ def wait(
     """
     gathering.want_whole()
     bar = Progress(lambda: gathering.view(0, 0.0), progress)
-    then = f"It goes on; {again} waits again, job.cancel() stops it."
     try:
-        with Wait(session, lambda: f"waiting for {gathering.title}", then):
+        with Wait(session, lambda: f"waiting for {gathering.title}", _then(again)):
             if not _through(gathering, timeout, bar):
                 raise too_late(session, f"{gathering.label} is not through yet", gathering)
+    except KeyboardInterrupt:
+        gathering.interrupted = True
+        raise
     finally:
         bar.close()
+
+
+def _then(again: str) -> str:
+    return f"It goes on; {again} waits again, job.cancel() stops it."
 
 
 def _through(gathering: Gathering, timeout: float | None, bar: Progress) -> bool:

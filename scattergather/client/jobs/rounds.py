@@ -147,7 +147,7 @@ class Rounds:
                 # What may be refused or take long is over: the old outcomes can be given up.
                 reopened = True
                 gathering.reopen(indexes)
-                unread.enter_again(gathering)
+                unread.enter_again(gathering, self.cancel)
                 session.outbox.put(tasks)
                 session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
             if session.life.ended:

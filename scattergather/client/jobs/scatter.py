@@ -9,7 +9,7 @@ its job into the queue of ``waitForResult``, which is the last thing it does.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,8 +23,9 @@ from scattergather.client.jobs.round import Round
 from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.jobs.tasks import check_all, iterated
 from scattergather.client.options import JobOptions
+from scattergather.client.seen.cells import CellRun
 from scattergather.client.seen.echo import JobEcho
-from scattergather.client.seen.here import current_display
+from scattergather.client.seen.here import current_display, current_run, has_failed
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
@@ -55,9 +56,20 @@ class Scatter:
         session.pipe.serve(self)
 
     def add(
-        self, tasks: Iterable[Any], function: naming.Function | None, options: JobOptions
+        self,
+        tasks: Iterable[Any],
+        function: naming.Function | None,
+        options: JobOptions,
+        *,
+        supersede: bool,
     ) -> Job[Any]:
         """A job is under way, and waits to be read; it keeps the tasks of what has a length.
+
+        Args:
+            tasks: pairs of args and kwargs.
+            function: what they run; None takes that of the client.
+            options: of the job.
+            supersede: cancel what earlier runs of the same cell have left unread, if they failed.
 
         Raises:
             BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
@@ -66,7 +78,10 @@ class Scatter:
         sized = isinstance(tasks, Sized)
         start = self._prepare(tasks, function, options, keeps=sized, sized=sized)
         job: Job[Any] = Job(self.session, start.rounds, self.unread, self)
-        start.begin(self.unread)
+        start.rounds.gathering.run = run = current_run()
+        if run is not None and not supersede:
+            self.unread.adds(run)
+        start.begin(self.unread, run)
         return job
 
     def pass_through(
@@ -94,7 +109,7 @@ class Scatter:
         """
         start = self._prepare(tasks, function, options, keeps=False, sized=sized, window=window)
         iteration = iterate(start.rounds)
-        start.begin(None)
+        start.begin()
         return iteration
 
     def _prepare(
@@ -155,8 +170,11 @@ class _Start:
     feeder: Feeder | None
     shipment: Shipment
 
-    def begin(self, unread: Unread | None) -> None:
-        """The set is under way, and waits in ``unread``; if this raises, it never was."""
+    def begin(self, unread: Unread | None = None, run: CellRun | None = None) -> None:
+        """The set is under way, and waits in ``unread``; if this raises, it never was.
+
+        It supersedes what earlier runs of the same cell than ``run`` have left there.
+        """
         session, first, gathering = self.session, self.rounds.first, self.rounds.gathering
         then = "It was taken back; add it again."
         try:
@@ -169,7 +187,9 @@ class _Start:
                         session, first, gathering, self.tasks, self.shipment, self.plain
                     )
                 if unread is not None:
-                    unread.enter(gathering)
+                    if run is not None and (stale := unread.supersede(run, has_failed)):
+                        current_display().notice(_superseded(stale))
+                    unread.enter(gathering, self.rounds.cancel)
         except BaseException:
             # Around the Wait too: an interrupt may fall when all was done, and the Wait is left.
             if unread is not None:
@@ -180,6 +200,15 @@ class _Start:
                 # It feeds already: it says how many tasks there were, and then they are through.
                 self.rounds.cancel()
             raise
+
+
+def _superseded(stale: Sequence[Gathering]) -> str:
+    jobs = ", ".join(each.title for each in stale)
+    were = "was" if len(stale) == 1 else "were"
+    return (
+        f"{jobs} of an earlier run of this cell {were} not read and {were} cancelled; "
+        "addJob(..., supersede=False) keeps such jobs"
+    )
 
 
 def _adding(gathering: Gathering) -> str:

@@ -110,7 +110,7 @@ class Bell:
                 if ready():
                     self.withdraw(wake)
                     return True
-                while not lock.acquire(True, _slice(until)):
+                while not lock.acquire(True, slice_of(until)):
                     # Who rang may have been interrupted, too.
                     if ready() or (until is not None and time.monotonic() >= until):
                         self.withdraw(wake)
@@ -122,7 +122,7 @@ class Bell:
                 return True
 
 
-def _slice(until: float | None) -> float:
+def slice_of(until: float | None) -> float:
     """Seconds to sleep before the next look."""
     if until is None:
         return LOOK_SECONDS

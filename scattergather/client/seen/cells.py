@@ -20,13 +20,25 @@ import contextvars
 import os
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakMethod
 
 from scattergather.client.seen.terminal import TERMINAL
+
+FAILED_RUNS = 1000
+"""How many runs of cells are remembered that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRun:
+    """One run of a cell: ``cell`` is what the front end calls the cell, ``name`` tells the run."""
+
+    cell: str
+    name: str
 
 
 class Carried(Protocol):
@@ -93,6 +105,7 @@ class Cells:
         publisher = getattr(shell, "display_pub", None)
         if publisher is not None:
             publisher.register_hook(self._published)
+        self._failed: deque[str] = deque(maxlen=FAILED_RUNS)
         shell.events.register("pre_run_cell", self._begun)
         shell.events.register("post_run_cell", self._ending)
 
@@ -113,6 +126,10 @@ class Cells:
     def runs(self, parent: Parent) -> bool:
         """The cell has not ended."""
         return parent.name in self._running
+
+    def has_failed(self, run: CellRun) -> bool:
+        """It ended by an error or an interrupt."""
+        return run.name in self._failed
 
     def reaches(self, parent: Parent) -> bool:
         """What is sent under this cell now is taken."""
@@ -150,8 +167,11 @@ class Cells:
             for what in list(self._waiting):
                 what.put()
 
-    def _ending(self, *_: Any) -> None:
+    def _ending(self, result: Any = None) -> None:
         name = name_of(self.shell.get_parent())
+        # There is none of a cell that was interrupted while it awaited something.
+        if not getattr(result, "success", False):
+            self._failed.append(name)
         # A cell can run others within itself (`%%capture`): they belong to it, and end nothing.
         self._depth[name] -= 1
         if self._depth[name] > 0:
@@ -191,6 +211,12 @@ class _Sentence:
                 parent.run(partial(TERMINAL.notice, self.text))
             else:
                 self._cells.wait(self)
+
+
+def run_of(parent: Any) -> CellRun | None:
+    """Which run of which cell it is; None if the front end does not tell its cells apart."""
+    cell = (parent.get("metadata") or {}).get("cellId")
+    return CellRun(cell=str(cell), name=name_of(parent)) if cell else None
 
 
 def name_of(parent: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from scattergather.client.seen.cell import Cell
-from scattergather.client.seen.cells import Cells, name_of
+from scattergather.client.seen.cells import CellRun, Cells, name_of, run_of
 from scattergather.client.seen.display import Display
 from scattergather.client.seen.live import Live, Look
 from scattergather.client.seen.terminal import TERMINAL
@@ -46,6 +46,18 @@ def current_name() -> str:
     """What tells this cell's run from others; empty outside of a notebook."""
     shell = _shell()
     return "" if shell is None else name_of(shell.get_parent())
+
+
+def current_run() -> CellRun | None:
+    """The run of a cell that asks; None outside of a notebook, and where cells have no names."""
+    kernel = _kernel()
+    return None if kernel is None else run_of(kernel.cells.shell.get_parent())
+
+
+def has_failed(run: CellRun) -> bool:
+    """This run of a cell ended by an error or an interrupt."""
+    kernel = _kernel()
+    return kernel is not None and kernel.cells.has_failed(run)
 
 
 def anywhere() -> Notices:

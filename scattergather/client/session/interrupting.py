@@ -10,13 +10,16 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from scattergather.client.session.known import Known
 from scattergather.errors import without_our_frames
 
 LOOKS = 2
 """A wait that began while the controller stood still is told of it at this look of the reader."""
+
+
+E = TypeVar("E", bound=BaseException)
 
 
 class Waits:
@@ -39,6 +42,19 @@ class Waits:
         for wait in waits:
             wait.told = True
         return True
+
+    def cancelled(self, error: E, what: str, then: str) -> E:
+        """The error of an await that was cancelled, by the stop button perhaps: as of other waits.
+
+        ``error`` says that it was; whoever cancelled with a message of his own gets that.
+        """
+        return error if error.args else without_our_frames(type(error)(self.said(what, then)))
+
+    def said(self, what: str, then: str) -> str:
+        """The sentence that a wait was stopped, what goes on, and why it does not if so."""
+        why = self.known.standstill()
+        goes_on = "" if self.known.is_stopped() else then
+        return f"stopped {what}." + (f" {goes_on}" if goes_on else "") + (why and f"\n{why}")
 
 
 class HasWaits(Protocol):
@@ -90,15 +106,10 @@ class Wait:
         else:
             waits[me] = before
         if kind is KeyboardInterrupt and not hasattr(error, "_render_traceback_"):
-            raise without_our_frames(KeyboardInterrupt(self._said())) from None
+            said = self._waits.said(self._what(), self._then)
+            raise without_our_frames(KeyboardInterrupt(said)) from None
 
     def has_lasted(self) -> bool:
         """One more look of the reader: has it lasted so long that the user is to be told?"""
         self._looks += 1
         return not self.told and self._looks >= LOOKS
-
-    def _said(self) -> str:
-        known = self._waits.known
-        why = known.standstill()
-        then = "" if known.is_stopped() else self._then
-        return f"stopped {self._what()}." + (f" {then}" if then else "") + (why and f"\n{why}")

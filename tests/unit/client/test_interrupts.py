@@ -231,6 +231,16 @@ def test_a_time_that_is_over_shows_the_cell_only(c, fake, wait):
     assert shows_the_cell_only(caught.value)
 
 
+@pytest.mark.parametrize("timeout", [0, 0.01])
+def test_a_time_that_is_over_for_a_call_says_what_goes_on_and_shows_the_cell_only(c, fake, timeout):
+    fake.pause()
+    future = c.submit(work.noop)
+    for wait in future.result, future.exception:
+        with pytest.raises(TimeoutError, match=r"call of noop is not over .* It goes on") as caught:
+            wait(timeout)
+        assert shows_the_cell_only(caught.value)
+
+
 def shows_the_cell_only(error):
     """As a notebook shows it: this file's frames and the sentence."""
     shell = SimpleNamespace(InteractiveTB=AutoFormattedTB(mode="Context"))
