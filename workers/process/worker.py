@@ -26,6 +26,7 @@ from scattergather.workers.process.descriptors import raised_descriptor
 from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture, OutputFile
 from scattergather.workers.process.surroundings.displays import Displays
+from scattergather.workers.process.surroundings.libraries import Libraries
 from scattergather.workers.process.surroundings.mending import Spent
 from scattergather.workers.process.surroundings.place import Surroundings
 from scattergather.workers.process.surroundings.registry import Services
@@ -118,7 +119,8 @@ class Worker:
         self._outside = Outside(self._large.returns)
         self._results = ResultPickler(self._outside)
         displays = Displays(capture)
-        displays.install()
+        libraries = Libraries(displays)
+        libraries.join()
         self._chunks = Chunks(
             line=line,
             journal=journal,
@@ -128,6 +130,7 @@ class Worker:
             circumstances=self._circumstances,
             large=self._large,
             displays=displays,
+            libraries=libraries,
         )
         self._nested = Nested(line, self._chunks, self._calls, interrupts, self._large)
         inside.join(self._nested)

@@ -13,7 +13,8 @@ import pytest
 from scattergather.wire.values.bundle import Bundle, pack_bundle, unpack_bundle
 from scattergather.workers.process.surroundings import displays
 from scattergather.workers.process.surroundings.capture import KEPT, OutputFile
-from scattergather.workers.process.surroundings.displays import Displays, _Watch
+from scattergather.workers.process.surroundings.displays import Displays
+from scattergather.workers.process.surroundings.libraries import _display, _Watch
 
 
 class Task:
@@ -169,5 +170,5 @@ def test_without_ipython_what_is_displayed_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "IPython", None)
-    displays._display("a", 1)
+    _display("a", 1)
     assert capsys.readouterr().out == "a 1\n"

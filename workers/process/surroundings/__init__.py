@@ -3,6 +3,7 @@
 ``place``     directory, module path and environment that a session's workers see, and why not more
 ``capture``   what a task prints, in a file that outlives the worker
 ``displays``  what a task displays, as a notebook's cell would show it
+``libraries``  those that display, joined to that when a task imports them
 ``mending``   undoes what a task bent in its process
 ``reseed``    forked siblings must not draw the same numbers
 ``registry``  functions by name or digest: services, shipped code, pushed names

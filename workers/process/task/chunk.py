@@ -22,6 +22,7 @@ from scattergather.wire.values.bundle import Bundle, pack_bundle
 from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
 from scattergather.workers.process.surroundings.displays import Displays
+from scattergather.workers.process.surroundings.libraries import Libraries
 from scattergather.workers.process.surroundings.mending import Mending
 from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.copies import leave
@@ -46,9 +47,11 @@ class Chunks:
         circumstances: Circumstances,
         large: TaskValues,
         displays: Displays,
+        libraries: Libraries,
     ) -> None:
         self._line = line
         self._displays = displays
+        self._libraries = libraries
         self._large = large
         self._outside = Outside(large.returns)
         self._journal = journal
@@ -175,7 +178,7 @@ class Chunks:
         if keep and self._journal.cancelled():
             self._mending.keep_nothing()
             keep = False
-        self._displays.tidy()
+        self._libraries.tidy()
         self._mending.mend(keep=keep)
 
     def _prepare(self, run: messages.Run, index: int) -> Call | None:
