@@ -20,6 +20,9 @@ from collections.abc import Iterable, Iterator
 LENGTHS = struct.Struct("<II")
 MAX_HEAD = 1 << 26
 MAX_BODY = (1 << 32) - 1
+MOST_INSIDE = MAX_BODY - (1 << 16)
+"""Bytes of one value that a body can hold, beside what else stands there."""
+
 SMALL = 1 << 13
 """Frames up to this size are one piece: copying so little costs less than a second piece does."""
 

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from scattergather.errors import TooLarge
 from scattergather.wire.code.bundle import bundle
 from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
 from scattergather.wire.code.origin import at_home, importable, reduction_by_name
 from scattergather.wire.code.recipe import reference
+from scattergather.wire.frame import MOST_INSIDE
 from scattergather.wire.values.picklers import ValuePickler, write
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -56,7 +58,7 @@ class Shipment:
             buffer = io.BytesIO()
             pickler = ValuePickler(buffer, self.reduce_class)
             holds_code = write(function, pickler, buffer, _title(function))
-            return self._add(buffer.getvalue(), holds_code).digest
+            return self._add(buffer.getvalue(), holds_code, _title(function)).digest
         finally:
             self._needs = outer
 
@@ -100,14 +102,21 @@ class Shipment:
         outer, self._needs = self._needs, {}
         try:
             group, blob, holds_code = bundle(first, self._placed)
-            code = self._add(blob, holds_code)
+            code = self._add(blob, holds_code, _title(first))
         finally:
             self._needs = outer
         for index, kind in enumerate(group):
             self._reductions[id(kind)] = (kind, (resolve, (code.digest, index)))
         self.book.sent(code, group)
 
-    def _add(self, blob: bytes, holds_code: bool) -> CodeBlob:
+    def _add(self, blob: bytes, holds_code: bool, title: str) -> CodeBlob:
+        if len(blob) > MOST_INSIDE:
+            raise TooLarge(
+                f"{title} holds {len(blob):,} bytes, more than the {MOST_INSIDE:,} that a function "
+                "or class can take along. Pass what is large as an argument: ref = c.put(it)",
+                size=len(blob),
+                bound=MOST_INSIDE,
+            )
         code = CodeBlob(
             digest=digest_of(blob),
             blob=blob,

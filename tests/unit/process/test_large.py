@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scattergather.errors import TooLarge
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.outside import Outside
@@ -28,7 +29,7 @@ from tests.shelf import Shelf
 class There:
     """A worker's ends, what it said, and an arena that its arguments lie in."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: int) -> None:
         self.said: list[Any] = []
         line: Any = SimpleNamespace(
             send=self.said.append,
@@ -38,7 +39,7 @@ class There:
         interrupts: Any = SimpleNamespace(shielded=nullcontext)
         self.arena = Arena(None, lambda _: None)
         self.arguments = Arguments(line)
-        self.returns = Returns(line, interrupts, self.arguments)
+        self.returns = Returns(line, interrupts, self.arguments, **options)
         self.returns.allow(64 * LARGE, 64 * LARGE)
 
     def lend(self, fill: int) -> Extent:
@@ -232,3 +233,25 @@ def test_a_worker_that_keeps_an_argument_gives_its_free_memory_back_all_the_same
     assert not there.returns._arena.warm
     assert not there.returns.dirty
     del kept
+
+
+def test_a_result_that_no_message_can_carry_may_take_more_than_its_workers_part() -> None:
+    there = There(message=4 * LARGE)
+    there.returns.allow(2 * LARGE, 64 * LARGE)
+    assert there.returns.put(bytes(3 * LARGE)) is None  # a message can
+    placed = there.returns.put(bytes(5 * LARGE))
+    assert placed is not None
+    assert placed.extent.length == 5 * LARGE
+    assert there.returns.put(bytes(LARGE)) is None  # the part is what it was
+    with pytest.raises(TooLarge) as caught:
+        there.returns.put(bytes(65 * LARGE))
+    assert (caught.value.size, caught.value.bound) == (65 * LARGE, 64 * LARGE)
+
+
+def test_without_memory_for_large_results_what_no_message_can_carry_is_too_large() -> None:
+    there = There(message=4 * LARGE)
+    there.returns.allow(0, 0)
+    assert there.returns.put(bytes(3 * LARGE)) is None
+    with pytest.raises(TooLarge) as caught:
+        there.returns.put(bytes(5 * LARGE))
+    assert (caught.value.size, caught.value.bound) == (5 * LARGE, 4 * LARGE)

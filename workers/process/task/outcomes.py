@@ -11,10 +11,11 @@ import reprlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from scattergather.errors import ExitCalled, TaskError
+from scattergather.errors import ExitCalled, TaskError, TooLarge
 from scattergather.model.outcome import Kind
 from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.code.shipping import Inline
+from scattergather.wire.frame import MOST_INSIDE
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.culprit import RESULT
 from scattergather.wire.values.exceptions import note as add_note
@@ -151,7 +152,13 @@ class Circumstances:
         except Exception:  # __notes__ is the user's to spoil
             pass
         try:
-            return kind, pack_exception(error, BOOK, skip=skip)
+            packed = pack_exception(error, BOOK, skip=skip)
+            if len(packed) <= MOST_INSIDE:
+                return kind, packed
+            what = f"the {type(error).__qualname__} that the task raised"
+            larger = TooLarge.of(what, len(packed), MOST_INSIDE)
+            larger.add_note(note)
+            return kind, pack_exception(larger, BOOK)
         except BaseException as failed:  # from its own __str__ or __reduce__
             name = f"{type(error).__module__}.{type(error).__qualname__}"
             text = f"{name}, which cannot be shown: that raised {type(failed).__name__}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.frame import MOST_INSIDE
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.outside import Placed
@@ -135,9 +136,21 @@ class Result:
 
 
 class Returns:
-    """Puts results into slabs; implements ``wire.memory.outside.Place``. Any thread of a task."""
+    """Puts results into slabs; implements ``wire.memory.outside.Place``. Any thread of a task.
 
-    def __init__(self, line: WorkerLine, interrupts: Interrupts, arguments: Arguments) -> None:
+    Args:
+        message: what a message can carry. A larger value may take more than this worker's part of
+            the memory: it would take as much, and some copies more, on any other way.
+    """
+
+    def __init__(
+        self,
+        line: WorkerLine,
+        interrupts: Interrupts,
+        arguments: Arguments,
+        message: int = MOST_INSIDE,
+    ) -> None:
+        self._message = message
         self._line = line
         self._interrupts = interrupts
         self._arguments = arguments
@@ -173,16 +186,24 @@ class Returns:
         size = memoryview(data).nbytes
         if self._most and size > self._most:
             raise TooLarge.of(what, size, self._most)
-        if not self._arena.bound:
-            return None
+        extent = self._placed(data, size) if self._arena.bound else None
+        if extent is None and size > self._message:
+            raise TooLarge.of(what, size, self._message)
+        return None if extent is None else Result(extent)
+
+    def _placed(self, data: bytes | memoryview, size: int) -> Extent | None:
         with self._interrupts.shielded():
             self._line.catch_up()  # what was read meanwhile is free again
             self._use()
+            share = self._arena.bound
+            if size > self._message:
+                self._arena.bound = None
             try:
-                extent = self._arena.put(data)
+                return self._arena.put(data)
             except OSError:
                 return None  # no memory, no descriptors: a message may still do
-            return None if extent is None else Result(extent)
+            finally:
+                self._arena.bound = share
 
     def free(self, placed: Placed) -> None:
         """Nobody was told of this object, and nobody will be."""
