@@ -70,6 +70,13 @@ class ObjectStore(Protocol):
 class PoolSession(Protocol):
     """One controller's part of a pool."""
 
+    @property
+    def objects(self) -> ObjectStore:
+        """What its tasks take that came from the controller, and the results that are to go there.
+
+        Nothing of another session is found there.
+        """
+
     def receive(self, message: ToPool, body: bytes) -> None:
         """Take a message from the controller."""
 
@@ -95,10 +102,6 @@ class Peer(Protocol):
 
 class HostPool(Protocol):
     """A pool that controllers may join."""
-
-    @property
-    def objects(self) -> ObjectStore:
-        """What its tasks take that came from a controller, and the results that are to go there."""
 
     def facts(self) -> PoolFacts:
         """What a controller is told before it joins."""

@@ -57,7 +57,6 @@ class Visit:
         self.who = who
         self.ticket = secrets.token_bytes(carriage.TICKET_BYTES)
         self._line = Line(clock, greeting.session, self._received, self.end)
-        self._pool = pool
         self._name = name
         self._back = back
         self._over = over
@@ -123,7 +122,7 @@ class Visit:
         """This end of the session's block stream, from the first object on."""
         if self._courier is None:
             self._courier = Courier(
-                self._pool.objects,
+                self._session.objects,
                 arrived=lambda name: self._tell(lambda session: session.arrived((name,))),
                 lost=lambda name, why: self._tell(lambda session: session.lost((name,), why)),
                 shipped=lambda name: self._tell(lambda session: session.shipped((name,))),

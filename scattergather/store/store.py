@@ -193,6 +193,10 @@ class Store:
         extent = self._extents.get(name)
         return None if extent is None else extent.length
 
+    def knows(self, name: ObjectId) -> bool:
+        """An object of that name is here, or arrives."""
+        return name in self._extents or name in self._arriving
+
     def read(self, name: ObjectId, offset: int, count: int) -> bytes:
         """At most ``count`` bytes of an object that is here. Raises LookupError when it is gone."""
         extent = self._extents[name]

@@ -36,7 +36,7 @@ class TwinPool:
         place: Any = None,
         hash_seed: int | None = None,
     ) -> TwinSession:
-        self.sessions.append(TwinSession(peer))
+        self.sessions.append(TwinSession(peer, self.objects))
         return self.sessions[-1]
 
     @property
@@ -48,8 +48,8 @@ class TwinPool:
 class TwinSession:
     """Answers every ``Run`` with its body, and writes down what it hears."""
 
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
+    def __init__(self, peer: Peer, objects: ObjectStore) -> None:
+        self.peer, self.objects = peer, objects
         self.chunks: list[int] = []
         self.here: list[ObjectId] = []
         self.missing: list[ObjectId] = []

@@ -18,7 +18,7 @@ class Mirror(EchoSession):
     """Makes a result of each input: the same bytes under another name."""
 
     def __init__(self, peer: Peer, controller: str, workers: int, stock: Stock) -> None:
-        super().__init__(peer, controller, workers)
+        super().__init__(peer, controller, workers, stock)
         self.stock = stock
 
     def arrived(self, objects: tuple[ObjectId, ...]) -> None:
@@ -41,7 +41,7 @@ def result_of(name: ObjectId) -> ObjectId:
 def mirror(ends: Ends, stock: Stock) -> None:
     """The pool of these ends opens such sessions."""
 
-    def begin(peer: Peer, *, controller: str, workers: int) -> Mirror:
+    def begin(peer: Peer, *, controller: str, workers: int, hash_seed: int | None = None) -> Mirror:
         session = Mirror(peer, controller, workers, stock)
         ends.pool.sessions.append(session)
         return session

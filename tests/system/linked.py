@@ -86,12 +86,13 @@ class EchoPool:
     def open(
         self, peer: Peer, *, controller: str, workers: int, hash_seed: int | None = None
     ) -> EchoSession:
-        self.sessions.append(EchoSession(peer, controller, workers))
+        self.sessions.append(EchoSession(peer, controller, workers, self.objects))
         return self.sessions[-1]
 
 
 class EchoSession:
-    def __init__(self, peer: Peer, controller: str, workers: int) -> None:
+    def __init__(self, peer: Peer, controller: str, workers: int, objects: ObjectStore) -> None:
+        self.objects = objects
         self.peer, self.controller, self.workers = peer, controller, workers
         self.closed = ""
         self.chunks: list[int] = []

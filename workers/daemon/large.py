@@ -22,6 +22,9 @@ Taking = messages.Run | messages.Everywhere | messages.NestedOutcome
 class Holdings:
     """The objects of one session that lie here. Reactor thread only.
 
+    Implements ``link.seams.ObjectStore`` for its block stream. Whatever name a controller says, it
+    finds, drops and replaces nothing that another session of the pool has in the same store.
+
     Args:
         store: where they lie.
         shared: it is the controller's, which knows and drops them itself.
@@ -33,10 +36,13 @@ class Holdings:
         self._here: set[ObjectId] = set()
         self._lent: set[ObjectId] = set()
         """Those objects of ``_here`` that workers take from each other."""
+        self._arriving: set[ObjectId] = set()
 
     def lacks(self, extents: tuple[Extent, ...]) -> tuple[frozenset[ObjectId], str]:
         """Which of these objects are not here; and a sentence, if they can never all be here."""
         missing = self._store.missing(extents)
+        if not self._shared:
+            missing |= {extent.object for extent in extents if extent.object not in self._here}
         return missing, self._store.unfit(extents) if missing else ""
 
     def came(self, names: Iterable[ObjectId]) -> None:
@@ -57,7 +63,7 @@ class Holdings:
 
     def drop(self, names: Iterable[ObjectId]) -> None:
         """Nobody reads these objects any more: they are dropped here."""
-        names = tuple(names)
+        names = tuple(name for name in names if self._shared or name in self._here)
         self._here.difference_update(names)
         self._lent.difference_update(names)
         self._store.drop(names)
@@ -65,6 +71,43 @@ class Holdings:
     def close(self) -> None:
         """The session is over: nobody reads any of its objects here."""
         self.drop(tuple(self._here))
+
+    # ---- link.seams.ObjectStore ----
+
+    def length(self, name: ObjectId) -> int | None:
+        """How many bytes an object of this session has; None when it is not here."""
+        return self._store.length(name) if name in self._here else None
+
+    def read(self, name: ObjectId, offset: int, count: int) -> bytes:
+        """At most ``count`` bytes of one of this session. Raises LookupError when it is gone."""
+        if name not in self._here:
+            raise LookupError("it is not here")
+        return self._store.read(name, offset, count)
+
+    def reserve(self, name: ObjectId, length: int) -> bool:
+        """Make room for one that arrives; False: there is none now, or another session has it."""
+        ours = name in self._here or name in self._arriving
+        if (not ours and self._store.knows(name)) or not self._store.reserve(name, length):
+            return False
+        self._arriving.add(name)
+        return True
+
+    def write(self, name: ObjectId, offset: int, data: bytes | memoryview) -> None:
+        """Keep some bytes of one that arrives. Raises OSError if that cannot be."""
+        self._store.write(name, offset, data)
+
+    def stored(self, name: ObjectId) -> None:
+        """One has arrived."""
+        self._store.stored(name)
+        self._arriving.discard(name)
+        self.came([name])
+
+    def discard(self, name: ObjectId) -> None:
+        """What has arrived of one is worth nothing."""
+        if name in self._arriving or name in self._here:
+            self._arriving.discard(name)
+            self._here.discard(name)
+            self._store.discard(name)
 
 
 class Slabs:

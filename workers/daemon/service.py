@@ -61,6 +61,10 @@ class _Member:
     large: Holdings
     brood: Brood
 
+    @property
+    def objects(self) -> ObjectStore:
+        return self.large
+
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         missing, refused = _NOTHING, ""
         if isinstance(message, Taking) and message.objects:
@@ -170,11 +174,6 @@ class PoolService:
         return self._pool.statistics()
 
     # ---- what a controller may do ----
-
-    @property
-    def objects(self) -> ObjectStore:
-        """What tasks take that came from a controller, and results that are to go there."""
-        return self.store
 
     def facts(self) -> PoolFacts:
         """What a controller is told before it joins."""
