@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import random
@@ -285,6 +286,14 @@ def test_a_time_limit_ends_the_task_and_only_that(c) -> None:
     told = str(second.__cause__)
     assert "in sleeps" in told
     assert "interrupts.py" not in told, told
+
+
+def test_a_task_sleeps_no_longer_than_it_asks_for(c) -> None:
+    def slack() -> int:
+        get_timer_slack = 30
+        return int(ctypes.CDLL(None).prctl(get_timer_slack, 0, 0, 0, 0))
+
+    assert one(c, slack) == 1, "nanoseconds; the system's own is 50,000"
 
 
 def test_cancel_ends_what_runs_and_keeps_what_is_done(c) -> None:

@@ -82,13 +82,15 @@ def live(
 def _stand_alone(parent: int) -> None:
     """This process leads a session of its own and dies with its zygote.
 
-    It is the first to be killed when memory runs out, keeps its own orphans and dumps no core.
+    It is the first to be killed when memory runs out, keeps its own orphans, dumps no core and
+    sleeps no longer than it is told to.
     """
     os.setsid()
     kernel.die_with_parent(parent)
     kernel.adopt_orphans()
     kernel.dump_no_core()
     kernel.heed_barriers()
+    kernel.wake_in_time()
     try:
         # Python's own open() costs a freshly forked process 1.4 ms.
         adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
