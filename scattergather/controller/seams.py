@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from scattergather.link.seams import Host, HostListener, ObjectStore
@@ -27,7 +28,14 @@ class ClientEnd(Protocol):
 
 
 class HostBuilder(Protocol):
-    """Makes what leads to a host."""
+    """Makes what leads to a host.
+
+    Attributes:
+        can_wait: whether what hosts of other processes say may be heard a moment later. Set before
+            the first host is made.
+    """
+
+    can_wait: Callable[[], bool]
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
         """A host, not started; ``objects`` are those that go there, or come from there."""

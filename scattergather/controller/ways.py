@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -41,6 +42,7 @@ class Ways:
         self._pools: list[PoolService] = []
         self._embedded: list[EmbeddedHost] = []
         self._links: Links | None = None
+        self.can_wait: Callable[[], bool] = lambda: False
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
         """A host, not started."""
@@ -56,6 +58,7 @@ class Ways:
                 controller=name,
                 objects=objects,
                 hash_seed=self._spawn.hash_seed,
+                can_wait=self.can_wait,
             )
         return self._links.host(spec, listener)
 

@@ -116,6 +116,7 @@ class RemoteHost:
             if isinstance(message, messages.Want):
                 self._state.dialler.courier.expect(message.objects, asked=True)
             self._state.line.offer(messages.encode(message), body)
+            self._switchboard.hurry()  # an answer may come
 
     def ship(self, objects: tuple[ObjectId, ...]) -> None:
         """Bring these objects there, in this order; only between ``joined`` and ``left``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
@@ -21,6 +22,7 @@ class Links:
         objects: what is shipped to the hosts, and where their results go.
         hash_seed: the one with which their workers are to agree on ``hash(text)``.
         chance: spreads the attempts to reach many hosts.
+        can_wait: says whether what hosts say may be heard a moment later.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Links:
         objects: ObjectStore | None = None,
         hash_seed: int | None = None,
         chance: random.Random | None = None,
+        can_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self.hosts: list[RemoteHost] = []
         self.switchboard = Switchboard(
@@ -39,6 +42,7 @@ class Links:
             hash_seed=hash_seed,
             ended=self.ended,
             chance=chance,
+            can_wait=can_wait,
         )
         self._objects: ObjectStore = NoObjectStore() if objects is None else objects
 

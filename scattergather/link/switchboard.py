@@ -18,6 +18,7 @@ from scattergather.link.gate.caller import HINT, HintHandler
 from scattergather.link.seams import PoolFacts
 from scattergather.link.sentences import explain, mismatch
 from scattergather.link.tubs.tub import CONNECT_SECONDS, make_tub, new_certificate
+from scattergather.reactor.hearing import Hearing
 from scattergather.reactor.seam import Reactor, for_twisted
 from scattergather.settings.furl import Furl
 from scattergather.wire.messages import page as messages
@@ -45,6 +46,7 @@ class Switchboard:
         hash_seed: what the pools are asked to make ``hash(text)`` of.
         ended: hears which session a pool has ended, and why.
         chance: spreads the attempts to reach many hosts.
+        can_wait: says whether what pools say may be heard a moment later.
     """
 
     def __init__(
@@ -55,14 +57,18 @@ class Switchboard:
         hash_seed: int | None = None,
         ended: Callable[[bytes, str], None] = lambda _session, _reason: None,
         chance: random.Random | None = None,
+        can_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self.reactor = reactor
+        self._hearing = Hearing(reactor, can_wait)
+        self.hurry = self._hearing.hurry
         self.controller = controller[:100]
         self.hash_seed = hash_seed
         self.chance = chance or random.Random()
         self.back = Back(ended)
         self._handler = HintHandler()
         self._tub = make_tub(new_certificate())
+        self._tub.adopt = self._hearing.adopt
         self._tub.removeAllConnectionHintHandlers()
         self._tub.addConnectionHintHandler(HINT, self._handler)
         self._tub.startService()

@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from scattergather.model.outcome import PATIENT_SECONDS
+
 CHUNK_SECONDS = 0.016
 """What a chunk of short tasks should last."""
 
@@ -66,6 +68,14 @@ class Estimate:
     def ahead(self) -> bool:
         """True when a worker may hold the next chunk before it is through with the one at hand."""
         return self.seconds is not None and self.seconds <= AHEAD_SECONDS
+
+    @property
+    def slow(self) -> bool:
+        """True when hardly any task is so short that its outcome has to be heard at once."""
+        if self.seconds is None:
+            return False
+        beyond = self.seconds - PATIENT_SECONDS
+        return beyond > 0.0 and self.variance < beyond * beyond
 
     def fitting(self) -> float:
         """How many tasks last ``CHUNK_SECONDS`` together, and hardly ever more than twice that.

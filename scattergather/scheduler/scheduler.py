@@ -39,6 +39,10 @@ KNOWN_FUNCTIONS = 10_000
 """Time estimates kept for functions seen before; the oldest are forgotten."""
 
 
+MOST_JOBS = 100
+"""Beyond, it takes too long to find out whether one of them is in a hurry."""
+
+
 class Scheduler:
     """Jobs, hosts and leases. Reactor thread in the controller; anywhere in tests."""
 
@@ -97,6 +101,19 @@ class Scheduler:
     def working(self) -> bool:
         """Something is leased, of which outcomes will come."""
         return len(self._leases) > 0
+
+    @property
+    def can_wait(self) -> bool:
+        """Outcomes may be heard a moment later: only slow tasks run, and no worker waits for us.
+
+        Each host has more chunks than workers, or there are no more to be had.
+        """
+        if not len(self._leases) or len(self._jobs) > MOST_JOBS:
+            return False
+        if not all(job.estimate.slow for job in self._jobs.values() if job.running):
+            return False
+        hosts = self._fleet.hosts.values()
+        return not self._lines.ranks or all(host.surplus > 0 for host in hosts if host.slots)
 
     def statistics(self) -> SchedulerStatistics:
         """What there is to do, and who does how much of it."""

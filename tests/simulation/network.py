@@ -351,6 +351,7 @@ class Board(Switchboard):
         self.chance = chance
         self.back = Back(ended)
         self.paths: dict[str, Path] = {}
+        self.hurry = lambda: None
 
     async def call(self, furl: Furl) -> Any:
         return await self.in_time(self.paths[furl.name].connect())

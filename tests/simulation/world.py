@@ -7,6 +7,7 @@ everything end, ``check_at_rest`` looks for what was left behind.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ class _Builder:
     def __init__(self, world: World) -> None:
         self._world = world
         self.links: SimulatedLinks | None = None
+        self.can_wait: Callable[[], bool] = lambda: False
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Any:
         world, name = self._world, spec.name

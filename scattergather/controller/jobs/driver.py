@@ -76,6 +76,12 @@ class Driver:
             scheduler=self._scheduler.statistics(),
         )
 
+    def can_wait(self) -> bool:
+        """Nobody waits for what hosts will say next; a moment later is as good."""
+        return self._scheduler.can_wait and not any(
+            record.submits for record in self._jobs.values()
+        )
+
     def used_code(self) -> Iterator[Digest]:
         """The digests that unfinished jobs name, some more than once."""
         for record in self._jobs.values():
@@ -147,6 +153,7 @@ class Driver:
             self._nested.refuse(host, message, why)
             return
         self._objects.register(entry, message.lent)
+        self._jobs[parent].submits = True
         job, tasks, origin = self._nested.begin(host, message, self._jobs[parent].spec)
         self.add_job(job, origin)
         self.add_tasks(tasks, blobs.pack([body]))

@@ -27,7 +27,10 @@ class RecordStatistics:
 
 @dataclass(slots=True)
 class Record:
-    """One unfinished job, and the inputs of those of its tasks that have no outcome."""
+    """One unfinished job, and the inputs of those of its tasks that have no outcome.
+
+    ``submits``: a task of it has submitted a call.
+    """
 
     spec: messages.AddJob
     begun: float
@@ -35,6 +38,7 @@ class Record:
     finished: int = 0
     failed: int = 0
     cancelled: int = 0
+    submits: bool = False
 
     def statistics(self) -> RecordStatistics:
         """What is known of it."""

@@ -58,6 +58,11 @@ class Inspector:
         self._tokens = 0
         self._bytes = 0
 
+    @property
+    def between(self) -> bool:
+        """All that was followed is whole: the next token is the first of a message."""
+        return not (self._depth or self._digits or self._skip)
+
     def inspect(self, data: bytes) -> None:
         """Follow what has arrived.
 

@@ -8,6 +8,7 @@ accepts it: to it a certificate is just something with a digest.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
@@ -35,13 +36,24 @@ class _Negotiation(negotiate.Negotiation):
 
 
 class LinkTub(pb.Tub):
-    """Foolscap's Tub with the connections and the negotiation of ours. Reactor thread only."""
+    """Foolscap's Tub with the connections and the negotiation of ours. Reactor thread only.
 
+    Attributes:
+        adopt: takes the transport of every connection that is through with its negotiation.
+    """
+
+    adopt: Callable[[Any], None] = staticmethod(lambda _transport: None)
     unsafeTracebacks = False
     keepaliveTimeout: Any = None  # the broker has a pulse of its own
     disconnectTimeout = None
     brokerClass = LinkBroker
     negotiationClass = _Negotiation
+
+    def brokerAttached(self, tubref: Any, broker: Any, isClient: bool) -> None:
+        """Called by Foolscap: a connection is through with its negotiation."""
+        if not broker.disconnected:
+            self.adopt(broker.transport)
+        pb.Tub.brokerAttached(self, tubref, broker, isClient)
 
 
 def make_tub(certificate: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -61,6 +62,7 @@ class Near:
         self.hosts: list[FarHost] = []
         self.told: list[Any] = []
         self.bodies: list[bytes] = []
+        self.can_wait: Callable[[], bool] = lambda: False
         self.parts = Wiring(
             reactor=self.clock,
             specs=tuple(RemoteSpec(name=f"host{n}", furl="pb://") for n in range(hosts)),

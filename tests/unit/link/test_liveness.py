@@ -105,7 +105,7 @@ def test_one_end_of_a_link_that_only_listens_says_that_it_is_there(link):
 
 
 def test_a_link_that_carries_and_answers_is_not_pinged_as_well(link, monkeypatch):
-    monkeypatch.setattr(b, "_push", lambda _: None)
+    monkeypatch.setattr(b, "write_now", lambda _transport, _data: None)
     for _ in range(20):
         link.pass_(1)
         link.broker.carry(b"s" * 16, b.Piece(1, 0))

@@ -288,3 +288,49 @@ def test_a_forgotten_job_ends_though_tasks_of_it_still_came_while_one_ran() -> N
     ]
     out = bench(events.CancelCompleted(host="h", chunk=sent.chunk, first=0))
     assert out[-1] == actions.EndJob(job=A)
+
+
+# ---- may outcomes be heard a moment later? ------------------------------------------------------
+
+
+def full(each: float, **options) -> tuple[Bench, list[actions.SendChunk]]:
+    """A host of two workers with all the chunks that it gets of a function, and those."""
+    bench = Bench()
+    bench.host(slots=2)
+    sent = chunks(bench.job(tasks=100, **options))
+    for _ in range(20):
+        sent += chunks(bench.done(sent.pop(0), each=each))
+    return bench, sent
+
+
+def test_outcomes_of_slow_tasks_may_be_heard_later_while_every_worker_has_a_next_one() -> None:
+    assert full(0.3)[0].scheduler.can_wait
+    assert not full(0.01)[0].scheduler.can_wait, "there the moment would be long"
+    assert not full(2.0)[0].scheduler.can_wait, "those are not read ahead, so a worker waits for us"
+
+
+def test_tasks_of_which_some_are_short_are_heard_at_once() -> None:
+    bench, sent = full(0.3)
+    for seconds in (0.001, 0.6) * 8:
+        sent += chunks(bench.done(sent.pop(0), each=seconds))
+    assert not bench.scheduler.can_wait
+
+
+def test_another_function_that_runs_is_heard_at_once_until_it_is_known_to_be_slow() -> None:
+    bench, sent = full(0.3)
+    bench.job(B, tasks=1, function="g", priority=1)
+    more = [chunk for lease in sent for chunk in chunks(bench.done(lease, each=0.3))]
+    (other,) = [chunk for chunk in more if chunk.job == B]
+    assert not bench.scheduler.can_wait
+    bench.done(other, each=0.3)
+    assert bench.scheduler.can_wait
+
+
+def test_nothing_waits_for_the_last_ones_but_the_client() -> None:
+    bench = Bench()
+    bench.host(slots=2)
+    sent = chunks(bench.job(tasks=2))
+    bench.done(sent[0], each=0.3)
+    assert bench.scheduler.can_wait, "no worker could get another one"
+    bench.done(sent[1], each=0.3)
+    assert not bench.scheduler.can_wait, "nothing runs"
