@@ -115,8 +115,8 @@ class RemoteHost:
         if isinstance(self._state, _Joined):
             if isinstance(message, messages.Want):
                 self._state.dialler.courier.expect(message.objects, asked=True)
-            self._state.line.offer(messages.encode(message), body)
-            self._switchboard.hurry()  # an answer may come
+            within = self._switchboard.about_to_send()
+            self._state.line.offer(messages.encode(message), body, within=within)
 
     def ship(self, objects: tuple[ObjectId, ...]) -> None:
         """Bring these objects there, in this order; only between ``joined`` and ``left``."""

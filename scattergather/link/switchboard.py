@@ -61,7 +61,6 @@ class Switchboard:
     ) -> None:
         self.reactor = reactor
         self._hearing = Hearing(reactor, can_wait)
-        self.hurry = self._hearing.hurry
         self.controller = controller[:100]
         self.hash_seed = hash_seed
         self.chance = chance or random.Random()
@@ -72,6 +71,16 @@ class Switchboard:
         self._tub.removeAllConnectionHintHandlers()
         self._tub.addConnectionHintHandler(HINT, self._handler)
         self._tub.startService()
+
+    def about_to_send(self) -> float | None:
+        """A message to a pool is sent, and an answer may come: how long may it wait for others?
+
+        None: not at all. 0.0: until all is heard that pools have said meanwhile.
+        """
+        if self._hearing.gathers:
+            return 0.0
+        self._hearing.hurry()
+        return None
 
     async def call(self, furl: Furl) -> Any:
         """A reference to the pool of this FURL; fails within ten seconds."""

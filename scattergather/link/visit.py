@@ -15,6 +15,7 @@ from scattergather.link.blocks.courier import Courier
 from scattergather.link.seams import HostPool, PoolSession
 from scattergather.link.stream.line import Line
 from scattergather.link.stream.stream import StreamStatistics
+from scattergather.model.outcome import GATHER_SECONDS
 from scattergather.reactor.seam import Clock
 from scattergather.wire.blobs import WIDTH
 from scattergather.wire.messages import page as messages
@@ -95,7 +96,8 @@ class Visit:
 
     def send(self, message: messages.FromPool, body: bytes = b"", *, patient: bool = False) -> None:
         """Pass a message up to the controller, now, or soon together with others."""
-        self._line.offer(messages.encode(message), body, patient=patient)
+        within = GATHER_SECONDS if patient else None
+        self._line.offer(messages.encode(message), body, within=within)
         if isinstance(message, messages.Outcomes | messages.EverywhereDone) and message.objects:
             self.courier.ship(extent.object for extent in message.objects)
 

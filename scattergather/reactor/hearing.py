@@ -46,6 +46,8 @@ class Hearing:
         self._readers: dict[int, Reader] = {}
         self._poll: Any = None
         self._rest: Timer | None = None
+        self.gathers = False
+        """What is heard now had waited, and so may what is said because of it until the end."""
 
     def adopt(self, transport: Any) -> None:
         """This transport of Twisted's is heard with the others from now on."""
@@ -125,7 +127,9 @@ class Hearing:
     def _look(self) -> None:
         """The moment is over."""
         self._rest = None
+        self.gathers = True
         heard = self._hear()
+        self.gathers = False
         if self._poll is None:
             return
         if heard and self._can_wait():

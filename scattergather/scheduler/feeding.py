@@ -52,11 +52,24 @@ class Feeding:
 
     def feed(self, host: ScheduledHost, out: list[actions.Action]) -> None:
         """Fill up one host that has just become less busy."""
-        queued = self._lines.ranks
+        queued, half = self._lines.ranks, host.slots // 2
+        if queued and len(host.leases) - host.slots >= half > 1 and self._has_plenty(host, half):
+            return
         while host.slots and queued and self._send_one(host, out):
             pass
         if not queued:
             self._recall(out)
+
+    def _has_plenty(self, host: ScheduledHost, half: int) -> bool:
+        """It lacks less than half a chunk a worker, and tasks are slow.
+
+        It gets them together later: a message costs as much as what is in it.
+        """
+        job = self._next_for(host)
+        if job is None or not job.estimate.slow:
+            return False
+        most = read_ahead(job.estimate, slots=host.slots, round_trip=host.round_trip)
+        return most - host.surplus < half
 
     def _next_for(self, host: ScheduledHost) -> ScheduledJob | None:
         """The job whose turn it is among those that the host may run."""

@@ -351,7 +351,9 @@ class Board(Switchboard):
         self.chance = chance
         self.back = Back(ended)
         self.paths: dict[str, Path] = {}
-        self.hurry = lambda: None
+
+    def about_to_send(self) -> None:
+        pass
 
     async def call(self, furl: Furl) -> Any:
         return await self.in_time(self.paths[furl.name].connect())

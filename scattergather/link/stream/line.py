@@ -136,9 +136,9 @@ class Line:
             self._state = _Apart()
             self._tell(stream.Disconnected(reason, grace))
 
-    def offer(self, head: bytes, body: Bytes = b"", *, patient: bool = False) -> None:
-        """Send a frame, now or when there is a connection again; patient ones soon, together."""
-        self._tell(stream.Offered(head, body, patient))
+    def offer(self, head: bytes, body: Bytes = b"", *, within: float | None = None) -> None:
+        """Send a frame, when there is a connection: now, or in so many seconds, with others."""
+        self._tell(stream.Offered(head, body, within))
 
     def close(self) -> None:
         """End of the session: nothing is sent, delivered or reported any more."""

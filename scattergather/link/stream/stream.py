@@ -7,7 +7,7 @@ Frames make a stream of bytes, which is cut into *pieces* of at most 256 kB: one
 would starve the link's pings and get it dropped. The first frame of a reactor turn leaves at once,
 those that follow in the same turn share a piece. Pieces are numbered from 1, a piece carries the
 number of the last one received in order (a cumulative acknowledgement), and number 0 carries
-nothing else. An acknowledgement that finds no piece to ride on leaves alone, after 50 ms or half a
+nothing else. An acknowledgement that finds no piece to ride on leaves alone, after 250 ms or half a
 window. At most ``WINDOW`` pieces are under way: Foolscap has no back-pressure of its own.
 
 ::
@@ -36,15 +36,16 @@ from scattergather.link.stream.inbox import Inbox
 from scattergather.link.stream.outbox import SendWindow
 from scattergather.link.stream.piece import Piece
 from scattergather.link.stream.round_trip import RoundTrip
-from scattergather.model.outcome import GATHER_SECONDS
 from scattergather.wire.frame import Bytes, FrameError
 
 WINDOW = 8
 PIECE_BYTES = 1 << 18
-ACKNOWLEDGE_PIECES = WINDOW // 2
-"""Half a window: the other end still has as much under way while the word travels."""
+ACKNOWLEDGE_PIECES = WINDOW // 2 + 1
+"""About half a window: the other end still has as much under way while the word travels."""
 
-ACKNOWLEDGE_SECONDS = 0.05
+ACKNOWLEDGE_SECONDS = 0.25
+"""Until then a piece to ride on is likely, and the other end lacks nothing but room."""
+
 SLOWEST = 1 << 14
 """Bytes a second: over a slower way pieces of ``PIECE_BYTES`` are sent again and again."""
 
@@ -57,14 +58,14 @@ GRACE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A frame is to be sent; one that is ``patient`` with the next, or after ``GATHER_SECONDS``.
+    """A frame is to be sent: now, or ``within`` so many seconds, together with others.
 
     A piece costs both ends the same, however many frames are in it.
     """
 
     head: bytes
     body: Bytes = b""
-    patient: bool = False
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ class Stream:
         self._round_trip = RoundTrip(now)
         self._turn_is_open = False
         self._gathering = False
-        """A patient frame waits, and ``TurnEnded`` will come."""
+        """A frame waits for others, and ``TurnEnded`` will come."""
         self._connections = 0
 
     @property
@@ -252,13 +253,13 @@ class Stream:
         if isinstance(self._state, _Lost):
             return []
         match event:
-            case Offered(head, body, patient):
+            case Offered(head, body, within):
                 self._outbox.put(head, body)
-                if self._turn_is_open or (patient and self._gathering):
+                if self._turn_is_open or (within is not None and self._gathering):
                     return []
-                if patient:
+                if within is not None:
                     self._gathering = True
-                    return [FlushLater(GATHER_SECONDS)]
+                    return [FlushLater(within)]
                 self._turn_is_open = True
                 return [*self._transmit(now), FlushLater(0.0)]
             case TurnEnded():

@@ -42,18 +42,28 @@ def sent(wire: Wire) -> list[bytes]:
 
 def test_patient_frames_leave_in_one_piece_after_a_moment() -> None:
     clock, line, wire = connected()
-    line.offer(b"one", patient=True)
+    line.offer(b"one", within=GATHER_SECONDS)
     clock.advance(GATHER_SECONDS / 2)
-    line.offer(b"two", patient=True)
+    line.offer(b"two", within=GATHER_SECONDS)
     assert sent(wire) == []
     clock.advance(GATHER_SECONDS / 2)
     (data,) = sent(wire)
     assert data.index(b"one") < data.index(b"two")
 
 
+def test_frames_that_wait_for_the_end_of_a_turn_leave_in_one_piece() -> None:
+    clock, line, wire = connected()
+    line.offer(b"one", within=0.0)
+    line.offer(b"two", within=0.0)
+    assert sent(wire) == []
+    clock.advance(0)
+    (data,) = sent(wire)
+    assert data.index(b"one") < data.index(b"two")
+
+
 def test_a_patient_frame_leaves_at_once_before_one_that_is_not() -> None:
     clock, line, wire = connected()
-    line.offer(b"one", patient=True)
+    line.offer(b"one", within=GATHER_SECONDS)
     line.offer(b"two")
     clock.advance(0)
     together = b"".join(sent(wire))
@@ -65,8 +75,8 @@ def test_a_patient_frame_leaves_at_once_before_one_that_is_not() -> None:
 
 def test_a_closed_line_sends_nothing_that_waited() -> None:
     clock, line, wire = connected()
-    line.offer(b"one", patient=True)
+    line.offer(b"one", within=GATHER_SECONDS)
     line.close()
-    line.offer(b"two", patient=True)
+    line.offer(b"two", within=GATHER_SECONDS)
     clock.advance(1.0)
     assert not sent(wire)

@@ -12,6 +12,7 @@ from scattergather.link.pulse import SILENCE_SECONDS
 from scattergather.link.stream import stream as s
 from scattergather.link.stream.piece import HEAD, MICROSECONDS, MOST_HELD, Piece, pack, unpack
 from scattergather.link.stream.round_trip import LONGEST, WINDOW_SECONDS
+from scattergather.model.outcome import GATHER_SECONDS
 from scattergather.wire.frame import frame
 
 
@@ -119,7 +120,9 @@ def test_frames_arrive_once_and_in_order_however_the_link_is_mistreated(steps):
             case "offer" | "large" | "patient":
                 sent = (b"head %d" % number, bytes([number % 256]) * size)
                 offered[which].append(sent)
-                end.do(s.Offered(*sent, patient=step == "patient"), pair.now)
+                end.do(
+                    s.Offered(*sent, within=GATHER_SECONDS if step == "patient" else None), pair.now
+                )
             case "pass":
                 for _ in range(size):
                     pair.pass_one(which)
@@ -178,7 +181,7 @@ def test_a_large_body_is_cut_into_pieces_and_at_most_a_window_is_under_way():
     assert held(one) == (0, 0)
 
 
-def test_an_acknowledgement_waits_50_ms_for_a_piece_to_ride_on():
+def test_an_acknowledgement_waits_a_moment_for_a_piece_to_ride_on():
     pair = Pair()
     one, two = pair.ends
     one.do(s.Offered(b"question"))
@@ -191,7 +194,7 @@ def test_an_acknowledgement_waits_50_ms_for_a_piece_to_ride_on():
     pair.pass_one(1)
     one.do(s.DeadlinePassed(), 0.02)
     assert not one.sent
-    one.do(s.DeadlinePassed(), 0.05)
+    one.do(s.DeadlinePassed(), s.ACKNOWLEDGE_SECONDS)
     assert (one.sent[-1].number, one.sent[-1].acknowledged) == (0, 1)
 
 

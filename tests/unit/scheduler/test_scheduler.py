@@ -334,3 +334,29 @@ def test_nothing_waits_for_the_last_ones_but_the_client() -> None:
     assert bench.scheduler.can_wait, "no worker could get another one"
     bench.done(sent[1], each=0.3)
     assert not bench.scheduler.can_wait, "nothing runs"
+
+
+def test_a_host_of_slow_tasks_is_filled_up_again_when_it_lacks_half_a_chunk_a_worker() -> None:
+    bench = Bench()
+    bench.host(slots=8)
+    sent, came, held = chunks(bench.job(tasks=100)), [], []
+    for _ in range(40):
+        more = chunks(bench.done(sent.pop(0), each=0.3))
+        sent += more
+        came.append(len(more))
+        held.append(len(sent))
+    assert sorted(came[-16:]) == [0] * 12 + [4] * 4
+    assert min(held) >= 8 + 8 // 2, "one that runs for each worker, and one more for each second"
+    assert max(held) >= 8 + 8
+
+
+def test_a_host_of_short_tasks_gets_the_next_chunk_for_each_that_ends() -> None:
+    bench = Bench()
+    bench.host(slots=8)
+    sent = chunks(bench.job(tasks=200))
+    for _ in range(40):
+        sent += chunks(bench.done(sent.pop(0), each=0.02))
+    held = len(sent)
+    for _ in range(10):
+        sent += chunks(bench.done(sent.pop(0), each=0.02))
+        assert len(sent) == held
