@@ -46,6 +46,7 @@ class Hearing:
         self._readers: dict[int, Reader] = {}
         self._poll: Any = None
         self._rest: Timer | None = None
+        self._watched = False
         self.gathers = False
         """What is heard now had waited, and so may what is said because of it until the end."""
 
@@ -58,9 +59,8 @@ class Hearing:
     def hurry(self) -> None:
         """What the readers have to say is waited for from now on."""
         if self._rest is not None:
-            call_off(self._rest)
-            self._rest = None
-            self._reactor.addReader(self)
+            self._end_rest()
+            self._watch()
 
     # ---- the reactor of a transport -------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class Hearing:
             return
         if self._poll is None:
             self._poll = select.epoll()
-            self._reactor.addReader(self)
+            self._watch()
         self._poll.register(descriptor, select.EPOLLIN)
         self._readers[descriptor] = reader
 
@@ -83,7 +83,10 @@ class Hearing:
         del self._readers[descriptor]
         self._poll.unregister(descriptor)
         if not self._readers:
-            self._close()
+            self._end_rest()
+            self._leave()
+            self._poll.close()
+            self._poll = None
 
     def addWriter(self, writer: Writer) -> None:
         """Called by a transport: writing is not put off."""
@@ -109,9 +112,9 @@ class Hearing:
 
     def doRead(self) -> None:
         """Hear all that have something to say."""
-        if self._hear() and self._poll is not None and self._can_wait():
-            self._reactor.removeReader(self)
-            self._rest = self._reactor.callLater(GATHER_SECONDS, self._look)
+        if self._hear() and self._may_rest():
+            self._leave()
+            self._begin_rest()
 
     def logPrefix(self) -> str:
         """Called by Twisted."""
@@ -130,12 +133,18 @@ class Hearing:
         self.gathers = True
         heard = self._hear()
         self.gathers = False
-        if self._poll is None:
-            return
-        if heard and self._can_wait():
-            self._rest = self._reactor.callLater(GATHER_SECONDS, self._look)
-        else:
-            self._reactor.addReader(self)
+        if heard and self._may_rest():
+            self._begin_rest()
+        elif self._poll is not None:
+            self._watch()
+
+    def _may_rest(self) -> bool:
+        """There are readers, and they can wait; a fault of whoever is asked makes nobody wait."""
+        try:
+            return self._poll is not None and self._can_wait()
+        except Exception:
+            self._log.failure("it is not known whether hosts can wait")
+            return False
 
     def _hear(self) -> bool:
         """All that have something to say were heard; False if nobody had."""
@@ -156,10 +165,22 @@ class Hearing:
             self.removeReader(reader)
             reader.connectionLost(Failure(end))
 
-    def _close(self) -> None:
-        if self._rest is None:
+    # ---- the reactor looks after us, or a timer does --------------------------------------------
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            self._reactor.addReader(self)
+
+    def _leave(self) -> None:
+        if self._watched:
+            self._watched = False
             self._reactor.removeReader(self)
+
+    def _begin_rest(self) -> None:
+        if self._rest is None:
+            self._rest = self._reactor.callLater(GATHER_SECONDS, self._look)
+
+    def _end_rest(self) -> None:
         call_off(self._rest)
         self._rest = None
-        self._poll.close()
-        self._poll = None

@@ -127,6 +127,16 @@ def test_nobody_waits_when_it_cannot_wait(story) -> None:
         assert story.after(0) == [f"a{number}"]
 
 
+def test_a_fault_of_whoever_is_asked_makes_nobody_wait(story) -> None:
+    story.a.say("1")
+    story.after(0)
+    story.hearing._can_wait = lambda: 1 / 0
+    for number in range(3):
+        story.b.say(str(number))
+        story.loop.advance(GATHER_SECONDS)
+        assert story.after(0) == [f"b{number}"]
+
+
 def test_what_was_said_is_heard_at_once_when_somebody_waits_for_it(story) -> None:
     story.a.say("1")
     story.after(0)
@@ -178,6 +188,22 @@ def test_without_anybody_there_is_nothing_left_of_it_and_it_can_begin_anew(story
     story.hearing.adopt(story.b)
     story.b.say("2")
     assert story.after(0) == ["b2"]
+
+
+def test_the_last_one_may_leave_and_another_one_come_while_it_is_heard(story) -> None:
+    def change() -> None:
+        for ear in story.ears:
+            ear.stopReading()
+        story.hearing.adopt(story.b)
+
+    story.a.say("1")
+    story.after(0)
+    story.a.end = change
+    story.a.say("2")
+    assert story.after(GATHER_SECONDS) == ["a2"]
+    story.b.say("3")
+    assert story.after(GATHER_SECONDS) == ["b3"]
+    assert len(story.loop.getDelayedCalls()) + len(story.loop.readers) <= 2
 
 
 def test_all_are_told_when_the_reactor_ends(story) -> None:
