@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet import reactor as installed
 from twisted.internet import task
+from twisted.internet.error import ConnectionDone
 
 from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Clock, Reactor, Timer
@@ -67,3 +70,51 @@ def test_our_reactor_has_a_clock_that_no_step_of_the_wall_clock_moves(
     reactor = monotonic_reactor()
     before = time.monotonic()
     assert before <= reactor.seconds() <= time.monotonic()
+
+
+class Descriptor:
+    """Something with a descriptor that the reactor looks after."""
+
+    def __init__(self, number: int, call: Any) -> None:
+        self.number, self.doRead = number, call
+
+    def fileno(self) -> int:
+        return self.number
+
+    def logPrefix(self) -> str:
+        return "test"
+
+    def connectionLost(self, reason: Any) -> None:
+        monotonic_reactor().removeReader(self)
+        raise ValueError("while it was closed")
+
+
+def test_one_descriptor_that_fails_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "seconds", time.time)
+    monkeypatch.setattr(installed, "doIteration", None)  # puts it back
+    reactor, heard = monotonic_reactor(), []
+    ends = [os.pipe() for _ in range(3)]
+    readers = []
+
+    def hear(place: int) -> Any:
+        heard.append(place)
+        os.read(ends[place][0], 1)
+        return ConnectionDone() if place == 1 else None
+
+    try:
+        for place, (end, other) in enumerate(ends):
+            readers.append(Descriptor(end, functools.partial(hear, place)))
+            reactor.addReader(readers[-1])
+            os.write(other, b".")
+        for _ in range(3):
+            reactor.doIteration(0.0)  # type: ignore[attr-defined]
+        assert sorted(heard) == [0, 1, 2]
+        os.write(ends[0][1], b".")
+        os.write(ends[1][1], b".")
+        reactor.doIteration(0.0)  # type: ignore[attr-defined]
+        assert sorted(heard) == [0, 0, 1, 2], "the one that ended is looked after no more"
+    finally:
+        for reader, pair in zip(readers, ends, strict=True):
+            reactor.removeReader(reader)
+            for end in pair:
+                os.close(end)
