@@ -20,6 +20,7 @@ from foolscap.logging import log as flog
 
 from scattergather.errors import RequestError
 from scattergather.link.tubs.broker import LinkBroker
+from scattergather.link.tubs.opener import Opener, put_before
 
 CONNECT_SECONDS = 10
 
@@ -28,6 +29,11 @@ class _Negotiation(negotiate.Negotiation):
     SERVER_TIMEOUT = CONNECT_SECONDS
 
     transport: Any
+
+    def startTLS(self, cert: Any) -> None:
+        """Called by Foolscap: from now on all is encrypted."""
+        negotiate.Negotiation.startTLS(self, cert)
+        put_before(self.transport.protocol)
 
     def negotiationTimedOut(self) -> None:
         """Cut the connection: Foolscap asks TLS to close it, and TLS waits for the handshake."""
@@ -53,6 +59,9 @@ class LinkTub(pb.Tub):
         """Called by Foolscap: a connection is through with its negotiation."""
         if not broker.disconnected:
             self.adopt(broker.transport)
+            opener = broker.transport.protocol.dataReceived
+            if isinstance(opener, Opener):
+                opener.deliver = broker.dataReceived
         pb.Tub.brokerAttached(self, tubref, broker, isClient)
 
 
