@@ -108,8 +108,18 @@ def content_of(found: Any, solid: Any) -> tuple[Any, ...]:
 
 
 def member(kind: Any, name: str) -> Any:
-    """The member of that name."""
-    return kind.__members__[name]
+    """The member of that name.
+
+    Raises:
+        LookupError: the class that stands in the notebook now has none.
+    """
+    found = kind.__members__.get(name)
+    if found is None:
+        raise LookupError(
+            f"{kind.__qualname__} has no member {name!r} here: it was changed meanwhile. "
+            "Add the job again."
+        )
+    return found
 
 
 def make_member(solid: Any, kind: type, name: str, content: tuple[Any, ...]) -> Any:

@@ -17,7 +17,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from scattergather.wire.code.enums import content_of
-from scattergather.wire.code.origin import NOTEBOOK, lookup, reduction_by_name, written_in_c
+from scattergather.wire.code.origin import (
+    NOTEBOOK,
+    in_memory,
+    lookup,
+    reduction_by_name,
+    written_in_c,
+)
 
 MOST_HELD = 4096
 """Sentinels without room for a weak reference: so many are held, the oldest goes."""
@@ -80,10 +86,14 @@ def reduce_by_itself(thing: Any, protocol: int) -> Any:
     registered = copyreg.dispatch_table.get(kind)
     said = thing.__reduce_ex__(protocol) if registered is None else registered(thing)
     module = getattr(thing, "__module__", None)
-    if not isinstance(said, str) or module not in NOTEBOOK:
+    if not isinstance(said, str) or not isinstance(module, str):
+        return said
+    if module in NOTEBOOK:
+        module = "__main__"
+    elif not in_memory(module):
         return said
     solid = next(base for base in kind.__mro__ if written_in_c(base))
-    made = the_one, (solid, kind, said, content_of(thing, solid))
+    made = the_one, (solid, kind, module, said, content_of(thing, solid))
     state = object.__getstate__(thing)
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return *made, (attributes or {}, slots or {}), None, None, fill_the_one
@@ -92,9 +102,9 @@ def reduce_by_itself(thing: Any, protocol: int) -> Any:
 # ---- where a payload is loaded ------------------------------------------------------------------
 
 
-def the_one(solid: Any, kind: type, name: str, content: tuple[Any, ...]) -> Any:
-    """What ``name`` means in ``__main__``, if it is of this class; else the one of that name."""
-    found = lookup(sys.modules.get("__main__"), name)
+def the_one(solid: Any, kind: type, module: str, name: str, content: tuple[Any, ...]) -> Any:
+    """What ``name`` means in the module, if it is of this class; else the one of that name."""
+    found = lookup(sys.modules.get(module), name)
     return found if type(found) is kind else _KNOWN.settle(solid.__new__(kind, *content), name)
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from scattergather.wire.code.codebook import CodeBook
+from scattergather.wire.code.shipping import Shipment
+from scattergather.wire.values.payload import dumps, loads
 from tests.unit.wire.sending import sent
 
 BEGIN = "import dataclasses, datetime, decimal, enum, math, pathlib\nfrom enum import *\n"
@@ -162,6 +165,14 @@ def test_no_hook_of_a_base_runs_when_members_are_entered(notebook: Any) -> None:
         "class E(Hooked, Enum):\n    A = 1\ndef f(): return Hooked.seen, E.A.value\n"
     )
     assert sent(main["f"])() == (["E"], 1)
+
+
+def test_a_member_that_the_notebook_has_no_longer_is_named(notebook: Any) -> None:
+    book = CodeBook()
+    body = dumps(notebook(BEGIN + "class E(Enum):\n    A = 1\n")["E"].A, Shipment(book))
+    notebook("class E(Enum):\n    B = 1\n")
+    with pytest.raises(LookupError, match="E has no member 'A' here: it was changed meanwhile"):
+        loads(body, book)
 
 
 def test_members_of_an_enumeration_that_is_importable_go_in_their_own_way() -> None:

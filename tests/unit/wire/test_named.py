@@ -101,6 +101,24 @@ def test_an_alias_that_a_library_makes_for_the_notebook_arrives(notebook: Any) -
     assert sent(main["f"])() == list[int]
 
 
+def test_a_sentinel_of_a_module_without_a_file_is_one_in_each_process_too(
+    notebook: Any, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("filled_in_memory")
+    monkeypatch.setitem(sys.modules, "filled_in_memory", module)
+    exec("class K:\n    def __reduce__(self): return 'ONE'\nONE = K()\n", vars(module))
+    monkeypatch.setattr(module, "__file__", None, raising=False)
+    one = module.ONE
+    with monkeypatch.context() as patch:
+        body = dumps([one, one], elsewhere.shipment)
+        for code in elsewhere.shipment.code.values():
+            elsewhere.there.add(code)
+        patch.delitem(sys.modules, "filled_in_memory")
+        first, second = loads(body, elsewhere.there)
+    assert first is second is not one
+    assert loads(dumps(first, elsewhere.there), elsewhere.here) is one
+
+
 DERIVED = (
     "import abc, functools, types\n"
     "class Tagged(property):\n    def __init__(self, f, tag='t'):\n"
