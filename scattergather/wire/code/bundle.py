@@ -169,7 +169,7 @@ class _Survey(dict[type, Any]):
     ) -> tuple[dict[int, None], _Part | None]:
         thing = holder.thing
         leads, acts = self._probe(value, name)
-        if aspect in ("abc", "hooks"):
+        if aspect in ("abc", "fields", "hooks"):
             leads, acts = leads | {id(thing): None}, True
         elif aspect == "enum":  # members are made without any code of their class
             acts = acts and bool(leads.keys() - {id(thing)})

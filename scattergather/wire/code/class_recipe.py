@@ -15,7 +15,7 @@ from typing import Any
 from scattergather.wire.code import rebuild
 from scattergather.wire.code.enums import MADE_BY_ENUM, members
 from scattergather.wire.code.generics import looks
-from scattergather.wire.code.origin import importable
+from scattergather.wire.code.origin import importable, reduction_by_name
 
 _MADE_BY_TYPE = frozenset({"__dict__", "__weakref__", "__slots__", "__module__", "_abc_impl"})
 _MADE_BY_A_LOOK = frozenset({"__slotnames__"})
@@ -24,6 +24,8 @@ _MADE_BY_A_LOOK = frozenset({"__slotnames__"})
 It would give the same class another digest, and so a worker two of it.
 """
 _HOOK = "__init_subclass__"
+_FIELDS = "_fields_"
+"""Of a structure of ctypes, which is laid out when they are set, after what it consists of."""
 _LOOK_AT_BASES = frozenset({"typing", "typing_extensions", "enum"})
 """Modules whose ``__init_subclass__`` needs no more of a class than its skeleton has."""
 
@@ -60,6 +62,8 @@ def state(kind: type) -> dict[str, dict[str, Any]]:
         del attributes["__annotations__"]  # asking for those of a class that has none makes them
     attributes["__qualname__"] = kind.__qualname__
     found["attributes"] = attributes
+    if _FIELDS in attributes and type(kind) is not type:
+        found["fields"] = {_FIELDS: attributes.pop(_FIELDS)}
     if isinstance(kind, abc.ABCMeta):
         references = abc._get_dump(kind)  # type: ignore[attr-defined]
         registered = tuple(alive for each in references[0] if (alive := each()) is not None)
@@ -85,7 +89,12 @@ def _hooked(kind: type) -> tuple[type, ...]:
 
 
 def _made_with_class(kind: type, name: str, value: Any) -> bool:
-    """A slot, the ``__dict__`` or the ``__weakref__`` of a class; another's may be an attribute."""
+    """A slot, the ``__dict__`` or the ``__weakref__`` of a class; another's may be an attribute.
+
+    A field of a structure, too.
+    """
+    if type(value).__name__ == "CField" and type(value).__module__ == "_ctypes":
+        return True
     if not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
         return False
     return value.__objclass__ is kind and value.__name__ == name
@@ -98,4 +107,8 @@ def _makers(kind: type) -> tuple[type, ...]:
         return (type,)
     if metaclass is typing._TypedDictMeta:  # type: ignore[attr-defined]
         return (type,)
-    return tuple(found for found in metaclass.__mro__[:-1] if importable(found))
+    return tuple(
+        each
+        for each in metaclass.__mro__[:-1]
+        if importable(each) or isinstance(reduction_by_name(each), tuple)
+    )

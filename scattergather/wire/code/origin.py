@@ -6,6 +6,7 @@ else (whatever is in ``__main__``, lambdas, closures, nested classes) has to tra
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import types
@@ -66,8 +67,24 @@ def reduction_by_name(kind: type) -> Any:
     name = name_in_types(kind)
     if name is not None and kind is not type(None):
         return getattr, (types, name)
+    if "ctypes" in sys.modules and (type(kind) is not type or issubclass(kind, type)):
+        called = _call_of_ctypes(kind, sys.modules["ctypes"])
+        if called is not None:
+            return called
     # Pickle says why it cannot, or dill finds a way.
     return NotImplemented if written_in_c(kind) else None
+
+
+def _call_of_ctypes(kind: Any, ctypes: Any) -> Any:
+    """What makes a metaclass of ctypes, which has no name there, an array or a pointer again."""
+    for base in (ctypes.Structure, ctypes.Union):
+        if kind is type(base):
+            return type, (base,)
+    if issubclass(kind, ctypes.Array) and kind is kind._type_ * kind._length_:
+        return operator.mul, (kind._type_, kind._length_)
+    if issubclass(kind, ctypes._Pointer) and kind is ctypes.POINTER(kind._type_):
+        return ctypes.POINTER, (kind._type_,)
+    return None
 
 
 def at_home(kind: type) -> bool:

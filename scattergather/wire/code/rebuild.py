@@ -168,7 +168,7 @@ def fill_function(function: types.FunctionType, state: Mapping[str, Mapping[str,
 
 
 def make_class(
-    makers: tuple[type, ...],
+    makers: tuple[Any, ...],
     metaclass: type,
     name: str,
     bases: tuple[type, ...],
@@ -188,6 +188,8 @@ def make_class(
                 partly: type = maker.__new__(metaclass, name, bases, dict(namespace))
             except Exception:
                 continue
+            if written_in_c(maker):  # ctypes': it goes on in __init__
+                maker.__init__(partly, name, bases, dict(namespace))
             return partly
         made: type = last.__new__(metaclass, name, bases, dict(namespace))
     return made
@@ -226,8 +228,12 @@ def fill_class(kind: type, state: Mapping[str, Mapping[str, Any]]) -> None:
     ``__init_subclass__``. The options of the class statement are gone, so one that asks for some
     hears nothing; and the attributes that it set at home have travelled, so they stay as they are.
     """
+    metaclass: Any = type(kind)
+    solid: Any = next(base for base in metaclass.__mro__ if written_in_c(base))
     for name, value in state.get("attributes", {}).items():
-        type.__setattr__(kind, name, value)
+        solid.__setattr__(kind, name, value)
+    for name, value in state.get("fields", {}).items():
+        setattr(kind, name, value)  # the metaclass does more than to keep it
     if "enum" in state:
         enter_members(kind, **state["enum"]["members"])
     for subclass in state.get("abc", {}).get("registered", ()):

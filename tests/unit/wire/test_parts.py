@@ -89,6 +89,15 @@ ACTING = {
     "K.shared = K()\nK.bound = K.shared.cached\nK.single = K.shared.one\n"
     "vars(K)['cached'].note = 'n'\n"
     "def f(): return K.bound(3), K.single(2), K.shared.part(), K.cached.note, K.cached.__name__\n",
+    "structures of ctypes": "import ctypes\nclass A(ctypes.Structure):\n"
+    "    _pack_ = 1\n    _fields_ = [('x', ctypes.c_byte), ('y', ctypes.c_double)]\n"
+    "    def sum(self): return self.x + self.y\n"
+    "class Z(ctypes.Structure): pass\n"
+    "Z._fields_ = [('a', A), ('many', A * 3), ('next', ctypes.POINTER(Z))]\n"
+    "class B(ctypes.Union):\n    _fields_ = [('z', Z), ('n', ctypes.c_int)]\n"
+    "def f():\n    z = Z(A(1, 2.5))\n    z.many[1].x = 4\n    z.next = ctypes.pointer(z)\n"
+    "    sizes = ctypes.sizeof(A), ctypes.sizeof(B), A.x.size\n"
+    "    return z.a.sum(), z.next.contents.many[1].x, sizes\n",
     "an alias of a slot": "class K:\n    __slots__ = ('x', '__y')\n"
     "    def __init__(self): self.x = self.__y = 3\n    def y(self): return self.__y\n"
     "K.alias = K.x\nK.one = K()\ndef f(): return K.one.alias, K.one.y()\n",
