@@ -40,8 +40,12 @@ CELLS = [
     "    from scattergather import inside\n"
     "    return inside.submit(show, n).result()\n"
     "c.addJob([((1,), {})], ask).results()",
-    "def late(n):\n    time.sleep(0.5)\n    show(n)\njob = c.addJob([((1,), {})], late)",
-    "job.results()",
+    "def late(n):\n"
+    "    while not os.path.exists('GATE'):\n"
+    "        time.sleep(0.01)\n"
+    "    show(n)\n"
+    "job = c.addJob([((1,), {})], late)",
+    "open('GATE', 'w').close()\njob.results()",
 ]
 
 
@@ -55,8 +59,9 @@ def executed(cells: list[str]) -> list[list[Any]]:
 
 
 @pytest.fixture(scope="module")
-def saved() -> list[list[Any]]:
-    return executed(CELLS)
+def saved(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
+    gate = str(tmp_path_factory.mktemp("gate") / "gate")
+    return executed([cell.replace("GATE", gate) for cell in CELLS])
 
 
 def test_what_tasks_print_after_their_cell_ended_stands_under_it(saved: list[list[Any]]) -> None:
