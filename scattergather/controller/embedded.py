@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scattergather.link.seams import HostListener, PoolSession
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages import page as messages
@@ -9,11 +11,17 @@ from scattergather.workers.daemon.service import PoolService
 
 
 class _Upward:
-    """The session's peer: passes reports to the listener; the first ready worker is the join."""
+    """The session's peer: passes reports to the listener; the first ready worker is the join.
 
-    def __init__(self, pool: PoolService, listener: HostListener) -> None:
+    ``again`` opens another session when the pool has ended this one.
+    """
+
+    def __init__(
+        self, pool: PoolService, listener: HostListener, again: Callable[[], None]
+    ) -> None:
         self._pool = pool
         self._listener = listener
+        self._again = again
         self.joined = False
 
     def send(self, message: messages.FromPool, body: bytes = b"", *, patient: bool = False) -> None:
@@ -26,6 +34,14 @@ class _Upward:
         if self.joined:
             self._listener.received(message, body)
 
+    def dismiss(self, reason: str) -> None:
+        joined, self.joined = self.joined, False
+        if joined:
+            self._listener.left(reason)
+            self._again()
+        else:
+            self._listener.refused(reason)
+
 
 class EmbeddedHost:
     """Implements ``link.seams.Host`` over a pool of our own; joined once a worker is ready."""
@@ -34,13 +50,16 @@ class EmbeddedHost:
         self, pool: PoolService, listener: HostListener, place: messages.TaskPlace
     ) -> None:
         self._pool = pool
-        self._upward = _Upward(pool, listener)
+        self._upward = _Upward(pool, listener, self._open)
         self._place = place
         self._session: PoolSession | None = None
 
     def start(self) -> None:
         """Fork the workers."""
         self._pool.start()
+        self._open()
+
+    def _open(self) -> None:
         self._session = self._pool.open(
             self._upward, controller="the embedded controller", workers=0, place=self._place
         )

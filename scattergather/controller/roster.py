@@ -114,13 +114,11 @@ class Roster:
 
     def teach(self, entry: Entry, digests: tuple[bytes, ...]) -> None:
         """Send what the host lacks of these digests and of what they need."""
-        for digest in digests:
+        for digest in self.shelf.in_order(digests, entry.known):
             kept = self.shelf.get(digest)
-            if digest in entry.known or kept is None:
-                continue
-            entry.known.add(digest)
-            self.teach(entry, kept[0].needs)
-            self.send(entry, kept[0], kept[1])
+            if kept is not None:
+                entry.known.add(digest)
+                self.send(entry, *kept)
 
     def statistics(self) -> tuple[EntryStatistics, ...]:
         """What is known of each host, in the order in which the client named them."""

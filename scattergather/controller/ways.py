@@ -13,6 +13,7 @@ from scattergather.reactor.seam import Reactor
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
+from scattergather.wire.messages.shared import MOST
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.daemon.this_machine import ThisMachine
@@ -65,7 +66,7 @@ class Ways:
     def _embed(self, spec: EmbeddedSpec, listener: HostListener) -> Host:
         pool = PoolService(
             self._reactor,
-            Pool(spec.workers),
+            Pool(spec.workers, MOST),  # whoever uses it has this process to himself
             ThisMachine(self._reactor, self._root),
             name=spec.name,
             store=self._store,

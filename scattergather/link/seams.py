@@ -99,6 +99,9 @@ class Peer(Protocol):
     def send(self, message: FromPool, body: bytes = b"", *, patient: bool = False) -> None:
         """Pass a message up to the controller; ``patient`` ones may wait a moment for others."""
 
+    def dismiss(self, reason: str) -> None:
+        """The pool ends this session, and says why; nothing more is sent."""
+
 
 class HostPool(Protocol):
     """A pool that controllers may join."""

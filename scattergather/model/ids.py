@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-JobId = bytes
+from typing import Annotated
+
+from msgspec import Meta
+
+Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
+"""What is named by 16 bytes; a message with a name of another length is refused as a whole."""
+
+JobId = Id
 """16 random bytes, made by the client: unique without asking anyone."""
 
-Digest = bytes
+Digest = Id
 """16 bytes of sha256 over shipped code."""
 
-ObjectId = bytes
+ObjectId = Id
 """16 bytes: eight random ones of the process that made the object, and its number there."""
 
-SlabId = bytes
+SlabId = Id
 """16 random bytes."""
 
 FunctionName = str

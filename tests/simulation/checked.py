@@ -113,6 +113,9 @@ class CheckedPool(Pool):
     def handle(self, event: pool_events.Event, now: float) -> list[pool_actions.Action]:
         before = sum(tenant.running for tenant in self.crew.tenants.values())
         out = super().handle(event, now)
+        for action in out:
+            if isinstance(action, pool_actions.EndSession):
+                self._ledger.fail(action.error)
         forked = {each.tenant for each in out if isinstance(each, pool_actions.ForkWorker)}
         for tenant in self.crew.tenants.values():
             self._check_tenant(tenant, tenant.number in forked)

@@ -207,6 +207,10 @@ class Service(PoolService):
             protocol=messages.PROTOCOL,
         )
 
+    def _end_session(self, member: Any, error: Exception) -> None:
+        self.ledger.fail(error)  # else only the session would end
+        super()._end_session(member, error)
+
     def handle(self, event: events.Event) -> None:
         if isinstance(event, events.MessageReceived) and isinstance(
             event.message, messages.Refresh

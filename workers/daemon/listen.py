@@ -40,7 +40,7 @@ from scattergather.settings.invitations import Invitations
 from scattergather.store.store import Store
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.daemon.this_machine import ThisMachine
-from scattergather.workers.pool.pool import Pool
+from scattergather.workers.pool.pool import MOST_HELD, Pool
 
 log = Logger()
 
@@ -100,7 +100,7 @@ def listen(options: Options) -> int:
         store = Store(options.memory // 2)
         pool = PoolService(
             reactor,
-            Pool(options.workers),
+            Pool(options.workers, max(MOST_HELD, options.memory)),
             ThisMachine(reactor),
             services=options.services,
             store=store,

@@ -23,6 +23,7 @@ from typing import assert_never
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 import scattergather
 from scattergather.link.seams import ObjectStore, Peer, PoolFacts, PoolSession
@@ -38,6 +39,7 @@ from scattergather.workers.daemon.watch import WorkerWatch
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
 from scattergather.workers.pool.statistics import PoolStatistics
+from scattergather.workers.pool.tenant import Breach
 
 SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
@@ -243,37 +245,60 @@ class PoolService:
             self._set_alarm()
 
     def _perform(self, action: actions.Action) -> None:
-        """Carry out one action. What it names may be gone by now: then there is nothing to do."""
-        match action:
-            case actions.Report():
-                member = self._members.get(action.tenant)
-                if member is not None:
-                    if isinstance(action.message, messages.Dropped):
-                        member.large.drop(action.message.objects)
-                    member.peer.send(action.message, action.body, patient=action.patient)
-            case actions.Tell():
-                worker = self._nursery.worker(action.worker)
-                if worker is not None:
-                    message = action.message
-                    if isinstance(message, Taking):
-                        message = self._slabs.show(worker, message)
-                        if not self._watch.looking:
-                            self._watch.begin()
-                    worker.tell(message, action.body)
-            case actions.Overdraw():
-                self.store.overdraw()
-            case actions.DropResults():
-                member = self._members.get(action.tenant)
-                if member is not None:
-                    member.large.drop(action.objects)
-            case actions.ForkWorker():
-                member = self._members.get(action.tenant)
-                if member is not None:
-                    self._fork(member, action.worker)
-            case actions.KillWorker():
-                self._nursery.signal(action.worker, action.signal, group=action.group)
-            case _:
-                self._perform_on_worker(action)
+        """Carry out one action. What it names may be gone by now: then there is nothing to do.
+
+        One that fails ends the session that it is for. It must not end that of whoever's event is
+        at work, nor be lost.
+        """
+        try:
+            match action:
+                case actions.Report():
+                    member = self._members.get(action.tenant)
+                    if member is not None:
+                        if isinstance(action.message, messages.Dropped):
+                            member.large.drop(action.message.objects)
+                        member.peer.send(action.message, action.body, patient=action.patient)
+                case actions.Tell():
+                    worker = self._nursery.worker(action.worker)
+                    if worker is not None:
+                        message = action.message
+                        if isinstance(message, Taking):
+                            message = self._slabs.show(worker, message)
+                            if not self._watch.looking:
+                                self._watch.begin()
+                        worker.tell(message, action.body)
+                case actions.EndSession():
+                    member = self._members.get(action.tenant)
+                    if member is not None:
+                        self._end_session(member, action.error)
+                case actions.Overdraw():
+                    self.store.overdraw()
+                case actions.DropResults():
+                    member = self._members.get(action.tenant)
+                    if member is not None:
+                        member.large.drop(action.objects)
+                case actions.ForkWorker():
+                    member = self._members.get(action.tenant)
+                    if member is not None:
+                        self._fork(member, action.worker)
+                case actions.KillWorker():
+                    self._nursery.signal(action.worker, action.signal, group=action.group)
+                case _:
+                    self._perform_on_worker(action)
+        except Exception as error:
+            member = self._members.get(self._pool.tenant_of(action))
+            if member is None:
+                raise
+            self._end_session(member, error)
+
+    def _end_session(self, member: _Member, error: Exception) -> None:
+        """Something went wrong for the sake of a session: it ends, by name, and no other."""
+        why = str(error) if isinstance(error, Breach) else "the pool failed on it; its log says how"
+        if not isinstance(error, Breach):
+            failure = Failure(error)
+            self.log.failure("session {n}: it fails the pool", failure, n=member.number)
+        member.peer.dismiss(why)
+        self.close_session(member, why)
 
     def _perform_on_worker(
         self,

@@ -39,6 +39,13 @@ class DropResults(Struct, frozen=True, kw_only=True, gc=False):
     objects: tuple[ObjectId, ...]
 
 
+class EndSession(Struct, frozen=True, kw_only=True):
+    """End a session, which the pool has forgotten already: this went wrong for its sake."""
+
+    tenant: int
+    error: Exception
+
+
 class Overdraw(Struct, frozen=True, kw_only=True, gc=False):
     """One object that has no room gets it all the same, beyond the bound."""
 
@@ -101,5 +108,6 @@ Action = (
     | RecallChunk
     | DropResults
     | Overdraw
+    | EndSession
     | RetireWorker
 )

@@ -30,3 +30,14 @@ class Crew:
         worker = PoolWorker(self._count, tenant.number)
         self.workers[worker.number] = tenant.workers[worker.number] = worker
         return worker
+
+    def remove_tenant(self, number: int) -> Tenant | None:
+        """A tenant and its workers are known no more, and nothing of it is handed out."""
+        tenant = self.tenants.pop(number, None)
+        if tenant is not None:
+            for each in tenant.workers:
+                del self.workers[each]
+            tenant.queue.clear()
+            tenant.idle.clear()
+            tenant.ahead.clear()
+        return tenant

@@ -52,6 +52,7 @@ def postpone(
     missing: Iterable[ObjectId],
 ) -> None:
     """A call everywhere, or the outcome of a nested call, waits for what it takes, like a chunk."""
+    tenant.hold(message, body)
     postponed = Postponed(message, body, set(missing))
     tenant.postponed.append(postponed)
     _want(turn, tenant, postponed.missing)
@@ -82,7 +83,7 @@ def arrived(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
     for each in list(tenant.postponed):
         each.missing.difference_update(names)
         if not each.missing:
-            tenant.postponed.remove(each)
+            _end_wait(tenant, each)
             if isinstance(each.message, messages.NestedOutcome):
                 deliver_nested(turn, tenant, each.message, each.body)
             else:
@@ -96,15 +97,20 @@ def lost(turn: Turn, tenant: Tenant, names: Iterable[ObjectId], reason: str) -> 
     tenant.wanted -= gone
     for chunk, queued in list(tenant.waiting.items()):
         if queued.missing & gone:
-            del tenant.waiting[chunk]
+            tenant.unqueue(chunk)
             lose_chunk(turn, tenant, queued.run, reason)
     for each in list(tenant.postponed):
         if each.missing & gone:
-            tenant.postponed.remove(each)
+            _end_wait(tenant, each)
             if isinstance(each.message, messages.NestedOutcome):
                 lose_nested(turn, tenant, each.message, reason)
             else:
                 roll_calls.failed(turn, tenant, each.message.call, reason)
+
+
+def _end_wait(tenant: Tenant, postponed: Postponed) -> None:
+    tenant.postponed.remove(postponed)
+    tenant.release(postponed.message, postponed.body)
 
 
 def lose_chunk(turn: Turn, tenant: Tenant, run: messages.Run, reason: str) -> None:

@@ -5,10 +5,13 @@ tenants. Two rules are here:
 
 - A worker that waits for a nested result lends its slot, and another is forked if none is idle.
 - A tenant that leaves takes its workers along; nothing more is reported to its controller.
+- Whatever goes wrong for one tenant, an error of ours or a bound that it exceeds, ends that one's
+  session and no other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
@@ -26,19 +29,27 @@ from scattergather.workers.pool.staffing import (
     set_idle,
 )
 from scattergather.workers.pool.statistics import PoolStatistics, statistics_of
-from scattergather.workers.pool.tenant import Queued, Tenant
+from scattergather.workers.pool.tenant import Breach, Queued, Tenant
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
+
+MOST_HELD = 1 << 30
+"""Bytes of messages that one tenant may have in a pool, unless somebody says otherwise."""
 
 
 class Pool:
     """Tenants and workers of one host, behind a door.
 
     ``crew`` is what its functions work on, and is theirs. Whoever watches reads ``statistics``.
+
+    Args:
+        slots: how many workers run at a time.
+        most: about how many bytes of chunks, code and calls one tenant may have here.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, most: int = MOST_HELD) -> None:
         self.slots = slots
+        self._most = most
         self.crew = Crew(slots)
         self._turn = Turn(self.crew)
 
@@ -55,78 +66,134 @@ class Pool:
         """The workers that have a chunk, and what a look at each of them is to tell."""
         return watching.at_work(self.crew)
 
+    def tenant_of(self, action: actions.Action) -> int:
+        """The tenant for whose sake this is asked; 0: that of none, or of one who has left."""
+        worker = self.crew.workers.get(getattr(action, "worker", 0))
+        found: int = getattr(action, "tenant", 0) or (worker.tenant if worker is not None else 0)
+        return found
+
     def handle(self, event: events.Event, now: float) -> list[actions.Action]:
         """Take in what happened; returns what is to be done about it, in order."""
         crew, turn = self.crew, self._turn
         tenants = crew.tenants
         asked: list[actions.Action] = []
         turn.now, turn.asked = now, asked
-        match event:
-            case events.WorkerSaid():
-                worker = crew.workers.get(event.worker)
-                if worker is not None:
-                    _worker_said(turn, worker, event.message, event.body)
-            case events.MessageReceived():
-                tenant = tenants.get(event.tenant)
-                if tenant is not None:
-                    _received(turn, tenant, event)
-            case events.ObjectsArrived():
-                tenant = tenants.get(event.tenant)
-                if tenant is not None:
-                    objects.arrived(turn, tenant, event.objects)
-            case events.ObjectsLost():
-                tenant = tenants.get(event.tenant)
-                if tenant is not None:
-                    objects.lost(turn, tenant, event.objects, event.reason)
-            case events.RoomWanted():
-                tenant = tenants.get(event.tenant)
-                if tenant is not None:
-                    tenant.pressed = True
-            case events.WorkerExited():
-                deaths.worker_exited(turn, event)
-            case events.TenantJoined():
-                limit = min(event.workers or self.slots, self.slots)
-                tenant = tenants[event.tenant] = Tenant(event.tenant, limit)
-                fork(turn, tenant)
-            case events.TenantLeft():
-                _left(turn, event.tenant)
-            case events.Sampled():
-                watching.sampled(turn, event)
-            case events.ChunkRecalled():
-                holder = crew.workers.get(event.worker)
-                if holder is not None:
-                    leases.recalled(turn, tenants[holder.tenant], holder, event.chunk)
-            case events.FoundStopped():
-                watching.found_stopped(turn, event)
-            case events.Ticked():
-                _ticked(turn)
-            case _:
-                assert_never(event)
+        try:
+            match event:
+                case events.WorkerSaid():
+                    worker = crew.workers.get(event.worker)
+                    if worker is not None:
+                        _worker_said(turn, worker, event.message, event.body)
+                case events.MessageReceived():
+                    tenant = tenants.get(event.tenant)
+                    if tenant is not None:
+                        _received(turn, tenant, event)
+                case events.ObjectsArrived():
+                    tenant = tenants.get(event.tenant)
+                    if tenant is not None:
+                        objects.arrived(turn, tenant, event.objects)
+                case events.ObjectsLost():
+                    tenant = tenants.get(event.tenant)
+                    if tenant is not None:
+                        objects.lost(turn, tenant, event.objects, event.reason)
+                case events.RoomWanted():
+                    tenant = tenants.get(event.tenant)
+                    if tenant is not None:
+                        tenant.pressed = True
+                case events.WorkerExited() as exited:
+                    owner = _owner(crew, exited)  # afterwards nobody knows any more
+                    if owner is not None:
+                        _guarded(turn, owner, lambda *_: deaths.worker_exited(turn, exited))
+                case events.TenantJoined():
+                    limit = min(event.workers or self.slots, self.slots)
+                    tenant = tenants[event.tenant] = Tenant(event.tenant, limit, self._most)
+                    fork(turn, tenant)
+                case events.TenantLeft():
+                    _left(turn, event.tenant)
+                case events.Sampled():
+                    watching.sampled(turn, event)
+                case events.ChunkRecalled():
+                    holder = crew.workers.get(event.worker)
+                    if holder is not None:
+                        leases.recalled(turn, tenants[holder.tenant], holder, event.chunk)
+                case events.FoundStopped():
+                    watching.found_stopped(turn, event)
+                case events.Ticked():
+                    _ticked(turn)
+                case _:
+                    assert_never(event)
+        except Exception as error:
+            owner = _owner(crew, event)
+            if owner is None:
+                raise
+            turn.end_session(owner, error)
+            feeding.feed(turn)
         for tenant in tenants.values():
             if tenant.pressed:
-                objects.make_room(turn, tenant)
+                _make_room(turn)
+                break
         return asked
+
+
+def _owner(crew: Crew, event: events.Event) -> Tenant | None:
+    """For whose sake a pool takes in an event; None: for all."""
+    match event:
+        case events.Ticked():
+            return None
+        case (
+            events.WorkerSaid()
+            | events.WorkerExited()
+            | events.FoundStopped()
+            | events.Sampled()
+            | events.ChunkRecalled()
+        ):
+            worker = crew.workers.get(event.worker)
+            return None if worker is None else crew.tenants.get(worker.tenant)
+        case _:
+            return crew.tenants.get(event.tenant)
+
+
+def _make_room(turn: Turn) -> None:
+    for tenant in list(turn.crew.tenants.values()):
+        if tenant.pressed:
+            _guarded(turn, tenant, objects.make_room)
+
+
+def _guarded(turn: Turn, tenant: Tenant, do: Callable[[Turn, Tenant], object]) -> None:
+    """Something is done for a tenant in the turn of another, or of all."""
+    try:
+        do(turn, tenant)
+    except Exception as error:
+        turn.end_session(tenant, error)
 
 
 def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None:
     message, body = event.message, event.body
     match message:
-        case messages.Run() if event.refused:
-            objects.lose_chunk(turn, tenant, message, event.refused)
+        case messages.Run():
+            if message.chunk <= tenant.last:
+                raise Breach(f"chunk {message.chunk} came twice, or behind a later one")
+            tenant.last = message.chunk
+            if event.refused:
+                objects.lose_chunk(turn, tenant, message, event.refused)
+                return
+            queued = Queued(message, body, tenant.hold(message, body))
+            if event.missing:
+                queued.missing.update(event.missing)
+                objects.await_needs(turn, tenant, queued)
+                return
+            tenant.queue[message.chunk] = queued
+            feeding.feed(turn)
         case messages.Everywhere() if event.refused:
             roll_calls.failed(turn, tenant, message.call, event.refused)
-        case messages.Run() if event.missing:
-            objects.await_needs(turn, tenant, Queued(message, body, set(event.missing)))
-        case messages.Run():
-            tenant.queue[message.chunk] = Queued(message, body)
-            feeding.feed(turn)
         case messages.Drop():
             objects.drop(turn, tenant, message.objects)
         case messages.Code():
-            tenant.code[message.digest] = (message, body)
+            tenant.keep_code(message, body)
         case messages.Forget():
             feeding.forget(turn, tenant, message.digests)
         case messages.Resident():
+            tenant.hold(message, body)
             tenant.residents.append(message)
             for worker in tenant.workers.values():
                 if worker.born and worker.doom is None:
@@ -134,8 +201,7 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
         case messages.TakeBack():
             leases.take_back(turn, tenant, message.count)
         case messages.Cancel():
-            for chunk in message.chunks:
-                cancelling.cancel(turn, tenant, chunk)
+            cancelling.cancel(turn, tenant, message.chunks)
         case messages.Refresh():
             roll_calls.refresh(turn, tenant, message.call)
         case messages.Everywhere() if event.missing:
@@ -173,7 +239,7 @@ def _worker_said(turn: Turn, worker: PoolWorker, message: messages.FromWorker, b
             submit = msgspec.structs.replace(message, worker=worker.number)
             turn.report(tenant, submit, body)
         case messages.Code():
-            tenant.code[message.digest] = (message, body)
+            tenant.keep_code(message, body)
             turn.report(tenant, message, body)
         case messages.Kept():
             objects.keeps(tenant, worker, message.objects)
@@ -225,22 +291,23 @@ def _waiting(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
 
 def _left(turn: Turn, number: int) -> None:
     """A tenant and its workers are forgotten: the driver closes their zygote, which ends them."""
-    tenant = turn.crew.tenants.pop(number, None)
-    if tenant is not None:
-        for each in tenant.workers:
-            del turn.crew.workers[each]
+    if turn.crew.remove_tenant(number) is not None:
         feeding.feed(turn)
 
 
 def _ticked(turn: Turn) -> None:
     turn.crew.wake_at = None
-    for worker in turn.crew.workers.values():
-        cancelling.escalate(turn, worker)
-    for tenant in turn.crew.tenants.values():
-        if tenant.restarts.pause:
-            if turn.now >= tenant.restarts.until:
-                fork(turn, tenant)
-            else:
-                turn.crew.wake(tenant.restarts.until)
-        retire_spares(turn, tenant, SPARE_SECONDS)
+    for tenant in list(turn.crew.tenants.values()):
+        _guarded(turn, tenant, _time_passed)
     feeding.feed(turn)
+
+
+def _time_passed(turn: Turn, tenant: Tenant) -> None:
+    for worker in tenant.workers.values():
+        cancelling.escalate(turn, worker)
+    if tenant.restarts.pause:
+        if turn.now >= tenant.restarts.until:
+            fork(turn, tenant)
+        else:
+            turn.crew.wake(tenant.restarts.until)
+    retire_spares(turn, tenant, SPARE_SECONDS)

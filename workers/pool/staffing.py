@@ -4,6 +4,8 @@
   result: that one's slot is lent.
 - A worker beyond that number is kept for a few idle seconds: the next nested call may want it.
 - A worker that dies at its start again and again is tried after a pause, one at a time.
+- Whoever ends workers faster than they die, by one refresh behind the other, gets no more processes
+  for it than a few times what he may have.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ from scattergather.workers.pool.worker import Doom, PoolWorker
 SPARE_SECONDS = 5.0
 """How long an idle worker beyond the limit (it had a lent slot) is kept."""
 
+MOST_TIMES = 4
+"""A tenant has at most so many times the workers that it may have, with those that are dying."""
+
 
 def fork(turn: Turn, tenant: Tenant) -> list[int]:
     """As many workers are forked as the tenant lacks; returns their numbers."""
     forked: list[int] = []
-    wanted = tenant.limit + tenant.blocked - tenant.alive
+    may = tenant.limit + tenant.blocked
+    wanted = min(may - tenant.alive, MOST_TIMES * may - len(tenant.workers))
     if tenant.restarts.pause:  # one at a time, until one lives
         wanted = int(turn.now >= tenant.restarts.until and wanted > 0 and not tenant.unborn)
     for _ in range(wanted):

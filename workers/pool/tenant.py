@@ -3,6 +3,9 @@
 Several controllers may share the slots of a host, and nothing else. Each tenant has a queue, code,
 large objects and worker processes of its own, so that one never sees or ends what is another's. Its
 number is that of the controller's session with this host.
+
+What a tenant makes the pool hold is weighed, and bounded: a stranger's chunks, code and names must
+not take the memory that others need.
 """
 
 from __future__ import annotations
@@ -14,17 +17,47 @@ import msgspec
 from msgspec import Struct
 
 from scattergather.model.ids import ObjectId
+from scattergather.wire.code.needs import needs_first
+from scattergather.wire.messages.page import ToPool
 from scattergather.wire.messages.pool import Everywhere, NestedOutcome, Run
 from scattergather.wire.messages.shared import Code, Resident
 from scattergather.workers.pool.losses.restarts import Restarts
 from scattergather.workers.pool.worker import PoolWorker
 
 
+class Breach(Exception):
+    """A session does what none may, or has more here than one may; the sentence says what."""
+
+
+APIECE = 1 << 10
+"""Bytes that a message is taken to hold beside its body, so that a flood of tiny ones counts."""
+
+A_NAME = 1 << 8
+"""Bytes that each name in it is taken to hold."""
+
+
+def weight(message: ToPool, body: bytes) -> int:
+    """About how many bytes it takes to keep this."""
+    match message:
+        case Run() | Everywhere():
+            named = len(message.needs) + len(message.objects)
+            return APIECE + len(body) + A_NAME * named + len(message.function)
+        case NestedOutcome():
+            return APIECE + len(body) + A_NAME * len(message.objects)
+        case Code():
+            return APIECE + len(body) + A_NAME * len(message.needs)
+        case Resident():
+            return APIECE + len(message.source)
+        case _:
+            return 0
+
+
 class Queued(Struct):
-    """A chunk that no worker has yet, and what it takes that is not here yet."""
+    """A chunk that no worker has yet, its ``weight``, and what it takes that is not here yet."""
 
     run: Run
     body: bytes
+    weight: int
     missing: set[ObjectId] = msgspec.field(default_factory=set)
 
 
@@ -68,11 +101,14 @@ class Tenant:
     ``ahead`` are the workers that hold a chunk behind another which can be taken back.
     ``pressed`` says that room is wanted and that nothing could be dropped so far.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
-    ``hungry_since`` is when it first had a chunk and no slot.
+    ``hungry_since`` is when it first had a chunk and no slot. ``held`` is about how many bytes its
+    messages take here that are kept, ``most`` how many they may. ``last`` is the highest number of
+    a chunk so far.
     """
 
     number: int
     limit: int
+    most: int
     queue: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     waiting: OrderedDict[int, Queued] = field(default_factory=OrderedDict)
     kept: dict[ObjectId, set[int]] = field(default_factory=dict)
@@ -91,6 +127,27 @@ class Tenant:
     everywhere: dict[int, RollCall] = field(default_factory=dict)
     restarts: Restarts = field(default_factory=Restarts)
     hungry_since: float | None = None
+    held: int = 0
+    last: int = -1
+
+    def hold(self, message: ToPool, body: bytes) -> int:
+        """This message is kept here from now on; returns its weight.
+
+        Raises:
+            Breach: the tenant has more here than it may.
+        """
+        held = weight(message, body)
+        self.held += held
+        if self.held > self.most:
+            raise Breach(
+                f"what it has sent and what waits here takes more than {self.most:,} bytes, the "
+                "most that one session may have in a pool"
+            )
+        return held
+
+    def release(self, message: ToPool, body: bytes) -> None:
+        """This message is not kept here any more."""
+        self.held -= weight(message, body)
 
     @property
     def blocked(self) -> int:
@@ -109,7 +166,10 @@ class Tenant:
 
     def unqueue(self, chunk: int) -> Queued | None:
         """Take a chunk that no worker has out of the queue."""
-        return self.queue.pop(chunk, None) or self.waiting.pop(chunk, None)
+        found = self.queue.pop(chunk, None) or self.waiting.pop(chunk, None)
+        if found is not None:
+            self.held -= found.weight
+        return found
 
     def unqueue_last(self) -> tuple[int, Queued]:
         """Take the chunk out that will be ready last.
@@ -117,13 +177,30 @@ class Tenant:
         Raises:
             KeyError: there is none.
         """
-        return (self.waiting or self.queue).popitem()
+        chunk, found = (self.waiting or self.queue).popitem()
+        self.held -= found.weight
+        return chunk, found
+
+    def keep_code(self, code: Code, blob: bytes) -> None:
+        """Code is here for the workers, in place of an older blob of that digest.
+
+        Raises:
+            Breach: the tenant has more here than it may.
+        """
+        self.forget_code(code.digest)
+        self.code[code.digest] = code, blob
+        self.hold(code, blob)
+
+    def forget_code(self, digest: bytes) -> None:
+        """Code is not here any more."""
+        kept = self.code.pop(digest, None)
+        if kept is not None:
+            self.release(*kept)
 
     def missing(self, digest: bytes, known: set[bytes]) -> list[bytes]:
         """What a worker that knows ``known`` lacks of a digest and its needs, needs first."""
-        if digest in known or digest not in self.code:
-            return []
-        found: list[bytes] = []
-        for need in self.code[digest][0].needs:
-            found += [each for each in self.missing(need, known) if each not in found]
-        return [*found, digest]
+        return needs_first((digest,), self._needs_of, known)
+
+    def _needs_of(self, digest: bytes) -> tuple[bytes, ...] | None:
+        kept = self.code.get(digest)
+        return None if kept is None else kept[0].needs

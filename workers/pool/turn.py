@@ -38,3 +38,12 @@ class Turn:
     def tell(self, worker: PoolWorker, message: ToWorker, body: bytes = b"") -> None:
         """The worker is to get this message."""
         self.asked.append(actions.Tell(worker=worker.number, message=message, body=body))
+
+    def end_session(self, tenant: Tenant, error: Exception) -> None:
+        """This tenant is forgotten, and its session ends; all others go on.
+
+        Whatever goes wrong for the sake of a tenant ends here. If it went up, it would end whatever
+        else is done in this turn, for others.
+        """
+        if self.crew.remove_tenant(tenant.number) is not None:
+            self.asked.append(actions.EndSession(tenant=tenant.number, error=error))

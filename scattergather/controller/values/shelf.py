@@ -8,9 +8,10 @@ is spared, because the call that names it may still be on its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from scattergather.model.ids import Digest
+from scattergather.wire.code.needs import needs_first
 from scattergather.wire.messages.shared import Code
 
 SPARED = 256
@@ -50,13 +51,16 @@ class Shelf:
 
     def python_of(self, digests: Iterable[Digest]) -> str:
         """The Python version that code is bound to: the first that any of it names, or ``""``."""
-        for digest in digests:
-            kept = self._code.get(digest)
-            if kept is not None:
-                found = kept[0].python or self.python_of(kept[0].needs)
-                if found:
-                    return found
-        return ""
+        pythons = (self._code[each][0].python for each in self.in_order(digests))
+        return next(filter(None, pythons), "")
+
+    def in_order(self, digests: Iterable[Digest], known: Container[Digest] = ()) -> list[Digest]:
+        """What is kept of these digests and their needs, but for the ``known``; needs first."""
+        return needs_first(digests, self._needs_of, known)
+
+    def _needs_of(self, digest: Digest) -> tuple[Digest, ...] | None:
+        kept = self._code.get(digest)
+        return None if kept is None else kept[0].needs
 
     def clear(self, used: Iterable[Digest]) -> list[Digest]:
         """Drop what is free and not needed, by what is ``used`` or stays; returns what went."""

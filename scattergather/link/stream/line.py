@@ -38,7 +38,7 @@ class _Greeting:
     """Somebody says hello over a connection.
 
     The other end may send as soon as it has heard our hello, and before we have its answer: those
-    pieces are kept.
+    pieces are kept. There are no more than it may send without a word of ours.
     """
 
     carrier: Connection
@@ -150,7 +150,8 @@ class Line:
 
     def _arrived(self, piece: Piece) -> None:
         if isinstance(self._state, _Greeting):
-            self._state.early.append(piece)
+            if len(self._state.early) < stream.WINDOW + 1:  # and one that only acknowledges
+                self._state.early.append(piece)
         else:
             self._tell(stream.PieceArrived(piece))
 

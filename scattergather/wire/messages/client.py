@@ -17,8 +17,11 @@ from scattergather.wire.messages.shared import (
     Extent,
     HashSeed,
     KindByte,
+    Kinds,
     Limits,
+    MaybeId,
     Message,
+    Pid,
     TaskPlace,
     Workers,
 )
@@ -90,7 +93,7 @@ class AddJob(Message, frozen=True, kw_only=True):
     name: str
     function: FunctionName
     needs: tuple[Digest, ...] = ()
-    retry_on: Digest = b""
+    retry_on: MaybeId = b""
     priority: int = 0
     retries: Annotated[int, msgspec.Meta(ge=0, le=sys.maxsize)] = 3
     limits: Limits = Limits()
@@ -134,7 +137,7 @@ class CancelTasks(Message, frozen=True, kw_only=True):
     Answered by ``Answer`` with ``TasksDropped``.
     """
 
-    call: int
+    call: Count
     job: JobId
     first: Count
     count: Count
@@ -156,7 +159,7 @@ class Command(Message, frozen=True, kw_only=True):
     Answered by ``Answer``: of a refresh with ``HostsAnswered``, else with ``Done``.
     """
 
-    call: int
+    call: Count
     word: CommandWord
     place: TaskPlace = TaskPlace()
 
@@ -169,7 +172,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
     ``EverywhereOutcome`` as there are workers, then by ``Answer`` with ``HostsAnswered``.
     """
 
-    call: int
+    call: Count
     function: FunctionName
     needs: tuple[Digest, ...] = ()
     code_version: Count = 0
@@ -253,9 +256,9 @@ class TaskOutcomes(Message, frozen=True, kw_only=True):
 
     job: JobId
     first: Count
-    kinds: bytes
+    kinds: Kinds
     host: str = ""
-    worker: int = 0
+    worker: Pid = 0
     attempt: Count = 1
     objects: tuple[Extent, ...] = ()
 
@@ -284,7 +287,7 @@ class TaskOutput(Message, frozen=True, kw_only=True):
     job: JobId
     index: Count
     host: str = ""
-    worker: int = 0
+    worker: Pid = 0
     dropped: Count = 0
     display: bool = False
 
@@ -296,9 +299,9 @@ class EverywhereOutcome(Message, frozen=True, kw_only=True):
     ``printed`` is what the call printed there.
     """
 
-    call: int
+    call: Count
     host: str
-    worker: int
+    worker: Pid
     kind: KindByte
     objects: tuple[Extent, ...] = ()
     printed: str = ""
@@ -336,7 +339,7 @@ class HostsAnswered(Message, frozen=True, kw_only=True):
 class Answer(Message, frozen=True, kw_only=True):
     """The answer to the call that the client has numbered ``call``."""
 
-    call: int
+    call: Count
     value: Done | Declined | TasksDropped | HostsAnswered = Done()
 
 

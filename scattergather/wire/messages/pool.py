@@ -5,12 +5,15 @@ from __future__ import annotations
 from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
 from scattergather.wire.messages.shared import (
     Amount,
-    Blobs,
     Count,
     Extent,
     KindByte,
+    Kinds,
     Limits,
+    MaybeId,
     Message,
+    Pid,
+    Tasks,
     Workers,
 )
 
@@ -29,10 +32,10 @@ class Run(Message, frozen=True, kw_only=True):
     job: JobId
     function: FunctionName
     first: Count
-    count: Blobs
+    count: Tasks
     attempt: Count = 1
     needs: tuple[Digest, ...] = ()
-    retry_on: Digest = b""
+    retry_on: MaybeId = b""
     code_version: Count = 0
     ahead: bool = False
     limits: Limits = Limits()
@@ -57,13 +60,13 @@ class Cancel(Message, frozen=True, kw_only=True):
 class Refresh(Message, frozen=True, kw_only=True):
     """Replace every worker of this session; answered by ``RefreshDone``."""
 
-    call: int
+    call: Count
 
 
 class Everywhere(Message, frozen=True, kw_only=True):
     """One call on every worker, when each is free; the body is one blob ``(args, kwargs)``."""
 
-    call: int
+    call: Count
     function: FunctionName
     needs: tuple[Digest, ...] = ()
     code_version: Count = 0
@@ -76,11 +79,11 @@ class NestedOutcome(Message, frozen=True, kw_only=True):
     ``objects`` are large parts of it, which the worker holds until it says ``Release``.
     """
 
-    worker: int
-    ticket: int
+    worker: Count
+    ticket: Count
     kind: KindByte
     host: str = ""
-    pid: int = 0
+    pid: Pid = 0
     objects: tuple[Extent, ...] = ()
 
 
@@ -127,9 +130,9 @@ class Outcomes(Message, frozen=True, kw_only=True):
 
     chunk: Count
     first: Count
-    kinds: bytes
+    kinds: Kinds
     elapsed: Amount = 0.0
-    worker: int = 0
+    worker: Pid = 0
     objects: tuple[Extent, ...] = ()
     borrowed: tuple[Extent, ...] = ()
     lent: tuple[Extent, ...] = ()
@@ -143,7 +146,7 @@ class Output(Message, frozen=True, kw_only=True):
 
     chunk: Count
     index: Count
-    worker: int = 0
+    worker: Pid = 0
     dropped: Count = 0
     display: bool = False
 
@@ -176,7 +179,7 @@ class WorkersChanged(Message, frozen=True, kw_only=True):
 class RefreshDone(Message, frozen=True, kw_only=True):
     """Every worker was replaced; ``interrupted`` tasks were running."""
 
-    call: int
+    call: Count
     workers: Workers
     interrupted: Count
     seconds: Amount
@@ -189,8 +192,8 @@ class EverywhereDone(Message, frozen=True, kw_only=True):
     came; ``printed`` is what the call printed.
     """
 
-    call: int
-    worker: int
+    call: Count
+    worker: Pid
     kind: KindByte
     last: bool = False
     objects: tuple[Extent, ...] = ()
@@ -206,10 +209,10 @@ class NestedSubmit(Message, frozen=True, kw_only=True):
     host until somebody wants them, and ``borrowed`` such as the task was given itself.
     """
 
-    ticket: int
+    ticket: Count
     function: FunctionName
     needs: tuple[Digest, ...] = ()
-    worker: int = 0
+    worker: Count = 0
     chunk: Count = 0
     index: Count = 0
     lent: tuple[Extent, ...] = ()
@@ -227,7 +230,7 @@ class Resumed(Message, frozen=True, kw_only=True):
 class Born(Message, frozen=True, kw_only=True):
     """A worker is ready; sent once, first."""
 
-    pid: int
+    pid: Pid
 
 
 class Kept(Message, frozen=True, kw_only=True):

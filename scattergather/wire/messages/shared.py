@@ -21,6 +21,18 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Blobs = Annotated[int, msgspec.Meta(ge=0, le=MAX_BODY // WIDTH)]
 """How many blobs a body holds: each has its end offset there."""
 
+Tasks = Annotated[int, msgspec.Meta(ge=1, le=MAX_BODY // WIDTH)]
+"""How many tasks a chunk has. One without tasks would never end: no outcome of it could come."""
+
+Kinds = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_BODY // WIDTH)]
+"""The ``outcome.Kind`` of each task of a batch, a byte each."""
+
+MaybeId = Annotated[bytes, msgspec.Meta(max_length=16)]
+"""What is named by 16 bytes, or nothing where that need not be there."""
+
+Pid = Annotated[int, msgspec.Meta(ge=0, le=1 << 22)]
+"""A process, or 0 where none is known."""
+
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1 << 22)]
 """How many worker processes: Linux has no more process ids."""
 
@@ -98,7 +110,7 @@ class Extent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     object: ObjectId
     length: Count
-    slab: SlabId = b""
+    slab: MaybeId = b""
     offset: Count = 0
 
 
@@ -136,7 +148,7 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     kind: LossKind
     reason: str
     host: str = ""
-    worker: int = 0
+    worker: Pid = 0
     attempt: Count = 1
     attempts: Count = 1
     signal: int = 0

@@ -161,7 +161,8 @@ def test_what_foolscap_would_choke_on_cuts_the_connection(pool, words):
 def poisoned(hint: Any, poison: bytes) -> Any:
     """A value of this type, with ``poison`` wherever bytes or text can be."""
     if get_origin(hint) is Annotated:
-        return poisoned(get_args(hint)[0], poison)
+        kind, meta = get_args(hint)[:2]
+        return poisoned(kind, poison[: meta.max_length])
     if get_origin(hint) is tuple:
         return (poisoned(get_args(hint)[0], poison),)
     if hint is bytes:
@@ -238,7 +239,7 @@ def test_a_chunk_without_its_tasks_ends_the_session_before_anything_is_made_of_t
             host.start()
             await until(lambda ear=ear: "joined" in ear.heard)
             run = messages.Run(
-                chunk=1, job=b"j", function="f", first=0, count=count, objects=too_large
+                chunk=1, job=b"j" * 16, function="f", first=0, count=count, objects=too_large
             )
             host.send(run)
             await until(lambda ear=ear: ear.reasons, 10)

@@ -626,7 +626,7 @@ def test_a_release_never_overtakes_what_was_said_before_the_last_holder_let_go(
     name = loan.extent.object
     there.read()
     del early  # a release waits already
-    task = messages.AddTasks(job=b"j", first=0, count=1, objects=(loan.extent,))
+    task = messages.AddTasks(job=b"j" * 16, first=0, count=1, objects=(loan.extent,))
     there.outbox.send(task)
     del loan
     said = there.read()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+from scattergather.controller.roster import Roster
 from scattergather.controller.values.shelf import SPARED, Shelf
 from scattergather.wire.messages.shared import Code
 
@@ -66,3 +69,37 @@ def test_the_version_of_python_is_found_behind_what_needs_it() -> None:
     shelf.keep(code(2, 1), b"")
     assert shelf.python_of([digest(9), digest(2)]) == "3.11"
     assert shelf.python_of([]) == ""
+
+
+def test_code_that_needs_itself_or_ever_more_is_looked_through_once() -> None:
+    shelf = Shelf()
+    for rung in range(0, 80, 2):  # 2 ** 40 ways down, and from the bottom up again
+        for each in (rung, rung + 1):
+            needs = (digest(rung + 2), digest(rung + 3)) if rung < 78 else (digest(0),)
+            shelf.keep_passing(Code(digest=digest(each), needs=needs), b"")
+    assert shelf.python_of([digest(0)]) == ""
+    assert sorted(shelf.in_order([digest(0), digest(1)])) == [digest(each) for each in range(80)]
+    assert shelf.in_order([digest(0)], known={digest(2), digest(3)}) == [digest(0)]
+
+
+def test_a_chain_of_code_may_be_longer_than_the_stack() -> None:
+    shelf = Shelf()
+    for each in range(5000):
+        shelf.keep(Code(digest=digest(each), needs=(digest(each + 1),)), b"")
+    shelf.keep(Code(digest=digest(5000), python="3.11"), b"")
+    assert shelf.python_of([digest(0)]) == "3.11"
+    entry = SimpleNamespace(known=set(), up=True, host=Mouth())
+    roster = Roster(())
+    roster.shelf = shelf
+    roster.teach(entry, (digest(0),))  # type: ignore[arg-type]
+    assert entry.host.told == [digest(each) for each in range(5000, -1, -1)]
+
+
+class Mouth:
+    """A host, as far as code is sent to it."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+
+    def send(self, message: Code, body: bytes) -> None:
+        self.told.append(message.digest)

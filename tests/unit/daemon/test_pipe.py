@@ -320,9 +320,9 @@ def test_a_line_sends_whole_frames_with_their_descriptors_though_the_socket_is_f
 
     def say() -> None:
         for number in range(20):
-            fd = memory(b"%d" % number)
+            fd = memory(b"%016d" % number)
             line.send(messages.Output(chunk=1, index=number), b"." * 50_000)
-            line.send_with(fd, messages.Slab(slab=b"%d" % number, size=number))
+            line.send_with(fd, messages.Slab(slab=b"%016d" % number, size=number))
             os.close(fd)
 
     thread = threading.Thread(target=say)
@@ -332,7 +332,7 @@ def test_a_line_sends_whole_frames_with_their_descriptors_though_the_socket_is_f
         message = messages.read_from_worker(head)
         if isinstance(message, messages.Slab):
             fd = there.pipe.received.take()
-            assert os.pread(fd, 9, 0) == message.slab
+            assert os.pread(fd, 16, 0) == message.slab
             os.close(fd)
         heard.append(message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
@@ -16,19 +17,21 @@ KILL_AFTER = 2.0
 """Seconds from the interrupt of a cancelled task to SIGTERM and to SIGKILL."""
 
 
-def cancel(turn: Turn, tenant: Tenant, chunk: int) -> None:
-    """A chunk that is queued is dropped; the worker that is at it is interrupted."""
-    queued = tenant.unqueue(chunk)
-    if queued is not None:
-        turn.report(tenant, messages.CancelDone(chunk=chunk, first=queued.run.first))
-        return
+def cancel(turn: Turn, tenant: Tenant, chunks: Iterable[int]) -> None:
+    """Chunks that are queued are dropped; workers that are at one are interrupted."""
+    leased = set()
+    for chunk in chunks:
+        queued = tenant.unqueue(chunk)
+        if queued is not None:
+            turn.report(tenant, messages.CancelDone(chunk=chunk, first=queued.run.first))
+        else:
+            leased.add(chunk)
     for worker in tenant.workers.values():
         for lease in worker.leases:
-            if lease.run.chunk == chunk:
+            if lease.run.chunk in leased:
                 lease.cancelled = True
                 if lease is worker.leases[0]:
                     interrupt(turn, worker)
-                return
 
 
 def interrupt(turn: Turn, worker: PoolWorker) -> None:

@@ -43,7 +43,7 @@ def feed(turn: Turn) -> None:
 
 def _feed_fairly(turn: Turn) -> None:
     crew, now = turn.crew, turn.now
-    tenants = crew.tenants.values()
+    tenants = list(crew.tenants.values())  # one of them may have to leave
     ready = [each for each in tenants if each.queue and each.idle]
     free = crew.slots - sum(each.running for each in tenants)
     while ready and free > 0:
@@ -93,8 +93,16 @@ def recall(turn: Turn, tenant: Tenant) -> messages.Run:
 
 
 def _assign(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
-    _, queued = tenant.queue.popitem(last=False)
-    assign(turn, tenant, worker, queued.run, queued.body)
+    """The next chunk of a tenant goes to a worker. If that cannot be done the tenant has to leave.
+
+    This is done in turns of other tenants, too, which must not hear of it.
+    """
+    try:
+        _, queued = tenant.queue.popitem(last=False)
+        tenant.held -= queued.weight
+        assign(turn, tenant, worker, queued.run, queued.body)
+    except Exception as error:
+        turn.end_session(tenant, error)
 
 
 def assign(turn: Turn, tenant: Tenant, worker: PoolWorker, run: messages.Run, body: bytes) -> None:
@@ -135,9 +143,10 @@ def _teach_digest(turn: Turn, tenant: Tenant, worker: PoolWorker, digest: bytes)
 def forget(turn: Turn, tenant: Tenant, digests: tuple[bytes, ...]) -> None:
     """Code that no job names any more is dropped here and in the workers that know it."""
     for digest in digests:
-        tenant.code.pop(digest, None)
+        tenant.forget_code(digest)
+    gone = set(digests)
     for worker in tenant.workers.values():
-        known = tuple(digest for digest in digests if digest in worker.known)
+        known = tuple(sorted(gone & worker.known))  # so that it can be replayed
         if known:
             worker.known.difference_update(known)
             turn.tell(worker, messages.Forget(digests=known))

@@ -11,7 +11,7 @@ from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.chunks.feeding import teach
 from scattergather.workers.pool.losses.verdict import loss_of
 from scattergather.workers.pool.staffing import fork, kill, retire_spares
-from scattergather.workers.pool.tenant import Renewal, RollCall, Tenant
+from scattergather.workers.pool.tenant import Breach, Renewal, RollCall, Tenant
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import Doom, PoolWorker
 
@@ -64,6 +64,9 @@ def everywhere(turn: Turn, tenant: Tenant, message: messages.Everywhere, body: b
         why = "no worker lives there: those that were forked died before they were ready"
         failed(turn, tenant, message.call, why)
         return
+    if message.call in tenant.everywhere:
+        raise Breach(f"call {message.call} on every worker came twice")
+    tenant.hold(message, body)
     waiting = {worker.number for worker in targets}
     tenant.everywhere[message.call] = RollCall(message, body, waiting)
     for worker in targets:
@@ -97,6 +100,7 @@ def answered(
     call.waiting.discard(worker.number)
     if not call.waiting:
         del tenant.everywhere[message.call]
+        tenant.release(call.message, call.body)
     done = msgspec.structs.replace(message, worker=worker.pid, last=not call.waiting)
     turn.report(tenant, done, body)
 
