@@ -34,6 +34,10 @@ class Kind(IntEnum):
     limit again. The blob is an encoded ``Loss``."""
 
 
+OWN_KINDS = bytes([Kind.RETURNED, Kind.RAISED, Kind.RETRYABLE, Kind.CANCELLED])
+"""What a worker may say of its own tasks; of all else its pool knows more than it does."""
+
+
 class LossKind(StrEnum):
     """Why a task has no outcome of its own; on the wire it is the name of its error class."""
 

@@ -58,6 +58,8 @@ class FramePipe:
         self.waiting = 0
         """Bytes that wait to be written."""
         self.open = True
+        self.nonsense = False
+        """It ended because what the other end sent makes no sense."""
         self._resting = False
         reactor.addReader(self)
 
@@ -208,9 +210,11 @@ class FramePipe:
             for head, body in self._reader.feed(data):
                 self._on_frame(head, body)
         except FrameError as error:
+            self.nonsense = True
             self._end(str(error))
         except Exception as error:
             log.err(failure.Failure(), "a frame could not be handled")
+            self.nonsense = True
             self._end(f"a frame could not be handled: {error}")
         return True
 

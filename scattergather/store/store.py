@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
+from scattergather.wire.memory import slabs
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.slabs import whole_pages
 from scattergather.wire.messages.shared import Extent
@@ -77,12 +78,24 @@ class Store:
 
     # ---- what others of this host have written --------------------------------------------------
 
-    def adopt(self, slab: SlabId, size: int, fd: int, recycle: Recycle | None = None) -> None:
-        """A slab came; ``fd`` is ours. ``recycle`` hears of its objects that were dropped."""
-        if slab in self._lent:  # whoever sent it was interrupted, and sent it again
+    def adopt(self, slab: SlabId, size: int, fd: int, recycle: Recycle | None = None) -> bool:
+        """A slab came; ``fd`` is ours. ``recycle`` hears of its objects that were dropped.
+
+        Returns:
+            False if it was here already: whoever sent it was interrupted, and sent it again.
+
+        Raises:
+            ValueError: it is not as large as was said, or need not stay so. Whoever maps it and
+                reads behind its end would be killed by the kernel.
+        """
+        if slab in self._lent:
             os.close(fd)
-            return
+            return False
+        if not slabs.holds(fd, size):
+            os.close(fd)
+            raise ValueError(f"a slab of less than {size:,} bytes")
         self._lent[slab] = _ForeignSlab(fd, size, recycle)
+        return True
 
     def abandon(self, slab: SlabId) -> None:
         """Its owner is gone, or says that it is done with."""
@@ -203,7 +216,11 @@ class Store:
         found = self.descriptor(extent.slab)
         if found is None:
             raise LookupError("its slab is gone")
-        return os.pread(found[0], min(count, extent.length - offset), extent.offset + offset)
+        wanted = min(count, extent.length - offset)
+        data = os.pread(found[0], wanted, extent.offset + offset)
+        if wanted > 0 and not data:
+            raise LookupError("its slab is shorter than was said")
+        return data
 
     @property
     def bound(self) -> int | None:

@@ -42,6 +42,17 @@ def ends_of(body: bytes | memoryview, count: int) -> array[int]:
     return ends
 
 
+def sound(body: bytes | memoryview, count: int) -> bool:
+    """True if a body holds ``count`` blobs, none of which ends before it begins."""
+    size = count * WIDTH
+    if not 0 < size <= len(body):
+        return False
+    if count == 1:
+        return int.from_bytes(body[:size], "little") == len(body) - size
+    ends = memoryview(body)[:size].cast("Q").tolist()
+    return ends[-1] == len(body) - size and ends == sorted(ends)
+
+
 def start_of(ends: array[int], place: int) -> int:
     """Where the blob begins whose end is ``ends[place]``."""
     return ends[place - 1] if place else 0

@@ -18,6 +18,7 @@ from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
+from scattergather.workers.daemon.machine import OnBroken
 from scattergather.workers.pool.events import Harvest
 from tests.simulation.clock import Call, Scope
 from tests.simulation.large import Slab
@@ -42,7 +43,7 @@ class Process:
         chance: random.Random,
         number: int,
         on_message: Callable[[int, messages.FromWorker, bytes], None],
-        on_broken: Callable[[int, str], None],
+        on_broken: OnBroken,
     ) -> None:
         self.ledger, self.chance, self.number = ledger, chance, number
         self.scope = Scope(machine.clock, machine)
@@ -231,7 +232,7 @@ class Process:
             self._deliver()
         if self.unread:
             # What the dead have not read is answered by a reset, when the rest has been read.
-            self._on_broken(self.number, "connection reset by peer")
+            self._on_broken(self.number, "connection reset by peer", False)
         assert not self._freed
         self.free()
         self.ledger.buried(self)

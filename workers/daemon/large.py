@@ -5,6 +5,7 @@ The store knows where they lie, the pool decides what may go; nobody here looks 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -17,6 +18,10 @@ from scattergather.workers.daemon.machine import WorkerSeam
 
 Taking = messages.Run | messages.Everywhere | messages.NestedOutcome
 """What takes large objects, to a worker."""
+
+
+MOST_SLABS = 1 << 12
+"""Of one worker: each is a descriptor of ours."""
 
 
 class Holdings:
@@ -142,30 +147,46 @@ class Slabs:
     def said(
         self, worker: WorkerSeam, message: messages.FromWorker, holdings: Holdings | None
     ) -> None:
-        """What a message brings is known here; ``holdings`` are those of the worker's session."""
+        """What a message brings is known here; ``holdings`` are those of the worker's session.
+
+        Raises:
+            ValueError: it is not the worker's to bring.
+            LookupError: a slab came without its descriptor.
+        """
         match message:
             case messages.Outcomes():
                 if message.objects or message.lent:
-                    self._learn(message.objects, message.lent, holdings)
+                    self._learn(worker, message.objects, message.lent, holdings)
             case messages.EverywhereDone() if message.objects:
-                self._learn(message.objects, (), holdings)
+                self._learn(worker, message.objects, (), holdings)
             case messages.NestedSubmit() if message.lent:
-                self._learn((), message.lent, holdings)
+                self._learn(worker, (), message.lent, holdings)
             case messages.Born() if self._allowance.most:
                 worker.tell(self._allowance)
             case messages.Slab():
-                worker.slabs.add(message.slab)
                 fd = worker.take_descriptor()
-                self._store.adopt(message.slab, message.size, fd, worker.recycle)
-            case messages.SlabGone():
+                if len(worker.slabs) >= MOST_SLABS:
+                    os.close(fd)
+                    raise ValueError(f"more than {MOST_SLABS:,} slabs of one worker")
+                if self._store.adopt(message.slab, message.size, fd, worker.recycle):
+                    worker.slabs.add(message.slab)
+            case messages.SlabGone() if message.slab in worker.slabs:
                 worker.slabs.discard(message.slab)
                 self._store.abandon(message.slab)
             case _:
                 pass
 
     def _learn(
-        self, made: tuple[Extent, ...], lent: tuple[Extent, ...], holdings: Holdings | None
+        self,
+        worker: WorkerSeam,
+        made: tuple[Extent, ...],
+        lent: tuple[Extent, ...],
+        holdings: Holdings | None,
     ) -> None:
+        """What a worker has made lies in slabs of its own, and has a name that nobody has used."""
+        for extent in (*made, *lent):
+            if extent.slab not in worker.slabs or self._store.length(extent.object) is not None:
+                raise ValueError("a large part of what it made is not its own")
         self._store.learn((*made, *lent))
         if holdings is not None:
             holdings.made(made, lent)

@@ -21,8 +21,9 @@ OnZygote = Callable[[messages.FromZygote], None]
 OnWorker = Callable[[int, messages.FromWorker, bytes], None]
 """Called with a worker's number, and what it says."""
 
-OnBroken = Callable[[int, str], None]
-"""Called with a worker's number and a reason when its pipe has ended by itself."""
+OnBroken = Callable[[int, str, bool], None]
+"""Called with a worker's number and a reason when its pipe has ended by itself; True: because what
+it sent makes no sense."""
 
 
 class WorkerSeam(Protocol):
@@ -76,12 +77,19 @@ class WorkerSeam(Protocol):
         """The chunk behind the one at work does not begin; True if it surely has not."""
 
     def running(self) -> tuple[int, int, float] | None:
-        """Chunk, index and start (monotonic) of the task at work, or None between tasks."""
+        """Chunk, index and start (monotonic) of the task at work, or None between tasks.
+
+        Raises:
+            Contradiction: what the worker has left to be read cannot be.
+        """
 
     def waiting(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
         """Outcomes behind which a task runs that began before ``since``, as they would be sent.
 
         The worker sends them too, when that task ends: the pool drops what it has already.
+
+        Raises:
+            Contradiction: what the worker has left to be read cannot be.
         """
 
     def stopped(self) -> bool:

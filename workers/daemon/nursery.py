@@ -71,6 +71,7 @@ class Nursery:
         services: what the root zygote preloads.
         on_ready: called each time that a root zygote is ready.
         on_exit: called with a worker that is buried and what there is to say of its death.
+        on_bent: called with a worker's number when what it sent makes no sense, and what that was.
     """
 
     log = Logger()
@@ -83,12 +84,14 @@ class Nursery:
         *,
         on_ready: Callable[[], None],
         on_exit: Callable[[WorkerSeam, events.WorkerExited], None],
+        on_bent: Callable[[int, str], None],
     ) -> None:
         self._reactor = reactor
         self._machine = machine
         self._services = services
         self._on_ready = on_ready
         self._on_exit = on_exit
+        self._on_bent = on_bent
         self.root_facts = messages.ZygoteReady(pid=0)
         self._root: ZygoteSeam | None = None
         self._restarts = Restarts()
@@ -288,13 +291,15 @@ class Nursery:
                 zygote.kill()
         self._stood = stood
 
-    def _pipe_broke(self, number: int, reason: str) -> None:
+    def _pipe_broke(self, number: int, reason: str, nonsense: bool) -> None:
         """A worker closed its pipe, or what it sent makes no sense: it cannot be used any more.
 
         Usually it is dying and its zygote will say so. A task that closed every descriptor ends
         its worker by itself, when it is done and finds that it cannot report.
         """
-        if reason != "the other end closed the pipe":
+        if nonsense:
+            self._on_bent(number, f"what it sent makes no sense ({reason})")
+        elif reason != "the other end closed the pipe":
             self.log.warn("the pipe of worker {n} broke: {r}", n=number, r=reason)
             self.signal(number, signal.SIGKILL, group=True)
 

@@ -12,9 +12,10 @@ from scattergather.reactor.seam import Reactor
 from scattergather.wire import blobs
 from scattergather.wire.frame import Bytes
 from scattergather.wire.messages import page as messages
+from scattergather.workers.daemon.machine import OnBroken
 from scattergather.workers.pool.events import Harvest
 from scattergather.workers.process.surroundings.capture import OutputFile
-from scattergather.workers.process.task.journal import Journal
+from scattergather.workers.process.task.journal import NOTHING, Contradiction, Journal
 
 OUTPUT_KEPT = 1 << 16
 """Bytes of a task's output that are kept."""
@@ -46,7 +47,7 @@ class WorkerProcess:
         reactor: Reactor,
         number: int,
         on_message: Callable[[int, messages.FromWorker, bytes], None],
-        on_broken: Callable[[int, str], None],
+        on_broken: OnBroken,
     ) -> None:
         ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.number = number
@@ -70,7 +71,7 @@ class WorkerProcess:
             reactor,
             ours,
             lambda head, body: on_message(number, messages.read_from_worker(head), body),
-            lambda reason: on_broken(number, reason),
+            lambda reason: on_broken(number, reason, self._pipe.nonsense),
         )
 
     def descriptors(self) -> list[int]:
@@ -140,14 +141,20 @@ class WorkerProcess:
     def bury(self) -> Harvest:
         """Read what the dead worker left, and free everything."""
         self._pipe.drain()
-        left = self.journal.harvest()
+        left, bent = NOTHING, ""
+        try:
+            left = self.journal.harvest()
+        except Contradiction as why:
+            bent = str(why)
         tail, _ = self.output.tail(OUTPUT_KEPT)
         self.free()
         output, where = last_words(tail.decode("utf-8", "backslashreplace"))
         return Harvest(
             chunk=left.chunk,
             running=left.running,
+            finished=left.finished,
             outcomes=tuple(left.outcomes),
+            bent=bent,
             output=output[-OUTPUT_CERTIFIED:],
             where=where[-OUTPUT_CERTIFIED:],
             arguments=left.note,

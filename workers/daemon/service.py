@@ -134,6 +134,7 @@ class PoolService:
             tuple(services),
             on_ready=self._root_ready,
             on_exit=self._worker_exited,
+            on_bent=lambda n, why: self.handle(events.Contradicted(worker=n, why=why)),
         )
         self._slabs = Slabs(self.store, self._nursery.workers, memory, pool.slots)
         self._watch = WorkerWatch(

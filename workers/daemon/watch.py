@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from twisted.logger import Logger
+
 from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.workers.daemon.machine import KillsSeam, WorkerSeam
 from scattergather.workers.daemon.nursery import LOOK_SECONDS, Nursery
 from scattergather.workers.pool import events
 from scattergather.workers.pool.losses.watching import AtWork
+from scattergather.workers.process.task.journal import Contradiction
 
 WATCH_SECONDS = 0.2
 """How often working processes are looked at."""
@@ -37,6 +40,8 @@ class WorkerWatch:
         handle: takes what was seen.
         rest: called when nothing has worked for a while.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -84,14 +89,23 @@ class WorkerWatch:
                 # What was seen of one may be the end of another.
                 worker = self._nursery.worker(each.worker)
                 if worker is not None:
-                    worker.trim()
-                    for event in self._seen(worker, memory=each.limited):
-                        self._handle(event)
+                    self._look_at(worker, memory=each.limited)
         finally:
             # Only now: what was seen may have brought a worker a chunk, and one series is enough.
             self.looking = False
             if working:
                 self.begin()
+
+    def _look_at(self, worker: WorkerSeam, *, memory: bool) -> None:
+        """Look at one worker. Whatever is wrong with it, the others are looked at all the same."""
+        try:
+            worker.trim()
+            for event in self._seen(worker, memory=memory):
+                self._handle(event)
+        except Exception as error:
+            if not isinstance(error, Contradiction):
+                self.log.failure("worker {n} cannot be looked at", n=worker.number)
+            self._handle(events.Contradicted(worker=worker.number, why=str(error)))
 
     def _seen(self, worker: WorkerSeam, *, memory: bool) -> Iterator[events.Event]:
         """What there is to say of a worker that works: outcomes that wait, the task it is in."""

@@ -66,14 +66,18 @@ class WorkerSaid(Struct, frozen=True, kw_only=True, gc=False):
 class Harvest(Struct, frozen=True, kw_only=True, gc=False):
     """What a dead worker left in its journal: finished outcomes, and the task it was in.
 
-    ``outcomes`` are ``(index, kind, blob)`` of ``chunk``; ``running`` is None between tasks.
+    ``outcomes`` are ``(index, kind, blob)`` of ``chunk``; ``running`` is None between tasks, and
+    ``finished`` the first task without an outcome, where the journal tells it. ``bent`` says what
+    in it cannot be, and then nothing of it is believed.
     ``output`` are the last lines it printed, ``where`` the last frames of its threads if the
     faulthandler could tell, ``arguments`` those of its task in short, if they were noted.
     """
 
     chunk: int = 0
     running: int | None = None
+    finished: int | None = None
     outcomes: tuple[tuple[int, int, bytes], ...] = ()
+    bent: str = ""
     output: str = ""
     where: str = ""
     arguments: str = ""
@@ -113,6 +117,13 @@ class ChunkRecalled(Struct, frozen=True, kw_only=True, gc=False):
     chunk: int
 
 
+class Contradicted(Struct, frozen=True, kw_only=True, gc=False):
+    """What a worker says, or has left in shared memory, cannot be; ``why`` is half a sentence."""
+
+    worker: int
+    why: str
+
+
 class Ticked(Struct, frozen=True, kw_only=True, gc=False):
     """Time passed: ``Pool.wake_at`` came."""
 
@@ -129,5 +140,6 @@ Event = (
     | FoundStopped
     | Sampled
     | ChunkRecalled
+    | Contradicted
     | Ticked
 )

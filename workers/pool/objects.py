@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -28,10 +29,13 @@ from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.crew import Crew
-from scattergather.workers.pool.staffing import fork, retire
-from scattergather.workers.pool.tenant import Postponed, Queued, Tenant
+from scattergather.workers.pool.staffing import end_bent, fork, retire
+from scattergather.workers.pool.tenant import Postponed, Queued, Tenant, weight
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
+
+MOST_KEPT = 1 << 16
+"""Arguments that the workers of one tenant may keep, beyond the end of their tasks."""
 
 KEEPING_SECONDS = 2.0
 """How long an idle worker may keep what is in the way: until it has looked what it keeps no more
@@ -52,7 +56,7 @@ def postpone(
     missing: Iterable[ObjectId],
 ) -> None:
     """A call everywhere, or the outcome of a nested call, waits for what it takes, like a chunk."""
-    tenant.hold(message, body)
+    tenant.hold(weight(body, message.objects))
     postponed = Postponed(message, body, set(missing))
     tenant.postponed.append(postponed)
     _want(turn, tenant, postponed.missing)
@@ -110,7 +114,7 @@ def lost(turn: Turn, tenant: Tenant, names: Iterable[ObjectId], reason: str) -> 
 
 def _end_wait(tenant: Tenant, postponed: Postponed) -> None:
     tenant.postponed.remove(postponed)
-    tenant.release(postponed.message, postponed.body)
+    tenant.held -= weight(postponed.body, postponed.message.objects)
 
 
 def lose_chunk(turn: Turn, tenant: Tenant, run: messages.Run, reason: str) -> None:
@@ -146,9 +150,9 @@ def lose_nested(turn: Turn, tenant: Tenant, message: messages.NestedOutcome, rea
 
 def released(turn: Turn, tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
     """A worker holds each of these nested results once less than before."""
-    worker.held.subtract(names)
-    worker.held = +worker.held
-    turn.report(tenant, messages.Release(objects=tuple(names)))
+    released = tuple((Counter(names) & worker.held).elements())
+    worker.held -= Counter(released)
+    turn.report(tenant, messages.Release(objects=released))
 
 
 def make_room(turn: Turn, tenant: Tenant) -> None:
@@ -263,10 +267,12 @@ def drop(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
     _drop_unkept(turn, tenant, names)
 
 
-def keeps(tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
+def keeps(turn: Turn, tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
     """A worker keeps these arguments beyond the end of its task, which it has not reported yet."""
     for name in names:
         tenant.kept.setdefault(name, set()).add(worker.number)
+    if len(tenant.kept) > MOST_KEPT:
+        end_bent(turn, tenant, worker, f"it keeps more than {MOST_KEPT:,} arguments")
 
 
 def keeps_no_more(

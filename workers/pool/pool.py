@@ -23,13 +23,14 @@ from scattergather.workers.pool.crew import Crew
 from scattergather.workers.pool.losses import deaths, watching
 from scattergather.workers.pool.staffing import (
     SPARE_SECONDS,
+    end_bent,
     fork,
     report_slots,
     retire_spares,
     set_idle,
 )
 from scattergather.workers.pool.statistics import PoolStatistics, statistics_of
-from scattergather.workers.pool.tenant import Breach, Queued, Tenant
+from scattergather.workers.pool.tenant import A_NAME, APIECE, Breach, Queued, Tenant, weight
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
 
@@ -118,6 +119,10 @@ class Pool:
                         leases.recalled(turn, tenants[holder.tenant], holder, event.chunk)
                 case events.FoundStopped():
                     watching.found_stopped(turn, event)
+                case events.Contradicted():
+                    bent = crew.workers.get(event.worker)
+                    if bent is not None:
+                        end_bent(turn, tenants[bent.tenant], bent, event.why)
                 case events.Ticked():
                     _ticked(turn)
                 case _:
@@ -146,6 +151,7 @@ def _owner(crew: Crew, event: events.Event) -> Tenant | None:
             | events.FoundStopped()
             | events.Sampled()
             | events.ChunkRecalled()
+            | events.Contradicted()
         ):
             worker = crew.workers.get(event.worker)
             return None if worker is None else crew.tenants.get(worker.tenant)
@@ -177,7 +183,9 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
             if event.refused:
                 objects.lose_chunk(turn, tenant, message, event.refused)
                 return
-            queued = Queued(message, body, tenant.hold(message, body))
+            names = len(message.needs) + len(message.objects)
+            held = APIECE + len(body) + len(message.function) + A_NAME * names
+            queued = Queued(message, body, tenant.hold(held))
             if event.missing:
                 queued.missing.update(event.missing)
                 objects.await_needs(turn, tenant, queued)
@@ -193,7 +201,7 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
         case messages.Forget():
             feeding.forget(turn, tenant, message.digests)
         case messages.Resident():
-            tenant.hold(message, body)
+            tenant.hold(weight(message.source))
             tenant.residents.append(message)
             for worker in tenant.workers.values():
                 if worker.born and worker.doom is None:
@@ -224,25 +232,36 @@ def _worker_said(turn: Turn, worker: PoolWorker, message: messages.FromWorker, b
     tenant = turn.crew.tenants.get(worker.tenant)
     if tenant is None:
         return
+    if worker.bent:
+        if isinstance(message, messages.Outcomes):
+            leases.drop_results(turn, tenant, message)
+        return
     match message:
         case messages.Outcomes():
             leases.arrived(turn, tenant, worker, message, body)
         case messages.Output():
-            turn.report(tenant, message, body)
+            if leases.prints(worker, message.chunk, message.index):
+                turn.report(tenant, message, body)
         case messages.Born():
-            _born(turn, tenant, worker, message.pid)
+            if worker.born or not message.pid:
+                end_bent(turn, tenant, worker, "it said that it was born, once too often")
+            else:
+                _born(turn, tenant, worker, message.pid)
         case messages.GaveBack():
             leases.gave_back(turn, tenant, worker, message)
         case messages.EverywhereDone():
             roll_calls.answered(turn, tenant, worker, message, body)
         case messages.NestedSubmit():
-            submit = msgspec.structs.replace(message, worker=worker.number)
+            own = any(lease.run.chunk == message.chunk for lease in worker.leases)
+            chunk = message.chunk if own else 0  # of none, as when its task is over
+            submit = msgspec.structs.replace(message, worker=worker.number, chunk=chunk)
             turn.report(tenant, submit, body)
         case messages.Code():
-            tenant.keep_code(message, body)
+            if message.digest not in tenant.code:  # what others run stays as it is
+                tenant.keep_code(message, body)
             turn.report(tenant, message, body)
         case messages.Kept():
-            objects.keeps(tenant, worker, message.objects)
+            objects.keeps(turn, tenant, worker, message.objects)
         case messages.LetGo():
             objects.keeps_no_more(turn, tenant, worker, message.objects)
         case messages.Release():
@@ -279,7 +298,7 @@ def _born(turn: Turn, tenant: Tenant, worker: PoolWorker, pid: int) -> None:
 
 
 def _waiting(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
-    if worker.blocked:
+    if worker.blocked or not worker.leases:
         return
     worker.blocked = True
     tenant.running -= bool(worker.leases)

@@ -73,6 +73,18 @@ def kill(turn: Turn, worker: PoolWorker, doom: Doom) -> None:
         turn.ask(actions.KillWorker(worker=worker.number, signal=signal.SIGKILL, group=True))
 
 
+def end_bent(turn: Turn, tenant: Tenant, worker: PoolWorker, why: str) -> None:
+    """A worker ends because what it says cannot be: a task, or native code in it, has bent it.
+
+    Nothing more of what it says is believed.
+    """
+    if not worker.bent:
+        worker.bent = why
+        tenant.idle.pop(worker.number, None)
+        tenant.ahead.pop(worker.number, None)
+        kill(turn, worker, Doom.BENT)
+
+
 def report_slots(turn: Turn, tenant: Tenant) -> None:
     """The controller is told how many chunks can be worked on, lent slots included."""
     slots = tenant.limit + tenant.blocked

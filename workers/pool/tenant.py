@@ -11,6 +11,7 @@ not take the memory that others need.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sized
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,7 +19,6 @@ from msgspec import Struct
 
 from scattergather.model.ids import ObjectId
 from scattergather.wire.code.needs import needs_first
-from scattergather.wire.messages.page import ToPool
 from scattergather.wire.messages.pool import Everywhere, NestedOutcome, Run
 from scattergather.wire.messages.shared import Code, Resident
 from scattergather.workers.pool.losses.restarts import Restarts
@@ -36,20 +36,9 @@ A_NAME = 1 << 8
 """Bytes that each name in it is taken to hold."""
 
 
-def weight(message: ToPool, body: bytes) -> int:
-    """About how many bytes it takes to keep this."""
-    match message:
-        case Run() | Everywhere():
-            named = len(message.needs) + len(message.objects)
-            return APIECE + len(body) + A_NAME * named + len(message.function)
-        case NestedOutcome():
-            return APIECE + len(body) + A_NAME * len(message.objects)
-        case Code():
-            return APIECE + len(body) + A_NAME * len(message.needs)
-        case Resident():
-            return APIECE + len(message.source)
-        case _:
-            return 0
+def weight(body: bytes | str, names: Sized = ()) -> int:
+    """About how many bytes a message takes that is kept here."""
+    return APIECE + len(body) + A_NAME * len(names)
 
 
 class Queued(Struct):
@@ -130,24 +119,19 @@ class Tenant:
     held: int = 0
     last: int = -1
 
-    def hold(self, message: ToPool, body: bytes) -> int:
-        """This message is kept here from now on; returns its weight.
+    def hold(self, weight: int) -> int:
+        """A message of this weight is kept here from now on; returns it.
 
         Raises:
             Breach: the tenant has more here than it may.
         """
-        held = weight(message, body)
-        self.held += held
+        self.held += weight
         if self.held > self.most:
             raise Breach(
                 f"what it has sent and what waits here takes more than {self.most:,} bytes, the "
                 "most that one session may have in a pool"
             )
-        return held
-
-    def release(self, message: ToPool, body: bytes) -> None:
-        """This message is not kept here any more."""
-        self.held -= weight(message, body)
+        return weight
 
     @property
     def blocked(self) -> int:
@@ -189,13 +173,13 @@ class Tenant:
         """
         self.forget_code(code.digest)
         self.code[code.digest] = code, blob
-        self.hold(code, blob)
+        self.hold(weight(blob, code.needs))
 
     def forget_code(self, digest: bytes) -> None:
         """Code is not here any more."""
         kept = self.code.pop(digest, None)
         if kept is not None:
-            self.release(*kept)
+            self.held -= weight(kept[1], kept[0].needs)
 
     def missing(self, digest: bytes, known: set[bytes]) -> list[bytes]:
         """What a worker that knows ``known`` lacks of a digest and its needs, needs first."""

@@ -21,6 +21,7 @@ class Doom(Enum):
     MEMORY = "memory limit"
     STOPPED = "stopped"
     RETIRED = "retired"
+    BENT = "bent"
 
 
 class WorkerLease(Struct):
@@ -30,7 +31,8 @@ class WorkerLease(Struct):
     ``escalation`` are the signals that a cancelled task is sent next, and when. ``stuck`` is the
     task that takes long while others wait behind it: none of those will begin here.
     ``body`` is kept while it may be taken back and given to another worker: behind another chunk.
-    ``stopped_since`` is when its worker was first found stopped by a signal (state T).
+    ``stopped_since`` is when its worker was first found stopped by a signal (state T), and
+    ``strayed_since`` when in a task of another chunk.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class WorkerLease(Struct):
     escalation: tuple[tuple[float, int], ...] = ()
     stuck: int | None = None
     stopped_since: float | None = None
+    strayed_since: float | None = None
 
 
 @dataclass(slots=True)
@@ -52,7 +55,9 @@ class PoolWorker:
     not. While ``blocked`` its task waits for a nested result and its slot is lent. ``since`` is
     when it became idle. ``over_since`` is when its task was told that it takes too much memory: the
     worker is replaced when its last chunk is over. ``held`` are the large results of nested calls
-    that it has, and how often it got each.
+    that it has, and how often it got each. ``highest`` is the highest number of a chunk that it
+    had, ``halted`` that of one up to which it was told to begin no more. ``bent`` tells what it has
+    said, or left in shared memory, that cannot be.
     """
 
     number: int
@@ -67,6 +72,9 @@ class PoolWorker:
     over_since: float | None = None
     held: Counter[ObjectId] = field(default_factory=Counter)
     since: float = 0.0
+    highest: int = -1
+    halted: int = -1
+    bent: str = ""
 
     @property
     def born(self) -> bool:

@@ -19,6 +19,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import stat
 import tempfile
 from typing import Any
 
@@ -70,6 +71,19 @@ def create(size: int, *, on_disk: bool = False) -> Descriptor:
     with tempfile.TemporaryFile(prefix="scattergather-slab-") as file:
         file.truncate(size)
         return own(os.dup, file.fileno())
+
+
+def holds(fd: int, size: int) -> bool:
+    """True if a slab of somebody else has so many bytes, and can never have fewer."""
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size < size:
+        return False
+    if not in_memory():
+        return True
+    try:
+        return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+    except OSError:  # it can have no seals
+        return False
 
 
 def punch(fd: int, offset: int, length: int) -> None:

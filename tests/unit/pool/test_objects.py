@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
+from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.workers.pool import actions, events
@@ -104,7 +105,9 @@ class There:
         self.receive(messages.Drop(objects=names))
 
     def from_worker(self, number: int, message: Any) -> None:
-        self(events.WorkerSaid(worker=number, message=message))
+        many = isinstance(message, messages.Outcomes)
+        body = blobs.pack([b"."] * len(message.kinds)) if many else b""
+        self(events.WorkerSaid(worker=number, message=message, body=body))
 
     def finish(self, number: int) -> None:
         """The worker is done with its chunk."""

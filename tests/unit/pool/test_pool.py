@@ -41,7 +41,9 @@ class Bench:
         return self(events.MessageReceived(tenant=1, message=message, body=body))
 
     def said(self, worker: int, message: messages.FromWorker) -> list[actions.Action]:
-        return self(events.WorkerSaid(worker=worker, message=message))
+        many = isinstance(message, messages.Outcomes)
+        body = blobs.pack([b"."] * len(message.kinds)) if many else b""
+        return self(events.WorkerSaid(worker=worker, message=message, body=body))
 
     def done(self, worker: int, chunk: int, count: int = 1, first: int = 0):
         kinds = bytes([Kind.RETURNED]) * count
@@ -513,6 +515,7 @@ def test_a_worker_that_has_moved_on_before_the_second_look_gives_back_by_itself(
     sampled(bench, 100)
     bench.done(1, 1, count=2)
     assert not sampled(bench, 102, started=1.0)
+    bench.done(1, 1, first=2)
     out = bench.said(1, messages.GaveBack(chunk=1, first=103))
     assert messages.GaveBack(chunk=1, first=103) in reports(out)
 

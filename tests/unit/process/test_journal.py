@@ -101,7 +101,8 @@ def test_a_death_between_sending_and_forgetting_blames_no_task_without_outcome(
 
 def test_what_is_gathered_is_the_body_of_a_frame(journal: Journal) -> None:
     journal.open(3, 5)
-    for blob in (b"one", b"", b"three"):
+    for index, blob in enumerate((b"one", b"", b"three"), 5):
+        journal.begin(index)
         journal.record(0, blob)
     first, kinds, table, data = journal.gathered()
     assert (first, bytes(kinds)) == (5, bytes(3))
@@ -111,6 +112,7 @@ def test_what_is_gathered_is_the_body_of_a_frame(journal: Journal) -> None:
 def test_there_is_room_for_the_largest_after_just_not_full(journal: Journal) -> None:
     journal.open(3, 0)
     assert journal.record(0, bytes(FULL)) <= FULL
+    journal.begin(1)
     assert journal.record(0, b"\1" * LARGE) > FULL
     assert [len(blob) for _, _, blob in journal.harvest().outcomes] == [FULL, LARGE]
 

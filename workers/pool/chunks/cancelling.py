@@ -39,6 +39,7 @@ def interrupt(turn: Turn, worker: PoolWorker) -> None:
     if worker.doom is None:
         lease = worker.leases[0]
         turn.ask(actions.InterruptChunk(worker=worker.number, chunk=lease.run.chunk))
+        worker.halted = max(worker.halted, lease.run.chunk)
         lease.escalation = (
             (turn.now + TERM_AFTER, signal.SIGTERM),
             (turn.now + KILL_AFTER, signal.SIGKILL),

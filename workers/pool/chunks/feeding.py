@@ -111,6 +111,7 @@ def assign(turn: Turn, tenant: Tenant, worker: PoolWorker, run: messages.Run, bo
     if run.retry_on:
         _teach_digest(turn, tenant, worker, run.retry_on)
     lease = WorkerLease(run, run.first, run.first + run.count)
+    worker.highest = max(worker.highest, run.chunk)
     if worker.leases:
         lease.body = body
         tenant.ahead[worker.number] = worker

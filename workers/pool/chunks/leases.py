@@ -1,16 +1,22 @@
-"""What becomes of a chunk, queued or leased, up to its end in a worker that lives."""
+"""What becomes of a chunk, queued or leased, up to its end in a worker that lives.
+
+Whatever runs in a worker can write into its socket, so what it says of its chunk is checked as what
+a stranger says. Outcomes are of the chunk at work, in order, without a gap and no more than there
+are; what it does not begin is what it was told not to. Else the worker ends, and its task is
+charged.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
-from scattergather.model.outcome import can_wait
+from scattergather.model.outcome import OWN_KINDS, can_wait
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import cancelling
 from scattergather.workers.pool.chunks.feeding import assign, feed, recall
-from scattergather.workers.pool.staffing import fork, report_slots, retire, set_idle
+from scattergather.workers.pool.staffing import end_bent, fork, report_slots, retire, set_idle
 from scattergather.workers.pool.tenant import Tenant
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker, WorkerLease
@@ -47,9 +53,19 @@ def arrived(
     lease = worker.leases[0] if worker.leases else None
     known = lease.next - message.first if lease is not None else -1
     if lease is None or lease.run.chunk != message.chunk or not 0 <= known < len(message.kinds):
-        if message.objects or message.lent:
-            names = tuple(extent.object for extent in (*message.objects, *message.lent))
-            turn.ask(actions.DropResults(tenant=tenant.number, objects=names))
+        drop_results(turn, tenant, message)
+        if known < 0 and any(each.run.chunk == message.chunk for each in worker.leases):
+            end_bent(turn, tenant, worker, "it told of tasks that it had not come to")
+        return
+    count = len(message.kinds)
+    if (
+        message.first + count > lease.stop
+        or not blobs.sound(body, count)
+        or message.kinds.strip(OWN_KINDS)
+        or (count > 1 and (message.objects or message.lent or message.borrowed))
+    ):
+        drop_results(turn, tenant, message)
+        end_bent(turn, tenant, worker, "it told of outcomes what cannot be")
         return
     if known:
         message, body = _behind(message, body, known)
@@ -65,12 +81,34 @@ def arrived(
     turn.report(tenant, message, body, patient=patient)
 
 
+def prints(worker: PoolWorker, chunk: int, index: int) -> bool:
+    """A worker has this task, so that what it printed may be told."""
+    return any(
+        each.run.chunk == chunk and each.run.first <= index < each.stop for each in worker.leases
+    )
+
+
+def drop_results(turn: Turn, tenant: Tenant, message: messages.Outcomes) -> None:
+    """Nobody will hear of these outcomes: what lies beside them is dropped."""
+    if message.objects or message.lent:
+        names = tuple(extent.object for extent in (*message.objects, *message.lent))
+        turn.ask(actions.DropResults(tenant=tenant.number, objects=names))
+
+
 def gave_back(turn: Turn, tenant: Tenant, worker: PoolWorker, message: messages.GaveBack) -> None:
     """A worker will not begin the rest of a chunk."""
-    if message.chunk == worker.skipping:
+    skipped = message.chunk == worker.skipping
+    if skipped:
         worker.skipping = None
     for lease in worker.leases:
         if lease.run.chunk == message.chunk:
+            if message.first != lease.next:
+                end_bent(turn, tenant, worker, "it gave tasks back that are not the next")
+                return
+            unasked = message.chunk > worker.halted and not (skipped or lease.cancelled)
+            if unasked and lease is worker.leases[0] and lease.next == lease.run.first:
+                # It would do so for ever, with one chunk after the other.
+                end_bent(turn, tenant, worker, "it does not begin what it gets")
             return_rest(turn, tenant, lease, message.first)
             if lease is worker.leases[0]:
                 _ended(turn, tenant, worker)

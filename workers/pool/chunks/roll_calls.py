@@ -11,7 +11,7 @@ from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.chunks.feeding import teach
 from scattergather.workers.pool.losses.verdict import loss_of
 from scattergather.workers.pool.staffing import fork, kill, retire_spares
-from scattergather.workers.pool.tenant import Breach, Renewal, RollCall, Tenant
+from scattergather.workers.pool.tenant import Breach, Renewal, RollCall, Tenant, weight
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import Doom, PoolWorker
 
@@ -66,7 +66,7 @@ def everywhere(turn: Turn, tenant: Tenant, message: messages.Everywhere, body: b
         return
     if message.call in tenant.everywhere:
         raise Breach(f"call {message.call} on every worker came twice")
-    tenant.hold(message, body)
+    tenant.hold(weight(body, message.objects))
     waiting = {worker.number for worker in targets}
     tenant.everywhere[message.call] = RollCall(message, body, waiting)
     for worker in targets:
@@ -93,14 +93,14 @@ def answered(
 ) -> None:
     """A worker has made a call everywhere, or died before."""
     call = tenant.everywhere.get(message.call)
-    if call is None:
+    if call is None or worker.number not in call.waiting:
         names = tuple(extent.object for extent in message.objects)
         turn.ask(actions.DropResults(tenant=tenant.number, objects=names))
         return
     call.waiting.discard(worker.number)
     if not call.waiting:
         del tenant.everywhere[message.call]
-        tenant.release(call.message, call.body)
+        tenant.held -= weight(call.body, call.message.objects)
     done = msgspec.structs.replace(message, worker=worker.pid, last=not call.waiting)
     turn.report(tenant, done, body)
 

@@ -3,6 +3,10 @@
 What it finished is in its socket or its journal and counts. The task it was in is lost (or
 interrupted, or cancelled, by the pool's own doing), everything behind that is given back. So only
 the task that ran is charged.
+
+A task can write over its worker's journal. Where that cannot be believed nobody can say which tasks
+of the chunk had begun, and none of them may run a second time unseen: each is charged, as when a
+whole host is lost.
 """
 
 from __future__ import annotations
@@ -63,6 +67,12 @@ def _settle_leases(
     if not worker.leases:
         return
     lease, harvest = worker.leases[0], event.harvest
+    if _is_bent(worker, lease, harvest):
+        while lease.next < lease.stop:
+            _charge(turn, tenant, worker, lease, event)
+        for each in worker.leases:
+            return_rest(turn, tenant, each, each.next)
+        return
     for index, kind, blob in harvest.outcomes if harvest.chunk == lease.run.chunk else ():
         if index == lease.next:
             _outcome(turn, tenant, worker, lease, kind, blob)
@@ -71,17 +81,41 @@ def _settle_leases(
     # fails on it) would circle for ever if nothing were charged. Kills are nobody's fault.
     killed = event.signal == signal.SIGKILL and not event.out_of_memory
     blameless = killed or worker.doom is not None or event.status == SPENT
-    charged = began or (lease.next == lease.run.first and not blameless)
+    charged = began or worker.bent or (lease.next == lease.run.first and not blameless)
     if charged and lease.next < lease.stop:
-        if worker.doom is Doom.CANCEL or lease.cancelled:
-            kind, blob = Kind.CANCELLED, b""
-        else:
-            loss = loss_of(worker, event, lease.run.limits)
-            kind = _KINDS.get(worker.doom, Kind.LOST)
-            blob = messages.encode(loss)
-        _outcome(turn, tenant, worker, lease, kind, blob)
+        _charge(turn, tenant, worker, lease, event)
     for each in worker.leases:
         return_rest(turn, tenant, each, each.next)
+
+
+def _charge(
+    turn: Turn, tenant: Tenant, worker: PoolWorker, lease: WorkerLease, event: events.WorkerExited
+) -> None:
+    """The next task of a lease ended with its worker."""
+    if worker.doom is Doom.CANCEL or lease.cancelled:
+        kind, blob = Kind.CANCELLED, b""
+    else:
+        loss = loss_of(worker, event, lease.run.limits)
+        kind = _KINDS.get(worker.doom, Kind.LOST)
+        blob = messages.encode(loss)
+    _outcome(turn, tenant, worker, lease, kind, blob)
+
+
+def _is_bent(worker: PoolWorker, lease: WorkerLease, left: events.Harvest) -> bool:
+    """A journal cannot be believed: it does not fit itself, or what we know of its chunk."""
+    if left.bent:
+        return True
+    if left.finished is None:
+        return False
+    if left.chunk != lease.run.chunk:  # it has not begun this one
+        return lease.next > lease.run.first or left.chunk > worker.highest
+    if left.finished > lease.run.first + lease.run.count:
+        return True
+    if left.finished >= lease.next:
+        begins = left.finished - len(left.outcomes)
+        return begins > lease.next or left.running not in (None, left.finished)
+    # It was about to note that all its outcomes had been sent.
+    return bool(left.outcomes) or left.running != lease.next - 1
 
 
 def _outcome(

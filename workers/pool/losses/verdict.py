@@ -41,6 +41,12 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
                 f"it took {peak:,} bytes, its memory limit is {limits.memory:,}, "
                 "and it did not stop when told"
             )
+        case Doom.BENT:
+            kind = LossKind.KILLED_WORKER
+            reason = (
+                f"its worker was ended because {worker.bent}; a task, or native code in one, has "
+                "written where it must not"
+            )
         case Doom.STOPPED:
             kind = LossKind.KILLED_WORKER
             reason = "its worker was stopped by a signal and did not go on, so it was replaced"

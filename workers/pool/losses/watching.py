@@ -3,6 +3,7 @@
 - A task that goes beyond a limit is told so by an exception, and has a grace to end. Whether it
   does or its worker is ended, it is not tried again: it would go beyond the same limit.
 - What waits behind a task that turns out to be long is given back: chunks are of short tasks.
+- Where a worker is it says itself, in memory that its tasks can write to: what cannot be ends it.
 - A worker that a signal stopped is replaced after ten seconds, and the task in it is charged: it
   may have stopped itself, and would do so for ever. One that computes for hours is not stopped.
 """
@@ -15,7 +16,7 @@ from scattergather.wire.messages.shared import Limits
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.chunks.leases import return_rest
 from scattergather.workers.pool.crew import Crew
-from scattergather.workers.pool.staffing import kill
+from scattergather.workers.pool.staffing import end_bent, kill
 from scattergather.workers.pool.tenant import Tenant
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import Doom, PoolWorker
@@ -60,6 +61,16 @@ def sampled(turn: Turn, event: events.Sampled) -> None:
         return
     lease = worker.leases[0]
     if lease.run.chunk != event.chunk:
+        # For a moment it may be in a task whose outcome has come already.
+        if lease.strayed_since is None:
+            lease.strayed_since = turn.now
+        elif turn.now >= lease.strayed_since + STOPPED_AFTER:
+            end_bent(turn, tenant, worker, "it is in a task whose outcome it has told")
+        return
+    lease.strayed_since = None
+    behind = lease.run.first + lease.run.count
+    if not (lease.next - 1 <= event.index < behind and event.started <= turn.now + 1):
+        end_bent(turn, tenant, worker, "its journal tells of a task that it cannot be in")
         return
     limits = lease.run.limits
     worker.peak = max(worker.peak, event.memory)
@@ -76,10 +87,15 @@ def _over_memory(turn: Turn, worker: PoolWorker, event: events.Sampled, limit: i
     """A task takes too much memory: it is told by an exception, later its worker is ended."""
     if worker.over_since is None:
         worker.over_since = turn.now
-        turn.ask(actions.StopWorker(worker=worker.number, chunk=event.chunk))
+        _halt(turn, worker, event.chunk)
         turn.ask(actions.WarnWorker(worker=worker.number, chunk=event.chunk, index=event.index))
     elif turn.now > worker.over_since + LIMIT_GRACE or event.memory > FAR_OVER * limit:
         kill(turn, worker, Doom.MEMORY)
+
+
+def _halt(turn: Turn, worker: PoolWorker, chunk: int) -> None:
+    worker.halted = max(worker.halted, chunk)
+    turn.ask(actions.StopWorker(worker=worker.number, chunk=chunk))
 
 
 def _unload(turn: Turn, tenant: Tenant, worker: PoolWorker, index: int) -> None:
@@ -94,7 +110,7 @@ def _unload(turn: Turn, tenant: Tenant, worker: PoolWorker, index: int) -> None:
             lease.stuck = index
             # Not that of the last one: a chunk that waited for large objects has a lower number.
             last = max(lease.run.chunk for lease in worker.leases)
-            turn.ask(actions.StopWorker(worker=worker.number, chunk=last))
+            _halt(turn, worker, last)
     elif lease.stuck == index:
         return_rest(turn, tenant, lease, index + 1)
         lease.stop = index + 1

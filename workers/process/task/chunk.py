@@ -27,7 +27,7 @@ from scattergather.workers.process.surroundings.mending import Mending
 from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.copies import leave
 from scattergather.workers.process.task.interrupts import LIMITS, Interrupts
-from scattergather.workers.process.task.journal import FULL, LARGE, RUNNING, STARTED, Journal
+from scattergather.workers.process.task.journal import FULL, LARGE, STARTED, Journal
 from scattergather.workers.process.task.loop import loop_of
 from scattergather.workers.process.task.outcomes import Circumstances, ResultPickler
 from scattergather.workers.process.values.large import TaskValues
@@ -97,7 +97,7 @@ class Chunks:
             host=self._circumstances.host,
             worker=self._circumstances.pid,
             job=run.label,
-            index=self._journal.words[RUNNING] - 1,
+            index=self._journal.index,
             attempt=run.attempt,
         )
 
@@ -156,12 +156,12 @@ class Chunks:
                         break
                 index = self._loop(run, call, body, ends, index, self._since)
             except KeyboardInterrupt:
-                index = journal.words[RUNNING] - 1
+                index = journal.index
                 self._record(index, Kind.CANCELLED, b"")
                 index += 1
                 break
             except LIMITS as error:
-                index = journal.words[RUNNING] - 1
+                index = journal.index
                 self._record(index, *self._raised(run, call, index, error))
                 index += 1
             except OSError as error:  # not a task's own: those are outcomes

@@ -127,7 +127,7 @@ class Interrupts:
             raise KeyboardInterrupt("cancelled")
         if self._journal.exceeded():
             self._tell()
-            index, limit = self._journal.words[RUNNING] - 1, self.memory_limit
+            index, limit = self._journal.index, self.memory_limit
             peak = proc.anonymous_memory(os.getpid())
             reason = f"it took {peak:,} bytes, its memory limit is {limit:,}"
             raise MemoryLimitExceeded(

@@ -2,8 +2,8 @@
 
 Layout of the 1 MiB, in 8-byte words unless said otherwise::
 
-    CHUNK     the chunk at work + 1, or 0
-    RUNNING   index of the task that began last + 1, or 0
+    CHUNK     the chunk at work + 1, or NOWHERE before the first and on the way to the next
+    RUNNING   index of the task that began last + BEGUN; of the one before the first at the start
     STARTED   when it began (float, CLOCK_MONOTONIC: the same in every process)
     FIRST     index of the first outcome gathered, or of the next one to come
     COUNT     how many outcomes are gathered
@@ -28,19 +28,30 @@ The order of the stores makes every moment a good one to die at:
 - An outcome too large to be gathered goes to the socket directly. Whoever dies in the middle of
   that leaves RUNNING at its task, which so counts as the one that was running.
 
+Native code of a task may write anything here. So the pool takes it for what a stranger says:
+numbers have bounds, nothing is looked at for longer than a few times, and what cannot be is a
+contradiction. Where a worker is stands here twice, by RUNNING and by FIRST and COUNT; and zeros,
+which are written by accident most often, are always a contradiction.
+
 What is gathered is laid out as the body of an ``Outcomes`` frame and sent from where it lies.
 """
 
 from __future__ import annotations
 
+import fcntl
+import math
 import mmap
 import os
+import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scattergather.machine.kernel import barrier
+from scattergather.model.outcome import OWN_KINDS
 from scattergather.wire.memory.owned import address_of, blank
+from scattergather.wire.messages.shared import MOST
 
 SIZE = 1 << 20
 SLOTS = 4096
@@ -52,11 +63,56 @@ FULL = 1 << 18
 
 NOTE = 256
 
+BEGUN = 2
+NOWHERE = (1 << 64) - (1 << 32) - 11
+"""In the place of a chunk. Nobody writes it by accident, as he may write zeros."""
+
+LOOKS = 100
+"""So often is looked at where a worker is, if it is somewhere else each time."""
+
 CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP, OVER, OVER_AT, NOTED, SKIP = range(11)
+_WORD, _DOUBLE = struct.Struct("=Q"), struct.Struct("=d")
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _ENDS = 128
 _KINDS = _ENDS + 8 * SLOTS
 _NOTE = _KINDS + SLOTS
 _BLOBS = _NOTE + NOTE
+
+
+class Contradiction(Exception):
+    """What stands in a journal cannot be: something wrote there that must not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a worker is: in which chunk, how many tasks of its job are behind it, in which one."""
+
+    chunk: int
+    finished: int
+    running: int | None
+    started: float
+
+
+def _place(words: Sequence[int]) -> _Place:
+    """Where a worker is, by the words of its journal. A task may have written anything there.
+
+    Raises:
+        Contradiction: they do not fit each other.
+    """
+    first, count, index = words[FIRST], words[COUNT], words[RUNNING] - BEGUN
+    started: float = _DOUBLE.unpack(_WORD.pack(words[STARTED]))[0]
+    if words[CHUNK] == NOWHERE:
+        return _Place(chunk=-1, finished=0, running=None, started=0.0)
+    if not (0 < words[CHUNK] <= MOST + 1 and first <= MOST and count <= SLOTS):
+        raise Contradiction("its journal counts beyond all bounds")
+    finished = first + count
+    # What was sent is not counted any more for a moment before FIRST says so.
+    if not finished - 1 <= index <= finished + (0 if count else SLOTS):
+        raise Contradiction("its journal tells of a task that it cannot be in")
+    if not math.isfinite(started):
+        raise Contradiction("a task began at no time, by its journal")
+    running = index if index >= finished else None
+    return _Place(chunk=words[CHUNK] - 1, finished=finished, running=running, started=started)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +124,7 @@ class Remains:
         running: index of the task it was in, None between tasks.
         started: when the task that began last did so.
         outcomes: ``(index, kind, blob)`` of the finished ones that may not have been sent.
+        finished: index of the first task without an outcome.
         note: the arguments of the chunk's task, in short, if it travelled alone.
     """
 
@@ -75,7 +132,12 @@ class Remains:
     running: int | None
     started: float
     outcomes: list[tuple[int, int, bytes]]
+    finished: int
     note: str = ""
+
+
+NOTHING = Remains(chunk=-1, running=None, started=0.0, outcomes=[], finished=0)
+"""What is left where nothing was, or can be read."""
 
 
 class Journal:
@@ -96,41 +158,52 @@ class Journal:
 
     @classmethod
     def create(cls) -> Journal:
-        """An empty journal; ``fd`` goes to the worker."""
-        fd = os.memfd_create("scattergather-journal", os.MFD_CLOEXEC)
+        """An empty journal; ``fd`` goes to the worker, which cannot make it shorter."""
+        fd = os.memfd_create("scattergather-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, SIZE)
-        return cls(fd)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        journal = cls(fd)
+        journal.words[CHUNK] = NOWHERE
+        return journal
 
     def running(self) -> tuple[int, int, float] | None:
-        """Chunk, index and start of the task at work, or None between tasks."""
-        words = self.words
-        while True:
-            seen = words[CHUNK], words[RUNNING], self.times[STARTED]
-            finished = words[FIRST] + words[COUNT]
-            if seen == (words[CHUNK], words[RUNNING], self.times[STARTED]):
-                break
-        chunk, running, started = seen
-        return (chunk - 1, running - 1, started) if running > finished else None
+        """Chunk, index and start of the task at work; None between tasks, or where they fly by.
+
+        Raises:
+            Contradiction: what stands there cannot be.
+        """
+        words = self._head()
+        for _ in range(LOOKS):
+            before, words = words, self._head()
+            if words == before:
+                at = _place(words)
+                return None if at.running is None else (at.chunk, at.running, at.started)
+        return None
 
     def harvest(self) -> Remains:
-        """What a worker that is dead, or waits, has left."""
-        words, ends = self.words, self.ends
-        first, count = words[FIRST], min(words[COUNT], SLOTS)
-        outcomes = []
-        start = 0
-        for place in range(count):
-            end = ends[place]
-            outcomes.append((first + place, self.kinds[place], bytes(self.blobs[start:end])))
-            start = end
-        running = self.running()
+        """What a worker that is dead, or waits, has left.
+
+        Raises:
+            Contradiction: what stands there cannot be.
+        """
+        words = self._head()
+        at, count = _place(words), words[COUNT]
+        ends = self.ends[:count].tolist()
+        starts = [0, *ends][:count]
+        kinds = bytes(self.kinds[:count])
+        if ends != sorted(ends) or (ends and ends[-1] > len(self.blobs)):
+            raise Contradiction("outcomes in its journal end before they begin")
+        if kinds.strip(OWN_KINDS):
+            raise Contradiction("an outcome in its journal is of no kind that there is")
+        blobs = [bytes(self.blobs[start:end]) for start, end in zip(starts, ends, strict=True)]
+        note = bytes(self._whole[_NOTE : _NOTE + min(words[NOTED], NOTE)])
         return Remains(
-            chunk=words[CHUNK] - 1,
-            running=running[1] if running is not None else None,
-            started=self.times[STARTED],
-            outcomes=outcomes,
-            note=bytes(self._whole[_NOTE : _NOTE + min(words[NOTED], NOTE)]).decode(
-                "utf-8", "replace"
-            ),
+            chunk=at.chunk,
+            running=at.running,
+            started=at.started,
+            outcomes=list(zip(range(words[FIRST], at.finished), kinds, blobs, strict=True)),
+            finished=at.finished,
+            note=note.decode("utf-8", "replace"),
         )
 
     def waiting(self, since: float) -> Remains | None:
@@ -138,15 +211,28 @@ class Journal:
 
         The worker may go on meanwhile: what is read counts only if nothing had moved when it was
         all read.
+
+        Raises:
+            Contradiction: what stands there cannot be.
         """
-        words = self.words
-        seen = words[CHUNK], words[RUNNING], words[FIRST], words[COUNT]
-        if not seen[3] or self.times[STARTED] > since:
+        words = self._head()
+        if not words[COUNT] or self.times[STARTED] > since:
             return None
-        left = self.harvest()
-        if left.running is None:
+        wrong: Contradiction | None = None
+        left: Remains | None = None
+        try:
+            left = self.harvest()
+        except Contradiction as error:
+            wrong = error
+        if words != self._head():
             return None
-        return left if seen == (words[CHUNK], words[RUNNING], words[FIRST], words[COUNT]) else None
+        if wrong is not None:
+            raise wrong
+        return None if left is None or left.running is None else left
+
+    def _head(self) -> tuple[int, ...]:
+        """The words as they are now. As whole numbers: one that is none is not equal to itself."""
+        return tuple(self.words[: NOTED + 1].tolist())
 
     def request_cancel(self, chunk: int) -> None:
         """The worker stops at this chunk, if it is at it; SIGINT wakes the task."""
@@ -171,7 +257,7 @@ class Journal:
 
     def exceed(self, chunk: int, index: int) -> None:
         """This task takes more memory than it may, if it still runs; SIGINT tells it so."""
-        self.words[OVER_AT] = index + 1
+        self.words[OVER_AT] = index + BEGUN
         self.words[OVER] = chunk + 1
 
     def close(self) -> None:
@@ -199,8 +285,9 @@ class Journal:
     def open(self, chunk: int, first: int) -> None:
         """A chunk is taken up; everything gathered was flushed."""
         words = self.words
+        words[CHUNK] = NOWHERE
         words[COUNT] = 0
-        words[RUNNING] = 0
+        words[RUNNING] = first - 1 + BEGUN
         words[NOTED] = 0
         words[FIRST] = first
         words[CHUNK] = chunk + 1
@@ -208,7 +295,13 @@ class Journal:
     def begin(self, index: int, now: float | None = None) -> None:
         """Task ``index`` runs from now on."""
         self.times[STARTED] = time.monotonic() if now is None else now
-        self.words[RUNNING] = index + 1
+        self.words[RUNNING] = index + BEGUN
+
+    @property
+    def index(self) -> int:
+        """The task that began last."""
+        index: int = self.words[RUNNING] - BEGUN
+        return index
 
     def record(self, kind: int, blob: bytes | memoryview) -> int:
         """Gather the next outcome, of at most ``LARGE`` bytes; returns how many bytes there are.
@@ -226,8 +319,14 @@ class Journal:
         return SIZE if count + 1 == SLOTS else end
 
     def gathered(self) -> tuple[int, memoryview, memoryview, memoryview]:
-        """Index of the first outcome gathered, kinds, table of ends and blobs."""
+        """Index of the first outcome gathered, kinds, table of ends and blobs.
+
+        Raises:
+            Contradiction: a task has written here. What it left must not be sent as outcomes.
+        """
         count = self.words[COUNT]
+        if not 0 <= self.index + 1 - self.words[FIRST] - count <= 1:
+            raise Contradiction("a task has written over its worker's journal")
         size = self.ends[count - 1] if count else 0
         table = self._whole[_ENDS : _ENDS + 8 * count]
         return self.words[FIRST], self.kinds[:count], table, self.blobs[:size]

@@ -41,6 +41,7 @@ from scattergather.workers.process.task.call import Call
 from scattergather.workers.process.task.copies import COPY, leave
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.task.journal import (
+    BEGUN,
     CHUNK,
     FULL,
     LARGE,
@@ -108,7 +109,7 @@ def loop_of(
         (pickler.dump, buffer.getvalue, buffer.seek, buffer.truncate),
         (pickler.clear_memo, pickler.namespaces, NOTHING, int(Kind.RETURNED)),
         (outside, outside.placed, os.lseek, output.fd),
-        (CHUNK, STOP, RUNNING, STARTED),
+        (CHUNK, STOP, RUNNING, STARTED, BEGUN),
         (COPY, leave),
     )
 
@@ -121,7 +122,7 @@ def loop_of(
         dump, value_of, rewind, cut = writing
         clear_memo, namespaces, nothing, returned = tidying
         outside, beside, seek, printed = ending
-        chunk_word, stop_word, running_word, started_word = places
+        chunk_word, stop_word, running_word, started_word, begun = places
         copy, leave = leaving
         mapped = bool(run.objects)
         loads = arguments.load if mapped else pickle.loads
@@ -138,7 +139,7 @@ def loop_of(
         for end in ends[first - run.first :]:
             # STARTED first: who sees that this task runs must not take the last one's start for it.
             times[started_word] = started
-            words[running_word] = index + 1
+            words[running_word] = index + begun
             try:
                 if limit is not None:
                     interrupts.start_timer(limit, index)
