@@ -56,7 +56,6 @@ class WorkerProcess:
         # What is asked of a worker, or seen of it, by words that stand there.
         self.cancel, self.warn = journal.request_cancel, journal.exceed
         self.stop, self.recall = journal.request_stop, journal.request_skip
-        self.running = journal.running
         try:
             self.output = OutputFile.create()
         except OSError:  # the descriptors may be used up
@@ -110,12 +109,24 @@ class WorkerProcess:
         """Close the pipe: an idle worker ends by itself."""
         self._pipe.close()
 
+    def running(self) -> tuple[int, int, float] | None:
+        """Chunk, index and start of the task at work, or None between tasks.
+
+        What the worker said before is heard first: it counts, whatever stands in the journal.
+
+        Raises:
+            Contradiction: what stands there cannot be.
+        """
+        self._pipe.drain()
+        return self.journal.running() if self.journal.fd >= 0 else None
+
     def waiting(self, since: float) -> tuple[messages.Outcomes, bytes] | None:
         """Outcomes behind which a task runs that began before ``since``, as they would be sent."""
-        left = self.journal.waiting(since)
+        self._pipe.drain()  # what it said before them comes first: that a task has kept something
+        left = self.journal.waiting(since) if self.journal.fd >= 0 else None
         if left is None:
             return None
-        self._pipe.drain()  # what it said before them comes first: that a task has kept something
+        self._pipe.drain()
         message = messages.Outcomes(
             chunk=left.chunk,
             first=left.outcomes[0][0],

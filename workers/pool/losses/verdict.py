@@ -9,6 +9,8 @@ from scattergather.wire.messages.shared import Limits, Loss
 from scattergather.workers.pool.events import WorkerExited
 from scattergather.workers.pool.worker import Doom, PoolWorker
 
+BENT = "a task, or native code in one, has written where it must not"
+
 
 def signal_name(number: int) -> str:
     """``SIGSEGV``, or the number of a signal that has no name."""
@@ -43,10 +45,7 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
             )
         case Doom.BENT:
             kind = LossKind.KILLED_WORKER
-            reason = (
-                f"its worker was ended because {worker.bent}; a task, or native code in one, has "
-                "written where it must not"
-            )
+            reason = f"its worker was ended because {worker.bent}; {BENT}"
         case Doom.STOPPED:
             kind = LossKind.KILLED_WORKER
             reason = "its worker was stopped by a signal and did not go on, so it was replaced"
@@ -68,6 +67,9 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
 
 def _own_death(event: WorkerExited) -> tuple[LossKind, str]:
     """Kind and reason, of a worker that the pool did not end."""
+    if event.harvest.bent:
+        how = f"by {signal_name(event.signal)}" if event.signal else f"with status {event.status}"
+        return LossKind.KILLED_WORKER, f"its worker ended {how}, and {event.harvest.bent}; {BENT}"
     if event.out_of_memory:
         return LossKind.OUT_OF_MEMORY, "the kernel ended its worker for want of memory"
     if event.signal:
