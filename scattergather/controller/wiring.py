@@ -51,8 +51,10 @@ class _Listener:
         self.troubled = desk.notice
 
     def left(self, reason: str) -> None:
-        self._arrivals.left(self._entry)
-        self._desk.left(self._entry, reason)
+        try:
+            self._arrivals.left(self._entry)
+        finally:  # whatever it has brought about, its leases run elsewhere
+            self._desk.left(self._entry, reason)
 
 
 class Wiring:

@@ -19,6 +19,7 @@ it is wanted.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,8 +241,8 @@ class RemoteHost:
     def _make_dialler(self, session: bytes, ticket: bytes) -> Dialler:
         courier = Courier(
             self._objects,
-            arrived=lambda name: self._listener.arrived((name,)),
-            lost=lambda name, reason: self._listener.lost((name,), reason),
+            arrived=lambda name: self._try(lambda: self._listener.arrived((name,))),
+            lost=lambda name, why: self._try(lambda: self._listener.lost((name,), why)),
             shipped=lambda _: None,
             changed=lambda: dialler.look(),
             expects=True,
@@ -263,8 +264,12 @@ class RemoteHost:
 
         Else what it brought would be waited for, and the pool would not send it again.
         """
+        self._try(lambda: self._handle(messages.read_from_pool(head), body))
+
+    def _try(self, hear: Callable[[], None]) -> None:
+        """Hear something of the host, or of its block stream; who says nonsense is thrown out."""
         try:
-            self._handle(messages.read_from_pool(head), body)
+            hear()
         except msgspec.MsgspecError as error:
             self._give_up(f"the controller did not understand a message of it: {error}")
         except Exception:
@@ -273,9 +278,9 @@ class RemoteHost:
 
     def _give_up(self, reason: str) -> None:
         if isinstance(self._state, _Joined):
-            said = self._state.line.session, reason.encode()[:1000]
-            self._state.pool.callRemoteOnly("goodbye", *said)
+            line, pool = self._state.line, self._state.pool
             self._line_lost(reason)
+            pool.callRemoteOnly("goodbye", line.session, reason.encode(errors="replace")[:1000])
 
     def _handle(self, message: messages.FromPool, body: bytes) -> None:
         if (

@@ -89,6 +89,9 @@ class PoolSession(Protocol):
     def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         """These results have reached the controller, or it cannot take them: nobody reads them."""
 
+    def clog(self, clogged: bool) -> None:
+        """Much waits to be sent to the controller: begin nothing more; or: it has kept up."""
+
     def close(self, reason: str) -> None:
         """End the session: its workers die, nothing more is sent to the peer."""
 

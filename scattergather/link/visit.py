@@ -16,9 +16,25 @@ from scattergather.link.seams import HostPool, PoolSession
 from scattergather.link.stream.line import Line
 from scattergather.link.stream.stream import StreamStatistics
 from scattergather.model.outcome import GATHER_SECONDS
-from scattergather.reactor.seam import Clock
+from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.wire.blobs import WIDTH
 from scattergather.wire.messages import page as messages
+
+CLOGGED = 1 << 26
+"""Bytes that may wait for a controller before its tasks wait for it."""
+
+MOST_WAITING = 1 << 30
+"""Bytes that what its tasks make all the same may take, such as output."""
+
+SEEN_BYTES = 1 << 20
+"""After so many bytes is looked at how many wait; each message counts as ``SMALLEST`` at least."""
+
+SMALLEST = 1 << 6
+
+LOOK_SECONDS = 0.1
+
+MOST_WANTED = 1 << 17
+"""Objects that a controller may want at a time."""
 
 HUNG_UP_GRACE = 1.5
 """Seconds; nothing of a controller that was killed may be left after two."""
@@ -56,6 +72,9 @@ class Visit:
         over: Callable[[Visit], bool],
     ) -> None:
         self.who = who
+        self._clock = clock
+        self._unseen = 0
+        self._looking: Timer | None = None
         self.ticket = secrets.token_bytes(carriage.TICKET_BYTES)
         self._line = Line(clock, greeting.session, self._received, self.end)
         self._name = name
@@ -98,8 +117,25 @@ class Visit:
         """Pass a message up to the controller, now, or soon together with others."""
         within = GATHER_SECONDS if patient else None
         self._line.offer(messages.encode(message), body, within=within)
+        self._unseen += SMALLEST + len(body)
+        if self._unseen > SEEN_BYTES and self._looking is None:
+            self._unseen = 0
+            if self._line.waiting > CLOGGED:
+                self._session.clog(True)
+                self._look()
         if isinstance(message, messages.Outcomes | messages.EverywhereDone) and message.objects:
             self.courier.ship(extent.object for extent in message.objects)
+
+    def _look(self) -> None:
+        """Tasks go on when the controller has kept up; one that never does is not waited for."""
+        self._looking = None
+        waiting = self._line.waiting
+        if waiting > MOST_WAITING:
+            self.dismiss(f"more than {MOST_WAITING:,} bytes wait for it")
+        elif waiting > CLOGGED // 2:
+            self._looking = self._clock.callLater(LOOK_SECONDS, self._look)
+        else:
+            self._session.clog(False)
 
     def _received(self, head: bytes, body: bytes) -> None:
         try:
@@ -109,6 +145,9 @@ class Visit:
                     f"a body of {len(body)} bytes does not hold {message.count} blobs"
                 )
             if isinstance(message, messages.Want):
+                if self.courier.leaving + len(message.objects) > MOST_WANTED:
+                    self.dismiss(f"it wants more than {MOST_WANTED:,} objects at a time")
+                    return
                 self.courier.ship(message.objects)
             self._session.receive(message, body)
         except msgspec.MsgspecError as error:
@@ -147,7 +186,7 @@ class Visit:
 
     def dismiss(self, reason: str) -> None:
         """End the session and tell the controller."""
-        self._back.callRemoteOnly("goodbye", self.id, reason.encode()[:1000])
+        self._back.callRemoteOnly("goodbye", self.id, reason.encode(errors="replace")[:1000])
         self.end(reason)
 
     def end(self, reason: str) -> None:
@@ -155,6 +194,7 @@ class Visit:
         if not self._over(self):
             return
         self._line.close()
+        call_off(self._looking)
         if self._courier is not None:
             self._courier.close()
         self._session.close(reason)

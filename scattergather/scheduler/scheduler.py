@@ -198,7 +198,7 @@ class Scheduler:
 
     def _outcomes(self, event: events.OutcomesArrived, out: list[actions.Action]) -> None:
         lease = self._leases.of(event.chunk, event.host)
-        if lease is None or event.first != lease.next:
+        if lease is None or event.first != lease.next or not event.kinds:
             return
         job, count = lease.job, len(event.kinds)
         if count > lease.stop - lease.next:  # the chunk has no such tasks

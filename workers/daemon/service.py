@@ -87,6 +87,9 @@ class _Member:
     def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         self.large.shipped(objects)
 
+    def clog(self, clogged: bool) -> None:
+        self.service.handle(events.Clogged(tenant=self.number, clogged=clogged))
+
     def close(self, reason: str) -> None:
         self.service.close_session(self, reason)
 

@@ -49,6 +49,16 @@ class ObjectsLost(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class Clogged(Struct, frozen=True, kw_only=True, gc=False):
+    """A controller takes what it is sent more slowly than its tasks make it, or does not any more.
+
+    What waits for it is here.
+    """
+
+    tenant: int
+    clogged: bool
+
+
 class RoomWanted(Struct, frozen=True, kw_only=True, gc=False):
     """Objects that are on their way here have no room."""
 
@@ -134,6 +144,7 @@ Event = (
     | MessageReceived
     | ObjectsArrived
     | ObjectsLost
+    | Clogged
     | RoomWanted
     | WorkerSaid
     | WorkerExited

@@ -38,6 +38,10 @@ MOST_HELD = 1 << 30
 """Bytes of messages that one tenant may have in a pool, unless somebody says otherwise."""
 
 
+ROOM_SECONDS = 0.05
+"""How often room is looked for, for a tenant, because of what others do."""
+
+
 class Pool:
     """Tenants and workers of one host, behind a door.
 
@@ -101,6 +105,11 @@ class Pool:
                     tenant = tenants.get(event.tenant)
                     if tenant is not None:
                         tenant.pressed = True
+                case events.Clogged():
+                    tenant = tenants.get(event.tenant)
+                    if tenant is not None:
+                        tenant.clogged = event.clogged
+                        feeding.feed(turn)
                 case events.WorkerExited() as exited:
                     owner = _owner(crew, exited)  # afterwards nobody knows any more
                     if owner is not None:
@@ -135,7 +144,7 @@ class Pool:
             feeding.feed(turn)
         for tenant in tenants.values():
             if tenant.pressed:
-                _make_room(turn)
+                _make_room(turn, _owner(crew, event))
                 break
         return asked
 
@@ -159,10 +168,19 @@ def _owner(crew: Crew, event: events.Event) -> Tenant | None:
             return crew.tenants.get(event.tenant)
 
 
-def _make_room(turn: Turn) -> None:
+def _make_room(turn: Turn, owner: Tenant | None) -> None:
+    """Room is looked for, for each tenant that wants some. That takes as long as it has chunks.
+
+    In the turns of others this is done now and then only: none may make theirs long.
+    """
     for tenant in list(turn.crew.tenants.values()):
-        if tenant.pressed:
+        if not tenant.pressed:
+            continue
+        if owner in (None, tenant) or turn.now >= tenant.next_try:
+            tenant.next_try = turn.now + ROOM_SECONDS
             _guarded(turn, tenant, objects.make_room)
+        else:
+            turn.crew.wake(tenant.next_try)
 
 
 def _guarded(turn: Turn, tenant: Tenant, do: Callable[[Turn, Tenant], object]) -> None:
@@ -179,6 +197,8 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
         case messages.Run():
             if message.chunk <= tenant.last:
                 raise Breach(f"chunk {message.chunk} came twice, or behind a later one")
+            if not message.count:  # it would never end: no outcome of it could come
+                raise Breach(f"chunk {message.chunk} has no tasks")
             tenant.last = message.chunk
             if event.refused:
                 objects.lose_chunk(turn, tenant, message, event.refused)

@@ -88,7 +88,9 @@ class Tenant:
     ``here`` came from another host, what was taken last at its end; ``wanted`` is on its way.
     ``kept`` are the workers that keep an object, ``dropping`` what the controller needs no more.
     ``ahead`` are the workers that hold a chunk behind another which can be taken back.
-    ``pressed`` says that room is wanted and that nothing could be dropped so far.
+    ``pressed`` says that room is wanted and that nothing could be dropped so far; because of what
+    others do it is tried again at ``next_try``. While ``clogged`` no further chunk is handed out:
+    too much waits for the controller already.
     While ``restarts`` makes a pause no worker is forked, and then one, until one lives.
     ``hungry_since`` is when it first had a chunk and no slot. ``held`` is about how many bytes its
     messages take here that are kept, ``most`` how many they may. ``last`` is the highest number of
@@ -106,6 +108,8 @@ class Tenant:
     wanted: set[ObjectId] = field(default_factory=set)
     dropping: set[ObjectId] = field(default_factory=set)
     pressed: bool = False
+    next_try: float = 0.0
+    clogged: bool = False
     code: dict[bytes, tuple[Code, bytes]] = field(default_factory=dict)
     residents: list[Resident] = field(default_factory=list)
     workers: dict[int, PoolWorker] = field(default_factory=dict)

@@ -85,9 +85,11 @@ class HostsDesk:
         """A host that was up is lost."""
         self._roster.left(entry, reason)
         self.notice(f"{entry.spec.name} is lost: {reason}")
-        self._objects.left(entry)
-        self._driver.host_left(entry.spec.name, reason)
-        self._surveys.host_left(entry.spec.name, reason)
+        try:
+            self._objects.left(entry)
+        finally:  # whatever it has brought about, its leases run elsewhere
+            self._driver.host_left(entry.spec.name, reason)
+            self._surveys.host_left(entry.spec.name, reason)
 
     def notice(self, sentence: str) -> None:
         """The user should see this."""

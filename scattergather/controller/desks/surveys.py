@@ -120,7 +120,7 @@ class Surveys:
     def refreshed(self, host: str, message: messages.RefreshDone) -> None:
         """A host has replaced its workers."""
         survey = self._open.get(message.call)
-        if survey is not None:
+        if survey is not None and host in survey.waiting:
             survey.waiting.discard(host)
             survey.workers += message.workers
             survey.interrupted += message.interrupted
@@ -130,12 +130,14 @@ class Surveys:
     def ran(self, host: str, message: messages.EverywhereDone, body: bytes) -> None:
         """A worker of a host has run the call."""
         survey = self._open.get(message.call)
-        if survey is None:
+        if survey is None or host not in survey.waiting:
             self._objects.drop_unheard(self._roster.entries[host], message.objects)
             return
-        if not self._objects.needs(message.borrowed):
+        known = self._objects.needs(message.borrowed)
+        if not known or not self._objects.are_new(message.objects):
             self._objects.drop_unheard(self._roster.entries[host], message.objects)
-            reason = "a large argument that it returned is not known"
+            what = "has the name of another" if known else "is not known"
+            reason = f"a large part of what it returned {what}"
             message, body = losses.everywhere_lost(message, reason)
         survey.workers += 1
         self._send(

@@ -95,8 +95,10 @@ class Driver:
         """Begin a job; its tasks follow.
 
         Raises:
-            ValueError: nothing can be called by the name of its function.
+            ValueError: nothing can be called by the name of its function, or the job is known.
         """
+        if spec.job in self._jobs:
+            raise ValueError(f"the job {spec.job.hex()} came twice")
         code = code_of(spec.function, spec.needs)
         self._jobs[spec.job] = Record(spec, self._clock.seconds())
         self.handle(
@@ -122,7 +124,7 @@ class Driver:
         behind them: whoever waits for them in the client would wait for ever.
 
         Raises:
-            ValueError: the body does not hold what the message says.
+            ValueError: the body does not hold what the message says, or they are not the next.
         """
         record = self._jobs.get(message.job)
         if record is None or not message.count:
@@ -133,7 +135,10 @@ class Driver:
             if strays:
                 self._outgoing.send_losses(message.job, message.first, strays, losses.STRAY)
             return
+        if message.first != record.added:
+            raise ValueError(f"tasks from {message.first} on, where {record.added} had come")
         record.inputs.add(message.first, message.count, body, message.needs, message.objects)
+        record.added += message.count
         size = len(body)
         if message.objects:
             size += self._objects.hold_for_tasks(message.objects) // LIGHTER
@@ -243,7 +248,11 @@ class Driver:
                 self._send_chunk(action)
             case actions.Deliver():
                 if batch is not None:
-                    self._outgoing.deliver(action, batch)
+                    try:
+                        self._outgoing.deliver(action, batch)
+                    except Exception:  # of ours: then these are lost, and not forgotten
+                        self._outgoing.lose(action, batch.host)
+                        raise
             case actions.ReportPlaced():
                 self._outgoing.report_placed(action)
             case actions.DeliverLoss():

@@ -20,7 +20,7 @@ from scattergather.controller.roster import Roster
 from scattergather.controller.seams import ClientEnd
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import JobId
-from scattergather.model.outcome import Kind, can_wait
+from scattergather.model.outcome import Kind, LossKind, can_wait
 from scattergather.reactor.seam import Clock
 from scattergather.scheduler import actions
 from scattergather.scheduler.scheduler import Scheduler
@@ -76,33 +76,35 @@ class Outgoing:
         the scheduler has counted them, they would have no outcome at all, ever.
         """
         kinds, large = message.kinds, message.objects or message.lent or message.borrowed
-        if not (large or kinds.strip(_PLAIN)):
-            # Nearly always, so by one look: does it end where the last blob does?
-            table = len(kinds) * blobs.WIDTH
-            last = int.from_bytes(body[table - blobs.WIDTH : table], "little")
-            if table and last == len(body) - table:
-                return Batch(host, message, body)
-        if not (why := self._unsound(message, body)):
+        if not (large or kinds.strip(_PLAIN)) and blobs.sound(body, len(kinds)):
+            return Batch(host, message, body)
+        if not (why := self._unsound(host, message, body)):
             return Batch(host, message, body)
         self._objects.drop_unheard(self._roster.entries[host], message.objects, message.lent)
         reason = f"what {host} says of it makes no sense: {why}"
         message, body = losses.outcomes_lost(message, reason)
         return Batch(host, msgspec.structs.replace(message, lent=()), body)
 
-    def _unsound(self, message: messages.Outcomes, body: bytes) -> str:
+    def _unsound(self, host: str, message: messages.Outcomes, body: bytes) -> str:
         """What is wrong with this; empty if nothing is."""
         count = len(message.kinds)
-        try:
-            ends = list(blobs.ends_of(body, count))
-        except ValueError as error:
-            return str(error)
-        if ends != sorted(ends):
-            return "a blob ends before it begins"
+        if not blobs.sound(body, count):
+            return f"a body of {len(body)} bytes does not hold {count} blobs"
+        if message.lent and not self._lends(host, message.chunk):
+            return "it lends what nobody there waits for"
+        if not self._objects.are_new((*message.objects, *message.lent)):
+            return "a large part of it has the name of another"
         if count != 1 and (message.objects or message.lent or message.borrowed):
             return f"{count} outcomes share their large parts"
         if not self._objects.needs(message.borrowed):
             return "a large argument that it returned is not known"
         return ""
+
+    def _lends(self, host: str, chunk: int) -> bool:
+        """Who waits for this chunk is on the same host, so that its large parts stay there."""
+        job = self._scheduler.job_of(chunk, host)
+        origin = None if job is None else self._nested.origin(job)
+        return job is None or (origin is not None and origin.host == host)
 
     def through(self, batch: Batch) -> None:
         """All is done that was to be done because of a batch."""
@@ -156,6 +158,22 @@ class Outgoing:
         if origin is not None:
             return self._objects.hold_for_worker(entries[origin.host], entries[batch.host], message)
         return self._objects.hold_for_client(message.objects, message.borrowed)
+
+    def lose(self, action: actions.Deliver, host: str) -> None:
+        """We failed on these outcomes: their tasks are lost, unless they were delivered first."""
+        record = self._jobs.get(action.job)
+        if record is None or record.finished + action.count > record.added:
+            return
+        loss = Loss(
+            kind=LossKind.LOST,
+            reason="the controller failed on its outcome; its log says how",
+            host=host,
+            attempt=action.attempt,
+            attempts=action.attempts,
+        )
+        record.failed += action.count
+        self.send_losses(action.job, action.first, action.count, loss)
+        self._end_tasks(record, action.first, action.count)
 
     def deliver_loss(self, action: actions.DeliverLoss) -> None:
         """These tasks are given up."""

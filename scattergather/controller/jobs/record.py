@@ -35,6 +35,7 @@ class Record:
     spec: messages.AddJob
     begun: float
     inputs: Inputs = field(default_factory=Inputs)
+    added: int = 0
     finished: int = 0
     failed: int = 0
     cancelled: int = 0

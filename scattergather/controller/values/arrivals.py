@@ -23,6 +23,7 @@ from scattergather.store.store import Store
 from scattergather.wire import blobs
 from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import RemoteSpec
 from scattergather.wire.messages.shared import Loss, Message
 
 _Outcome = messages.Outcomes | messages.EverywhereDone
@@ -42,13 +43,15 @@ class _Host:
     """What waits of one host, by chunk or call.
 
     ``early`` came before the outcome that names it was passed on, ``lost`` will never come, and
-    why; ``unwanted`` is still to come, of outcomes that were lost with another part.
+    why; ``unwanted`` is still to come, of outcomes that were lost with another part. ``named`` are
+    the parts of what is parked.
     """
 
     parked: dict[_Line, deque[_Said]] = field(default_factory=dict)
     early: set[ObjectId] = field(default_factory=set)
     lost: dict[ObjectId, str] = field(default_factory=dict)
     unwanted: set[ObjectId] = field(default_factory=set)
+    named: set[ObjectId] = field(default_factory=set)
 
 
 class Arrivals:
@@ -72,7 +75,12 @@ class Arrivals:
         self._hosts: dict[str, _Host] = {}
 
     def said(self, entry: Entry, message: messages.FromPool, body: bytes) -> None:
-        """A host said something."""
+        """A host said something.
+
+        Raises:
+            ValueError: it names a part that is not its own, or that it named before. What is so
+                passed on twice would be dropped twice, and the second time it is another's.
+        """
         host = self._hosts.get(entry.spec.name)
         large = isinstance(message, _Outcome) and message.objects
         if host is None and not large:
@@ -82,6 +90,8 @@ class Arrivals:
             host = self._hosts[entry.spec.name] = _Host()
         ours = False
         if isinstance(message, _Outcome):
+            if isinstance(entry.spec, RemoteSpec):  # else they never come: they are here
+                self._check_own(host, message)
             theirs = message
             message, body = self._fitting(host, message, body)
             message, body = self._judged(host, message, body)
@@ -92,6 +102,8 @@ class Arrivals:
             if queue is None and self._incomplete(message):
                 queue = host.parked[line] = deque()
             if queue is not None:
+                if isinstance(message, _Outcome):
+                    host.named.update(extent.object for extent in message.objects)
                 queue.append((message, body, ours))
                 return
         self._pass_on(host, entry, message, body, ours)
@@ -120,6 +132,15 @@ class Arrivals:
                     judged, body = self._judged(host, message, body)
                     queue[place] = judged, body, ours or judged is not message
         self.arrived(entry, ())
+
+    def _check_own(self, host: _Host, message: _Outcome) -> None:
+        names = [extent.object for extent in message.objects]
+        if names and (
+            len(set(names)) < len(names)
+            or not host.named.isdisjoint(names)
+            or {*names} - self._store.missing(message.objects) - host.early
+        ):
+            raise ValueError("it names a large part that is not its own, or names it twice")
 
     def _fitting(self, host: _Host, message: _Outcome, body: bytes) -> tuple[_Outcome, bytes]:
         """The same, but ``TooLarge`` for tasks of which a part can never be here."""
@@ -194,6 +215,7 @@ class Arrivals:
     ) -> None:
         if isinstance(message, _Outcome):
             host.early.difference_update(extent.object for extent in message.objects)
+            host.named.difference_update(extent.object for extent in message.objects)
         self._hear(entry, message, body, ours)
 
 

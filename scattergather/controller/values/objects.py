@@ -90,6 +90,11 @@ class ObjectLedger:
         found = [self._objects.get(extent.object) for extent in extents]
         return all(each is not None and each.needed for each in found)
 
+    def are_new(self, extents: Iterable[Extent]) -> bool:
+        """None of these has the name of an object that is known, or of another of them."""
+        names = [extent.object for extent in extents]
+        return len(set(names)) == len(names) and not any(name in self._objects for name in names)
+
     # ---- tasks ----------------------------------------------------------------------------------
 
     def hold_for_tasks(self, extents: Iterable[Extent]) -> int:
@@ -193,9 +198,12 @@ class ObjectLedger:
     def drop_unheard(
         self, entry: Entry, made: Iterable[Extent], lent: Iterable[Extent] = ()
     ) -> None:
-        """Nobody hears of these, which workers of this host have made."""
-        self._store.drop(extent.object for extent in made)
-        lent = tuple(lent)
+        """Nobody hears of these, which workers of this host have made.
+
+        What has the name of an object that is known is not theirs to make, and stays as it is.
+        """
+        self._store.drop(each.object for each in made if each.object not in self._objects)
+        lent = tuple(each for each in lent if each.object not in self._objects)
         self.register(entry, lent)
         self._drop([extent.object for extent in lent])
 

@@ -89,6 +89,11 @@ class Courier:
         return self._road is not None
 
     @property
+    def leaving(self) -> int:
+        """How many objects are to leave."""
+        return self._exchange.leaving
+
+    @property
     def outstanding(self) -> bool:
         """Something is to leave or to arrive, or to be said once more.
 
@@ -188,11 +193,14 @@ class Courier:
             case Send(frames):
                 if self._road is not None:
                     self._road.write(frames)
-            case ObjectArrived(name, _):
+            case ObjectArrived(name, known):
                 self.settled += 1
                 self._unheard = True
                 self._expected.discard(name)
-                self._arrived(name)
+                # What was here before was told before, or is not theirs to bring: whoever takes
+                # it for theirs would drop it when they leave.
+                if not (known and self._expects):
+                    self._arrived(name)
             case Lost(name, reason):
                 self.settled += 1
                 if name in self._expected:

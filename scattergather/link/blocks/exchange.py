@@ -60,6 +60,11 @@ class Exchange:
         """How many objects are not settled, in both directions, as far as is known here."""
         return self._shipments.outstanding + self._deliveries.outstanding
 
+    @property
+    def leaving(self) -> int:
+        """How many objects of ours are not settled."""
+        return self._shipments.outstanding
+
     def ship(self, names: Iterable[ObjectId]) -> list[Action]:
         """These objects are to leave, in this order."""
         return _send(self._shipments.ship(names))

@@ -91,6 +91,11 @@ class Line:
         return self._stream.received
 
     @property
+    def waiting(self) -> int:
+        """Bytes that the other end is not known to have."""
+        return self._stream.waiting
+
+    @property
     def connected(self) -> bool:
         """True while there is a connection to send over."""
         return isinstance(self._state, _Attached)

@@ -222,6 +222,11 @@ class Stream:
         return self._inbox.received
 
     @property
+    def waiting(self) -> int:
+        """Bytes that the other end is not known to have."""
+        return self._outbox.waiting + self._outbox.under_way
+
+    @property
     def deadline(self) -> float | None:
         """When ``DeadlinePassed`` must come at the latest."""
         match self._state:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
 from scattergather.wire.messages.shared import (
     Amount,
+    Blobs,
     Count,
     Extent,
     KindByte,
@@ -13,7 +14,6 @@ from scattergather.wire.messages.shared import (
     MaybeId,
     Message,
     Pid,
-    Tasks,
     Workers,
 )
 
@@ -32,7 +32,7 @@ class Run(Message, frozen=True, kw_only=True):
     job: JobId
     function: FunctionName
     first: Count
-    count: Tasks
+    count: Blobs
     attempt: Count = 1
     needs: tuple[Digest, ...] = ()
     retry_on: MaybeId = b""

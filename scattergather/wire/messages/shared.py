@@ -21,9 +21,6 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Blobs = Annotated[int, msgspec.Meta(ge=0, le=MAX_BODY // WIDTH)]
 """How many blobs a body holds: each has its end offset there."""
 
-Tasks = Annotated[int, msgspec.Meta(ge=1, le=MAX_BODY // WIDTH)]
-"""How many tasks a chunk has. One without tasks would never end: no outcome of it could come."""
-
 Kinds = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_BODY // WIDTH)]
 """The ``outcome.Kind`` of each task of a batch, a byte each."""
 

@@ -160,7 +160,8 @@ def test_what_every_worker_returned_waits_too_and_the_last_of_a_call_stays_the_l
     assert there.take() == [other, outcome(1, 0)]
     there.arrive(A)
     assert there.take() == [large, last]
-    there.say(large)
+    with pytest.raises(ValueError, match="not its own"):
+        there.say(large)
     there.stock.here.discard(A)
     there.say(messages.EverywhereDone(call=3, worker=5, kind=Kind.RETURNED, objects=(extent,)))
     there.lose(A)

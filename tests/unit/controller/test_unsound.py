@@ -88,6 +88,7 @@ def test_outcomes_that_share_their_large_parts_are_not_believed_and_those_are_dr
     there = There()
     there.store.reserve(A, 10)
     there.store.stored(A)
+    there.host.listener.arrived((A,))
     there.host.say(returned(there.run, 2, objects=(extent(A),)))
     assert len(there.losses()) == 2
     assert there.store.statistics().held == 0
@@ -137,10 +138,11 @@ def test_a_job_of_what_cannot_be_leaves_nothing() -> None:
 
 def test_tasks_that_their_body_does_not_hold_leave_nothing() -> None:
     there = There()
+    there.ask(messages.AddJob(job=OTHER, name="odd", function="sum"), b"")
     before = there.driver.statistics()
     with pytest.raises(ValueError, match="does not hold"):
         there.ask(
-            messages.AddTasks(job=JOB, first=500, count=3, objects=(extent(A),)), blobs.pack([b""])
+            messages.AddTasks(job=OTHER, first=0, count=3, objects=(extent(A),)), blobs.pack([b""])
         )
     assert there.driver.statistics() == before
     assert there.parts.objects.statistics().known == 0
@@ -167,6 +169,7 @@ def with_a_part(there: There, kind: Kind) -> None:
     """The first task of the chunk ends like this; a part of its outcome lies here."""
     there.store.reserve(A, 10)
     there.store.stored(A)
+    there.host.listener.arrived((A,))
     message = returned(there.run, 1, objects=(extent(A),))
     there.host.say(msgspec.structs.replace(message, kinds=bytes([kind])))
 

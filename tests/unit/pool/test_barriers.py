@@ -157,6 +157,12 @@ def test_a_chunk_that_comes_twice_or_late_ends_its_session(again: int) -> None:
     assert ended(out) == {GUEST: f"chunk {again} came twice, or behind a later one"}
 
 
+def test_a_chunk_without_tasks_ends_its_session() -> None:
+    house = House()
+    run = messages.Run(chunk=1, job=JOB, function="f", first=0, count=0)
+    assert ended(house.receive(GUEST, run)) == {GUEST: "chunk 1 has no tasks"}
+
+
 def test_a_call_everywhere_that_comes_twice_ends_its_session() -> None:
     house = House()
     house.receive(GUEST, messages.Everywhere(call=1, function="f"))
@@ -242,3 +248,36 @@ def test_a_cancel_of_a_million_chunks_is_looked_through_once() -> None:
     house.receive(GUEST, messages.Cancel(chunks=tuple(range(1_000_000))))
     house.receive(GUEST, messages.Forget(digests=tuple(map(digest, range(100_000)))))
     assert house.host_is_well(house.host_ends())
+
+
+def told_to_run(out: list[actions.Action]) -> list[int]:
+    found = [each for each in out if isinstance(each, actions.Tell)]
+    return [each.message.chunk for each in found if isinstance(each.message, messages.Run)]
+
+
+def test_a_tenant_whose_controller_does_not_keep_up_waits_and_the_others_go_on() -> None:
+    house = House()
+    house.pool.handle(events.Clogged(tenant=GUEST, clogged=True), 0.0)
+    house.run(GUEST, 1)
+    house.run(HOST, 2)
+    out = house.host_ends()
+    assert told_to_run(out) == [2]
+    assert house.pool.crew.workers[house.worker[HOST]].leases
+    house.pool.handle(events.TenantLeft(tenant=HOST), 0.0)
+    assert told_to_run(house.pool.handle(events.Ticked(), 9.0)) == []
+    assert told_to_run(house.pool.handle(events.Clogged(tenant=GUEST, clogged=False), 9.0)) == [1]
+
+
+def test_room_for_one_tenant_is_looked_for_now_and_then_only_in_the_turns_of_others() -> None:
+    house = House()
+    guest = house.pool.crew.tenants[GUEST]
+    house.run(GUEST, 1, objects=EXTENTS[:1])
+    house.pool.handle(events.RoomWanted(tenant=GUEST), 1.0)
+    tried = guest.next_try
+    for each in range(100):
+        house.said(HOST, messages.Output(chunk=1, index=0), b"x", now=1.0 + each / 10_000)
+    assert guest.next_try == tried
+    assert house.pool.wake_at is not None
+    assert house.pool.wake_at <= tried
+    house.said(HOST, messages.Output(chunk=1, index=0), b"x", now=tried)
+    assert guest.next_try > tried

@@ -10,6 +10,7 @@
 - At most ``slots`` workers run at a time, whichever tenant they belong to. A free slot goes to the
   tenant that runs least; one that got none for a second is given a worker beyond the slots.
 - Before a chunk goes the code that it needs and the worker lacks.
+- A tenant whose controller does not keep up with its outcomes gets nothing more until it does.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def feed(turn: Turn) -> None:
     tenants = turn.crew.tenants
     if len(tenants) == 1:
         (tenant,) = tenants.values()
+        if tenant.clogged:
+            return
         while tenant.queue and tenant.idle and tenant.running < turn.crew.slots:
             _assign(turn, tenant, tenant.idle.popitem()[1])
         if tenant.queue:
@@ -44,7 +47,7 @@ def feed(turn: Turn) -> None:
 def _feed_fairly(turn: Turn) -> None:
     crew, now = turn.crew, turn.now
     tenants = list(crew.tenants.values())  # one of them may have to leave
-    ready = [each for each in tenants if each.queue and each.idle]
+    ready = [each for each in tenants if each.queue and each.idle and not each.clogged]
     free = crew.slots - sum(each.running for each in tenants)
     while ready and free > 0:
         tenant = min(ready, key=lambda each: each.running)
@@ -53,7 +56,7 @@ def _feed_fairly(turn: Turn) -> None:
         if not (tenant.queue and tenant.idle):
             ready.remove(tenant)
     for tenant in tenants:
-        if tenant.running or not tenant.queue:
+        if tenant.running or not tenant.queue or tenant.clogged:
             tenant.hungry_since = None
         elif tenant.hungry_since is None:
             tenant.hungry_since = now

@@ -1,0 +1,160 @@
+"""What a pool does about a controller that does not keep up, wants too much, or fails it."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from scattergather.link import remote
+from scattergather.link.host import RemoteHost, _Joined
+from scattergather.link.seams import NoObjectStore
+from scattergather.link.stream.piece import Piece
+from scattergather.link.visit import CLOGGED, MOST_WAITING, MOST_WANTED, Visit
+from scattergather.wire.frame import frame
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import RemoteSpec
+
+FURL = f"pb://{'a' * 32}@tcp:127.0.0.1:1/{'s' * 32}"
+
+
+class Pool:
+    """Opens a session, of which it knows whether it is clogged, and that it is over."""
+
+    objects = NoObjectStore()
+
+    def __init__(self) -> None:
+        self.clogs: list[bool] = []
+        self.heard: list[Any] = []
+        self.closed: list[str] = []
+
+    def open(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(
+            clog=self.clogs.append,
+            receive=lambda message, body: self.heard.append(message),
+            close=self.closed.append,
+        )
+
+
+class There:
+    def __init__(self) -> None:
+        self.clock, self.pool = Clock(), Pool()
+        self.said: list[tuple[Any, ...]] = []
+        back = SimpleNamespace(callRemoteOnly=lambda *said: self.said.append(said))
+        greeting = remote.Greeting(
+            protocol=1,
+            version="",
+            python="",
+            controller="",
+            workers=0,
+            session=b"i" * 16,
+            received=0,
+        )
+        self.visit = Visit(
+            self.clock,
+            self.pool,  # type: ignore[arg-type]
+            greeting,
+            back,
+            who="owner",
+            name="one",
+            over=lambda _: not self.pool.closed,
+        )
+
+    def send(self, size: int) -> None:
+        self.visit.send(messages.Output(chunk=1, index=0), b"x" * size)
+
+    def hear(self, message: messages.ToPool) -> None:
+        self.visit._received(messages.encode(message), b"")
+
+
+@pytest.fixture
+def there() -> There:
+    return There()
+
+
+def test_tasks_wait_for_a_controller_that_does_not_keep_up_and_go_on_when_it_does(
+    there: There,
+) -> None:
+    for _ in range(9):
+        there.send(CLOGGED // 8)
+    assert there.pool.clogs == [True]
+    there.clock.advance(1.0)
+    there.send(CLOGGED // 8)
+    assert there.pool.clogs == [True]
+    carried: list[Piece] = []
+    carrier = SimpleNamespace(
+        lines={}, carry=lambda _, piece: carried.append(piece), cut=lambda _: None
+    )
+    line = there.visit._line
+    line.expect(carrier)  # type: ignore[arg-type]
+    line.attach(0)
+    while carried:  # it takes all there is
+        last = carried.pop().number
+        carried.clear()
+        line._arrived(Piece(0, last, b"", 0.0))
+    there.clock.advance(1.0)
+    assert there.pool.clogs == [True, False]
+    assert not there.pool.closed
+
+
+def test_a_controller_that_never_keeps_up_is_not_waited_for_whatever_its_tasks_print(
+    there: There,
+) -> None:
+    body = b"x" * (MOST_WAITING // 8)
+    for _ in range(9):
+        there.visit.send(messages.Output(chunk=1, index=0), body)
+    there.clock.advance(1.0)
+    assert there.pool.closed == [f"more than {MOST_WAITING:,} bytes wait for it"]
+    assert there.said[-1][0] == "goodbye"
+
+
+def test_a_controller_that_wants_objects_without_end_is_sent_away(there: There) -> None:
+    for number in range(0, 1 << 20, 1 << 14):
+        names = (each.to_bytes(16, "big") for each in range(number, number + (1 << 14)))
+        there.hear(messages.Want(objects=tuple(names)))
+        if there.pool.closed:
+            break
+    assert there.pool.closed == [f"it wants more than {MOST_WANTED:,} objects at a time"]
+
+
+@pytest.mark.parametrize("what", ["message", "arrived", "lost"])
+def test_a_host_on_whose_word_the_controller_fails_is_thrown_out_and_returns_its_leases(
+    what: str,
+) -> None:
+    def fails(*_: Any) -> None:
+        raise KeyError(what)
+
+    left: list[str] = []
+    said: list[tuple[Any, ...]] = []
+    listener: Any = SimpleNamespace(
+        received=fails, arrived=fails, lost=fails, measured=fails, troubled=fails, left=left.append
+    )
+    board: Any = SimpleNamespace(reactor=Clock(), chance=random.Random(1))
+    host = RemoteHost(board, RemoteSpec(name="far", furl=FURL), listener, NoObjectStore())
+    line = host._new_line()
+    dialler = host._make_dialler(line.session, b"t" * 32)
+    pool = SimpleNamespace(callRemoteOnly=lambda *each: said.append(each))
+    host._state = _Joined(line, pool, dialler)
+    match what:
+        case "message":
+            host._received(messages.encode(messages.Want(objects=())), b"")
+        case "arrived":
+            dialler.courier._arrived(b"a" * 16)
+        case _:
+            dialler.courier._lost(b"a" * 16, "gone")
+    assert left == ["the controller failed on a message of it; its log says how"]
+    assert said[0][0] == "goodbye"
+    host.stop()
+
+
+def test_what_comes_before_a_hello_is_answered_is_bounded() -> None:
+    line = There().visit._line
+    carrier = SimpleNamespace(lines={}, carry=lambda *_: None, cut=lambda _: None)
+    line.expect(carrier)  # type: ignore[arg-type]
+    data = b"".join(frame(b"head", b"x"))
+    for number in range(1, 1000):
+        line._arrived(Piece(number, 0, data, 0.0))
+    assert len(line._state.early) < 20  # type: ignore[union-attr]
