@@ -88,7 +88,7 @@ class Session:
         return self.case.machine.worker(
             number,
             lambda _number, message, _body: said.append(message),
-            lambda number, _reason: self.broken.append(number),
+            lambda number, _reason, _nonsense: self.broken.append(number),
         )
 
     def born(self, number: int = 1) -> WorkerSeam:

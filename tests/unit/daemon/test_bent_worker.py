@@ -139,7 +139,9 @@ class There:
     def root(self, *_: Any) -> There:
         return self
 
-    def open_session(self, _place: Any, on_message: Callable[[Any], None], _end: Any) -> There:
+    def open_session(
+        self, _number: int, _place: Any, on_message: Callable[[Any], None], _end: Any
+    ) -> There:
         self.zygote_says = on_message
         return self
 

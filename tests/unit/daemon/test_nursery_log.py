@@ -46,6 +46,7 @@ def told(machine: Machine, *, ended_by_us: bool = False, **exited: int) -> list[
         machine,
         (),
         on_ready=lambda: None,
+        on_bent=lambda *_: None,
         on_exit=lambda *_: None,  # type: ignore[arg-type]
     )
     nursery.start()
