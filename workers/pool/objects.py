@@ -30,7 +30,7 @@ from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.crew import Crew
 from scattergather.workers.pool.staffing import end_bent, fork, retire
-from scattergather.workers.pool.tenant import Postponed, Queued, Tenant, weight
+from scattergather.workers.pool.tenant import Postponed, Queued, Tenant, weight_of
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
 
@@ -56,7 +56,7 @@ def postpone(
     missing: Iterable[ObjectId],
 ) -> None:
     """A call everywhere, or the outcome of a nested call, waits for what it takes, like a chunk."""
-    tenant.hold(weight(body, message.objects))
+    tenant.hold(weight_of(message, body))
     postponed = Postponed(message, body, set(missing))
     tenant.postponed.append(postponed)
     _want(turn, tenant, postponed.missing)
@@ -114,7 +114,7 @@ def lost(turn: Turn, tenant: Tenant, names: Iterable[ObjectId], reason: str) -> 
 
 def _end_wait(tenant: Tenant, postponed: Postponed) -> None:
     tenant.postponed.remove(postponed)
-    tenant.held -= weight(postponed.body, postponed.message.objects)
+    tenant.held -= weight_of(postponed.message, postponed.body)
 
 
 def lose_chunk(turn: Turn, tenant: Tenant, run: messages.Run, reason: str) -> None:
@@ -129,10 +129,15 @@ def lose_chunk(turn: Turn, tenant: Tenant, run: messages.Run, reason: str) -> No
 def deliver_nested(
     turn: Turn, tenant: Tenant, message: messages.NestedOutcome, body: bytes
 ) -> None:
-    """A worker gets what came of a nested call, and holds its objects. A dead one releases them."""
+    """A worker gets what came of a nested call, and holds its objects.
+
+    One that is dead, or has made no such call, releases them. It may not read for hours, so that
+    more answers than calls would take memory without end.
+    """
     worker = tenant.workers.get(message.worker)
     names = tuple(extent.object for extent in message.objects)
-    if worker is not None:
+    if worker is not None and worker.asked:
+        worker.asked -= 1
         worker.held.update(names)
         turn.tell(worker, message, body)
     elif names:

@@ -204,7 +204,8 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
                 objects.lose_chunk(turn, tenant, message, event.refused)
                 return
             names = len(message.needs) + len(message.objects)
-            held = APIECE + len(body) + len(message.function) + A_NAME * names
+            texts = len(message.function) + len(message.label)
+            held = APIECE + len(body) + texts + A_NAME * names
             queued = Queued(message, body, tenant.hold(held))
             if event.missing:
                 queued.missing.update(event.missing)
@@ -221,7 +222,8 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
         case messages.Forget():
             feeding.forget(turn, tenant, message.digests)
         case messages.Resident():
-            tenant.hold(weight(message.source))
+            # Here, and for each worker that does not read just now.
+            tenant.hold((1 + tenant.limit) * weight(message.source))
             tenant.residents.append(message)
             for worker in tenant.workers.values():
                 if worker.born and worker.doom is None:
@@ -274,6 +276,7 @@ def _worker_said(turn: Turn, worker: PoolWorker, message: messages.FromWorker, b
         case messages.NestedSubmit():
             own = any(lease.run.chunk == message.chunk for lease in worker.leases)
             chunk = message.chunk if own else 0  # of none, as when its task is over
+            worker.asked += 1
             submit = msgspec.structs.replace(message, worker=worker.number, chunk=chunk)
             turn.report(tenant, submit, body)
         case messages.Code():

@@ -36,9 +36,16 @@ A_NAME = 1 << 8
 """Bytes that each name in it is taken to hold."""
 
 
-def weight(body: bytes | str, names: Sized = ()) -> int:
+def weight(body: bytes | str, names: Sized = (), text: str = "") -> int:
     """About how many bytes a message takes that is kept here."""
-    return APIECE + len(body) + A_NAME * len(names)
+    return APIECE + len(body) + A_NAME * len(names) + len(text)
+
+
+def weight_of(message: Everywhere | NestedOutcome, body: bytes) -> int:
+    """About how many bytes such a message takes that is kept here."""
+    if isinstance(message, Everywhere):
+        return weight(body, (*message.needs, *message.objects), message.function)
+    return weight(body, message.objects, message.host)
 
 
 class Queued(Struct):

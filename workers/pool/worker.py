@@ -55,9 +55,10 @@ class PoolWorker:
     not. While ``blocked`` its task waits for a nested result and its slot is lent. ``since`` is
     when it became idle. ``over_since`` is when its task was told that it takes too much memory: the
     worker is replaced when its last chunk is over. ``held`` are the large results of nested calls
-    that it has, and how often it got each. ``highest`` is the highest number of a chunk that it
-    had, ``halted`` that of one up to which it was told to begin no more. ``bent`` tells what it has
-    said, or left in shared memory, that cannot be.
+    that it has, and how often it got each; ``asked`` counts its calls that have no answer.
+    ``highest`` is the highest number of a chunk that it had, ``halted`` that of one up to which it
+    was told to begin no more. ``bent`` tells what it has said, or left in shared memory, that
+    cannot be.
     """
 
     number: int
@@ -74,6 +75,7 @@ class PoolWorker:
     since: float = 0.0
     highest: int = -1
     halted: int = -1
+    asked: int = 0
     bent: str = ""
 
     @property

@@ -179,6 +179,9 @@ FLOODS = {
     "function": lambda n: messages.Run(chunk=n, job=JOB, function="f" * 10_000, first=0, count=1),
     "code": lambda n: messages.Code(digest=digest(n)),
     "needs": lambda n: messages.Code(digest=digest(n), needs=(digest(n),) * 1000),
+    "label": lambda n: messages.Run(
+        chunk=n, job=JOB, function="f", first=0, count=1, label="x" * 10_000
+    ),
     "source": lambda n: messages.Resident(version=n, source="x" * 1000),
     "calls": lambda n: messages.Everywhere(call=n, function="f"),
     "results": lambda n: messages.NestedOutcome(
@@ -281,3 +284,23 @@ def test_room_for_one_tenant_is_looked_for_now_and_then_only_in_the_turns_of_oth
     assert house.pool.wake_at <= tried
     house.said(HOST, messages.Output(chunk=1, index=0), b"x", now=tried)
     assert guest.next_try > tried
+
+
+def test_answers_that_no_worker_waits_for_are_not_passed_to_it() -> None:
+    house = House()
+    answer = messages.NestedOutcome(
+        worker=house.worker[GUEST], ticket=1, kind=Kind.RETURNED, objects=EXTENTS[:1]
+    )
+    house.said(GUEST, messages.NestedSubmit(ticket=1, function="f"))
+    told = [house.receive(GUEST, answer) for _ in range(3)]
+    assert [isinstance(each[0], actions.Tell) for each in told] == [True, False, False]
+    assert told[1] == [
+        actions.Report(tenant=GUEST, message=messages.Release(objects=(EXTENTS[0].object,)))
+    ]
+
+
+def test_a_chunk_that_is_cancelled_again_and_again_is_interrupted_once() -> None:
+    house = House()
+    out = [house.receive(HOST, messages.Cancel(chunks=(1, 1))) for _ in range(3)]
+    counts = [sum(isinstance(each, actions.InterruptChunk) for each in one) for one in out]
+    assert counts == [1, 0, 0]

@@ -84,6 +84,7 @@ class There:
     def answer(self, number: int, *names: ObjectId, refused: str = "") -> None:
         """What a nested call of a worker has returned."""
         objects = tuple(Extent(object=name, length=1) for name in names)
+        self.from_worker(number, messages.NestedSubmit(ticket=1, function="f"))
         outcome = messages.NestedOutcome(worker=number, ticket=1, kind=0, objects=objects)
         self.receive(outcome, refused)
 

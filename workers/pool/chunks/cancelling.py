@@ -28,7 +28,7 @@ def cancel(turn: Turn, tenant: Tenant, chunks: Iterable[int]) -> None:
             leased.add(chunk)
     for worker in tenant.workers.values():
         for lease in worker.leases:
-            if lease.run.chunk in leased:
+            if lease.run.chunk in leased and not lease.cancelled:
                 lease.cancelled = True
                 if lease is worker.leases[0]:
                     interrupt(turn, worker)

@@ -11,7 +11,7 @@ from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.chunks.feeding import teach
 from scattergather.workers.pool.losses.verdict import loss_of
 from scattergather.workers.pool.staffing import fork, kill, retire_spares
-from scattergather.workers.pool.tenant import Breach, Renewal, RollCall, Tenant, weight
+from scattergather.workers.pool.tenant import Breach, Renewal, RollCall, Tenant, weight_of
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import Doom, PoolWorker
 
@@ -66,7 +66,7 @@ def everywhere(turn: Turn, tenant: Tenant, message: messages.Everywhere, body: b
         return
     if message.call in tenant.everywhere:
         raise Breach(f"call {message.call} on every worker came twice")
-    tenant.hold(weight(body, message.objects))
+    tenant.hold(weight_of(message, body))
     waiting = {worker.number for worker in targets}
     tenant.everywhere[message.call] = RollCall(message, body, waiting)
     for worker in targets:
@@ -100,7 +100,7 @@ def answered(
     call.waiting.discard(worker.number)
     if not call.waiting:
         del tenant.everywhere[message.call]
-        tenant.held -= weight(call.body, call.message.objects)
+        tenant.held -= weight_of(call.message, call.body)
     done = msgspec.structs.replace(message, worker=worker.pid, last=not call.waiting)
     turn.report(tenant, done, body)
 
