@@ -3,6 +3,7 @@
 ``frame``        a message and its body on a byte stream
 ``descriptors``  descriptors that travel with a frame
 ``blobs``        many blobs in one body, with a table of their ends
+``needs``        in which order code goes that needs other code
 
 ``messages``     every message that may pass, one union a direction
 ``values``       one value, one blob

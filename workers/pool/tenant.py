@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from scattergather.model.ids import ObjectId
-from scattergather.wire.code.needs import needs_first
 from scattergather.wire.messages.pool import Everywhere, NestedOutcome, Run
 from scattergather.wire.messages.shared import Code, Resident
+from scattergather.wire.needs import needs_first
 from scattergather.workers.pool.losses.restarts import Restarts
 from scattergather.workers.pool.worker import PoolWorker
 

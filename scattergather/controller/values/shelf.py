@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from scattergather.model.ids import Digest
-from scattergather.wire.code.needs import needs_first
 from scattergather.wire.messages.shared import Code
+from scattergather.wire.needs import needs_first
 
 SPARED = 256
 """How many of the digests that tasks have sent are kept in any case."""

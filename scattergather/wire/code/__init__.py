@@ -10,7 +10,6 @@
 ``generics``      how type variables and type aliases are, and how they are made again
 ``bundle``        groups of them
 ``rebuild``       how they are made again
-``needs``         in which order code goes that needs other code
 ``names``         which globals code reaches
 ``origin``        where a thing lives
 ``pushed``        source that the user has pushed

@@ -7,9 +7,9 @@ import pytest
 from scattergather.model.ids import shipped
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
-from scattergather.wire.code.needs import needs_first
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
+from scattergather.wire.needs import needs_first
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
 from scattergather.workers.pool.tenant import APIECE
