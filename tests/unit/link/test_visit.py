@@ -24,8 +24,6 @@ FURL = f"pb://{'a' * 32}@tcp:127.0.0.1:1/{'s' * 32}"
 class Pool:
     """Opens a session, of which it knows whether it is clogged, and that it is over."""
 
-    objects = NoObjectStore()
-
     def __init__(self) -> None:
         self.clogs: list[bool] = []
         self.heard: list[Any] = []
@@ -33,6 +31,7 @@ class Pool:
 
     def open(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(
+            objects=NoObjectStore(),
             clog=self.clogs.append,
             receive=lambda message, body: self.heard.append(message),
             close=self.closed.append,
