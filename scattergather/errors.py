@@ -230,7 +230,8 @@ class TooLarge(RequestError, MemoryError):
         return cls(
             f"{what} has {size:,} bytes in one piece, more than the {bound:,} that large values "
             "may take there. Split it, write it to a file that both sides see, or allow more: "
-            "spawnScatterGather(memory=...), scattergather pool --memory ...",
+            "spawnScatterGather(memory=...), scattergather pool --memory ...; half of it is for "
+            "arguments, half for results",
             size=size,
             bound=bound,
         )
@@ -290,10 +291,6 @@ class JobFailed(ScatterGatherError):
             "All of them: job.failures; what succeeded: error.results or errors='return'.",
         ]
         return lines
-
-    def _render_traceback_(self) -> list[str]:
-        """IPython's hook: without it the remote tracebacks drown in the local frames."""
-        return [f"JobFailed: {self.message}", *self.report()[1:]]
 
 
 class InputFailed(ScatterGatherError):

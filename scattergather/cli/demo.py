@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from scattergather.client.spawn import spawnScatterGather
+from scattergather.model.snapshot import plural
 
 TASKS = [([1000], {"distribution": "normal", "loc": 1, "scale": 1, "bins": 10}) for _ in range(100)]
 START_SECONDS = 20.0
@@ -59,7 +60,10 @@ def _walk(say: Callable[[str], None], *arguments: Any, function: str | None = No
         counts, edges = results[0]
         say(f"  first histogram: {[int(n) for n in counts]}")
         say(f"  its edges: {edges[0]:.2f} ... {edges[-1]:.2f}")
-        say(f"  ready in {ready - begun:.2f} s, {len(TASKS)} tasks in {done - ready:.3f} s")
+        say(
+            f"  ready in {ready - begun:.2f} s, "
+            f"{plural(len(TASKS), 'task')} in {done - ready:.3f} s"
+        )
         refresh = c.command("refresh")
         say(f"  refresh: {refresh}")
         c.command("die")

@@ -11,6 +11,7 @@ import click
 
 from scattergather.cli.main import suggest
 from scattergather.errors import BadRequest
+from scattergather.model.snapshot import plural
 from scattergather.settings import private
 from scattergather.settings.furl import Furl
 from scattergather.settings.hosts import Hosts
@@ -107,7 +108,7 @@ def _shown(answer: Any) -> str:
     facts, seconds = answer
     services = f", services: {', '.join(facts.services)}" if facts.services else ""
     return (
-        f"{facts.workers} workers, python {facts.python}, scattergather {facts.version} "
+        f"{plural(facts.workers, 'worker')}, python {facts.python}, scattergather {facts.version} "
         f"(protocol {facts.protocol}), {seconds * 1000:.1f} ms{services}"
     )
 

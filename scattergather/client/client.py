@@ -82,7 +82,7 @@ class ScatterGather(Executor):
         retries: int = 3,
         retry_on: tuple[type[BaseException], ...] = (),
         time_limit: float | None = None,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         echo: bool = True,
         keep_children: bool = False,
         supersede: bool = True,
@@ -102,7 +102,7 @@ class ScatterGather(Executor):
             retries: how often a task may run again after a loss, or an exception in ``retry_on``.
             retry_on: exception types that are retried.
             time_limit: seconds for each attempt of a task.
-            memory_limit: bytes for each attempt of a task.
+            memory_limit: bytes for each attempt of a task: a number, or text like ``"300M"``.
             echo: show what the tasks print.
             keep_children: processes that a task leaves (a pool, a server) stay for the next task in
                 its worker, until a refresh, a cancel, or the worker's end. Else they are ended, and

@@ -17,6 +17,7 @@ from scattergather.client.values.freezing import title_of
 from scattergather.errors import CannotConnect, JobFailed
 from scattergather.model.failure import Failure
 from scattergather.model.outcome import Kind
+from scattergather.model.snapshot import are, plural
 from scattergather.wire.messages import page as messages
 
 
@@ -64,8 +65,8 @@ def _show_printed(question: Question, place: JobLines) -> None:
         for message, _, _ in question.outcomes
         for line in settled_lines(message.printed)
     ]
-    if len(lines) > LINES:
-        lines[:-LINES] = [f"[{len(lines) - LINES} lines before these are not shown]"]
+    if (cut := len(lines) - LINES) > 0:
+        lines[:-LINES] = [f"[{plural(cut, 'line')} before these {are(cut)} not shown]"]
     if lines:
         place.show(lines, 0, 0)
 
@@ -90,7 +91,7 @@ def _read(question: Question, title: str) -> dict[str, Any]:
     if failures:
         where = ", ".join(f"{failure.host}/{failure.worker}" for failure in failures)
         raise JobFailed(
-            f"{title} failed on {len(failures)} of {len(results)} workers: {where}",
+            f"{title} failed on {len(failures)} of {plural(len(results), 'worker')}: {where}",
             results=list(results.items()),
             failures=failures,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scattergather.errors import BadRequest, UnknownName
+from scattergather.settings.memory import read_size
 from scattergather.wire.messages.shared import Limits, sendable
 
 
@@ -20,7 +21,7 @@ class JobOptions:
         retries: how often a task may run again after a loss or an exception in ``retry_on``.
         retry_on: exception types that are retried.
         time_limit: seconds for each attempt of a task.
-        memory_limit: bytes for each attempt of a task.
+        memory_limit: bytes for each attempt of a task: a number, or text like ``"300M"``.
         echo: what tasks print is shown here.
         keep_children: processes that tasks leave stay for the next task in that worker.
 
@@ -33,7 +34,7 @@ class JobOptions:
     retries: int = 3
     retry_on: tuple[type[BaseException], ...] = ()
     time_limit: float | None = None
-    memory_limit: int | None = None
+    memory_limit: int | str | None = None
     echo: bool = True
     keep_children: bool = False
 
@@ -58,7 +59,14 @@ class JobOptions:
         if not isinstance(self.keep_children, bool):
             raise BadRequest(f"keep_children must be True or False, not {self.keep_children!r}")
         _check_limit("time_limit", self.time_limit, "seconds")
-        _check_limit("memory_limit", self.memory_limit, "bytes")
+        _check_limit("memory_limit", self._size_in_bytes(), "bytes")
+
+    def _size_in_bytes(self) -> Any:
+        limit = self.memory_limit
+        if isinstance(limit, str):
+            limit = read_size(limit, "memory_limit", least=1)
+            object.__setattr__(self, "memory_limit", limit)
+        return limit
 
     def limits(self) -> Limits:
         """The limits as they are sent."""

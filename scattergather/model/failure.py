@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 
 from scattergather.errors import without_ours
+from scattergather.model.snapshot import plural
 
 LINE = 500
 LINES = 60
@@ -62,4 +63,4 @@ def _shortened(lines: list[str]) -> list[str]:
     if len(cut) <= LINES:
         return cut
     third = LINES // 3
-    return [*cut[:third], f"... {len(cut) - LINES} lines ...", *cut[third - LINES :]]
+    return [*cut[:third], f"... {plural(len(cut) - LINES, 'line')} ...", *cut[third - LINES :]]

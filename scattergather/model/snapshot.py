@@ -207,8 +207,14 @@ class Refreshed:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 worker``, ``2 workers``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """``1 worker``, ``2 workers``; ``3 processes``."""
+    more = "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{more}"
+
+
+def are(count: int) -> str:
+    """The verb behind a counted noun: ``is`` of one, ``are`` of others."""
+    return "is" if count == 1 else "are"
 
 
 def listed(views: Sequence[JobView]) -> str:

@@ -23,20 +23,21 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
 
 
-def read_size(text: Any) -> int:
+def read_size(text: Any, name: str = "memory", least: int = LEAST) -> int:
     """Bytes, from a number or from text such as ``8G`` or ``512 MB`` (units of 1024).
 
     Raises:
-        BadRequest: it is neither, or less than a megabyte, or more than 8 petabytes.
+        BadRequest: it is neither, or less than ``least``, or more than 8 petabytes; it is told by
+            its ``name``.
     """
     size = None
     if isinstance(text, int) and not isinstance(text, bool):
         size = text
     elif isinstance(text, str) and (found := _SIZE.fullmatch(text)):
         size = int(min(float(found[1]) * _UNITS[found[2].upper()], 2.0 * MOST))
-    if size is None or not LEAST <= size <= MOST:
+    if size is None or not least <= size <= MOST:
         raise BadRequest(
-            f"memory must be a number of bytes, from {LEAST:,} to {MOST:,}, or text like '8G', "
+            f"{name} must be a number of bytes, from {least:,} to {MOST:,}, or text like '8G', "
             f"not {text!r}"
         )
     return size

@@ -220,7 +220,7 @@ def test_a_bad_task_of_an_iterator_is_named_and_what_came_before_stays(c) -> Non
         ("time_limit", "5"),
         ("time_limit", 0),
         ("time_limit", float("inf")),
-        ("memory_limit", "1GB"),
+        ("memory_limit", "1XB"),
         ("memory_limit", float("inf")),
         ("memory_limit", float("nan")),
         ("priority", None),

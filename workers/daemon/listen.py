@@ -30,6 +30,7 @@ from scattergather.machine.kernel import (
     reap,
 )
 from scattergather.machine.lossy import lossy
+from scattergather.model.snapshot import plural
 from scattergather.reactor.heartbeat import Heartbeat
 from scattergather.reactor.monotonic import monotonic_reactor
 from scattergather.reactor.seam import Reactor
@@ -236,8 +237,8 @@ def _publish(furl: Furl, file: Path, options: Options) -> None:
     if options.furl_file is not None:
         private.hand_over(options.furl_file.expanduser().absolute(), furl.text)
     log.info(
-        "{workers} workers at {address}; the FURL is in {file}",
-        workers=options.workers,
+        "{workers} at {address}; the FURL is in {file}",
+        workers=plural(options.workers, "worker"),
         address=furl.address,
         file=str(file),
     )

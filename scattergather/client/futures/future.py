@@ -64,6 +64,9 @@ class CallSource(Protocol):
     bell: Bell
     """Rung when a future of the stream is over."""
 
+    spoke: bool
+    """True once a call has printed something that is shown."""
+
     def cancel(self, first: int, count: int) -> None:
         """Those of these calls that no pool has yet are cancelled when this returns."""
 
@@ -110,6 +113,8 @@ class TaskFuture(Future[Any]):
             Closed: it is waited for in a copy of this process made by fork.
         """
         self._wait(timeout)
+        if self._stream.spoke:
+            self._stream.session.echo.flush_before_results()
         # `_result` was there before the state was.
         if self._state == FINISHED and self._exception is None:
             return self._result
@@ -120,6 +125,8 @@ class TaskFuture(Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None; waits and raises as :meth:`result`."""
         self._wait(timeout)
+        if self._stream.spoke:
+            self._stream.session.echo.flush_before_results()
         if not self.done():
             raise self._too_late(timeout)
         return super().exception(0)
@@ -139,6 +146,9 @@ class TaskFuture(Future[Any]):
                 raise
             waits, then = self._stream.session.waits, _THEN.format("await")
             raise waits.cancelled(error, self._waiting(), then) from None
+        finally:
+            if self._stream.spoke:
+                self._stream.session.echo.flush_before_results()
 
     def _waiting(self) -> str:
         return f"waiting for a call of {self._stream.title}"

@@ -56,6 +56,7 @@ class CallStream:
         self.bell = Bell()
         """Rung when one of its futures is over."""
         self._lock = threading.Lock()
+        self.spoke = False
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
         self._channel: JobEcho | None = None
@@ -217,6 +218,7 @@ class CallStream:
         if self._channel is not None:
             what = read_output(message, body)
             self.session.echo.put(self._channel, message.index, what, message.dropped)
+            self.spoke = True
 
     def stop(self) -> None:
         """Nothing to do: calls come one by one, and nobody adds them ahead."""

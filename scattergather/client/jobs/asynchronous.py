@@ -19,7 +19,7 @@ from scattergather.client.jobs.iterating import Walk, take
 from scattergather.client.pipe.waiting import LOOK_SECONDS, Bell
 from scattergather.client.seen.here import current_name
 from scattergather.client.seen.progress import Progress
-from scattergather.client.session.interrupting import Waits
+from scattergather.client.session.session import Session
 
 _beating: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 _awaiting: Counter[int] = Counter()
@@ -97,16 +97,16 @@ class AsyncResults(AsyncIterator[Any]):
 
     def __init__(
         self,
+        session: Session,
         walk: Walk,
-        waits: Waits,
         holder: object,
         *,
         then: str,
         raises: bool,
         numbered: bool,
     ) -> None:
+        self._session = session
         self._walk = walk
-        self._waits = waits
         self._then = then
         self._holder = holder
         self._raises = raises
@@ -128,7 +128,7 @@ class AsyncResults(AsyncIterator[Any]):
                 await until(walk.gathering.bell, walk.ready, bar)
             except asyncio.CancelledError as error:
                 said = f"waiting for the next result of {walk.gathering.title}"
-                raise self._waits.cancelled(error, said, self._then) from None
+                raise self._session.waits.cancelled(error, said, self._then) from None
             finally:
                 bar.rest()
             if not walk.seek():
@@ -136,5 +136,7 @@ class AsyncResults(AsyncIterator[Any]):
                 bar.close()
                 self._holder = None
                 raise walk.end_error() or StopAsyncIteration
+        if walk.gathering.spoke:
+            self._session.echo.flush_before_results()
         walk.begin()
         return take(walk, self._raises, self._numbered)

@@ -57,6 +57,8 @@ class Gathering:
         """True once the job is being cancelled: an iterator is read no further."""
         self.read = False
         """True once somebody has its results, all of them or the first of them."""
+        self.spoke = False
+        """True once a task has printed something that is shown."""
         self.run: CellRun | None = None
         """The run of a notebook's cell that added the job."""
         self.interrupted = False

@@ -151,6 +151,8 @@ class Results(Iterator[Any]):
             self._wait()
             if not walk.seek():
                 self._end()
+        if walk.gathering.spoke:
+            self._session.echo.flush_before_results()
         walk.begin()
         return take(walk, self._raises, self._numbered)
 

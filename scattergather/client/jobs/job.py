@@ -20,7 +20,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
 from scattergather.errors import JobFailed
 from scattergather.model.failure import Failure
-from scattergather.model.snapshot import JobView
+from scattergather.model.snapshot import JobView, plural
 
 T = TypeVar("T")
 
@@ -124,6 +124,7 @@ class Job(Generic[T]):
             raise self._session.waits.cancelled(error, said, _then("await job")) from None
         finally:
             bar.close()
+        self._session.echo.flush()
         return self._finish(True)
 
     def _iterate(self, walk: Walk, *, raises: bool = True, numbered: bool = False) -> Results:
@@ -145,8 +146,8 @@ class Job(Generic[T]):
     def _iterate_async(self, walk: Walk, *, raises: bool, numbered: bool) -> AsyncIterator[Any]:
         from scattergather.client.jobs.asynchronous import AsyncResults  # noqa: PLC0415  (slow)
 
-        waits, then = self._session.waits, self._goes_on()
-        return AsyncResults(walk, waits, self, then=then, raises=raises, numbered=numbered)
+        session, then = self._session, self._goes_on()
+        return AsyncResults(session, walk, self, then=then, raises=raises, numbered=numbered)
 
     def _walk(self, ordered: bool) -> Walk:
         gathering, unread = self._gathering, self._unread
@@ -176,7 +177,9 @@ class Job(Generic[T]):
     def output(self, index: int) -> str:
         """What task ``index`` printed: the last 64 kB of it."""
         if index < 0 or index >= max(self._gathering.added, 1):
-            raise IndexError(f"{self.name} has {self._gathering.added} tasks, not {index + 1}")
+            raise IndexError(
+                f"{self.name} has {plural(self._gathering.added, 'task')}, not {index + 1}"
+            )
         return self._gathering.printed.get(index)
 
     # ---- what can be done -----------------------------------------------------------------------

@@ -100,6 +100,7 @@ class Round:
         self._gathering.printed.add(index, text, message.dropped)
         if self._channel is not None:
             self._echo.put(self._channel, index, what, message.dropped)
+            self._gathering.spoke = True
 
     def stop(self) -> None:
         """The job is being cancelled: an iterator is read no further. Any thread."""

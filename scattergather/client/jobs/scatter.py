@@ -9,7 +9,8 @@ its job into the queue of ``waitForResult``, which is the last thing it does.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence, Sized
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,6 +38,9 @@ from scattergather.wire.code.shipping import Shipment
 
 T = TypeVar("T")
 
+_doors: list[weakref.ref[Scatter]] = []
+"""Those of all clients of this process, for the numbers of their jobs."""
+
 
 class Scatter:
     """The door of one client. Any thread.
@@ -52,7 +56,9 @@ class Scatter:
         self.session = session
         self.unread = Unread()
         self._function = function
-        self._numbers = itertools.count(1)
+        self._numbers = _numbers_of_this_process()
+        # Functions of C, which neither another thread nor an interrupt can come between.
+        _doors.append(weakref.ref(self, _doors.remove))
         session.pipe.serve(self)
 
     def add(
@@ -152,6 +158,15 @@ class Scatter:
             feeder=feeder,
             shipment=shipment,
         )
+
+
+def _numbers_of_this_process() -> Iterator[int]:
+    """Clients that are open together number their jobs together: no two are called alike."""
+    for each in tuple(_doors):
+        door = each()
+        if door is not None and not door.session.life.closed:
+            return door._numbers
+    return itertools.count(1)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from scattergather.client.pipe.waiting import Bell, start_thread
+from scattergather.client.pipe.waiting import Bell, readers, start_thread
 from scattergather.client.seen.display import LINES, Display, Line
 from scattergather.client.seen.here import Notices
 from scattergather.client.seen.printout import settled_lines
@@ -178,6 +178,12 @@ class Echo:
                 self._display.notice(self._notices.popleft())
             for _ in range(len(self._dirty)):
                 self._dirty.popleft().show()
+
+    def flush_before_results(self) -> None:
+        """What tasks have printed is shown before what came of them is handed over. Any thread."""
+        # The reader, in a callback, must not block on a terminal.
+        if threading.get_ident() not in readers:
+            self.flush()
 
     def close(self) -> None:
         """The thread ends when everything is shown."""

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from scattergather.client.seen import showing
 from scattergather.client.seen.display import Bar, JobLines, Line
-from scattergather.model.snapshot import JobView, in_bytes
+from scattergather.model.snapshot import JobView, are, in_bytes, plural
 
 STEPS = 10
 """How many lines a file gets of a bar, at most, if they do not take a minute each."""
@@ -99,7 +99,8 @@ class _TerminalLines:
         if dropped:
             head.append(lost(dropped, self._label))
         if skipped:
-            head.append(f"[{skipped} lines of {self._label} are not shown; job.output(i) has them]")
+            lines_are = plural(skipped, "line") + f" of {self._label} " + are(skipped)
+            head.append(f"[{lines_are} not shown; job.output(i) has them]")
         TERMINAL.write([*head, *map(str, lines)], sys.stdout)
 
 

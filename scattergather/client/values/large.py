@@ -215,7 +215,7 @@ class LargeValues:
                     f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "
                     f"lend, {self.resting:,} are held by Refs, by results that are arguments as "
                     "they were, and by failed tasks that can be retried. Let go of some, or allow "
-                    "more: spawnScatterGather(memory=...)",
+                    "more: spawnScatterGather(memory=...), of which half is for arguments",
                     size=size,
                     bound=self.bound,
                 )

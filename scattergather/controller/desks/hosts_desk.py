@@ -13,6 +13,7 @@ from scattergather.controller.jobs.driver import Driver
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
+from scattergather.model.snapshot import plural
 from scattergather.reactor.seam import Clock
 from scattergather.scheduler import events
 from scattergather.wire.messages import page as messages
@@ -55,7 +56,7 @@ class HostsDesk:
     def joined(self, entry: Entry, facts: PoolFacts) -> None:
         """A host is up."""
         self._roster.joined(entry, facts)
-        self.log.info("{h} joined with {n} workers", h=entry.spec.name, n=entry.workers)
+        self.log.info("{h} joined with {n}", h=entry.spec.name, n=plural(entry.workers, "worker"))
         for problem in facts.problems:
             self.notice(f"{entry.spec.name}: {problem}")
         self._driver.handle(

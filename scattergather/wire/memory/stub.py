@@ -21,7 +21,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from scattergather.errors import CannotImport
 from scattergather.model.ids import ObjectId
+from scattergather.wire.code.rebuild import missing
 
 STOP = ord(".")
 INSIDE, OUTSIDE = 0, 1
@@ -132,9 +134,15 @@ def _load(blob: bytes | memoryview, view: View | None) -> Any:
     if view is None:
         raise LookupError("parts of a value are not here")
     at, ids, flag = _cut(blob)
-    if flag == INSIDE:
-        return pickle.loads(memoryview(blob)[:at], buffers=map(view, ids))
-    return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+    try:
+        if flag == INSIDE:
+            return pickle.loads(memoryview(blob)[:at], buffers=map(view, ids))
+        return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+    except CannotImport:
+        raise
+    except ImportError as error:
+        # The unpickler of small values looks up names itself, and says so there.
+        raise missing(error.name or "a module", "a large value", error) from error
 
 
 def _cut(blob: bytes | memoryview) -> tuple[int, list[ObjectId], int]:

@@ -154,7 +154,7 @@ def test_the_command_that_is_named_for_a_pool_that_is_down_brings_it_back(start,
     assert "1G" in words
     again = start(*words)
     assert again.furl().text == text
-    assert ping("beta").startswith("beta  1 workers")
+    assert ping("beta").startswith("beta  1 worker,")
 
 
 def test_ping_tells_who_answers_and_why_another_does_not(start, tmp_path):
@@ -164,14 +164,14 @@ def test_ping_tells_who_answers_and_why_another_does_not(start, tmp_path):
     subprocess.run([*add, "alpha"], input=furl.text, text=True, check=True, capture_output=True)
     told = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
     assert told.returncode == 0
-    assert told.stdout.startswith("alpha  1 workers, python 3.")
+    assert told.stdout.startswith("alpha  1 worker, python 3.")
     assert told.stdout.rstrip().split(", services")[0].endswith(" ms")
     gone = Furl(furl.tub, (f"tcp:127.0.0.1:{free_port()}",), furl.name)
     subprocess.run([*add, "beta"], input=gone.text, text=True, check=True, capture_output=True)
     told = subprocess.run([*COMMAND, "hosts", "ping"], capture_output=True, text=True)
     assert told.returncode == 1
     alpha, beta = told.stdout.splitlines()
-    assert alpha.startswith("alpha  1 workers")
+    assert alpha.startswith("alpha  1 worker,")
     assert beta.startswith(f"beta   no: nothing listens at {gone.address}")
     assert furl.name not in told.stdout + told.stderr
     assert Path("/proc", str(daemon.process.pid)).exists()

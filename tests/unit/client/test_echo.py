@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 import threading
@@ -195,3 +196,33 @@ def test_outside_of_a_notebook_the_terminal_is_the_place(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert current_display() is TERMINAL
     time.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda c: c.submit(say, "seen").result(60),
+        lambda c: c.submit(say, "seen").exception(60),
+        lambda c: next(c.map(say, ["seen"])),
+        lambda c: next(iter(c.addJob([(("seen",), {})], say))),
+        lambda c: next(iter(c.addJob([(("seen",), {})], say).as_completed())),
+        lambda c: asyncio.run(awaited(c.submit(say, "seen"))),
+        lambda c: asyncio.run(awaited(c.addJob([(("seen",), {})], say))),
+        lambda c: asyncio.run(anext(aiter(c.addJob([(("seen",), {})], say)))),
+    ],
+    ids=["result", "exception", "map", "iter", "as_completed", "await", "await job", "async for"],
+)
+def test_what_a_task_has_printed_is_shown_before_what_came_of_it_is_handed_over(c, capsys, read):
+    read(c)
+    assert "] seen" in capsys.readouterr().out
+
+
+async def awaited(thing):
+    return await thing
+
+
+def test_in_a_callback_the_reader_shows_nothing(c):
+    asked = []
+    future = c.submit(say, "seen")
+    future.add_done_callback(lambda done: asked.append(done.result()))
+    until(lambda: asked)

@@ -523,7 +523,7 @@ def test_what_is_not_iterable_is_refused(c):
         ({"retries": 1.5}, "retries"),
         ({"priority": "high"}, "priority"),
         ({"time_limit": 0}, "time_limit"),
-        ({"memory_limit": "1G"}, "memory_limit"),
+        ({"memory_limit": "1X"}, "memory_limit"),
         ({"retry_on": ("ValueError",)}, "retry_on"),
         ({"name": 5}, "name"),
     ],
@@ -951,3 +951,27 @@ def test_a_name_may_hold_what_no_utf8_can(c, fake):
         c.addJob([((1,), {})], "torn\udc80")
     with pytest.raises(BadRequest, match="surrogate"):
         c.push_code("x = 'torn\udc80'")
+
+
+def test_clients_that_are_open_together_name_their_jobs_apart(made):
+    (one, _), (two, _) = made(), made()
+    names = [client.addJob([], work.noop).name for client in (one, two, one, two)]
+    assert len(set(names)) == 4
+    one.command("die")
+    three, _ = made()
+    assert three.addJob([], work.noop).name not in names
+
+
+def test_a_client_that_is_alone_begins_at_one(made):
+    for _ in range(2):
+        c, _ = made()
+        assert c.addJob([], work.noop).name == "job 1"
+        c.command("die")
+
+
+def test_a_limit_of_memory_may_be_text(c, fake):
+    c.addJob([], work.noop, memory_limit="300M")
+    c.options(memory_limit="1 GB").submit(work.noop).result(60)
+    assert [job.limits.memory for job in fake.of(messages.AddJob)] == [300 << 20, 1 << 30]
+    with pytest.raises(BadRequest, match="memory_limit"):
+        c.addJob([], work.noop, memory_limit="much")

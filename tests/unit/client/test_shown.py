@@ -126,3 +126,11 @@ def test_the_error_of_a_task_is_shown_where_it_was_asked_for(c: ScatterGather, s
         text = shown(cell)
         assert "ZeroDivisionError" in text
         assert not [name for name in OURS if name in text], text
+
+
+def test_a_failed_job_shows_the_line_of_the_cell_that_asked_and_the_remote_tracebacks(c, shown):
+    text = shown(lambda: c.addJob([((0,), {})], inverse).results())
+    assert "c.addJob([((0,), {})], inverse).results()" in text
+    assert "JobFailed: 1 of 1 tasks of job 1 failed" in text
+    assert "ZeroDivisionError: division by zero" in text
+    assert "scattergather/client" not in text

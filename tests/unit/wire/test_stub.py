@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scattergather.errors import CannotImport
 from scattergather.model.ids import ObjectId
 from scattergather.wire.memory import stub
 
@@ -190,3 +191,15 @@ def test_random_bytes_behind_a_pickle_do_not_change_it() -> None:
         noise = os.urandom(21)
         found = damaged(blob[:-37] + noise, objects)
         assert isinstance(found, Exception)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_large_value_of_a_module_that_is_not_here_says_so_with_the_cure(inside: bool) -> None:
+    blob = b"\x80\x02cmodule_that_nobody_has\nthing\n."
+    ends = trailer_of(blob, inside=inside)
+    with pytest.raises(CannotImport, match="'module_that_nobody_has', which a large value needs"):
+        stub.load(ends, {ONE: memoryview(blob)}.__getitem__)
+
+
+def trailer_of(blob: bytes, *, inside: bool) -> bytes:
+    return blob + stub.trailer([ONE]) if inside else stub.trailer([], ONE)

@@ -28,6 +28,7 @@ import threading
 import time
 
 from scattergather.machine import kernel, proc
+from scattergather.model.snapshot import plural
 from scattergather.workers.process.descriptors import all_ours
 from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
@@ -187,7 +188,7 @@ class Mending:
         if not self._children:
             names = ", ".join(sorted({proc.name_of(pid) for pid in left}))
             raise Spent(
-                f"a task left {len(left)} processes ({names}), which end with their worker; "
+                f"a task left {plural(len(left), 'process')} ({names}), ended with the worker; "
                 "a job with keep_children=True keeps them"
             )
         until = time.monotonic() + KILLING
