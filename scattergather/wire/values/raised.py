@@ -15,6 +15,7 @@ import linecache
 import os
 import pickle
 import re
+import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -61,7 +62,20 @@ def _with_sources(text: str) -> str:
         line = linecache.getline(frame["file"], int(frame["line"])).strip()
         return f"{frame[0]}{frame['indent']}  {line}\n" if line else frame[0]
 
-    return _BARE_FRAME.sub(completed, text)
+    return _FRAME.sub(_in_its_cell, _BARE_FRAME.sub(completed, text))
+
+
+_FRAME = re.compile(r'File "(?P<file>[^"\n]+)", line ')
+
+
+def _in_its_cell(frame: re.Match[str]) -> str:
+    """The frame as IPython names it where it is one of the notebook's cells: ``Cell In[3]``."""
+    try:
+        shell = sys.modules["IPython"].get_ipython()
+        kind, name = shell.compile.format_code_name(frame["file"])
+    except (KeyError, AttributeError, TypeError):  # no notebook, or a file like any other
+        return frame[0]
+    return f"{kind} {name}, line "
 
 
 class _Form:

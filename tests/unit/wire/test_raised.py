@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -321,3 +323,21 @@ def test_long_texts_are_cut_and_surrogates_replaced() -> None:
     assert len(home.text.encode()) <= MOST_TEXT
     assert "\\udc80" in home.text
     assert len(str(home.__cause__).encode()) <= MOST_TEXT + 16
+
+
+def test_a_frame_of_a_cell_is_named_as_the_notebook_names_it(monkeypatch: Any) -> None:
+    def named(file: str) -> tuple[str, str] | None:
+        return ("Cell", "In[7]") if file == "/tmp/ipykernel_1/2.py" else None
+
+    shell = SimpleNamespace(compile=SimpleNamespace(format_code_name=named))
+    notebook = SimpleNamespace(get_ipython=lambda: shell)
+    text = (
+        'Traceback (most recent call last):\n  File "/tmp/ipykernel_1/2.py", line 4, in f\n'
+        '    return 1/x\n  File "/lib/mine.py", line 5, in g\n    return 2/x\n'
+    )
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    shown = str(RemoteTraceback(text))
+    assert "  Cell In[7], line 4, in f\n    return 1/x" in shown
+    assert '  File "/lib/mine.py", line 5, in g' in shown
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert text in str(RemoteTraceback(text))
