@@ -6,6 +6,7 @@ for. It ends with the process that it watches.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import sys
@@ -43,6 +44,7 @@ class Heartbeat:
     ) -> None:
         self._beats = os.memfd_create("scattergather-heartbeat")
         self._count = 0
+        self._between = 0
         faulthandler.enable(log)
         try:
             process = os.pidfd_open(os.getpid())
@@ -50,22 +52,30 @@ class Heartbeat:
         except (AttributeError, OSError):
             return  # a kernel before 5.3, or the client is gone, for which others look
         given = [self._beats, log.fileno(), process, of_client]
-        _start(given, [str(os.getpid()), *map(str, given), str(silent), str(orphaned)])
+        self._between = _start(
+            given, [str(os.getpid()), *map(str, given), str(silent), str(orphaned)]
+        )
         for each in given[2:]:
             if each >= 0:
                 os.close(each)
 
     def beat(self, clock: Clock) -> None:
         """The loop turns, and says so from now on."""
+        if self._between:  # not before: nothing is to wait for it that has work
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._between, 0)
+            self._between = 0
         self._count += 1
         os.pwrite(self._beats, self._count.to_bytes(8, "little"), 0)
         clock.callLater(BEAT_SECONDS, self.beat, clock)
 
 
-def _start(given: list[int], arguments: list[str]) -> None:
+def _start(given: list[int], arguments: list[str]) -> int:
     """Start the watchman, with these descriptors; he becomes a child of the system's first process.
 
-    Where that is not allowed nobody watches.
+    Returns:
+        The process that stands between this one and him, which ends at once and is to be waited
+        for; 0 where none is allowed, and nobody watches.
     """
     command = [sys.executable, "-I", "-S", watchman.__file__, *arguments]
     nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
@@ -73,10 +83,9 @@ def _start(given: list[int], arguments: list[str]) -> None:
     try:
         between = os.fork()
     except OSError:
-        return
+        return 0
     if between:
-        os.waitpid(between, 0)
-        return
+        return between
     try:
         for each in given:
             if each >= 0:
