@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import resource
 import sys
 import weakref
 from typing import Any
@@ -20,16 +19,13 @@ from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.seen import here
 from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
-from scattergather.machine.kernel import occupy_standard_descriptors
+from scattergather.machine.kernel import check_files, occupy_standard_descriptors
 from scattergather.machine.loading import check_may_spawn
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
 from scattergather.wire.code.origin import workers_see
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec
-
-LEAST_FILE = 8 << 20
-"""Bytes that a file must be allowed to have."""
 
 _sessions: list[weakref.ref[Session]] = []
 """All sessions of this process, for its end, and for a copy of it.
@@ -72,7 +68,7 @@ def spawnScatterGather(
     if function is not None and not callable(function) and not isinstance(function, str):
         raise BadRequest(f"function must be callable or the name of a service, not {function!r}")
     hosts = resolve(urls, workers=workers)
-    _check_files()
+    check_files()
     occupy_standard_descriptors()
     room = default_size() if memory is None else read_size(memory)
     log = process.Log(logFile)
@@ -88,16 +84,6 @@ def spawnScatterGather(
     session.open(first)
     _end_with_a_child()
     return ScatterGather(session, function)
-
-
-def _check_files() -> None:
-    """Outcomes, output and large values lie in files in memory, to which the limit applies, too."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if 0 <= limit < LEAST_FILE:
-        raise BadRequest(
-            f"files of this process may have {limit} bytes at most, and workers need "
-            f"{LEAST_FILE >> 20} MB: raise the limit with `ulimit -f`"
-        )
 
 
 def first_message(hosts: tuple[HostSpec, ...], memory: int = 0) -> messages.Spawn:

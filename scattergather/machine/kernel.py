@@ -12,6 +12,8 @@ import time
 from functools import cache
 from typing import Any
 
+from scattergather.errors import BadRequest
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_TIMERSLACK = 29
@@ -21,6 +23,9 @@ _PUNCH_HOLE_KEEP_SIZE = 0x03
 
 _DESCRIPTORS = 1 << 16
 """More than that nobody needs, and where everything is allowed, some go through all."""
+
+LEAST_FILE = 8 << 20
+"""Bytes that a file must be allowed to have where workers are."""
 
 _MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 375}.get(
     platform.machine()
@@ -130,6 +135,20 @@ def wake_in_time() -> None:
     begun from here inherit it.
     """
     _checked(_libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0), "prctl")
+
+
+def check_files() -> None:
+    """Outcomes, output and large values lie in files in memory, to which the limit applies, too.
+
+    Raises:
+        BadRequest: files of this process may not have what workers need.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if 0 <= limit < LEAST_FILE:
+        raise BadRequest(
+            f"files of this process may have {limit} bytes at most, and workers need "
+            f"{LEAST_FILE >> 20} MB: raise the limit with `ulimit -f`"
+        )
 
 
 def punch_hole(fd: int, length: int) -> None:

@@ -25,6 +25,7 @@ from scattergather.link.tubs.tub import new_certificate
 from scattergather.machine.kernel import (
     adopts_orphans,
     allow_descriptors,
+    check_files,
     dump_no_core,
     occupy_standard_descriptors,
     reap,
@@ -87,10 +88,12 @@ def listen(options: Options) -> int:
 
     Raises:
         PortTaken: it cannot listen there.
-        BadRequest: key or FURL are where others can read them, or in use by another pool.
+        BadRequest: files may not have what workers need;
+            key or FURL are where others can read them, or in use by another pool.
     """
     os.umask(0o077)
     dump_no_core()
+    check_files()
     occupy_standard_descriptors()
     allow_descriptors()
     reactor = monotonic_reactor()
