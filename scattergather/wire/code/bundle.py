@@ -40,6 +40,8 @@ Placed = Callable[[type], Any]
 """The reduction of a class that is importable or has its place already, else None."""
 
 _ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
+_EMPTY = frozenset({tuple, dict})
+"""Types of which an empty one is an atom, too."""
 _STANDS_IN = rebuild.make_cell, ()
 """For what is met while parts are looked at; what that writes is thrown away."""
 
@@ -137,30 +139,39 @@ class _Survey(dict[type, Any]):
         thing = holder.thing
         if isinstance(thing, types.CellType):
             try:
-                self._look_at_part(holder, "cell", "contents", thing.cell_contents)
+                contents = thing.cell_contents
             except ValueError:  # it is empty
-                pass
+                return
+            self._look_at_part(holder, "cell", "contents", contents)
             return
         if isinstance(thing, type):
             whole = state(thing)
             holder.leads, _ = self._probe(skeleton(thing), thing.__qualname__)
         else:
             whole = function_state(thing)
+            self._look_at_globals(holder, whole.pop("globals"))
             self._leads = holder.leads
             for cell in thing.__closure__ or ():
                 self._meet(cell)
         for aspect, values in whole.items():
+            plain = holder.plain[aspect] = {}
             for name, value in values.items():
-                if aspect != "globals" and (type(value) in _ATOMS or _is_empty(value)):
-                    holder.plain.setdefault(aspect, {})[name] = value
-                    continue
-                key = (id(thing.__globals__), name) if aspect == "globals" else None
-                if key is None or key not in self._globals:
-                    found = self._look_at_part(holder, aspect, name, value)
-                    if key is not None:
-                        self._globals[key] = found
-                    continue
-                leads, part = self._globals[key]
+                kind = type(value)
+                if kind in _ATOMS or (kind in _EMPTY and not value):
+                    plain[name] = value
+                else:
+                    self._look_at_part(holder, aspect, name, value)
+
+    def _look_at_globals(self, holder: _Holder, values: dict[str, Any]) -> None:
+        space = id(holder.thing.__globals__)
+        holder.plain["globals"] = {}
+        for name, value in values.items():
+            found = self._globals.get((space, name))
+            if found is None:
+                found = self._look_at_part(holder, "globals", name, value)
+                self._globals[space, name] = found
+            else:
+                leads, part = found
                 holder.leads |= leads
                 holder.parts += [] if part is None else [part]
 
@@ -204,7 +215,7 @@ class _Survey(dict[type, Any]):
         self._leads[id(thing)] = None
 
     def _meet_class(self, kind: type) -> Any:
-        reduction = self._placed(kind)
+        reduction = None if id(kind) in self.holders else self._placed(kind)
         if reduction is None:
             self._meet(kind)
             return _STANDS_IN
@@ -239,10 +250,6 @@ class _Survey(dict[type, Any]):
         if self._placed(alias.__origin__) is None:
             self._acts = True
         return NotImplemented
-
-
-def _is_empty(value: Any) -> bool:
-    return type(value) in (tuple, dict) and not value
 
 
 def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
@@ -303,8 +310,9 @@ def _in_order(holders: dict[int, _Holder], first: list[int]) -> list[_Holder]:
 def _fillings(ordered: list[_Holder], holders: dict[int, _Holder]) -> Iterator[_Filling]:
     """What fills the group, in the order of the module's rules."""
     for holder in ordered:
-        if holder.plain:
-            yield _Filling(holder.thing, holder.plain)
+        plain = {aspect: values for aspect, values in holder.plain.items() if values}
+        if plain:
+            yield _Filling(holder.thing, plain)
     parts = [*_acting([part for holder in ordered for part in holder.parts], holders)]
     for part in sorted(parts, key=lambda part: part.aspect == "hooks"):
         yield _Filling(part.owner, {part.aspect: {part.name: part.value}})

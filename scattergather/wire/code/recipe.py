@@ -250,9 +250,14 @@ def reduce_property(_writing: Writing, found: property) -> Any:
     return property, (found.fget, found.fset, found.fdel, found.__doc__)
 
 
+_WRAPPED = frozenset({*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"})
+
+
 def reduce_wrapped(_writing: Writing, found: Any) -> Any:
-    """A ``classmethod`` or ``staticmethod`` with its function."""
-    return type(found), (found.__func__,)
+    """A ``classmethod`` or ``staticmethod`` with its function, and attributes of its own."""
+    own = {name: value for name, value in vars(found).items() if name not in _WRAPPED}
+    made = type(found), (found.__func__,)
+    return (*made, own) if own else made
 
 
 def reduce_proxy(_writing: Writing, proxy: types.MappingProxyType[Any, Any]) -> Any:

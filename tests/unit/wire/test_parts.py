@@ -88,7 +88,10 @@ ACTING = {
     "    part = functools.partialmethod(cached, 5)\n"
     "K.shared = K()\nK.bound = K.shared.cached\nK.single = K.shared.one\n"
     "vars(K)['cached'].note = 'n'\n"
-    "def f(): return K.bound(3), K.single(2), K.shared.part(), K.cached.note, K.cached.__name__\n",
+    "K.of_class = classmethod(lambda cls: cls.w)\nvars(K)['of_class'].note = 'c'\n"
+    "def f():\n"
+    "    notes = K.cached.note, K.cached.__name__, vars(K)['of_class'].note\n"
+    "    return K.bound(3), K.single(2), K.shared.part(), K.of_class(), notes\n",
     "structures of ctypes": "import ctypes\nclass A(ctypes.Structure):\n"
     "    _pack_ = 1\n    _fields_ = [('x', ctypes.c_byte), ('y', ctypes.c_double)]\n"
     "    def sum(self): return self.x + self.y\n"
