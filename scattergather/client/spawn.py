@@ -117,9 +117,20 @@ def _end_with_a_child() -> None:
         sys.modules["multiprocessing.util"].Finalize(None, _exit, exitpriority=0)
 
 
+def _copy() -> None:
+    for session in _alive():
+        session.large.inherited.begin()
+
+
+def _was_copied() -> None:
+    for session in _alive():
+        session.large.copied()
+
+
 def _copied() -> None:
     for session in _alive():
         session.abandon()
+        session.large.inherited.abandon()
 
 
-os.register_at_fork(after_in_child=_copied)
+os.register_at_fork(before=_copy, after_in_parent=_was_copied, after_in_child=_copied)

@@ -182,6 +182,10 @@ class Outbox:
         """Queue a frame, whatever waits already. Any thread, finalisers too."""
         self.put(Ready(frame(messages.encode(message), *body)))
 
+    def watched(self) -> list[Any]:
+        """The things that are watched and not garbage yet."""
+        return self._watched.things()
+
     def watch(self, thing: object, then: Then) -> None:
         """Say what is to be done when ``thing`` is garbage, wherever that happens.
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox, Ready
 from scattergather.client.pipe.waiting import Bell, readers
+from scattergather.client.values.inherited import InheritedResults
 from scattergather.errors import Closed, TooLarge
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.wire.descriptors import Escorted
@@ -161,6 +162,7 @@ class LargeValues:
         self.loans: dict[ObjectId, weakref.ref[Loan]] = {}
         """Those that were not freed; some may be gone."""
         self.watch = outbox.watch
+        self.inherited = InheritedResults()
         self._announcing = threading.Lock()
         self._stuck = 0
         """Bytes of loans that belong to values which wait for more room."""
@@ -299,8 +301,13 @@ class LargeValues:
         if found is not None:
             found.abandon()
 
+    def copied(self) -> None:
+        """This process was forked: what it has of results stays as long as the copy does."""
+        self.inherited.copied([each for each in self._outbox.watched() if isinstance(each, Held)])
+
     def hold(self, extents: Iterable[Extent]) -> tuple[Part, ...]:
         """Objects came. Reader thread."""
+        self.inherited.settle()
         parts: list[Part] = []
         for extent in extents:
             foreign = self._foreign.get(extent.slab)
@@ -333,6 +340,7 @@ class LargeValues:
 
     def rest(self) -> None:
         """Nothing has happened for a while: what is free goes back to the system."""
+        self.inherited.settle()
         self._arena.trim()
 
     def close(self) -> None:

@@ -45,6 +45,11 @@ class Watch(Generic[Key]):
         """Of all that :meth:`over` was not called for."""
         return [each.key for each in tuple(self._living.values())]
 
+    def things(self) -> list[Any]:
+        """All that are not garbage yet."""
+        found = [each() for each in tuple(self._living.values())]
+        return [thing for thing in found if thing is not None]
+
     def clear(self) -> None:
         """Nothing is told any more."""
         self._living.clear()
