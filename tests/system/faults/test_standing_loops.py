@@ -24,7 +24,9 @@ from tests.system.process_driver import alive, eventually
 
 pytestmark = pytest.mark.system
 
-SILENT = ORPHANED = 1.0
+ORPHANED = 1.0
+SILENT = 4.0
+"""Longer than a loop stands still on a machine that is busy, which is ended by nobody."""
 
 ALONE = f"""
 import ctypes, sys, threading
@@ -134,9 +136,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
         stopped = alone["goes_on"]
         assert stopped.stdout is not None
         stopped.stdout.readline()
-        watching = watchmen({controller, daemon.process.pid, stopped.pid})
+        three = {controller, daemon.process.pid, stopped.pid}
+        eventually(lambda: len(watchmen(three)) == 3)
+        watching = watchmen(three)
         stopped.send_signal(signal.SIGSTOP)
-        promise = Promise(ORPHANED + 2 * LOOK_SECONDS + STACKS_SECONDS + PROMISE)
+        promise = Promise(SILENT + 2 * LOOK_SECONDS + STACKS_SECONDS + PROMISE)
         client.kill()
         time.sleep(SILENT + 2 * LOOK_SECONDS)  # so long it is stopped
         stopped.send_signal(signal.SIGCONT)
