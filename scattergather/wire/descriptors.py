@@ -19,6 +19,9 @@ from scattergather.wire.memory.owned import own
 _MOST = 16
 """Descriptors in one receive; the kernel ends a receive at each anyway."""
 
+MOST_WAITING = 256
+"""Descriptors that may wait for their frames. They are ours, and we have not many."""
+
 _SPACE = socket.CMSG_SPACE(_MOST * array.array("i").itemsize)
 
 # Plain numbers: what an enumeration does with its flags takes longer than the call.
@@ -66,12 +69,15 @@ class ReceivedDescriptors:
         """Receive at most ``size`` bytes, and what comes with them.
 
         Raises:
-            OSError: as ``recv``; or this process can have no more descriptors, and one is lost.
+            OSError: as ``recv``; or this process can have no more descriptors, and one is lost; or
+                the other end sends them without end, which no frame brings.
         """
         data, extra, flags, _ = connection.recvmsg(size, _SPACE, _CLOSE_ON_EXEC)
         for level, kind, sent in extra:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._waiting.extend(array.array("i", sent[: len(sent) - len(sent) % 4]))
+        if len(self._waiting) > MOST_WAITING:
+            raise OSError(errno.EMFILE, "more descriptors came than frames that bring them")
         if flags & _CUT:
             # The next one would be taken for it.
             raise OSError(errno.EMFILE, "no descriptors are left for one that came")

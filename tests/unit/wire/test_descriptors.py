@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scattergather.wire.descriptors import Escorted, ReceivedDescriptors
+from scattergather.wire.descriptors import MOST_WAITING, Escorted, ReceivedDescriptors
 
 pytestmark = pytest.mark.usefixtures("counted")
 
@@ -199,4 +199,19 @@ def test_a_copy_is_kept_until_it_is_sent_and_closed_when_it_never_is() -> None:
     escorted.close()
     assert descriptors() == before
     escort(b"x", b"")
+    assert descriptors() == before
+
+
+def test_descriptors_that_no_frame_brings_are_not_collected_without_end(pair: Pair) -> None:
+    ours, theirs = pair
+    received, before = ReceivedDescriptors(), descriptors()
+
+    def flood() -> None:
+        for _ in range(MOST_WAITING + 1):
+            escort(b"x", b"").send(ours)
+            received.receive(theirs, 100)
+
+    with pytest.raises(OSError, match="more descriptors came than frames"):
+        flood()
+    received.close()
     assert descriptors() == before
