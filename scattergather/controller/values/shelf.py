@@ -9,6 +9,7 @@ is spared, because the call that names it may still be on its way.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from itertools import accumulate, islice
 
 from scattergather.model.ids import Digest
 from scattergather.wire.messages.shared import Code
@@ -17,6 +18,9 @@ from scattergather.wire.needs import needs_first
 SPARED = 256
 """How many of the digests that tasks have sent are kept in any case."""
 
+SPARED_BYTES = 1 << 26
+"""How many bytes of their code, but for the last one: hosts must not take all memory with it."""
+
 
 class Shelf:
     """Code by digest. Reactor thread only."""
@@ -24,22 +28,23 @@ class Shelf:
     def __init__(self) -> None:
         self._code: dict[Digest, tuple[Code, bytes]] = {}
         self._free: set[Digest] = set()
-        self._passing: dict[Digest, None] = {}
+        self._passing: dict[Digest, int] = {}
+        self._passing_bytes = 0
 
     def keep(self, code: Code, blob: bytes) -> None:
         """Keep what the client has sent."""
         self._code[code.digest] = code, blob
         self._free.discard(code.digest)
-        self._passing.pop(code.digest, None)
+        self._passing_bytes -= self._passing.pop(code.digest, 0)
 
     def keep_passing(self, code: Code, blob: bytes) -> bool:
         """Keep what a task has sent; True when it is time to :meth:`clear`."""
         digest = code.digest
         if digest not in self._code or digest in self._passing:
             self._code[digest] = code, blob
-            self._passing.pop(digest, None)
-            self._passing[digest] = None
-        return len(self._passing) > 2 * SPARED
+            self._passing_bytes += len(blob) - self._passing.pop(digest, 0)
+            self._passing[digest] = len(blob)
+        return len(self._passing) > 2 * SPARED or self._passing_bytes > 2 * SPARED_BYTES
 
     def free(self, digests: Iterable[Digest]) -> None:
         """The client will send these anew before it names them again."""
@@ -64,7 +69,7 @@ class Shelf:
 
     def clear(self, used: Iterable[Digest]) -> list[Digest]:
         """Drop what is free and not needed, by what is ``used`` or stays; returns what went."""
-        doomed = self._free.union(list(self._passing)[:-SPARED])
+        doomed = self._free.union(self._not_spared())
         needed = [*used, *(digest for digest in self._code if digest not in doomed)]
         while needed:
             digest = needed.pop()
@@ -75,5 +80,11 @@ class Shelf:
         for digest in doomed:
             del self._code[digest]
             self._free.discard(digest)
-            self._passing.pop(digest, None)
+            self._passing_bytes -= self._passing.pop(digest, 0)
         return list(doomed)
+
+    def _not_spared(self) -> list[Digest]:
+        """What tasks have sent, but for the youngest of it."""
+        sizes = accumulate(reversed(self._passing.values()))
+        spared = max(1, sum(1 for size in islice(sizes, SPARED) if size <= SPARED_BYTES))
+        return list(self._passing)[:-spared]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from scattergather.controller.roster import Roster
-from scattergather.controller.values.shelf import SPARED, Shelf
+from scattergather.controller.values.shelf import SPARED, SPARED_BYTES, Shelf
 from scattergather.wire.messages.shared import Code
 
 
@@ -93,6 +93,19 @@ def test_a_chain_of_code_may_be_longer_than_the_stack() -> None:
     roster.shelf = shelf
     roster.teach(entry, (digest(0),))  # type: ignore[arg-type]
     assert entry.host.told == [digest(each) for each in range(5000, -1, -1)]
+
+
+def test_code_that_tasks_have_sent_takes_so_many_bytes_and_the_last_is_spared() -> None:
+    shelf = Shelf()
+    blob = b"x" * (SPARED_BYTES // 4)
+    due = [shelf.keep_passing(code(each), blob) for each in range(9)]
+    assert due == [False] * 8 + [True]
+    assert shelf.clear([digest(0)])
+    assert [each for each in range(9) if shelf.get(digest(each))] == [0, 5, 6, 7, 8]
+    shelf.keep_passing(code(10), 9 * blob)
+    shelf.clear([])
+    assert [each for each in range(11) if shelf.get(digest(each))] == [10]
+    assert not shelf.keep_passing(code(10), b"")
 
 
 class Mouth:
