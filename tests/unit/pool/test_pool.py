@@ -557,3 +557,18 @@ def test_forgotten_code_is_forgotten_by_the_workers_that_have_it() -> None:
     ]
     assert not bench.pool.crew.tenants[1].code
     assert not told(bench.receive(messages.Forget(digests=(digest,))))
+
+
+def test_outcomes_of_tasks_that_were_given_back_meanwhile_are_not_told() -> None:
+    """It took long to find that their function cannot be loaded: then each of a chunk has one."""
+    bench = Bench(slots=1)
+    bench.run(1, count=4, ahead=True)
+    bench.now = 1.0
+    sampled(bench, 100)
+    bench.now = 1.3
+    assert messages.GaveBack(chunk=1, first=101) in reports(sampled(bench, 100))
+    out = bench.done(1, 1, count=4)
+    (told_of,) = [each for each in reports(out) if isinstance(each, messages.Outcomes)]
+    assert (told_of.first, len(told_of.kinds)) == (100, 1)
+    assert not [each for each in out if isinstance(each, actions.KillWorker)]
+    assert [worker for worker, _ in told(bench.run(2))] == [1]

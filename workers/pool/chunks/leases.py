@@ -59,7 +59,7 @@ def arrived(
         return
     count = len(message.kinds)
     if (
-        message.first + count > lease.stop
+        message.first + count > lease.run.first + lease.run.count
         or not blobs.sound(body, count)
         or message.kinds.strip(OWN_KINDS)
         or (count > 1 and (message.objects or message.lent or message.borrowed))
@@ -67,8 +67,8 @@ def arrived(
         drop_results(turn, tenant, message)
         end_bent(turn, tenant, worker, "it told of outcomes what cannot be")
         return
-    if known:
-        message, body = _behind(message, body, known)
+    if known or message.first + count > lease.stop:
+        message, body = _new_of(message, body, known, lease.stop - message.first)
     lease.next += len(message.kinds)
     if lease.next >= lease.stop:
         # First the next chunk: the worker waits for it, and the report takes its time.
@@ -148,10 +148,17 @@ def _ended(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
     feed(turn)
 
 
-def _behind(message: messages.Outcomes, body: bytes, known: int) -> tuple[messages.Outcomes, bytes]:
-    """Outcomes without the first ``known``, which were read from the journal before."""
+def _new_of(
+    message: messages.Outcomes, body: bytes, known: int, stop: int
+) -> tuple[messages.Outcomes, bytes]:
+    """Outcomes without the first ``known``, which were read from the journal before.
+
+    Those from ``stop`` on are of tasks that were given back while it took long to find out that
+    what they call cannot be loaded. They are not the worker's any more.
+    """
     count = len(message.kinds)
+    stop = min(stop, count)
     rest = msgspec.structs.replace(
-        message, first=message.first + known, kinds=message.kinds[known:]
+        message, first=message.first + known, kinds=message.kinds[known:stop]
     )
-    return rest, blobs.part(body, count, known, count)
+    return rest, blobs.part(body, count, known, stop)
