@@ -22,7 +22,7 @@ from scattergather.client.session.life import CURE
 from scattergather.client.session.session import Session
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName, without_our_frames
-from scattergather.model.snapshot import Go, Refreshed, plural
+from scattergather.model.snapshot import Go, Refreshed, counted, plural
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import CommandWord, HostsAnswered
 from scattergather.wire.messages.shared import TaskPlace
@@ -361,8 +361,11 @@ class ScatterGather(Executor):
     ) -> None:
         # ``sys.exit`` is a way to end, of which nobody is told more.
         failed = kind is not None and not issubclass(kind, SystemExit)
-        if failed:
+        if failed and kind is not None:
+            left = self._session.receivers.outstanding()
             self._session.cancel_all()
+            if left:
+                current_display().notice(f"left by {kind.__name__}; cancelled {counted(left)}")
         self.shutdown(wait=True, cancel_futures=failed)
 
     # ---- how it looks ---------------------------------------------------------------------------

@@ -192,3 +192,13 @@ def test_with_left_by_sys_exit_waits_as_the_end_of_the_script_would(c, fake):
     with pytest.raises(SystemExit), c:
         sys.exit(3)
     assert future.result() == 1
+
+
+def test_with_left_by_an_exception_counts_what_is_cancelled(c, fake, capsys):
+    fake.pause()
+    c.addJob([((n,), {}) for n in range(3)], work.noop)
+    threading.Timer(0.1, fake.resume).start()
+    with pytest.raises(ZeroDivisionError), c:
+        raise ZeroDivisionError
+    said = "[scattergather] left by ZeroDivisionError; cancelled 3 outstanding tasks: job 1 (0/3)\n"
+    assert capsys.readouterr().err == said
