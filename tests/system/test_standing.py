@@ -13,6 +13,7 @@ pytestmark = pytest.mark.system
 NOTEBOOK = """
 import dataclasses, enum, functools, pickle, sys
 import multiprocessing as mp
+import typing
 import joblib
 import pandas
 from scattergather import spawnScatterGather
@@ -44,6 +45,15 @@ def by_joblib(path):
     joblib.dump(Model(1.5), path)
     return joblib.load(path)
 def seen(): return sorted(name for name in vars(sys.modules["__main__"]) if name[0] != "_")
+@dataclasses.dataclass
+class Node:
+    following: "Node | None" = None
+    def link(self, other: "Node") -> "Node": return other
+
+def hinted(node: "Node", by: "type[Node]" = Node): return node
+def hints(node):
+    return [typing.get_type_hints(each) for each in (Node, Node.link, hinted, type(node))]
+
 def query(frame): return len(frame.query("a > @threshold"))
 def query_local(frame, threshold): return len(frame.query("a > @threshold"))
 def seen_data(): return DATA, seen()
@@ -61,6 +71,8 @@ def main():
     assert pickle.loads(run(Sub(4.0).save)) == Sub(4.0)
     assert run(pooled) == [2, 4]
     assert run(by_joblib, sys.argv[1]) == joblib.load(sys.argv[1]) == Model(1.5)
+    assert [each["following"] for each in run(hints, Node())[::3]] == [Node | None] * 2
+    assert run(hints, Node())[1:3] == [*map(typing.get_type_hints, (Node.link, hinted))]
     # Withdrawn again, and no data.
     assert run(seen) == ["seen"]
     assert run(seen_data) == ([1, 2], ["seen", "seen_data"])

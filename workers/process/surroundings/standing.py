@@ -11,6 +11,7 @@ what a task finds under a name would be a copy that only looks like the notebook
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from types import FunctionType
@@ -20,6 +21,10 @@ from scattergather.wire.code.names import parts
 from scattergather.wire.code.origin import NOTEBOOK
 
 _NOTHING = object()
+_NAME = re.compile(r"[^\W\d]\w*")
+
+Loan = tuple[dict[str, Any], str, Any]
+"""Globals, and what they lack under a name that an annotation in quotes has."""
 
 
 class Standing:
@@ -29,12 +34,18 @@ class Standing:
         self._space: dict[str, Any] = {}
         self._before: dict[str, Any] = {}
         self._now: dict[str, Any] = {}
+        self._lent: Iterable[Loan] = ()
         self.grown = False
         """Something was added since the last ``install``."""
 
-    def install(self, space: dict[str, Any], things: Mapping[str, Any]) -> None:
+    def install(
+        self, space: dict[str, Any], things: Mapping[str, Any], loans: Iterable[Loan] = ()
+    ) -> None:
         """These stand in ``space``, and what was installed before stands nowhere any more."""
         self.withdraw()
+        self._lent = loans
+        for own, name, thing in loans:
+            own.setdefault(name, thing)
         self._space = space
         for name, thing in things.items():
             self._put(name, thing)
@@ -66,7 +77,10 @@ class Standing:
                 del space[name]
             else:
                 space[name] = before
-        self._space, self._before, self._now = {}, {}, {}
+        for own, name, thing in self._lent:
+            if own.get(name) is thing:
+                del own[name]
+        self._space, self._before, self._now, self._lent = {}, {}, {}, ()
 
 
 def home_name(thing: Any) -> str:
@@ -98,6 +112,20 @@ def things_of(first: Iterable[Any]) -> dict[str, Any]:
                 queue += [value for value in own.values() if home_name(value)]
             queue += [cell.cell_contents for cell in thing.__closure__ or () if _is_home(cell)]
         queue += parts(thing)
+    return found
+
+
+def loans_for(things: Mapping[str, Any]) -> list[Loan]:
+    """What annotations in quotes name, for the globals of functions, where hints look for it."""
+    found: list[Loan] = []
+    for thing in things.values():
+        for function in (thing, *(vars(thing).values() if isinstance(thing, type) else ())):
+            if type(function) is not FunctionType or "__travelled__" not in function.__globals__:
+                continue
+            own = function.__globals__
+            spelled = [each for each in function.__annotations__.values() if type(each) is str]
+            names = set(_NAME.findall(" ".join(spelled)))
+            found += [(own, name, things[name]) for name in names & things.keys() - own.keys()]
     return found
 
 

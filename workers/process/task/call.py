@@ -16,7 +16,12 @@ from scattergather.wire.code.names import complete
 from scattergather.wire.messages import page as messages
 from scattergather.workers.process.surroundings.registry import Services
 from scattergather.workers.process.surroundings.resident import Residents
-from scattergather.workers.process.surroundings.standing import Standing, things_of
+from scattergather.workers.process.surroundings.standing import (
+    Loan,
+    Standing,
+    loans_for,
+    things_of,
+)
 
 Function = Callable[..., Any]
 _Key = tuple[FunctionName, int, tuple[Digest, ...]]
@@ -40,7 +45,7 @@ class Calls:
         self._blobs: dict[Digest, bytes] = {}
         self._ready: dict[tuple[FunctionName, int], Call] = {}
         self._standing = Standing()
-        self._things: dict[_Key, dict[str, Any]] = {}
+        self._things: dict[_Key, tuple[dict[str, Any], list[Loan]]] = {}
         self._key: _Key | None = None
         rebuild.MADE.append(self._standing.add)
 
@@ -96,7 +101,7 @@ class Calls:
             call = self._ready[name, version] = self._found(name, version, namespace)
         if self._key is None or self._standing.grown:
             BOOK.tell = None
-            self._standing.install(namespace, self._things_of(key, call.function))
+            self._standing.install(namespace, *self._things_of(key, call.function))
             if _ambiguous(BOOK.loaded(needs)):
                 BOOK.tell = self._standing.add_all
             self._key = key
@@ -119,13 +124,14 @@ class Calls:
             function = _awaited(function)
         return Call(function=function, name=shown)
 
-    def _things_of(self, key: _Key, function: Function) -> dict[str, Any]:
+    def _things_of(self, key: _Key, function: Function) -> tuple[dict[str, Any], list[Loan]]:
         found = self._things.get(key)
         if found is None:
             if len(self._things) > 256:
                 self._things.clear()
             inner = getattr(function, "__wrapped__", function)
-            found = self._things[key] = things_of([inner, *BOOK.loaded(key[2])])
+            things = things_of([inner, *BOOK.loaded(key[2])])
+            found = self._things[key] = things, loans_for(things)
         return found
 
     def _own_copy(self, digest: bytes) -> Function:
