@@ -13,10 +13,13 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from scattergather.errors import CannotImport
+
 NOTEBOOK = frozenset({"__main__", "__mp_main__"})
 """Modules that are another thing in every process, so that a name in them means nothing."""
 
-_ABSENT = object()
+ABSENT = "a host lacks it: install it there, or send the source with push_code()"
+_NOTHING = object()
 _HEAP_TYPE = 1 << 9
 _IMMUTABLE_TYPE = 1 << 8
 
@@ -37,9 +40,9 @@ def lookup(module: Any, qualname: str) -> Any:
     """What ``qualname`` names in ``module``, or a sentinel that is no value at all."""
     found = module
     for name in qualname.split("."):
-        found = getattr(found, name, _ABSENT)
-        if found is _ABSENT:
-            return _ABSENT
+        found = getattr(found, name, _NOTHING)
+        if found is _NOTHING:
+            return _NOTHING
     return found
 
 
@@ -177,3 +180,12 @@ def _is_filled_here(name: str, module: Any) -> bool:
         for value in space.values()
         for each in (value, *(vars(value).values() if isinstance(value, type) else ()))
     ) or any(isinstance(value, type) and value.__module__ == name for value in space.values())
+
+
+def missing(module: str, needed: str, error: BaseException) -> CannotImport:
+    """The error for an import that failed while a payload was loaded."""
+    lacking = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+    culprit = lacking or module
+    return CannotImport(
+        f"Cannot import {culprit!r}, which {needed} needs ({error}): {ABSENT}.", module=culprit
+    )

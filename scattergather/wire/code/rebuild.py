@@ -21,21 +21,11 @@ from typing import Any
 
 from scattergather.errors import CannotImport
 from scattergather.wire.code.enums import enter_members, restore
-from scattergather.wire.code.origin import written_in_c
+from scattergather.wire.code.origin import missing, written_in_c
 
 _HOOK = "__init_subclass__"
 _QUIET = threading.RLock()
 """Who holds it may change hooks of classes; others would put back what they found meanwhile."""
-ABSENT = "a host lacks it: install it there, or send the source with push_code()"
-
-
-def missing(module: str, needed: str, error: BaseException) -> CannotImport:
-    """The error for an import that failed while a payload was loaded."""
-    lacking = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
-    culprit = lacking or module
-    return CannotImport(
-        f"Cannot import {culprit!r}, which {needed} needs ({error}): {ABSENT}.", module=culprit
-    )
 
 
 def import_module(name: str) -> types.ModuleType:

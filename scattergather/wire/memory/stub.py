@@ -23,7 +23,7 @@ from typing import Any
 
 from scattergather.errors import CannotImport
 from scattergather.model.ids import ObjectId
-from scattergather.wire.code.rebuild import missing
+from scattergather.wire.code.origin import missing
 
 STOP = ord(".")
 INSIDE, OUTSIDE = 0, 1

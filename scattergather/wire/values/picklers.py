@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scattergather.errors import CannotImport, CannotPickle, TooLarge
-from scattergather.wire.code import rebuild
+from scattergather.wire.code import origin
 from scattergather.wire.code.recipe import RECIPES, MustNotTravel, Recipe
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.values.culprit import explain, retold, too_deep
@@ -77,7 +77,7 @@ class ValueUnpickler(pickle.Unpickler):
         except (ImportError, AttributeError) as error:
             if isinstance(error, CannotImport):
                 raise
-            raise rebuild.missing(module, f"{module}.{name}", error) from error
+            raise origin.missing(module, f"{module}.{name}", error) from error
 
 
 def write(value: Any, pickler: ValuePickler, buffer: io.BytesIO, name: str) -> bool:
