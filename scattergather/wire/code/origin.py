@@ -19,6 +19,7 @@ NOTEBOOK = frozenset({"__main__", "__mp_main__"})
 """Modules that are another thing in every process, so that a name in them means nothing."""
 
 ABSENT = "a host lacks it: install it there, or send the source with push_code()"
+_OURS = __name__.partition(".")[0]
 _NOTHING = object()
 _HEAP_TYPE = 1 << 9
 _IMMUTABLE_TYPE = 1 << 8
@@ -147,6 +148,8 @@ def _look(name: str) -> tuple[Any, tuple[str, str] | None, bool]:
 def _whereabouts(name: str, module: Any) -> tuple[str, str] | None:
     if not _path or module is None or name in NOTEBOOK:
         return None
+    if name.partition(".")[0] == _OURS:
+        return None  # workers run it, wherever it is; what imports from a place is itself in it
     return place_of(name, module, _path)
 
 

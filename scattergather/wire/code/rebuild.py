@@ -58,13 +58,24 @@ def import_from(name: str, root: str, file: str) -> types.ModuleType:
                 module=name,
             ) from error
     if root:
-        if root not in sys.path:
+        module = _found_here(name)  # a finder of an editable installation needs no entry
+        if module is None and root not in sys.path:
             sys.path.append(root)
             importlib.invalidate_caches()
-        module = import_module(name)
+            module = import_module(name)
         if _is_from(module, file):
+            assert module is not None
             return module
     return _by_path(name, file)
+
+
+def _found_here(name: str) -> types.ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and name.startswith(error.name or "?"):
+            return None  # itself, or the package that it is in
+        raise missing(name, "the code that was sent", error) from error
 
 
 _FROM_PATHS: dict[tuple[str, str], types.ModuleType] = {}

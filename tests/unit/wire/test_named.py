@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from scattergather.wire.code import origin
 from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.values import named
 from scattergather.wire.values.payload import dumps, loads
+from tests.unit.wire import sending
 from tests.unit.wire.sending import sent
 
 SENTINELS = (
@@ -171,3 +173,14 @@ def test_weak_collections_hold_what_came_with_them(notebook: Any) -> None:
     assert list(some) == [k]
     assert by_name["a"] is k
     assert list(type(k).all) in ([], [k])
+
+
+def test_what_imports_from_a_place_is_never_itself_imported_from_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An editable installation has no entry in ``sys.path``: a finder leads to its folder."""
+    monkeypatch.setattr(origin, "_path", frozenset({"/usr/lib/python3"}))
+    monkeypatch.setattr(origin, "_looked_at", {})
+    assert origin.whereabouts(sending.__name__) is not None  # imported from a place
+    value = (sent, origin.whereabouts)
+    assert loads(dumps(value)) == value
