@@ -59,12 +59,12 @@ def import_from(name: str, root: str, file: str) -> types.ModuleType:
             ) from error
     if root:
         module = _found_here(name)  # a finder of an editable installation needs no entry
-        if module is None and root not in sys.path:
-            sys.path.append(root)
+        if module is None:
+            if root not in sys.path:
+                sys.path.append(root)
             importlib.invalidate_caches()
             module = import_module(name)
         if _is_from(module, file):
-            assert module is not None
             return module
     return _by_path(name, file)
 

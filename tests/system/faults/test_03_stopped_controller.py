@@ -103,10 +103,11 @@ def test_every_wait_is_told_and_an_interrupt_says_the_cure():
     assert out == "1\n"
 
 
-def test_a_client_that_exits_takes_its_stopped_controller_along(scene):
-    script = run("sys.exit()")
+def test_a_client_that_ends_by_an_exception_takes_its_stopped_controller_along(scene):
+    script = run("1 / 0")
     _, error = script.communicate()
-    assert (script.returncode, error) == (0, "")
+    assert script.returncode == 1
+    assert "the script ended by ZeroDivisionError; cancelled " in error
     scene.clears()
 
 

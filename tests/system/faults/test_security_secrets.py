@@ -99,7 +99,7 @@ def test_no_secret_is_in_a_process_a_log_or_a_repr_while_jobs_run(start, spawn, 
         reprs += [client, job, future, client.command("status"), client.__dict__]
         reprs.append(client.submit(dict, os.environ).result(20))
     processes = ours()
-    kinds = [b"scattergather\0pool", b"scattergather.controller", b"process.zygote"]
+    kinds = [b"scattergather\0pool", b"scattergather.controller", b"root zygote"]
     for kind in kinds:
         assert any(kind in line for line, _ in processes.values()), kind
     assert len(processes) > 6  # two workers and two session zygotes, at least
