@@ -69,6 +69,8 @@ def _finish(sessions: Sequence[Session]) -> None:
                 due = None
                 _tell(sessions)
         session.echo.flush()
+        if (fate := session.life.fate) and session.lost:
+            _say(f"the script has ended, and {fate}; lost {counted(session.lost)}")
 
 
 def _tell(sessions: Sequence[Session]) -> None:

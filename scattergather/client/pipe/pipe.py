@@ -135,6 +135,11 @@ class Pipe:
         self._users.append(weakref.ref(user))
         self._outbox.watch(user, self.hang_up)
 
+    @property
+    def unused(self) -> bool:
+        """One of those is garbage for whom the controller works."""
+        return any(user() is None for user in self._users)
+
     def hang_up(self) -> None:
         """The controller sees the end of the pipe and ends; one that is being started, too."""
         self._hung_up = True
@@ -277,7 +282,7 @@ class Pipe:
         """Tell the listener what a silence may mean; False when nobody uses the pipe any more."""
         listener = self._listener()
         # The writer hears at once of a user who is gone, unless it is in the middle of a send.
-        if listener is None or any(user() is None for user in self._users):
+        if listener is None or self.unused:
             return False
         silence.looks += 1
         if silence.looks == REST_LOOKS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.pipe.pipe import Pipe
@@ -26,6 +27,8 @@ from scattergather.errors import Closed, ControllerLost
 from scattergather.model.snapshot import JobView, counted
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
+
+DROPPED = "nobody holds this client any more; cancelled "
 
 
 class Session:
@@ -62,7 +65,10 @@ class Session:
         self.pushed = PushedCode(self.outbox)
         self.draws = EqualDraws(self.echo.notice)
         self.edited = EditedModules(self.echo.notice)
-        self._near = any(isinstance(host, EmbeddedSpec) for host in hosts)
+        # Other hosts have files of their own.
+        near = any(isinstance(host, EmbeddedSpec) for host in hosts)
+        self.lost: list[JobView] = []
+        """What was outstanding when the controller was gone."""
         self.inbox = ClientInbox(
             self.outbox,
             self.pipe.descriptors,
@@ -72,7 +78,8 @@ class Session:
             self.known,
             self.large,
             self.echo,
-            self._look_around,
+            # No method of ours: a session that nobody holds is gone at once, without a search.
+            partial(_look_around, self.draws, self.edited if near else None),
         )
 
     # ---- begin and end: any thread --------------------------------------------------------------
@@ -110,7 +117,7 @@ class Session:
         if receivers is None or self.life.closed:
             return
         if left := receivers.outstanding():
-            TERMINAL.notice(f"nobody holds this client any more; cancelled {counted(left)}")
+            TERMINAL.notice(DROPPED + counted(left))
 
     def abandon(self) -> None:
         """This process is a copy made by fork: everything is refused, nothing is ended."""
@@ -135,12 +142,6 @@ class Session:
         """A frame has come."""
         self.inbox.sort(head, body)
 
-    def _look_around(self) -> None:
-        """Something goes on: whatever the user had better know of it is told."""
-        self.draws.look()
-        if self._near:  # other hosts have files of their own
-            self.edited.look()
-
     def rest(self) -> None:
         """Nothing has come for a while: memory that is free goes back to the system."""
         self.large.rest()
@@ -152,6 +153,10 @@ class Session:
 
     def gone(self, status: int | None) -> None:
         """The controller is gone: whatever is outstanding hears it."""
+        self.lost = left = self.receivers.outstanding()
+        if left and self.pipe.unused and not self.life.closed:
+            # Who drops a client while the reader holds us here leaves no word to `__del__`.
+            self.echo.notice(DROPPED + counted(left))
         error = self.life.end(lambda: self._loss(status))
         self.receivers.lose(error)
         self.questions.lose()
@@ -172,3 +177,10 @@ class Session:
         elif self.log.path:
             message += f"\nIts log: {self.log.path}"
         return lambda: ControllerLost(message, status=status, log=lines)
+
+
+def _look_around(draws: EqualDraws, edited: EditedModules | None) -> None:
+    """Something goes on: whatever the user had better know of it is told."""
+    draws.look()
+    if edited is not None:
+        edited.look()

@@ -77,6 +77,37 @@ def test_a_client_that_is_garbage_with_outstanding_calls_ends_too_and_counts_the
     assert "noop (0/1)" in said
 
 
+def test_a_client_that_nobody_holds_is_gone_without_a_search_for_garbage(capsys):
+    c, fake = connect()
+    fake.pause()
+    c.addJob([((n,), {}) for n in range(9)], work.noop)
+    gone = weakref.ref(c._session)
+    gc.disable()
+    try:
+        del c
+        until(lambda: gone() is None)
+    finally:
+        gc.enable()
+    until(lambda: fake._ended)
+    assert "cancelled 9 outstanding tasks: job 1 (0/9)" in capsys.readouterr().err
+
+
+def test_what_a_client_had_outstanding_is_counted_also_where_its_session_outlives_it(capsys):
+    c, fake = connect()
+    fake.pause()
+    c.addJob([((n,), {}) for n in range(9)], work.noop)
+    session = c._session
+    del c
+    gc.collect()
+    until(lambda: fake._ended and session.life.ended)
+    said = []
+    until(lambda: said.append(capsys.readouterr().err) or "".join(said))
+    assert "".join(said) == (
+        "[scattergather] nobody holds this client any more; cancelled 9 outstanding tasks: "
+        "job 1 (0/9)\n"
+    )
+
+
 def test_an_iteration_holds_its_client():
     c, fake = connect()
     results = iter(c.addJob([((n,), {}) for n in range(3)], work.noop))

@@ -148,6 +148,16 @@ def test_who_waits_long_is_told_for_what(c, fake, capsys, monkeypatch):
     )
 
 
+def test_what_is_lost_meanwhile_is_counted(c, fake, capsys):
+    fake.pause()
+    c.addJob([((n,), {}) for n in range(9)], work.noop)
+    threading.Timer(0.1, fake.die).start()
+    end_of(c)
+    said = capsys.readouterr().err
+    assert said.startswith("[scattergather] the script has ended, and the controller died")
+    assert said.endswith("; lost 9 outstanding tasks: job 1 (0/9)\n")
+
+
 def test_an_interrupt_ends_the_waiting_and_what_was_waited_for(c, fake, capsys):
     fake.pause()
     c.submit(work.noop, 1)
