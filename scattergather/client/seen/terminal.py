@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from typing import TextIO
+from unicodedata import east_asian_width
 
 from scattergather.client.seen import showing
 from scattergather.client.seen.display import Bar, JobLines, Line
@@ -25,6 +26,9 @@ STEPS = 10
 
 LINE_SECONDS = 1.0, 60.0
 """The least and the most time between two lines of a bar in a file, while its job goes on."""
+
+BARS_OF_THE_USER_SECONDS = 1.0
+"""How long what is written waits for a bar that the user draws himself."""
 
 _ERASE = "\r\x1b[K"
 
@@ -73,8 +77,7 @@ class Terminal:
         with self._turn:
             if bar not in self._bars:
                 self._bars.append(bar)
-            columns = shutil.get_terminal_size().columns
-            bar.drawn = _ERASE + text[: max(1, columns - 1)]
+            bar.drawn = _ERASE + _one_line(text, shutil.get_terminal_size().columns - 1)
             _put(bar.drawn, sys.stderr)
 
     def leave(self, bar: _DrawnBar, last: str) -> None:
@@ -155,15 +158,34 @@ def user_has_a_bar() -> bool:
 
 
 def _above_bars_of_the_user(stream: TextIO | None) -> AbstractContextManager[object]:
+    above = ExitStack()
     if not user_has_a_bar() or not _is_terminal(stream):
-        return nullcontext()
-    mode: AbstractContextManager[object] = sys.modules["tqdm"].tqdm.external_write_mode(stream)
-    return mode
+        return above
+    bars = sys.modules["tqdm"].tqdm
+    own = bars.get_lock()
+    for lock in getattr(own, "locks", (own,)):
+        # An interrupt while tqdm draws leaves it locked for good: then the bar is torn.
+        if not lock.acquire(timeout=BARS_OF_THE_USER_SECONDS):
+            return above
+        above.callback(lock.release)
+    above.enter_context(bars.external_write_mode(stream, nolock=True))
+    return above
 
 
 def lost(dropped: int, label: str) -> str:
     """The line that says how much of a job's output has never come here."""
     return f"[{in_bytes(dropped)} that {label} printed were dropped where they were printed]"
+
+
+def _one_line(text: str, columns: int) -> str:
+    """What of it fits into one line, of which some letters take two columns."""
+    line, left = "", max(1, columns)
+    for letter in text:
+        left -= 2 if east_asian_width(letter) in "WF" else 1
+        if left < 0:
+            break
+        line += letter if letter.isprintable() else " "
+    return line
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

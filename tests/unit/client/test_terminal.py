@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tqdm import tqdm
@@ -88,11 +90,16 @@ def test_a_bar_of_an_iteration_is_gone_between_its_waits(monkeypatch: pytest.Mon
     assert len(screen.lines) == 2
 
 
-def test_a_bar_never_takes_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "most"), [("job 1", 19), (chr(0x9577) * 40, 9), ("two\nlines\x1b[2A\t", 19)]
+)
+def test_a_bar_never_takes_two_lines(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = before_a_screen(monkeypatch, columns=20)
-    bar = TERMINAL.bar(view(3))
-    bar.close(view(4))
-    assert max(map(len, screen.lines)) < 20
+    bar = TERMINAL.bar(replace(view(3), name=name))
+    bar.show(replace(view(4), name=name))
+    bar.close(replace(view(5), name=name))
+    assert len(screen.lines) == 1
+    assert len(screen.lines[0]) <= most
 
 
 def test_a_file_gets_few_lines_and_no_carriage_return(
@@ -135,6 +142,23 @@ def test_lines_go_above_a_bar_of_the_users_own(monkeypatch: pytest.MonkeyPatch) 
     *lines, bar = screen.lines
     assert lines == ["[line 0]", "[line 1]", "[line 2]"]
     assert "3/3" in bar
+
+
+def test_lines_do_not_wait_for_a_bar_of_the_users_own_whose_drawing_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = before_a_screen(monkeypatch)
+    monkeypatch.setattr(terminal, "BARS_OF_THE_USER_SECONDS", 0.01)
+    monkeypatch.setattr(tqdm, "_lock", threading.RLock(), raising=False)
+    own = tqdm(total=3, file=io.StringIO())
+    lines = TERMINAL.lines("job 1", lambda: True)
+    shows = threading.Thread(target=lines.show, args=(["[line]"], 0, 0), daemon=True)
+    with tqdm.get_lock():  # an interrupted drawing keeps it
+        shows.start()
+        shows.join(20)
+        seen = screen.lines
+    own.close()
+    assert seen == ["[line]"]
 
 
 # ---- a wait that lasts --------------------------------------------------------------------------
