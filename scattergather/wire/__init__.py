@@ -4,6 +4,7 @@
 ``descriptors``  descriptors that travel with a frame
 ``blobs``        many blobs in one body, with a table of their ends
 ``needs``        in which order code goes that needs other code
+``validation``   what pydantic makes of functions and classes of the notebook
 
 ``messages``     every message that may pass, one union a direction
 ``values``       one value, one blob

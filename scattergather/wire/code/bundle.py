@@ -13,11 +13,12 @@ each other, neither can be first.
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import io
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,7 @@ from scattergather.wire.code.recipe import (
     travels,
 )
 from scattergather.wire.values.picklers import ValuePickler, write
+from scattergather.wire.values.reducing import PROTOCOL
 
 Placed = Callable[[type], Any]
 """The reduction of a class that is importable or has its place already, else None."""
@@ -95,6 +97,24 @@ class _Filling:
         is_class = isinstance(self._owner, type)
         fill = rebuild.fill_class if is_class else rebuild.fill_function
         return fill, (self._owner, self._state)
+
+
+class _GroupPickler(ValuePickler):
+    """Makes instances of the group's classes although what their ``__new__`` asks for may lack."""
+
+    group: Collection[int] = ()
+    """Ids of its classes, whose own hashes may run code of the user."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        """As for any other pickler, but for instances of the group."""
+        reduction = super().reducer_override(thing)
+        if id(type(thing)) not in self.group or isinstance(thing, type):
+            return reduction
+        if reduction is NotImplemented:
+            reduction = thing.__reduce_ex__(PROTOCOL)
+        if isinstance(reduction, tuple) and reduction[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return rebuild.make_instance, *reduction[1:]
+        return reduction
 
 
 class _Survey(dict[type, Any]):
@@ -201,6 +221,7 @@ class _Survey(dict[type, Any]):
             self._meet_function(None, value)
         elif issubclass(kind, type):
             self._meet_class(value)
+            self._acts = False
         elif kind not in _ATOMS:
             self._pickler.meet_again()
             write(value, self._pickler, self._buffer, title)
@@ -218,6 +239,10 @@ class _Survey(dict[type, Any]):
         reduction = None if id(kind) in self.holders else self._placed(kind)
         if reduction is None:
             self._meet(kind)
+            metaclass = type(kind)
+            if metaclass.__hash__ is not type.__hash__ and self._placed(metaclass) is None:
+                self._meet(metaclass)  # the class may be a key
+                self._acts = True
             return _STANDS_IN
         return reduction
 
@@ -291,7 +316,8 @@ def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
         enum.Enum: survey[enum.Enum],
     }
     buffer = io.BytesIO()
-    pickler = ValuePickler(buffer, reduce_class, recipes=recipes)
+    pickler = _GroupPickler(buffer, reduce_class, recipes=recipes)
+    pickler.group = frozenset(map(id, group))
     root = (group, empties, [*_fillings(ordered, holders)])
     holds_code = write(root, pickler, buffer, f"class {first.__qualname__!r}")
     return group, buffer.getvalue(), holds_code

@@ -22,6 +22,7 @@ from typing import Any
 from scattergather.errors import CannotImport
 from scattergather.wire.code.enums import enter_members, restore
 from scattergather.wire.code.origin import missing, written_in_c
+from scattergather.wire.validation import METADATA, enter_model
 
 _HOOK = "__init_subclass__"
 _QUIET = threading.RLock()
@@ -233,6 +234,8 @@ def fill_class(kind: type, state: Mapping[str, Mapping[str, Any]]) -> None:
     solid: Any = next(base for base in metaclass.__mro__ if written_in_c(base))
     for name, value in state.get("attributes", {}).items():
         solid.__setattr__(kind, name, value)
+    if METADATA in state.get("attributes", ()):
+        enter_model(kind)
     for name, value in state.get("fields", {}).items():
         setattr(kind, name, value)  # the metaclass does more than to keep it
     if "enum" in state:
@@ -245,6 +248,15 @@ def fill_class(kind: type, state: Mapping[str, Mapping[str, Any]]) -> None:
         with _quiet(others), suppress(Exception):
             vars(loud)[_HOOK].__get__(None, kind)()
         restore(kind, before)
+
+
+def make_instance(kind: Any, *args: Any) -> Any:
+    """An instance of a class of which a part is missing still, perhaps one that it looks for."""
+    try:
+        return kind.__new__(kind, *args)
+    except Exception:
+        solid: Any = next(base for base in kind.__mro__ if written_in_c(base))
+        return solid.__new__(kind, *(() if solid is object else args))
 
 
 def make_cached_property(function: Any, name: str | None) -> functools.cached_property[Any]:

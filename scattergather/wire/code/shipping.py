@@ -7,6 +7,7 @@ looks at the class anew, so that a job never runs with older code than when it w
 from __future__ import annotations
 
 import io
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
 from scattergather.wire.code.origin import at_home, importable, reduction_by_name
 from scattergather.wire.code.recipe import reference
 from scattergather.wire.frame import MOST_INSIDE
+from scattergather.wire.validation import origin_of
 from scattergather.wire.values.picklers import ValuePickler, write
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -169,9 +171,22 @@ class Inline:
         place = self.book.place(kind)
         reduction = _plain(kind) if place is None else (resolve, place)
         if reduction is None:
+            reduction = self._parametrised(kind)
+        if reduction is None:
             return None
         self._reductions[id(kind)] = (kind, reduction)
         return reduction
+
+    def _parametrised(self, kind: type) -> Any:
+        """``Page[int]``, made in a task, is at home what that expression gives there."""
+        found = origin_of(kind)
+        return (operator.getitem, found) if found and all(map(self._stands, found)) else None
+
+    def _stands(self, thing: Any) -> bool:
+        if isinstance(thing, type):
+            return self._placed(thing) is not None
+        parts = thing if isinstance(thing, tuple | list) else getattr(thing, "__args__", ())
+        return all(map(self._stands, parts))
 
 
 def _plain(kind: type) -> Any:

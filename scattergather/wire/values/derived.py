@@ -1,13 +1,17 @@
-"""Things of the user's types that derive from a property, a wrapper of a function or a module.
+"""Things that are filled past their class: derived from a property or module, or forwarding all.
 
 Pickle has no way for what these keep in C. They are made again by the base that Python has, past
 their own ``__init__``, and have their attributes.
+
+Things whose class has a ``__getattr__`` have their attributes in the same way: pickle would ask an
+empty one for ``__setstate__``, and one that forwards what it is asked would go round for ever.
 
 Pickles name the functions here that make them, so names and arguments are part of the wire.
 """
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import sys
 import types
@@ -15,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scattergather.wire.code import rebuild
+from scattergather.wire.code.origin import written_in_c
 
 _CONTENTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     property: lambda found: (found.fget, found.fset, found.fdel, found.__doc__),
@@ -42,6 +47,24 @@ def reduce_derived(thing: Any) -> Any:
     own = {name: value for name, value in (attributes or {}).items() if name not in _LEFT}
     made = make_derived, (base, kind, _CONTENTS[base](thing))
     return *made, (own, slots or {}), None, None, fill_derived
+
+
+def answers_for_all(kind: type) -> bool:
+    """True of a class with a ``__getattr__`` that says nothing of how it is pickled."""
+    own = [vars(base) for base in kind.__mro__ if not written_in_c(base)]
+    if not any("__getattr__" in each for each in own) or kind in copyreg.dispatch_table:
+        return False
+    said = ("__reduce__", "__reduce_ex__", "__setstate__")
+    return not any(name in vars(base) for base in kind.__mro__[:-1] for name in said)
+
+
+def reduce_quietly(thing: Any, protocol: int) -> Any:
+    """As pickle does it, but that the thing is asked for nothing before it has its attributes."""
+    make, args, state, *items = thing.__reduce_ex__(protocol)
+    if state is None:
+        return make, args, state, *items
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    return make, args, (attributes or {}, slots or {}), *items, fill_derived
 
 
 # ---- where a payload is loaded ------------------------------------------------------------------

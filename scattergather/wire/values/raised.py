@@ -17,7 +17,7 @@ import pickle
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -201,7 +201,9 @@ def _packed(error: Exception, carrier: Carrier | CodeBook, *, is_long: bool) -> 
             )
         if form is forms[-len(ways)]:
             first = said
-    return b"", first
+    # What it says may be new each time, as the address of something among its arguments.
+    blob, _ = _tried(forms[1], error, carrier, book, any_text=True)
+    return blob, "" if blob else first
 
 
 def _formed(way: Callable[[], tuple[Any, ...]], form: Any = _Form) -> Any:
@@ -290,8 +292,9 @@ def _tried(
     carrier: Carrier | CodeBook,
     book: CodeBook,
     *,
-    is_cut: bool,
-    absent: list[Absent],
+    is_cut: bool = False,
+    absent: Sequence[Absent] = (),
+    any_text: bool = False,
 ) -> tuple[bytes, str]:
     """The form as bytes if ``error`` comes out of them again, else nothing and why not.
 
@@ -303,7 +306,7 @@ def _tried(
         # A message built in __init__ from an argument is built twice by a naive copy.
         there, here = _raw_text(copy), _raw_text(error)
         same = there == here
-        if is_cut or absent:
+        if is_cut or absent or any_text:
             same = not there.startswith(_MUTE) and (not is_cut or len(there) < len(here))
         if same and type(copy) is type(error):
             return blob, ""

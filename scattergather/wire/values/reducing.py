@@ -12,9 +12,10 @@ from typing import Any
 from scattergather.wire.code.origin import importable
 from scattergather.wire.code.recipe import RECIPES, MustNotTravel, Recipe, refusal, said_by
 from scattergather.wire.memory.outside import Outside
+from scattergather.wire.validation import VALIDATED_CALL, reduce_validated_call
 from scattergather.wire.values.arrays import ARRAY, reduce_array
 from scattergather.wire.values.chance import GENERATORS, reduce_generator_of_chance
-from scattergather.wire.values.derived import BASES, reduce_derived
+from scattergather.wire.values.derived import BASES, answers_for_all, reduce_derived, reduce_quietly
 from scattergather.wire.values.exceptions import reduce_exception, taken_apart
 from scattergather.wire.values.named import reduce_by_itself, speaks
 
@@ -64,8 +65,12 @@ class Reducing:
             return reduce_generator_of_chance(self, thing)
         if issubclass(kind, BASES):
             return reduce_derived(thing)
+        if (kind.__module__, kind.__qualname__) == VALIDATED_CALL:
+            return reduce_validated_call(thing)
         if speaks(thing):
             return reduce_by_itself(thing, PROTOCOL)
+        if answers_for_all(kind):
+            return reduce_quietly(thing, PROTOCOL)
         if len(self._ordinary) >= ORDINARY:
             self._ordinary.clear()
         self._ordinary.add(kind)

@@ -68,6 +68,21 @@ ACTING = {
     "        return M.known.setdefault((cls, given), super().__call__(*given))\n"
     "class K(metaclass=M):\n    def __init__(self, *given): self.given = given\n"
     "K(1)\ndef f(): return K(1) is K(1), len(M.known)\n",
+    "a class as a key": "class M(type):\n    def __hash__(cls): return hash(cls.__name__)\n"
+    "    def __eq__(cls, other): return cls is other\n"
+    "class A(metaclass=M): pass\nclass B(A):\n    all = {A}\n    names = {A: 'A'}\n"
+    "def f(): return A in B.all, B.names[A]\n",
+    "one instance": "class K:\n    one = None\n    def __new__(cls):\n"
+    "        if cls.one is None: cls.one = super().__new__(cls)\n        return cls.one\n"
+    "class G:\n    def __new__(cls):\n        global only\n"
+    "        if only is None: only = object.__new__(cls)\n        return only\n"
+    "only = None\nK().n, G().n = 9, 8\n"
+    "def f(): return K() is K.one, K().n, G() is only, G().n\n",
+    "what __new__ makes": "import threading\nclass K:\n    def __new__(cls):\n"
+    "        made = super().__new__(cls)\n        made.lock = threading.Lock()\n"
+    "        return made\n"
+    "    def __getstate__(self): return {'n': self.n}\n"
+    "K.one = K()\nK.one.n = 3\ndef f(): return K.one.lock.locked(), K.one.n\n",
     "virtual subclasses": "class A(abc.ABC):\n    @classmethod\n"
     "    def __subclasshook__(cls, other): return NotImplemented if U.n else True\n"
     "class B: pass\nU = S(1)\nA.register(B)\nA.register(int)\n"
@@ -120,6 +135,21 @@ def test_what_runs_code_of_a_class_while_it_is_made_finds_it_there(
 ) -> None:
     main = notebook(BEGIN + source)
     assert sent(main["f"])() == main["f"]()
+
+
+def test_a_thing_that_forwards_what_it_is_asked_arrives(notebook: Any) -> None:
+    main = notebook(
+        "class P:\n    def __init__(self, inner): self._inner = inner\n"
+        "    def __getattr__(self, name): return getattr(self._inner, name)\n"
+        "class Q(P):\n    __slots__ = ('more',)\n"
+        "class D(dict):\n    def __getattr__(self, name): return self[name]\n"
+        "    def __setattr__(self, name, value): self[name] = value\n"
+        "K = Q([1, 1])\nK.more = 5\n"
+        "class Home: one = P([2])\n"
+        "def f(p, d): return p.count(1), p.more, Home.one.count(2), d.x, dict(d), vars(d)\n"
+    )
+    f, given = sent((main["f"], (main["K"], main["D"](x=3))))
+    assert f(*given) == (2, 5, 1, 3, {"x": 3}, {})
 
 
 def test_a_group_has_one_digest_wherever_it_is_entered(notebook: Any) -> None:

@@ -325,6 +325,21 @@ def test_long_texts_are_cut_and_surrogates_replaced() -> None:
     assert len(str(home.__cause__).encode()) <= MOST_TEXT + 16
 
 
+class Anew(Exception):
+    def __str__(self) -> str:
+        return f"at {id(self)}"
+
+
+@pytest.mark.parametrize("error", [KeyError(1), ValueError(1), Anew(1)])
+def test_what_says_something_new_each_time_keeps_its_type(error: Exception) -> None:
+    error.args = (Thing(),)
+    assert type(travelled(error)) is type(error)
+
+
+class Thing:
+    """It shows where it lies."""
+
+
 def test_a_frame_of_a_cell_is_named_as_the_notebook_names_it(monkeypatch: Any) -> None:
     def named(file: str) -> tuple[str, str] | None:
         return ("Cell", "In[7]") if file == "/tmp/ipykernel_1/2.py" else None
