@@ -164,6 +164,8 @@ class Paper:
 
 
 class _PaperLines:
+    has_place = False
+
     def __init__(self, paper: Paper, label: str) -> None:
         self._paper = paper
         self._label = label

@@ -155,6 +155,11 @@ class _CellLines:
             self._open = CellOutput(self._cells, self._parent)
         return self._open
 
+    @property
+    def has_place(self) -> bool:
+        piece = self._open
+        return piece is not None and piece.shown and not piece.gone
+
     def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         with self._cells.turn:
             if self._open is not None and self._open.gone:

@@ -100,7 +100,7 @@ class Cells:
         self._running: dict[str, Parent] = {first.name: first} if here else {}
         self._depth = Counter(self._running.keys())
         self._waiting: dict[Carried, None] = {}
-        self._before_end: list[WeakMethod[Callable[[], None]]] = []
+        self._before_end: dict[WeakMethod[Callable[[], None]], None] = {}
         self._clears: Counter[str] = Counter()
         publisher = getattr(shell, "display_pub", None)
         if publisher is not None:
@@ -111,7 +111,7 @@ class Cells:
 
     def at_end(self, method: Callable[[], None]) -> None:
         """This bound method is called before a cell ends, as long as its object lives."""
-        self._before_end.append(WeakMethod(method))
+        self._before_end[WeakMethod(method)] = None
 
     @property
     def carrier(self) -> Parent | None:
@@ -180,7 +180,7 @@ class Cells:
             for method in list(self._before_end):
                 call = method()
                 if call is None:
-                    self._before_end.remove(method)
+                    self._before_end.pop(method, None)
                 else:
                     call()
         finally:

@@ -26,6 +26,10 @@ BAR_SECONDS = 0.1
 class JobLines(Protocol):
     """Where the lines of one job are shown. Any thread, one at a time."""
 
+    @property
+    def has_place(self) -> bool:
+        """Lines stand in their order whenever they come: no result need wait for them."""
+
     def show(self, lines: Sequence[Line], skipped: int, dropped: int) -> None:
         """These lines are seen, behind those that came before.
 

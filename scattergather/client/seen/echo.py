@@ -90,6 +90,8 @@ class JobEcho:
         self._rich = display.shows_bundles
         self._bundles = 0
         self._room = BUNDLE_BYTES
+        self._moves = False
+        """Something is queued that takes a new place."""
         self._last = -1
         """The task of what was queued last."""
         self._fresh: deque[Line] = deque(maxlen=LINES)
@@ -113,6 +115,8 @@ class JobEcho:
                     self._queue(mark)
                 self._last = index
                 self._queue(what)
+                # Behind it: whoever shows meanwhile would take this back, and not show it.
+                self._moves = True
                 return
             if self._rich and self._room >= 0:
                 self._bundles, self._room = BUNDLES, -1
@@ -129,8 +133,14 @@ class JobEcho:
             self._skipped += 1
         self._fresh.append(line)
 
+    @property
+    def has_place(self) -> bool:
+        """What is queued stands behind what is shown already, whenever it is shown."""
+        return self._lines.has_place and not self._moves
+
     def show(self) -> None:
         """Show what is queued. Not on the reader thread."""
+        self._moves = False
         lines = []
         while self._fresh:
             lines.append(self._fresh.popleft())
@@ -180,10 +190,16 @@ class Echo:
                 self._dirty.popleft().show()
 
     def flush_before_results(self) -> None:
-        """What tasks have printed is shown before what came of them is handed over. Any thread."""
+        """What tasks have printed stands before what came of them is handed over. Any thread."""
         # The reader, in a callback, must not block on a terminal.
-        if threading.get_ident() not in readers:
-            self.flush()
+        if threading.get_ident() in readers:
+            return
+        with self._showing:
+            # With each result a piece of output that stands already would be sent as a whole: of
+            # quick tasks it is more than Jupyter's server takes. The thread shows these.
+            for channel in list(self._dirty):
+                if not channel.has_place:
+                    channel.show()
 
     def close(self) -> None:
         """The thread ends when everything is shown."""

@@ -94,6 +94,8 @@ TERMINAL = Terminal()
 
 
 class _TerminalLines:
+    has_place = False
+
     def __init__(self, label: str) -> None:
         self._label = label
 

@@ -54,6 +54,29 @@ def test_what_comes_between_two_cells_is_there_when_the_next_one_runs(strict: Sh
     assert strict.seen("cell 2") == ""
 
 
+def test_a_result_does_not_send_again_what_stands_there_and_new_things_stand_before_it(
+    patient: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+
+    def display(*bundle: Any, **how: Any) -> None:
+        sent.append(how["update"])
+        patient.display(*bundle, **how)
+
+    monkeypatch.setattr(sys.modules["IPython"].display, "display", display)
+    shows, channel = Echo(), JobEcho("job 1", current_display(), lambda: True)
+    for n in range(1000):
+        shows.put(channel, n, "a line")
+        shows.flush_before_results()
+        assert n or "task 0" in patient.seen("cell 1")
+    shows.put(channel, 1000, figure("a figure"))
+    shows.flush_before_results()
+    assert "task 999" in patient.seen("cell 1")
+    assert "a figure" in patient.seen("cell 1")
+    shows.close()
+    assert len(sent) < 500
+
+
 def test_no_place_is_kept_where_none_is_needed(strict: Shell, patient: Shell) -> None:
     current_display().lines("job 1", lambda: True)
     next_cell(patient, "cell 2")
