@@ -107,8 +107,12 @@ def occupy_standard_descriptors() -> None:
 def name_process(name: str, title: str) -> None:
     """``ps`` calls this process so: by ``name`` (15 bytes), in full by ``title`` as far as it fits.
 
+    A name has no space: Python 3.12 counts the fields of ``/proc/self/stat`` by spaces when it
+    forks, takes another field for the number of threads, and warns of a fork that is none.
+
     The title takes the place of the arguments, in memory that every forked process has a copy of.
     """
+    assert " " not in name, name
     text = ctypes.create_string_buffer(name.encode())
     _libc.prctl(_PR_SET_NAME, ctypes.addressof(text), 0, 0, 0)
     begin, end = _arguments()

@@ -236,7 +236,7 @@ def test_ps_tells_zygotes_and_workers_apart(c) -> None:
         return found
 
     worker, session, root = c.submit(lineage).result(timeout=10)
-    number = int(worker[0].removeprefix("sg worker ").removesuffix("/1"))
+    number = int(worker[0].removeprefix("sg-worker-").removesuffix("/1"))
     assert worker[1] == f"scattergather: worker {number} of session 1"
-    assert session == ("sg session 1", "scattergather: zygote of session 1")
-    assert root[0] == "sg zygote"
+    assert session == ("sg-session-1", "scattergather: zygote of session 1")
+    assert root[0] == "sg-zygote"

@@ -148,7 +148,7 @@ class Worker:
         interrupts.withdraw()
         self._large.returns.allow(0, 0)
         inside.join(None, inside.IN_COPY)
-        kernel.name_process("sg copy", "scattergather: forked by a task")
+        kernel.name_process("sg-copy", "scattergather: forked by a task")
 
     def serve(self) -> Never:
         """Say that this worker is ready, then do what is asked.

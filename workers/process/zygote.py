@@ -143,7 +143,7 @@ class RootZygote(Zygote):
             channel = Channel(os.dup(descriptors[0]))
             session = SessionZygote(channel, self.services, self._surroundings, message.session)
             kernel.name_process(
-                f"sg session {message.session}",
+                f"sg-session-{message.session}",
                 f"scattergather: zygote of session {message.session}",
             )
             problems = session.settle(descriptors[1])
@@ -207,7 +207,7 @@ class SessionZygote(Zygote):
         try:
             self.leave()
             kernel.name_process(
-                f"sg worker {number}/{self._session}",
+                f"sg-worker-{number}/{self._session}",
                 f"scattergather: worker {number} of session {self._session}",
             )
             worker.live(parent, descriptors, self.services, self._surroundings)
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str]) -> Never:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # If we are stopped when the daemon dies, this lets us go on and end; else it does nothing.
     kernel.die_with_parent(os.getppid(), signal.SIGCONT)
-    kernel.name_process("sg zygote", "scattergather: root zygote, which forks those of sessions")
+    kernel.name_process("sg-zygote", "scattergather: root zygote, which forks those of sessions")
     place.one_thread_each()
     # Tasks must not find the zygote under this name.
     sys.modules["__main__"] = ModuleType("__main__")
