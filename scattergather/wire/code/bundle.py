@@ -16,6 +16,7 @@ from __future__ import annotations
 import copyreg
 import enum
 import io
+import itertools
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator
@@ -100,10 +101,16 @@ class _Filling:
 
 
 class _GroupPickler(ValuePickler):
-    """Makes instances of the group's classes although what their ``__new__`` asks for may lack."""
+    """Makes instances of the group's classes although what their making asks for may lack.
+
+    A class that interns its instances looks into its registry while one is made. The registry that
+    holds that one is put into its place before its first item.
+    """
 
     group: Collection[int] = ()
     """Ids of its classes, whose own hashes may run code of the user."""
+    early: _Filling | None = None
+    """Puts the registry that is being written into its place; None when that is done."""
 
     def reducer_override(self, thing: Any) -> Any:
         """As for any other pickler, but for instances of the group."""
@@ -112,9 +119,35 @@ class _GroupPickler(ValuePickler):
             return reduction
         if reduction is NotImplemented:
             reduction = thing.__reduce_ex__(PROTOCOL)
-        if isinstance(reduction, tuple) and reduction[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
-            return rebuild.make_instance, *reduction[1:]
-        return reduction
+        if not isinstance(reduction, tuple):
+            return reduction
+        make, args, *state = reduction
+        if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+            make = rebuild.make_instance
+        early, self.early = self.early, None
+        if early is None:
+            return make, args, *state
+        return rebuild.make_after, (early, make, *args), *state
+
+
+class _Acting(_Filling):
+    """The same for a part that holds instances."""
+
+    def __init__(self, part: _Part, pickler: _GroupPickler) -> None:
+        super().__init__(part.owner, _state_of(part))
+        self._part = part
+        self._pickler = pickler
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        part = self._part
+        # A state of its own: the other one is half written when this is put into place.
+        early = _Filling(part.owner, _state_of(part)) if _is_registry(part) else None
+        self._pickler.early = early
+        return super().__reduce__()
+
+
+def _state_of(part: _Part) -> dict[str, dict[str, Any]]:
+    return {part.aspect: {part.name: part.value}}
 
 
 class _Survey(dict[type, Any]):
@@ -318,7 +351,7 @@ def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
     buffer = io.BytesIO()
     pickler = _GroupPickler(buffer, reduce_class, recipes=recipes)
     pickler.group = frozenset(map(id, group))
-    root = (group, empties, [*_fillings(ordered, holders)])
+    root = (group, empties, [*_fillings(ordered, holders, pickler)])
     holds_code = write(root, pickler, buffer, f"class {first.__qualname__!r}")
     return group, buffer.getvalue(), holds_code
 
@@ -333,44 +366,77 @@ def _in_order(holders: dict[int, _Holder], first: list[int]) -> list[_Holder]:
     return [holders[key] for key in met]
 
 
-def _fillings(ordered: list[_Holder], holders: dict[int, _Holder]) -> Iterator[_Filling]:
+def _fillings(
+    ordered: list[_Holder], holders: dict[int, _Holder], pickler: _GroupPickler
+) -> Iterator[_Filling]:
     """What fills the group, in the order of the module's rules."""
     for holder in ordered:
         plain = {aspect: values for aspect, values in holder.plain.items() if values}
         if plain:
             yield _Filling(holder.thing, plain)
-    parts = [*_acting([part for holder in ordered for part in holder.parts], holders)]
-    for part in sorted(parts, key=lambda part: part.aspect == "hooks"):
-        yield _Filling(part.owner, {part.aspect: {part.name: part.value}})
+    for part in sorted(_acting(ordered, holders), key=lambda part: part.aspect == "hooks"):
+        yield _Acting(part, pickler)
 
 
-def _acting(parts: list[_Part], holders: dict[int, _Holder]) -> Iterator[_Part]:
-    """The parts that hold instances, each after those that it needs."""
-    reached: dict[int, Iterator[_Part]] = {}
+def _acting(ordered: list[_Holder], holders: dict[int, _Holder]) -> list[_Part]:
+    """The parts that hold instances, each after those that it needs.
 
-    def reach(key: int) -> Iterator[_Part]:
-        # One iterator for all who ask: what it has passed is met already.
-        if key not in reached:
-            found = _in_order(holders, [key])
-            reached[key] = (part for holder in found for part in holder.parts)
-        return reached[key]
+    Tarjan's algorithm: holders and parts that need each other are met as one knot, after all that
+    the knot needs. In a knot registries come first: they can be put into place while they are
+    empty, and what interns its instances finds them there.
+    """
+    parts = {id(part): part for holder in ordered for part in holder.parts}
 
-    def needed(part: _Part) -> Iterator[_Part]:
-        return (each for key in part.leads for each in reach(key))
+    def needed(key: int) -> Iterator[int]:
+        part = parts.get(key)
+        if part is not None:
+            return iter(part.leads)
+        holder = holders[key]
+        return itertools.chain(holder.leads, map(id, holder.parts))
 
-    met: set[int] = set()
+    found: list[_Part] = []
+    number = itertools.count()
+    met: dict[int, int] = {}
+    lowest: dict[int, int] = {}
+    open_: dict[int, None] = {}
+
+    def enter(key: int) -> tuple[int, Iterator[int]]:
+        met[key] = lowest[key] = next(number)
+        open_[key] = None
+        return key, needed(key)
+
     for first in parts:
-        if id(first) in met:
-            continue
-        met.add(id(first))
-        stack = [(first, needed(first))]
-        while stack:
-            part, needs = stack[-1]
-            for each in needs:
-                if id(each) not in met:
-                    met.add(id(each))
-                    stack.append((each, needed(each)))
+        path = [] if first in met else [enter(first)]
+        while path:
+            key, rest = path[-1]
+            for each in rest:
+                if each not in met:
+                    path.append(enter(each))
                     break
+                if each in open_:
+                    lowest[key] = min(lowest[key], met[each])
             else:
-                stack.pop()
-                yield part
+                path.pop()
+                if path:
+                    above = path[-1][0]
+                    lowest[above] = min(lowest[above], lowest[key])
+                if lowest[key] == met[key]:
+                    knot = []
+                    while key in open_:
+                        knot.append(open_.popitem()[0])
+                    found += sorted((parts[each] for each in knot if each in parts), key=_rank)
+    return found
+
+
+def _rank(part: _Part) -> int:
+    return 2 if not _is_registry(part) else 1 if type(part.value) is list else 0
+
+
+def _is_registry(part: _Part) -> bool:
+    """True of what holds instances by names, and can be put into its place before them."""
+    value = part.value
+    if part.aspect not in ("attributes", "globals"):
+        return False
+    return type(value) is list or (
+        type(value) is dict and all(type(key) in _ATOMS for key in value)
+    )

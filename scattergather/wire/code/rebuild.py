@@ -259,6 +259,11 @@ def make_instance(kind: Any, *args: Any) -> Any:
         return solid.__new__(kind, *(() if solid is object else args))
 
 
+def make_after(_done: None, make: Callable[..., Any], *args: Any) -> Any:
+    """What ``make`` gives, once the first argument was made."""
+    return make(*args)
+
+
 def make_cached_property(function: Any, name: str | None) -> functools.cached_property[Any]:
     """A cached property that knows its name."""
     made = functools.cached_property(function)

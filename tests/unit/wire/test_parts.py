@@ -78,6 +78,23 @@ ACTING = {
     "        if only is None: only = object.__new__(cls)\n        return only\n"
     "only = None\nK().n, G().n = 9, 8\n"
     "def f(): return K() is K.one, K().n, G() is only, G().n\n",
+    "interned": "class K:\n    known = {}\n    def __init__(self, name): self.name = name\n"
+    "    def __reduce__(self): return K.named, (self.name,)\n"
+    "    @classmethod\n    def named(cls, name):\n"
+    "        if name not in cls.known: cls.known[name] = cls(name)\n"
+    "        return cls.known[name]\n"
+    "K.order = [K.named('b'), K.named('a')]\nK.first = K.named('a')\n"
+    "def f():\n    kept = K.named('a') is K.first is K.order[1]\n"
+    "    return kept, [each.name for each in K.order], [*K.known]\n",
+    "interned by __new__": "class K:\n    __slots__ = ('n', '__weakref__')\n    known = {}\n"
+    "    def __new__(cls, n):\n        if n not in cls.known:\n"
+    "            cls.known[n] = made = object.__new__(cls)\n            made.n = n\n"
+    "        return cls.known[n]\n"
+    "    def __getnewargs__(self): return (self.n,)\n"
+    "    def __hash__(self): return hash(self.n)\n"
+    "    def __eq__(self, other): return self.n == other.n\n"
+    "K.pairs = {K(1): K(2)}\n"
+    "def f(): return K.pairs[K(1)] is K(2), [*K.known], [each.n for each in K.pairs]\n",
     "what __new__ makes": "import threading\nclass K:\n    def __new__(cls):\n"
     "        made = super().__new__(cls)\n        made.lock = threading.Lock()\n"
     "        return made\n"
