@@ -10,10 +10,10 @@ Pickles name the functions here that make them, so names and arguments are part 
 
 from __future__ import annotations
 
-import functools
 import sys
 import types
 import typing
+import weakref
 from typing import Any, Protocol
 
 from scattergather.wire.code.origin import NOTEBOOK
@@ -64,7 +64,14 @@ def reduce_parameter(writing: Owning, parameter: Any) -> Any:
     for flag in ("covariant", "contravariant"):
         if getattr(parameter, f"__{flag}__", False):
             options[flag] = True
-    return functools.partial(kind, **options), (name, *constraints)
+    return make_variable, (kind, parameter.__module__, name, constraints, options)
+
+
+def reduce_new_type(_writing: object, found: Any) -> Any:
+    """A ``NewType``."""
+    if importable_name(found):
+        return NotImplemented
+    return make_new_type, (found.__module__, found.__name__, found.__supertype__)
 
 
 def reduce_alias(writing: Owning, alias: Any) -> Any:
@@ -128,6 +135,40 @@ def _spelled(parameter: Any, place: int) -> str:
 
 
 # ---- where a payload is loaded ------------------------------------------------------------------
+
+
+_known: weakref.WeakValueDictionary[tuple[type, str, str], Any] = weakref.WeakValueDictionary()
+"""Those that came here: the same may come with a function, with its arguments, with a class."""
+
+
+def make_variable(
+    kind: Any, module: str, name: str, constraints: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """A parameter; the one that the notebook or this process has, if that is the same."""
+    return _settled(kind(name, *constraints, **options), module, _SHOWN)
+
+
+def make_new_type(module: str, name: str, supertype: Any) -> Any:
+    """A ``NewType``; the one that the notebook or this process has, if that is the same."""
+    return _settled(typing.NewType(name, supertype), module, ("__supertype__",))
+
+
+_SHOWN = (
+    "__bound__", "__constraints__", "__covariant__", "__contravariant__", "__infer_variance__",
+    "__default__",
+)  # fmt: skip
+
+
+def _settled(made: Any, module: str, shown: tuple[str, ...]) -> Any:
+    made.__module__ = module
+    key = type(made), module, made.__name__
+    for known in (getattr(sys.modules.get(module), made.__name__, None), _known.get(key)):
+        if type(known) is type(made) and all(
+            getattr(known, name, None) == getattr(made, name, None) for name in shown
+        ):
+            return known
+    _known[key] = made
+    return made
 
 
 def make_parameter(spelled: str, module: str | None, cell: types.CellType) -> Any:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from scattergather.wire.code import rebuild
 from scattergather.wire.code.enums import reduce_member
-from scattergather.wire.code.generics import reduce_alias, reduce_parameter
+from scattergather.wire.code.generics import reduce_alias, reduce_new_type, reduce_parameter
 from scattergather.wire.code.names import attribute_names, global_names
 from scattergather.wire.code.origin import (
     NOTEBOOK,
@@ -277,13 +277,6 @@ def reduce_cached(_writing: Writing, found: Any) -> Any:
     settings = found.cache_parameters()
     made = rebuild.make_cached, (found.__wrapped__, settings["maxsize"], settings["typed"])
     return *made, vars(found)
-
-
-def reduce_new_type(_writing: Writing, found: Any) -> Any:
-    """A ``NewType`` of the notebook."""
-    if importable(found):
-        return NotImplemented
-    return typing.NewType, (found.__name__, found.__supertype__)
 
 
 def reduce_weak_keys(_writing: Writing, found: weakref.WeakKeyDictionary[Any, Any]) -> Any:

@@ -130,12 +130,13 @@ class _Pruning:
             self._within.add(id(value))
             kind = type(value)
             if isinstance(value, Exception):
-                form = _Form(self.reduction(_own(value)))
-                apart = _Form(self.reduction(reduce_exception(value)))
-                return form if self._travels(form) or not self._travels(apart) else apart
-            if kind in (list, tuple) and len(value) <= MOST_PARTS:
+                for way in (_own, reduce_exception):
+                    form = _Form(self.reduction(way(value)))
+                    if self._travels(form):
+                        return form
+            elif kind in (list, tuple) and len(value) <= MOST_PARTS:
                 return kind(self.pruned(each) for each in value)
-            if kind is dict and len(value) <= MOST_PARTS:
+            elif kind is dict and len(value) <= MOST_PARTS:
                 return {self.pruned(key): self.pruned(each) for key, each in value.items()}
         try:
             text = _fit(repr(value))

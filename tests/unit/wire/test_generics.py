@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import typing
 from typing import Any
@@ -74,3 +75,20 @@ def test_variables_of_typing_extensions_work_with_their_defaults(notebook: Any) 
     assert (d.__default__, q.__default__, b.__default__) == (int, [int], bool)
     assert (v.__bound__, b.__bound__) == (int, int)
     assert sent(main["f"])(1, 2) == main["f"](1, 2)
+
+
+def test_type_variables_and_new_types_are_one_in_each_process(notebook: Any) -> None:
+    main = notebook(
+        "import typing\nT = typing.TypeVar('T')\nP = typing.ParamSpec('P')\n"
+        "U = typing.NewType('U', int)\n"
+        "class Box(typing.Generic[T]): pass\n"
+        "def f(t): return (T, P, U), T is t is Box.__parameters__[0], U.__module__\n"
+    )
+    home = main["T"], main["P"], main["U"]
+    assert all(map(operator.is_, sent(home), home))
+    f, t = sent((main["f"], main["T"]))
+    made, is_one, module = f(t)
+    assert (is_one, module) == (True, "__main__")
+    assert all(one.__module__ == "__main__" for one in made)
+    main["T"] = typing.TypeVar("T", bound=int)  # a later cell's is another one
+    assert sent(home[0]) is not main["T"]

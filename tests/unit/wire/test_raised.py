@@ -336,6 +336,13 @@ def test_what_says_something_new_each_time_keeps_its_type(error: Exception) -> N
     assert type(travelled(error)) is type(error)
 
 
+def test_what_holds_itself_and_what_cannot_travel_keeps_its_type() -> None:
+    error = ValueError("x")
+    error.itself, error.lock = error, threading.Lock()  # type: ignore[attr-defined]
+    home = travelled(error)
+    assert (type(home), home.args) == (ValueError, ("x",))
+
+
 class Thing:
     """It shows where it lies."""
 
