@@ -46,6 +46,15 @@ class InheritedResults:
             os.close(fd)
         self._held.clear()
 
+    def close(self) -> None:
+        """The controller is gone, and nothing is written any more: nothing need be held."""
+        for fd in tuple(self._held):
+            if self._held.pop(fd, None) is not None:
+                os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
     def settle(self) -> None:
         """What only copies could read that are gone is held no more."""
         for fd in tuple(self._held):

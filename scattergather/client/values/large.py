@@ -18,6 +18,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -153,9 +154,10 @@ class LargeValues:
 
     def __init__(self, outbox: Outbox, bound: int) -> None:
         self._outbox = outbox
-        self._arena = Arena(bound, self._slab_gone)
-        self.bound = bound
         self._announced: set[SlabId] = set()
+        # No method of ours: memory that nobody holds is free at once, without a search.
+        self._arena = Arena(bound, partial(_tell_gone, outbox, self._announced))
+        self.bound = bound
         self._foreign: dict[SlabId, _Foreign] = {}
         self._room = Bell()
         self._closed = False
@@ -284,11 +286,6 @@ class LargeValues:
                 # Only now: to announce it twice does no harm.
                 self._announced.add(slab)
 
-    def _slab_gone(self, slab: SlabId) -> None:
-        if slab in self._announced:
-            self._outbox.send(messages.SlabGone(slab=slab))
-            self._announced.discard(slab)
-
     # ---- what we receive ------------------------------------------------------------------------
 
     def adopt(self, slab: SlabId, size: int, fd: int) -> None:
@@ -347,6 +344,13 @@ class LargeValues:
         """The controller is gone; results that arrived stay readable. Reader thread."""
         self._closed = True
         self._arena.close()
+        self.inherited.close()
         for slab in list(self._foreign):
             self.abandon(slab)
         self._room.ring()
+
+
+def _tell_gone(outbox: Outbox, announced: set[SlabId], slab: SlabId) -> None:
+    if slab in announced:
+        outbox.send(messages.SlabGone(slab=slab))
+        announced.discard(slab)

@@ -13,6 +13,7 @@ import pytest
 from scattergather.client.futures import future as futures
 from scattergather.client.pipe.process import Log
 from scattergather.client.spawn import _sessions
+from scattergather.client.values.inherited import InheritedResults
 from scattergather.errors import BadRequest, Closed, ControllerLost
 from scattergather.wire.messages import page as messages
 from tests.unit.client import work
@@ -81,15 +82,31 @@ def test_a_client_that_nobody_holds_is_gone_without_a_search_for_garbage(capsys)
     c, fake = connect()
     fake.pause()
     c.addJob([((n,), {}) for n in range(9)], work.noop)
-    gone = weakref.ref(c._session)
+    parts = [weakref.ref(part) for part in (c._session, c._session.large, c._session.pipe)]
     gc.disable()
     try:
         del c
-        until(lambda: gone() is None)
+        until(lambda: not any(part() for part in parts))
     finally:
         gc.enable()
     until(lambda: fake._ended)
     assert "cancelled 9 outstanding tasks: job 1 (0/9)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_copies_may_read_is_held_no_longer_than_a_controller_lives(closed):
+    inherited = InheritedResults()
+    inherited.begin()
+    of_the_copy = os.dup(inherited._begun[threading.get_ident()][1])
+    inherited.copied([object()])
+    if closed:
+        inherited.close()
+        assert not inherited._held
+    else:
+        del inherited
+    with pytest.raises(BrokenPipeError):  # nobody listens there any more
+        os.write(of_the_copy, b"x")
+    os.close(of_the_copy)
 
 
 def test_what_a_client_had_outstanding_is_counted_also_where_its_session_outlives_it(capsys):
