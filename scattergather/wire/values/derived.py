@@ -54,17 +54,19 @@ def answers_for_all(kind: type) -> bool:
     own = [vars(base) for base in kind.__mro__ if not written_in_c(base)]
     if not any("__getattr__" in each for each in own) or kind in copyreg.dispatch_table:
         return False
-    said = ("__reduce__", "__reduce_ex__", "__setstate__")
-    return not any(name in vars(base) for base in kind.__mro__[:-1] for name in said)
+    if any("__reduce__" in each or "__reduce_ex__" in each for each in own):
+        return False
+    return not any("__setstate__" in vars(base) for base in kind.__mro__)
 
 
 def reduce_quietly(thing: Any, protocol: int) -> Any:
     """As pickle does it, but that the thing is asked for nothing before it has its attributes."""
-    make, args, state, *items = thing.__reduce_ex__(protocol)
+    reduction = thing.__reduce_ex__(protocol)
+    make, args, state, one_by_one, by_key = (*reduction, None, None, None)[:5]
     if state is None:
-        return make, args, state, *items
+        return reduction
     attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
-    return make, args, (attributes or {}, slots or {}), *items, fill_derived
+    return make, args, (attributes or {}, slots or {}), one_by_one, by_key, fill_derived
 
 
 # ---- where a payload is loaded ------------------------------------------------------------------

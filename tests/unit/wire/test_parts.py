@@ -156,16 +156,21 @@ def test_what_runs_code_of_a_class_while_it_is_made_finds_it_there(
 
 def test_a_thing_that_forwards_what_it_is_asked_arrives(notebook: Any) -> None:
     main = notebook(
+        "import collections, types\n"
         "class P:\n    def __init__(self, inner): self._inner = inner\n"
         "    def __getattr__(self, name): return getattr(self._inner, name)\n"
         "class Q(P):\n    __slots__ = ('more',)\n"
         "class D(dict):\n    def __getattr__(self, name): return self[name]\n"
         "    def __setattr__(self, name, value): self[name] = value\n"
-        "K = Q([1, 1])\nK.more = 5\n"
+        "class N(types.SimpleNamespace):\n    def __getattr__(self, name): return N(name=name)\n"
+        "class M(collections.deque):\n    def __getattr__(self, name): return N(name=name)\n"
+        "K = Q([1, 1])\nK.more = 5\nmany = M([N(x=1)], 3)\nmany.y = 2\n"
         "class Home: one = P([2])\n"
-        "def f(p, d): return p.count(1), p.more, Home.one.count(2), d.x, dict(d), vars(d)\n"
+        "def f(p, d, many):\n"
+        "    assert (many[0].x, many.y, many.maxlen, many.z.name) == (1, 2, 3, 'z')\n"
+        "    return p.count(1), p.more, Home.one.count(2), d.x, dict(d), vars(d)\n"
     )
-    f, given = sent((main["f"], (main["K"], main["D"](x=3))))
+    f, given = sent((main["f"], (main["K"], main["D"](x=3), main["many"])))
     assert f(*given) == (2, 5, 1, 3, {"x": 3}, {})
 
 
