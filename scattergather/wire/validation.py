@@ -10,6 +10,8 @@ Pickles name the functions here that make them, so names and arguments are part 
 
 from __future__ import annotations
 
+import copyreg
+import operator
 import re
 import sys
 from contextlib import suppress
@@ -70,7 +72,11 @@ def _quoted(annotation: Any) -> str:
 
 
 def enter_model(kind: type) -> None:
-    """A parametrised model is from now on what its expression gives, as ``Page[Cat]``."""
+    """A parametrised model is from now on what its expression gives, as ``Page[Cat]``.
+
+    What a task pickles by itself has it as that expression: the name ``Page[Cat]`` leads nowhere.
+    """
+    copyreg.dispatch_table.setdefault(type(kind), _reduce_model)
     found = origin_of(kind)
     generics: Any = sys.modules.get("pydantic._internal._generics")
     if found is None or generics is None:
@@ -78,3 +84,8 @@ def enter_model(kind: type) -> None:
     origin, arguments = found
     with suppress(AttributeError, TypeError):
         generics.set_cached_generic_type(origin, arguments, kind, origin, arguments)
+
+
+def _reduce_model(kind: type) -> Any:
+    found = origin_of(kind)
+    return (operator.getitem, found) if found else kind.__qualname__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -62,6 +63,16 @@ def test_a_model_that_a_task_parametrised_is_at_home_what_is_there_already(noteb
     there = way.there((main["f"], main["g"]))
     assert tuple(map(type, way.back(there[0]()))) == kinds
     assert type(way.back(there[1]()).items[0]).__name__ == "Mine"
+
+
+def test_what_a_task_pickles_by_itself_has_a_parametrised_model_as_its_expression(
+    notebook: Any,
+) -> None:
+    main = notebook(MODELS)
+    things = main["Page"][main["Cat"]], main["Page"], main["Cat"]
+    kind, main["Page"], main["Cat"] = Way().there(things)
+    assert pickle.loads(pickle.dumps(kind)) is kind
+    assert pickle.loads(pickle.dumps(main["Page"])) is main["Page"]
 
 
 def test_a_function_under_validate_call_travels_without_the_rest_of_the_notebook(
