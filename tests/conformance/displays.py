@@ -159,6 +159,9 @@ class Paper:
     def bar(self, view: JobView) -> Bar:
         return _PaperBar(self)
 
+    def pause(self) -> float:
+        return 0.0
+
     def notice(self, text: str) -> None:
         self.write(f"[scattergather] {text}")
 

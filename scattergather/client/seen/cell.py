@@ -104,6 +104,7 @@ class CellOutput:
                 cells.wait(self)
             else:
                 cells.carried(self)
+            cells.count(sum(len(form) for form in self._data.values() if hasattr(form, "__len__")))
             parent = (carrier or self._parent) if self.shown else self._parent
             display = sys.modules["IPython"].display.display
             parent.run(

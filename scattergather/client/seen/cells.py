@@ -32,6 +32,12 @@ from scattergather.client.seen.terminal import TERMINAL
 FAILED_RUNS = 1000
 """How many runs of cells are remembered that failed."""
 
+BYTES_A_SECOND = 400_000
+"""What is shown on the average: Jupyter's server cuts a kernel off that sends 1 MB/s for 3 s."""
+
+LONGEST_PAUSE = 2.0
+"""Seconds after which more is shown, however much it was: a picture is large."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRun:
@@ -105,6 +111,7 @@ class Cells:
         publisher = getattr(shell, "display_pub", None)
         if publisher is not None:
             publisher.register_hook(self._published)
+        self._sent = 0
         self._failed: deque[str] = deque(maxlen=FAILED_RUNS)
         shell.events.register("pre_run_cell", self._begun)
         shell.events.register("post_run_cell", self._ending)
@@ -153,6 +160,16 @@ class Cells:
     def carried(self, what: Carried) -> None:
         """It need not wait for another cell."""
         self._waiting.pop(what, None)
+
+    def count(self, size: int) -> None:
+        """So many bytes are being shown; whoever counts holds ``turn``."""
+        self._sent += size
+
+    def pause(self) -> float:
+        """Seconds until more is to be shown, after what was shown since this was asked last."""
+        with self.turn:
+            sent, self._sent = self._sent, 0
+        return min(LONGEST_PAUSE, sent / BYTES_A_SECOND)
 
     def notice(self, text: str) -> None:
         """The user is told this sentence, by what a cell writes to ``sys.stderr``."""

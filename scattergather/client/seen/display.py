@@ -23,6 +23,16 @@ BAR_SECONDS = 0.1
 """How often a bar is told how far its job is: Jupyter's server cuts a kernel off that says more."""
 
 
+class Notices(Protocol):
+    """Where sentences are shown that belong to no cell. Any thread."""
+
+    def notice(self, text: str) -> None:
+        """The user is told this sentence."""
+
+    def pause(self) -> float:
+        """Seconds until more is to be shown, after what was shown since this was asked last."""
+
+
 class JobLines(Protocol):
     """Where the lines of one job are shown. Any thread, one at a time."""
 

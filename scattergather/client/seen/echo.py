@@ -1,8 +1,9 @@
 """What tasks print: kept for ``job.output``, and shown here, marked with the task.
 
 Jupyter's server cuts a kernel off that sends too much, so what is shown is gathered for a tenth of
-a second and holds the last lines only; what is kept has bounds of its own. A thread shows it, since
-the reader must not block on a terminal; it comes with the first output and goes when there is none.
+a second, longer when it was much, and holds the last lines only; what is kept has bounds of its
+own. A thread shows it, since the reader must not block on a terminal; it comes with the first
+output and goes when there is none.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from scattergather.client.pipe.waiting import Bell, readers, start_thread
-from scattergather.client.seen.display import LINES, Display, Line
-from scattergather.client.seen.here import Notices
+from scattergather.client.seen.display import LINES, Display, Line, Notices
 from scattergather.client.seen.printout import settled_lines
 from scattergather.client.seen.terminal import TERMINAL
 from scattergather.model.snapshot import in_bytes
@@ -222,7 +222,7 @@ class Echo:
 
     def _run(self) -> None:
         while self._bell.wait(self._something, IDLE) and not self._closed:
-            time.sleep(INTERVAL)
+            time.sleep(max(INTERVAL, self._display.pause()))
             self._flush_quietly()
         with self._starting:
             self._runs = False

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from scattergather.client.seen.cell import Cell
 from scattergather.client.seen.cells import CellRun, Cells, name_of, run_of
-from scattergather.client.seen.display import Display
+from scattergather.client.seen.display import Display, Notices
 from scattergather.client.seen.live import Live, Look
 from scattergather.client.seen.terminal import TERMINAL
 
@@ -27,13 +27,6 @@ _kernels: list[_Kernel] = []
 
 # What waits to be shown is shown by the original.
 os.register_at_fork(after_in_child=_kernels.clear)
-
-
-class Notices(Protocol):
-    """Where sentences are shown that belong to no cell."""
-
-    def notice(self, text: str) -> None:
-        """The user is told this sentence."""
 
 
 def current_display() -> Display:

@@ -61,6 +61,10 @@ class Terminal:
         """The sentence is written, on ``sys.stderr``."""
         self.write([f"[scattergather] {text}"], sys.stderr)
 
+    def pause(self) -> float:
+        """None: nobody is cut off here."""
+        return 0.0
+
     def write(self, lines: Sequence[str], stream: TextIO | None) -> None:
         """These lines stand there, above the bar if there is one."""
         with self._turn, _above_bars_of_the_user(stream):

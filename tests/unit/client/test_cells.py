@@ -77,6 +77,18 @@ def test_a_result_does_not_send_again_what_stands_there_and_new_things_stand_bef
     assert len(sent) < 500
 
 
+def test_after_much_was_shown_it_takes_longer_until_more_is(patient: Shell) -> None:
+    where, lines = here.anywhere(), current_display().lines("job 1", lambda: True)
+    lines.show(["a line"], 0, 0)
+    assert where.pause() < 0.01
+    lines.show(["long line" * 50] * LINES, 0, 0)
+    assert 0.2 < where.pause() < 1.0
+    for _ in range(100):
+        lines.show(["a line"], 0, 0)
+    assert where.pause() == 2.0
+    assert where.pause() == 0.0
+
+
 def test_no_place_is_kept_where_none_is_needed(strict: Shell, patient: Shell) -> None:
     current_display().lines("job 1", lambda: True)
     next_cell(patient, "cell 2")
