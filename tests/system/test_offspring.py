@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -63,6 +64,11 @@ def fork() -> int:
     return os.fork()
 
 
+def fork_that_python_does_not_see() -> int:
+    pid: int = ctypes.PyDLL(None).fork()
+    return pid
+
+
 def terminal() -> int:
     return pty.fork()[0]
 
@@ -93,6 +99,10 @@ LEAVES: list[tuple[Callable[[], int], Callable[[int], Any], int]] = [
     (fork, has_grandchildren, 1),
     (terminal, exits, 3),
     (other_terminal, raises, 1),
+    (fork_that_python_does_not_see, returns, 0),
+    (fork_that_python_does_not_see, returns_much, 0),
+    (fork_that_python_does_not_see, exits_with_a_word, 1),
+    (fork_that_python_does_not_see, asks_for_the_cluster, 3),
 ]
 
 
@@ -114,6 +124,35 @@ def test_a_copy_that_comes_out_of_the_task_ends_as_a_script_does(c, copy, then, 
     for number, (own, code, much) in enumerate(job.results(timeout=20)):
         assert (own, code) == (number, status)
         assert (much == number).all()
+
+
+@pytest.mark.parametrize("copy", [fork, fork_that_python_does_not_see])
+def test_a_copy_that_a_value_makes_when_it_is_pickled_or_goes_says_nothing(c, copy) -> None:
+    copy = as_in_a_notebook(copy)
+
+    @as_in_a_notebook
+    class Pickled:
+        def __reduce__(self) -> Any:
+            pid = copy()
+            if pid:
+                os.waitpid(pid, 0)
+            return int, (7,)
+
+    @as_in_a_notebook
+    class Dropped:
+        def __del__(self) -> None:
+            pid = copy()
+            if pid:
+                os.waitpid(pid, 0)
+
+    @as_in_a_notebook
+    def task(number: int) -> Any:
+        kept = sys.modules.setdefault("kept_between_tasks", type(sys)("kept"))
+        kept.last = Dropped()
+        return number, Pickled()
+
+    job = c.addJob(calls(*range(6)), task, retries=0)
+    assert job.results(timeout=20) == [(number, 7) for number in range(6)]
 
 
 def test_a_copy_that_a_thread_makes_and_one_of_multiprocessing_say_nothing_for_the_task(c) -> None:

@@ -18,8 +18,12 @@ from collections.abc import Callable
 from scattergather.wire.descriptors import ReceivedDescriptors, send_with
 from scattergather.wire.frame import Bytes, FrameReader, behind, frame
 from scattergather.wire.messages import page as messages
+from scattergather.workers.process.task.copies import ORIGINAL
 
 READ_BYTES = 1 << 16
+
+
+OF_A_COPY = "it belongs to the worker, and this is a copy of it"
 
 
 class LineLost(Exception):
@@ -67,6 +71,8 @@ class WorkerLine:
             LineLost: the pool is gone, or a task closed the socket.
         """
         pieces: list[Bytes] = frame(messages.encode(message), *body)
+        if not ORIGINAL:
+            raise LineLost(OF_A_COPY)
         with self._sending:
             try:
                 sent = self._socket.sendmsg(pieces)
@@ -85,6 +91,8 @@ class WorkerLine:
             LineLost: the pool is gone, or a task closed the socket.
         """
         data = b"".join(frame(messages.encode(message)))
+        if not ORIGINAL:
+            raise LineLost(OF_A_COPY)
         with self._sending:
             try:
                 self._socket.sendall(data[send_with(self._socket, data, [fd]) :])
@@ -163,6 +171,8 @@ class WorkerLine:
 
     def _take_in(self) -> None:
         """Receive once, and sort the frames that are complete now."""
+        if not ORIGINAL:
+            raise LineLost(OF_A_COPY)
         try:
             data = self.received.receive(self._socket, READ_BYTES)
         except OSError as error:

@@ -250,6 +250,7 @@ class Chunks:
 
     def _record(self, index: int, kind: int, blob: bytes) -> None:
         """Record an outcome outside the loop."""
+        leave()  # what an exception does when it is packed may fork, too
         self._interrupts.stop_timer()
         self._results.clear()
         self._large.arguments.settle()

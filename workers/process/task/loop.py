@@ -38,7 +38,7 @@ from scattergather.wire.values.payload import Unpacker
 from scattergather.workers.process.surroundings.capture import OutputFile
 from scattergather.workers.process.surroundings.mending import WORTH_IT
 from scattergather.workers.process.task.call import Call
-from scattergather.workers.process.task.copies import COPY, leave
+from scattergather.workers.process.task.copies import ORIGINAL, leave
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.task.journal import (
     BEGUN,
@@ -110,7 +110,7 @@ def loop_of(
         (pickler.clear_memo, pickler.namespaces, NOTHING, int(Kind.RETURNED)),
         (outside, outside.placed, os.lseek, output.fd),
         (CHUNK, STOP, RUNNING, STARTED, BEGUN),
-        (COPY, leave),
+        (ORIGINAL, leave),
     )
 
     def run_tasks(
@@ -123,7 +123,7 @@ def loop_of(
         clear_memo, namespaces, nothing, returned = tidying
         outside, beside, seek, printed = ending
         chunk_word, stop_word, running_word, started_word, begun = places
-        copy, leave = leaving
+        original, leave = leaving
         mapped = bool(run.objects)
         loads = arguments.load if mapped else pickle.loads
         carefully = arguments.load if mapped else _loaded_carefully
@@ -151,7 +151,7 @@ def loop_of(
                 if alone:
                     journal.note(in_short(args, kwargs))
                 value = function(*args, **kwargs)
-                if copy:
+                if not original:
                     leave()
                 if value is None:
                     blob = nothing
@@ -181,6 +181,8 @@ def loop_of(
             args = kwargs = value = None
             if mapped:
                 arguments.settle()
+            if not original:  # what a value does when it is pickled or goes may fork, too
+                leave()
             if beside or len(blob) > LARGE:
                 gathered = 0
                 outlet.send_large(index, kind, blob, outside.take())

@@ -35,6 +35,7 @@ from scattergather.wire.values.raised import unpack_exception
 from scattergather.workers.process.line import WorkerLine, poll
 from scattergather.workers.process.task.call import Calls
 from scattergather.workers.process.task.chunk import Chunks
+from scattergather.workers.process.task.copies import is_copy
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Holds
 from scattergather.workers.process.values.large import TaskValues
@@ -78,7 +79,7 @@ class Nested:
 
     def running(self) -> bool:
         """True while a task runs."""
-        return self._chunks.run is not None
+        return not is_copy() and self._chunks.run is not None
 
     def where(self) -> Where:
         """Where the task now running runs; RequestError if there is none."""
