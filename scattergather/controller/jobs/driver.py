@@ -31,6 +31,7 @@ from scattergather.wire.messages.shared import Limits
 LIGHTER = 16
 """A byte that travels beside a chunk counts so much less towards its size than one inside."""
 
+_RETURNED = bytes([Kind.RETURNED])
 _GOES_ON = bytes([Kind.RETURNED, Kind.RAISED, Kind.RETRYABLE])
 """After these a worker goes on with the chunk, and a later task of it may wait for calls."""
 
@@ -182,8 +183,10 @@ class Driver:
     ) -> None:
         """A pool reports outcomes; the worker goes on anyway if it is not the one that failed."""
         batch = self._outgoing.batch(host, message, body)
-        if not worker_goes_on and message.kinds.strip(_GOES_ON):
-            self._cancel_nested(message.chunk)
+        if message.kinds.strip(_RETURNED):
+            gone = not worker_goes_on and bool(message.kinds.strip(_GOES_ON))
+            for job in self._nested.orphaned(host, message, worker_gone=gone):
+                self.handle(events.JobCancelled(job=job))
         self.handle(
             events.OutcomesArrived(
                 host=host,

@@ -1,9 +1,10 @@
 """Calls that tasks submit: each is a job of one task, and its outcome goes down again.
 
-Who waits for it is a task, known by the chunk that it runs in. Once the chunk is gone nobody waits:
-its calls are cancelled. Once its host is lost, an outcome must reach nobody: a daemon that is
-started there anew numbers its workers, and their tickets, alike, so it would be taken for another
-call's.
+Who waits for it is a task, known by the chunk that it runs in and its index. Once that has raised,
+or was ended, nobody waits, and its calls are cancelled; those of one that returned are let be: it
+may have meant not to wait. Once the worker is gone, so is all that was asked in its chunk. Once
+its host is lost, an outcome must reach nobody: a daemon that is started there anew numbers its
+workers, and their tickets, alike, so it would be taken for another call's.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class NestedCalls:
         self._roster = roster
         self._origins: dict[JobId, Origin] = {}
         # Dictionaries, not sets: what is done in their order can be replayed.
-        self._by_chunk: dict[int, dict[JobId, None]] = {}
+        self._by_chunk: dict[int, dict[JobId, int]] = {}
+        """The calls of each chunk, with the index of the task in it that submitted them."""
         self._abandoned: set[JobId] = set()
 
     # ---- who waits for what ---------------------------------------------------------------------
@@ -83,7 +85,7 @@ class NestedCalls:
             objects=(*message.lent, *message.borrowed),
         )
         self._origins[job.job] = origin
-        self._by_chunk.setdefault(message.chunk, {})[job.job] = None
+        self._by_chunk.setdefault(message.chunk, {})[job.job] = message.index
         return job, tasks, origin
 
     def origin(self, job: JobId) -> Origin | None:
@@ -93,6 +95,21 @@ class NestedCalls:
     def of_chunk(self, chunk: int) -> tuple[JobId, ...]:
         """The nested jobs that tasks of a chunk wait for."""
         return tuple(self._by_chunk.get(chunk, ()))
+
+    def orphaned(
+        self, host: str, outcomes: messages.Outcomes, *, worker_gone: bool
+    ) -> tuple[JobId, ...]:
+        """The nested jobs that nobody waits for any more, by what came of tasks of a chunk."""
+        found = self._by_chunk.get(outcomes.chunk)
+        if found is None:
+            return ()
+        first, kinds = outcomes.first, outcomes.kinds
+        ended = {first + at for at, kind in enumerate(kinds) if kind != Kind.RETURNED}
+        return tuple(
+            job
+            for job, index in found.items()
+            if (worker_gone or index in ended) and self._origins[job].host == host
+        )
 
     def abandon(self, host: str) -> Iterable[JobId]:
         """Nobody waits any more for what tasks of this host submitted: for these jobs."""

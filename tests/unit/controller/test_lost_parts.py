@@ -30,9 +30,10 @@ class There(Near):
     def runs(self) -> list[messages.Run]:
         return self.host.take(messages.Run)
 
-    def call(self) -> messages.Run:
-        """A later task of the chunk calls something, and waits; what the host has of that."""
-        submit = messages.NestedSubmit(ticket=1, function="sum", worker=4, chunk=self.run.chunk)
+    def call(self, task: int = 2) -> messages.Run:
+        """A task of the chunk calls something, and waits; what the host has of that."""
+        chunk, index = self.run.chunk, self.run.first + task
+        submit = messages.NestedSubmit(ticket=1, function="sum", worker=4, chunk=chunk, index=index)
         self.host.say(submit)
         self.host.say(messages.WorkersChanged(workers=2, alive=2))  # its slot is lent
         (run,) = (each for each in self.runs() if each.job != JOB)
@@ -68,6 +69,19 @@ def test_the_calls_of_a_worker_that_died_are_cancelled() -> None:
     dead = msgspec.structs.replace(returned(run, 1), kinds=bytes([Kind.LOST]))
     host.say(dead, blobs.pack([loss]))
     assert [each.chunks for each in host.take(messages.Cancel)] == [(nested.chunk,)]
+
+
+@pytest.mark.parametrize("kind", [Kind.RAISED, Kind.RETRYABLE, Kind.RETURNED])
+@pytest.mark.parametrize("task", [0, 1, 2])
+def test_the_calls_of_a_task_that_raised_are_cancelled_and_no_others(task: int, kind: int) -> None:
+    there = There()
+    run, host = there.run, there.host
+    nested = there.call(task)
+    kinds = bytes([Kind.RETURNED, kind])
+    host.say(msgspec.structs.replace(returned(run, 2), kinds=kinds), blobs.pack([b".", b"."]))
+    orphaned = task == 1 and kind != Kind.RETURNED
+    cancelled = [each.chunks for each in host.take(messages.Cancel)]
+    assert cancelled == [(nested.chunk,)] * orphaned
 
 
 @pytest.mark.parametrize("kind", [Kind.EXCEEDED, 99])
