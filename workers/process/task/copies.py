@@ -34,10 +34,10 @@ than a look at its memory."""
 ORIGINAL.value = 1
 
 
-class _Watch:
+class _InCopy:
     """What is to be done in a copy; once."""
 
-    in_copy: Callable[[], None] | None = None
+    do: Callable[[], None] | None = None
 
 
 def watch(in_copy: Callable[[], None], in_worker: Callable[[], None]) -> None:
@@ -46,7 +46,7 @@ def watch(in_copy: Callable[[], None], in_worker: Callable[[], None]) -> None:
     Both run on the thread that forks; in a copy that Python has not made, when it is found to be
     one.
     """
-    _Watch.in_copy = in_copy
+    _InCopy.do = in_copy
     try:
         _page.madvise(_WIPE_ON_FORK)
     except OSError:
@@ -67,7 +67,7 @@ def is_copy() -> bool:
     """True in a copy of a worker, which is out of the worker's way by then."""
     if ORIGINAL:
         return False
-    in_copy, _Watch.in_copy = _Watch.in_copy, None
+    in_copy, _InCopy.do = _InCopy.do, None
     if in_copy is not None:
         in_copy()
     return True
