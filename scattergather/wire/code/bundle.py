@@ -7,8 +7,10 @@ to whom.
 What fills them is written in an order of its own. Making an instance again may run code of its
 class: ``__hash__`` where it is a key, ``__setstate__``, the lookup of a bound method. So all parts
 that hold no instance of the group (methods, and nearly everything else) come first. A part that
-holds some comes after all parts that the code of their classes may reach; where two such parts need
-each other, neither can be first.
+holds some comes after all parts that the code of their classes may reach. Of parts that need each
+other, registries of instances come first, each put into its place while it is empty: a class that
+interns its instances looks there for them. A ``__new__`` that raises for want of something that
+comes later is passed by.
 """
 
 from __future__ import annotations
