@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import fcntl
 import gc
@@ -12,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scattergather import spawnScatterGather
+from scattergather import errors, spawnScatterGather
 from scattergather.client.client import ScatterGather
 from tests.conftest import calls
 from tests.pace import Promise
@@ -144,3 +146,21 @@ def test_a_worker_keeps_what_a_call_everywhere_sets_up(c):
         "mine",
         "mine",
     ]
+
+
+@as_in_a_notebook
+def writes_over_its_journal(word: int, value: int) -> int:
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    (begin,) = (int(line.split("-")[0], 16) for line in maps if "scattergather-journal" in line)
+    ctypes.c_uint64.from_address(begin + 8 * word).value = value
+    return value
+
+
+@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize("word", range(11))
+def test_a_word_of_the_journal_that_a_task_bends_leaves_no_task_without_an_outcome(
+    c, word: int, value: int
+) -> None:
+    job = c.addJob([((word, value), {})] * 3, writes_over_its_journal, retries=0, echo=False)
+    for outcome in job.results(timeout=10, errors="return"):
+        assert outcome == value or isinstance(outcome, errors.TaskKilledWorker | errors.ExitCalled)

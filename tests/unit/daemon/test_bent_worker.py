@@ -314,6 +314,23 @@ def test_a_worker_that_sends_no_more_than_its_journal_can_tell_ends_itself() -> 
     journal.close()
 
 
+def test_a_worker_that_tells_again_of_what_it_has_told_ends_instead_of_waiting_for_ever(
+    there: There,
+) -> None:
+    bent = there.of[1]
+    for index in (10, 11, 12):
+        bent.begin(index, there.reactor.seconds())
+        bent.journal.record(Kind.RETURNED, b"well")
+        bent.flush(1)
+    there.reactor.read()
+    bent.say(messages.Outcomes(chunk=1, first=10, kinds=RETURNED), blobs.pack([b"again"]))
+    there.reactor.read()
+    assert bent.seam.number in there.killed
+    there.dies(bent)
+    assert there.came_of(1, range(10, 14))[13] in (None, Kind.LOST)
+    others_are_well(there)
+
+
 def test_nobody_can_shorten_a_journal_under_its_pool(there: There) -> None:
     with pytest.raises(OSError, match="not permitted"):
         os.ftruncate(there.of[1].seam.journal.fd, 0)

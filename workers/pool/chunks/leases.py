@@ -56,6 +56,12 @@ def arrived(
         drop_results(turn, tenant, message)
         if known < 0 and any(each.run.chunk == message.chunk for each in worker.leases):
             end_bent(turn, tenant, worker, "it told of tasks that it had not come to")
+        elif (
+            lease is not None
+            and lease.run.chunk == message.chunk
+            and (message.first < lease.run.first or known > len(message.kinds))
+        ):  # then it never tells of the next one. A batch that was read in its journal is the last
+            end_bent(turn, tenant, worker, "it told of tasks again")
         return
     count = len(message.kinds)
     if (

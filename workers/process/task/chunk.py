@@ -156,12 +156,12 @@ class Chunks:
                         break
                 index = self._loop(run, call, body, ends, index, self._since)
             except KeyboardInterrupt:
-                index = journal.index
+                index = journal.finished
                 self._record(index, Kind.CANCELLED, b"")
                 index += 1
                 break
             except LIMITS as error:
-                index = journal.index
+                index = journal.finished
                 self._record(index, *self._raised(run, call, index, error))
                 index += 1
             except OSError as error:  # not a task's own: those are outcomes

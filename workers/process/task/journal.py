@@ -79,6 +79,9 @@ _NOTE = _KINDS + SLOTS
 _BLOBS = _NOTE + NOTE
 
 
+SCRIBBLED = "a task has written over its worker's journal"
+
+
 class Contradiction(Exception):
     """What stands in a journal cannot be: something wrote there that must not."""
 
@@ -153,6 +156,9 @@ class Journal:
         self.kinds = whole[_KINDS:_NOTE]
         self.blobs = whole[_BLOBS:]
         self._whole = whole
+        # The worker's own, which no task writes over: what it gathers it finds by these, and the
+        # words only tell others.
+        self._first = self._count = self._end = 0
 
     # ---- the pool's side -------------------------------------------------------------------------
 
@@ -290,6 +296,7 @@ class Journal:
         words[RUNNING] = first - 1 + BEGUN
         words[NOTED] = 0
         words[FIRST] = first
+        self._first, self._count, self._end = first, 0, 0
         words[CHUNK] = chunk + 1
 
     def begin(self, index: int, now: float | None = None) -> None:
@@ -308,15 +315,19 @@ class Journal:
 
         There is always room if the caller flushes at ``full``.
         """
-        words, ends = self.words, self.ends
-        count = words[COUNT]
-        start = ends[count - 1] if count else 0
-        end: int = start + len(blob)
+        count, start = self._count, self._end
+        self._end = end = start + len(blob)
         self.blobs[start:end] = blob
-        ends[count] = end
+        self.ends[count] = end
         self.kinds[count] = kind
-        words[COUNT] = count + 1
-        return SIZE if count + 1 == SLOTS else end
+        self._count = count = count + 1
+        self.words[COUNT] = count
+        return SIZE if count == SLOTS else end
+
+    @property
+    def finished(self) -> int:
+        """The first task without an outcome."""
+        return self._first + self._count
 
     def gathered(self) -> tuple[int, memoryview, memoryview, memoryview]:
         """Index of the first outcome gathered, kinds, table of ends and blobs.
@@ -324,12 +335,12 @@ class Journal:
         Raises:
             Contradiction: a task has written here. What it left must not be sent as outcomes.
         """
-        count = self.words[COUNT]
-        if not 0 <= self.index + 1 - self.words[FIRST] - count <= 1:
-            raise Contradiction("a task has written over its worker's journal")
-        size = self.ends[count - 1] if count else 0
+        words, first, count = self.words, self._first, self._count
+        told = words[FIRST] == first and words[COUNT] == count
+        if not (told and 0 <= self.index + 1 - first - count <= 1):
+            raise Contradiction(SCRIBBLED)
         table = self._whole[_ENDS : _ENDS + 8 * count]
-        return self.words[FIRST], self.kinds[:count], table, self.blobs[:size]
+        return first, self.kinds[:count], table, self.blobs[: self._end]
 
     def sent(self, count: int) -> None:
         """``count`` outcomes left for the pool: those gathered, or one that went directly."""
@@ -337,8 +348,8 @@ class Journal:
         # In this order nobody ever sees an outcome at a wrong index; a reader that comes in
         # between takes a finished task of a dead worker for one that ran, which is harmless as
         # its outcome came by the socket and duplicates are dropped.
-        words[COUNT] = 0
-        words[FIRST] += count
+        words[COUNT] = self._count = self._end = 0
+        words[FIRST] = self._first = self._first + count
 
     def note(self, text: str) -> None:
         """What a death certificate should say of the chunk's task."""
