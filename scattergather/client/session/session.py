@@ -113,10 +113,10 @@ class Session:
 
     def __del__(self) -> None:
         # Nobody holds the client: its controller ends, and what it had to do is not done.
-        receivers = getattr(self, "receivers", None)
-        if receivers is None or self.life.closed:
+        life = getattr(self, "life", None)  # an interrupt may have left it half made
+        if life is None or life.closed:
             return
-        if left := receivers.outstanding():
+        if left := self.receivers.outstanding():
             TERMINAL.notice(DROPPED + counted(left))
 
     def abandon(self) -> None:
