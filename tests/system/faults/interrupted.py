@@ -96,9 +96,8 @@ def main(seed: int, rounds: int) -> None:
         eventually(lambda: held() == before, 2)
     except AssertionError:
         files = [os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")]
-        sys.exit(
-            f"{threading.enumerate()}: threads, descriptors, children: {before}, now {held()}; {dict(struck)}; {files}"
-        )
+        more = f"{threading.enumerate()}; {dict(struck)}; {files}"
+        sys.exit(f"threads, descriptors, children: {before}, now {held()}; {more}")
     with spawnScatterGather(workers=1) as c:
         assert c.submit(pow, 2, 3).result(10) == 8
     print(dict(struck))
