@@ -180,15 +180,12 @@ class Life:
             Closed: shut down, told to die, or a copy made by fork.
             ControllerLost: the controller died.
         """
-        state = self.state
-        if not isinstance(state, _Open) and not (isinstance(state, _Draining) and state.serves):
-            raise _refusal(state.why)()
+        if (why := _why_refused(self.state)) is not None:
+            raise _refusal(why)()
 
     def check_executor(self) -> None:
         """Like :meth:`check`, in the words of ``concurrent.futures`` after ``shutdown``."""
-        state = self.state
-        if not isinstance(state, _Open) and not (isinstance(state, _Draining) and state.serves):
-            why = state.why
+        if (why := _why_refused(self.state)) is not None:
             raise Closed(why.executor) if isinstance(why, _Asked) else why.refusal()
 
     def check_alive(self) -> None:
@@ -308,6 +305,13 @@ def _told(state: State, why: _Asked) -> State:
             return _Dying(earlier)
         case _:
             return state
+
+
+def _why_refused(state: State) -> _Why | None:
+    """Why a request of this thread is refused; None if it is not."""
+    if isinstance(state, _Open) or (isinstance(state, _Draining) and state.serves):
+        return None
+    return state.why
 
 
 def _refusal(why: _Why) -> Refusal:

@@ -18,7 +18,6 @@ from scattergather.errors import CannotImport
 NOTEBOOK = frozenset({"__main__", "__mp_main__"})
 """Modules that are another thing in every process, so that a name in them means nothing."""
 
-ABSENT = "a host lacks it: install it there, or send the source with push_code()"
 _OURS = __name__.partition(".")[0]
 _NOTHING = object()
 _HEAP_TYPE = 1 << 9
@@ -190,5 +189,7 @@ def missing(module: str, needed: str, error: BaseException) -> CannotImport:
     lacking = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     culprit = lacking or module
     return CannotImport(
-        f"Cannot import {culprit!r}, which {needed} needs ({error}): {ABSENT}.", module=culprit
+        f"Cannot import {culprit!r}, which {needed} needs ({error}): a host lacks it: install it "
+        "there, or send the source with push_code().",
+        module=culprit,
     )
