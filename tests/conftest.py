@@ -8,10 +8,11 @@ carry the name of the run only, and are looked for at the end.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -23,6 +24,15 @@ from tests.pace import Promise
 MARK = "SCATTERGATHER_TEST"
 RUN = uuid.uuid4().hex
 GRACE = 2.0
+
+STUCK = 2.0
+"""Times its timeout after which a test that this could not end is ended with the whole process.
+
+The timeout is one signal: it ends nothing where the exception is swallowed, where a teardown then
+waits, or where code in C never comes back.
+"""
+
+_LOG = pytest.StashKey[int]()
 
 # Python's own helper of a process: it ends when that process does.
 HARMLESS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -75,6 +85,21 @@ def survivors(mark: str, grace: float = GRACE) -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ[MARK] = RUN
+    # A copy, since each test's own is captured; who reads the log is to see where it stood.
+    config.stash[_LOG] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    # Beside --pdb a test may take as long as its reader does.
+    if not item.config.getoption("usepdb"):
+        marker = item.get_closest_marker("timeout")
+        timeout = float(marker.args[0] if marker else item.config.getini("timeout"))
+        faulthandler.dump_traceback_later(STUCK * timeout, exit=True, file=item.config.stash[_LOG])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True, scope="session")
