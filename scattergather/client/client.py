@@ -17,6 +17,7 @@ from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_errors, check_timeout
 from scattergather.client.seen import showing
 from scattergather.client.seen.here import current_display, current_name, show_moving
+from scattergather.client.seen.progress import Progress, on_main_thread
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import CURE
 from scattergather.client.session.session import Session
@@ -349,8 +350,14 @@ class ScatterGather(Executor):
                 "Nothing new is taken; the controller ends when what is outstanding is through, "
                 "c.command('die') ends it now."
             )
-            with Wait(session, lambda: "waiting for what is outstanding", then):
-                session.life.wait_through()
+            bar = Progress(session.receivers.whole(), None if on_main_thread() else False)
+            try:
+                with Wait(session, lambda: "waiting for what is outstanding", then):
+                    while not session.life.wait_closed(bar.seconds()):
+                        bar.step()
+                    session.life.wait_through()
+            finally:
+                bar.close()
             session.echo.flush()
 
     def __exit__(

@@ -231,6 +231,20 @@ def counted(views: Sequence[JobView]) -> str:
     return f"{plural(count, 'outstanding task')}: {listed(views)}"
 
 
+def together(views: Sequence[JobView]) -> JobView:
+    """How far all of these are, as one."""
+    totals = [view.total for view in views]
+    return JobView(
+        name=", ".join(dict.fromkeys(view.name for view in views)),
+        total=None if None in totals else sum(filter(None, totals)),
+        queued=sum(view.queued for view in views),
+        running=sum(view.running for view in views),
+        done=sum(view.done for view in views),
+        failed=sum(view.failed for view in views),
+        cancelled=sum(view.cancelled for view in views),
+    )
+
+
 def hosts_table(hosts: tuple[HostView, ...]) -> str:
     """The hosts as an HTML table."""
     rows = [

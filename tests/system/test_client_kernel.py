@@ -179,6 +179,9 @@ def test_a_bar_comes_when_a_wait_lasts_and_what_was_displayed_moves(kernel):
         "c.addJob([((2.5,), {})], time.sleep); await c.addJob([((2.5,), {})], time.sleep)"
     )
     assert "job 3" in kernel.text(awaiting)
+    calls = kernel.run("[f.result() for f in [c.submit(time.sleep, 0.8) for _ in range(6)]]")
+    bar, _ = kernel.outputs[calls]
+    assert bar["text/plain"] == "sleep  " + "━" * 20 + "  6/6"
 
 
 def test_a_graceful_restart_is_quick_and_leaves_nothing(kernel):

@@ -30,12 +30,15 @@ from concurrent.futures._base import FINISHED, LOGGER, PENDING, RUNNING
 from functools import partial
 from typing import Any, Protocol
 
+from scattergather.client.futures.bar import BAR
 from scattergather.client.jobs.reading import read_error
 from scattergather.client.pipe.waiting import Bell, readers, refuse_reader, slice_of
+from scattergather.client.seen.progress import on_main_thread
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.errors import ENDS, in_protocol, without_our_frames
 from scattergather.model.outcome import Kind
+from scattergather.model.snapshot import JobView
 
 _UNDONE = (PENDING, RUNNING)
 
@@ -66,6 +69,13 @@ class CallSource(Protocol):
 
     spoke: bool
     """True once a call has printed something that is shown."""
+
+    @property
+    def busy(self) -> bool:
+        """True while a call is outstanding."""
+
+    def lately(self) -> JobView:
+        """How far those calls are that were outstanding together."""
 
     def cancel(self, first: int, count: int) -> None:
         """Those of these calls that no pool has yet are cancelled when this returns."""
@@ -203,7 +213,7 @@ class TaskFuture(Future[Any]):
         self._refuse()
         stream = self._stream
         with Wait(stream.session, self._waiting, _THEN.format("result()")):
-            stream.bell.wait(self.done, timeout)
+            BAR.wait(stream, stream.bell, self.done, timeout)
 
     def _too_late(self, timeout: float | None) -> TimeoutError:
         why = self._stream.session.known.standstill()
@@ -297,6 +307,7 @@ class _Entered(list[Any]):
 
     def __init__(self, future: TaskFuture) -> None:
         super().__init__(future._entered)
+        self._stream = future._stream
         self._session = future._stream.session
         self._what = future._waiting()
 
@@ -304,6 +315,8 @@ class _Entered(list[Any]):
         """One waits more, who has not begun to."""
         if type(waiter.event) is threading.Event:
             waiter.event = _Event(self._session, self._what)
+        if type(waiter.event) is _Event:
+            waiter.event.streams[self._stream] = None
         super().append(waiter)
 
 
@@ -314,17 +327,28 @@ class _Event(threading.Event):
         super().__init__()
         self._session = session
         self._what = what
+        self.streams: dict[CallSource, None] = {}
+        """In which the futures are that are waited for."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until it is set; returns whether it is, or ``timeout`` seconds are over."""
         then = "All calls go on; wait for their futures again, cancel() drops those not begun."
         until = None if timeout is None else time.monotonic() + timeout
+        seen = on_main_thread()
         with Wait(self._session, lambda: f"{self._what} and others", then):
-            # Slices, since a signal may wake nobody, and Python looks for it only in between.
-            while not super().wait(slice_of(until)):
-                if until is not None and time.monotonic() >= until:
-                    return self.is_set()
-            return True
+            if seen:
+                BAR.begin(*self.streams)
+            try:
+                # Slices, since a signal may wake nobody, and Python looks for it only in between.
+                while not super().wait(slice_of(until)):
+                    if until is not None and time.monotonic() >= until:
+                        return self.is_set()
+                    if seen:
+                        BAR.step()
+                return True
+            finally:
+                if seen:
+                    BAR.rest()
 
 
 def _read_by_a_loop(read: Callable[[Future[Any]], object], future: Future[Any]) -> None:

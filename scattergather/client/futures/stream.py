@@ -59,6 +59,8 @@ class CallStream:
         self.spoke = False
         self._growing: Growing | None = None
         self._futures: dict[int, TaskFuture] = {}
+        self._since = self._failed = 0
+        """The first call that was outstanding together with those of now; how many failed since."""
         self._channel: JobEcho | None = None
         if options.echo:
             futures = self._futures
@@ -82,6 +84,8 @@ class CallStream:
             if growing is None or growing.taken or growing.needs != needs:
                 growing = self._next_frame(growing, needs)
             future.index = index = growing.next
+            if alone:
+                self._since, self._failed = index, 0
             self._futures[index] = future
             growing.add(blob, objects)
         self._outbox.count(len(blob))
@@ -196,6 +200,7 @@ class CallStream:
     def _error(
         self, kind: int, blob: bytes, index: int, message: messages.TaskOutcomes
     ) -> BaseException:
+        self._failed += 1
         description = f"call {index} of {self.title} on {message.host}, worker {message.worker}"
         return read_error(kind, blob, index, description, self.title)
 
@@ -253,6 +258,13 @@ class CallStream:
             cancelled=cancelled,
             rate=rate,
         )
+
+    def lately(self) -> JobView:
+        """How far those calls are that were outstanding together, at last or now. Any thread."""
+        total = (0 if self._growing is None else self._growing.next) - self._since
+        failed = min(self._failed, total)
+        done = max(0, total - len(self._futures) - failed)
+        return JobView(name=self.title, total=total, done=done, failed=failed)
 
     def lose(self, error: Refusal) -> None:
         """The controller is gone: every outstanding future gets ``error``."""

@@ -219,7 +219,7 @@ class Life:
         if self._receivers.quiet():
             self.end_if_idle()
 
-    def wait_closed(self, timeout: float) -> bool:
+    def wait_closed(self, timeout: float | None) -> bool:
         """Block until a draining controller is told to end, or for ``timeout`` seconds."""
         return self._bell.wait(lambda: self.closed, timeout)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from scattergather.client.values.large import Part
 from scattergather.errors import ScatterGatherError
 from scattergather.model.ids import JobId
-from scattergather.model.snapshot import JobView
+from scattergather.model.snapshot import JobView, together
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import JobState
 
@@ -144,6 +145,22 @@ class Receivers:
     def outstanding(self) -> list[JobView]:
         """How far each job is of which something is outstanding."""
         return [view for view in self.views({}) if view.running + view.queued]
+
+    def whole(self) -> Callable[[], JobView]:
+        """What says from now on how far all is that is outstanding now, as one."""
+        last = {each: view for each in self._all() if (view := each.view(None)) is not None}
+        for receiver, view in list(last.items()):
+            if not view.running + view.queued:
+                del last[receiver]
+
+        def look() -> JobView:
+            for receiver, view in last.items():
+                # One of which nothing is outstanding any more may have nothing to tell.
+                through = replace(view, queued=0, running=0, done=view.done + view.queued)
+                last[receiver] = receiver.view(None) or through
+            return together(list(last.values()))
+
+        return look
 
     def left(self) -> list[str]:
         """In words, each job of which results were taken and more will come."""
