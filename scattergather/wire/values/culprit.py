@@ -26,6 +26,9 @@ from scattergather.wire.values.reducing import PROTOCOL, Reducing
 
 MOST_THINGS = 20_000
 MOST_SECONDS = 0.5
+"""What a search may cost, of processor time: it finds the same where the machine is busy."""
+MOST_PATIENCE = 10
+"""Times as long it may take, where others are waited for."""
 MANY = 64
 """Items of a collection are tried by halves from here on, not one by one."""
 STEPS_SHOWN = 20
@@ -94,12 +97,24 @@ def _is_refusal(why: BaseException) -> bool:
     return isinstance(why, TypeError | pickle.PicklingError | ScatterGatherError)
 
 
+class _Deadline:
+    """When a search that begins now is to be over."""
+
+    def __init__(self) -> None:
+        self._cost = time.thread_time() + MOST_SECONDS
+        self._moment = time.monotonic() + MOST_PATIENCE * MOST_SECONDS
+
+    @property
+    def over(self) -> bool:
+        return time.thread_time() > self._cost or time.monotonic() > self._moment
+
+
 def too_deep(value: Any, name: str, outside: Outside | None = None) -> CannotPickle:
     """The error to raise for ``value``, called ``name``, which has more levels than pickle goes."""
     path, last = name, ""
-    deadline = time.monotonic() + MOST_SECONDS
+    deadline = _Deadline()
     for _ in range(STEPS_SHOWN):
-        parts = takewhile(lambda _: time.monotonic() < deadline, islice(_parts(value), MOST_THINGS))
+        parts = takewhile(lambda _: not deadline.over, islice(_parts(value), MOST_THINGS))
         deep = (each for each in parts if _is_too_deep(each[1], outside))
         step, part = next(deep, ("", None))
         if step in ("", last):  # from here on it goes down by the same step
@@ -133,7 +148,7 @@ def retold(
 def _search(
     value: Any, name: str, outside: Outside | None
 ) -> tuple[str, Any, BaseException] | None:
-    deadline = time.monotonic() + MOST_SECONDS
+    deadline = _Deadline()
     error = _failure(value, outside, deadline)
     if error is None:
         return None
@@ -146,7 +161,7 @@ def _search(
         if refusal(value) or (isinstance(error, MustNotTravel) and error.thing is value):
             return path, value, error
         for step, part in chain(_bad_item(value, done, outside, deadline), _parts(value)):
-            if time.monotonic() > deadline or len(done) > MOST_THINGS:
+            if deadline.over or len(done) > MOST_THINGS:
                 return path, value, error
             if id(part) in done or isinstance(part, _ATOMS):
                 continue
@@ -161,7 +176,7 @@ def _search(
 
 
 def _bad_item(
-    thing: Any, done: set[int], outside: Outside | None, deadline: float
+    thing: Any, done: set[int], outside: Outside | None, deadline: _Deadline
 ) -> list[tuple[str, Any]]:
     """The first bad one of many items, found by halves."""
     contents = _contents(thing)
@@ -177,20 +192,20 @@ def _bad_item(
     while high - low > 1:
         middle = (low + high) // 2
         half = [each for _, each in places[low:middle]]
-        if time.monotonic() > deadline:
+        if deadline.over:
             return []
         low, high = (low, middle) if _failure(half, outside, deadline) else (middle, high)
     return [(step(place), each) for place, each in places[low:high]]
 
 
-def _failure(thing: Any, outside: Outside | None, deadline: float) -> BaseException | None:
+def _failure(thing: Any, outside: Outside | None, deadline: _Deadline) -> BaseException | None:
     """Why a thing cannot be sent, by neither of the picklers."""
     try:
         _Probe(outside).dump(thing)
     except RecursionError:
         return None
     except Exception as error:
-        if isinstance(error, MustNotTravel) or time.monotonic() > deadline:
+        if isinstance(error, MustNotTravel) or deadline.over:
             return error
         return _failure_of_dill(thing, outside, error)
     return None
