@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import time
 import uuid
 from collections.abc import Generator, Iterator
@@ -25,11 +26,19 @@ MARK = "SCATTERGATHER_TEST"
 RUN = uuid.uuid4().hex
 GRACE = 2.0
 
+AGAIN = 0.2
+"""Times its timeout after which a test that still goes on is struck again, and then again.
+
+Each blow ends one wait. A test that stands still is often cleaned up by what stands still, too: a
+``tearDown`` that shuts down, the end of a ``with``, a ``finally`` that reads a pipe to its end.
+After one blow alone nothing would be heard of the test for ever.
+"""
+
 STUCK = 2.0
 """Times its timeout after which a test that this could not end is ended with the whole process.
 
-The timeout is one signal: it ends nothing where the exception is swallowed, where a teardown then
-waits, or where code in C never comes back.
+The timeout is a signal: it ends nothing where the exception is swallowed, or where code in C never
+comes back.
 """
 
 _LOG = pytest.StashKey[int]()
@@ -87,6 +96,15 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[MARK] = RUN
     # A copy, since each test's own is captured; who reads the log is to see where it stood.
     config.stash[_LOG] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer() -> Generator[None, object, object]:
+    found = yield
+    seconds, _ = signal.getitimer(signal.ITIMER_REAL)
+    if seconds:
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN * seconds)
+    return found
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

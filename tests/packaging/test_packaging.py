@@ -6,6 +6,7 @@ import configparser
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,10 @@ def test_a_contract_breaks_when_a_floor_is_left(module, line, tmp_path):
     broken = lint()
     assert broken.returncode == 1, broken.stdout + broken.stderr
     assert "BROKEN" in broken.stdout
+
+
+def test_a_timeout_strikes_a_test_again_whose_clean_up_stands_still_too(
+    request: pytest.FixtureRequest,
+) -> None:
+    seconds, again = signal.getitimer(signal.ITIMER_REAL)
+    assert request.config.getoption("usepdb") or 0 < again < seconds
