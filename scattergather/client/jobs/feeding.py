@@ -95,21 +95,25 @@ class Feeder:
         if not self._begun.acquire(blocking=False):
             return
         error: BaseException | None = None
-        wake = self._gathering.bell.ring
+        through, gathering = False, self._gathering
+        wake = gathering.bell.ring
         self._outbox.closing.once(wake)
         try:
-            self._feed()
+            through = self._feed()
         except BaseException as raised:  # the user's iterator may raise anything
             error = without_our_frames(raised)
         self._outbox.closing.withdraw(wake)
         # A generator's clean-up must not wait until this thread's frame goes.
         self._tasks, self._growing = iter(()), None
-        adding.end(self._outbox, self._round, self._gathering, error)
+        if not through and error is None and (gathering.lost or not gathering.stopped):
+            return  # it is lost: with a number of tasks it could look as if it were through
+        adding.end(self._outbox, self._round, gathering, error)
         session = self._session()
         if session is not None:
             session.inbox.settle(self._round.job)
 
-    def _feed(self) -> None:
+    def _feed(self) -> bool:
+        """Returns whether the iterator has no more tasks; False when the job wants no more."""
         gathering, outbox = self._gathering, self._outbox
         tasks, packer = self._tasks, self._packer
         needs: tuple[bytes, ...]
@@ -119,7 +123,7 @@ class Feeder:
             try:
                 task = next(tasks)
             except StopIteration:
-                return
+                return True
             args, kwargs = checked(task, index)
             blob, needs, objects, size = b"", (), (), 0
             if is_plain(args, kwargs):
@@ -146,6 +150,7 @@ class Feeder:
                 self._put(index, blob, needs, objects)
             del objects
             index += 1
+        return False
 
     def _put(
         self, index: int, blob: bytes, needs: tuple[bytes, ...], objects: tuple[Placed, ...]

@@ -112,8 +112,8 @@ class Round:
         Returns whether it goes on; if not, whoever waits gets ``error``.
         """
         if self._fed:
+            self.lose(error)  # first: what is only stopped counts as through with what it has
             self.stop()
-            self.lose(error)
             return False
         self._gathering.want_whole()
         return True

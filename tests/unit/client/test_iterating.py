@@ -12,7 +12,14 @@ import pytest
 
 from scattergather.client.jobs import feeding
 from scattergather.client.jobs.reading import read_outcomes
-from scattergather.errors import BadRequest, CannotPickle, InputFailed, JobFailed, TaskError
+from scattergather.errors import (
+    BadRequest,
+    CannotPickle,
+    ControllerLost,
+    InputFailed,
+    JobFailed,
+    TaskError,
+)
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from tests.conftest import calls
@@ -169,6 +176,18 @@ def test_results_that_nobody_takes_stop_the_feeding(c):
     until(lambda: feeders_wait() and job._gathering.settled == job._gathering.added)
     assert job._gathering.added <= feeding.MOST_TASKS
     job.cancel()
+
+
+@pytest.mark.parametrize("way", [iter, lambda job: iter(job.as_completed())])
+def test_what_is_lost_when_all_that_was_fed_is_through_does_not_end_as_if_it_were_all(c, fake, way):
+    job = c.addJob((((n,), {}) for n in itertools.count()), work.noop)
+    results = way(job)
+    next(results)
+    until(lambda: feeders_wait() and job._gathering.settled == job._gathering.added)
+    fake.die()
+    until(lambda: "scattergather-feeder" not in {each.name for each in threading.enumerate()})
+    with pytest.raises(ControllerLost):
+        list(results)
 
 
 def test_the_window_bounds_what_is_under_way(c, fake):
