@@ -210,6 +210,9 @@ class Process:
     def trim(self) -> None:
         """It prints nothing."""
 
+    def printed(self, running: tuple[int, int, float]) -> None:
+        """It prints nothing."""
+
     def stopped(self) -> bool:
         return self.scope.frozen and not self.dead
 

@@ -425,6 +425,24 @@ def test_output_is_marked_and_kept(spawn, capsys):
     assert "[task 1 of job 1] hello 1" in capsys.readouterr().out
 
 
+def test_what_a_long_task_prints_comes_while_it_runs_and_once_also_if_it_is_killed(spawn, tmp_path):
+    def task(end: str) -> None:
+        print("so far")
+        while not os.path.exists(f"{tmp_path}/go on"):
+            time.sleep(0.01)
+        print("the end", end=end)
+        if not end:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    c = spawn()
+    job = c.addJob([((end,), {}) for end in ("\n", "")], task, retries=0)
+    eventually(lambda: [job.output(n) for n in range(2)] == ["so far\n"] * 2)
+    (tmp_path / "go on").touch()
+    _, lost = job.results(errors="return")
+    assert [job.output(n) for n in range(2)] == ["so far\nthe end\n", "so far\nthe end"]
+    assert "so far\n    the end" in str(lost)
+
+
 def test_large_arguments_and_results_pass(spawn):
     data = os.urandom(20 << 20)
     assert spawn().submit(bytes.swapcase, data).result(60) == data.swapcase()

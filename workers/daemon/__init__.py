@@ -2,6 +2,7 @@
 
 ``launch``        starts the root zygote (no Twisted: it may run before the reactor is imported)
 ``process``       one worker process: its pipe, its journal, its output
+``overheard``     what a task prints while it runs
 ``zygotes``       one zygote: datagrams with descriptors to and from it, in the reactor
 ``large``         what sessions hold of large objects, and which slabs workers see
 ``memory_kills``  whether the kernel killed a process for want of memory

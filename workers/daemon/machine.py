@@ -92,6 +92,13 @@ class WorkerSeam(Protocol):
             Contradiction: what the worker has left to be read cannot be.
         """
 
+    def printed(self, running: tuple[int, int, float]) -> tuple[messages.Output, bytes] | None:
+        """What the task at work has printed since this was asked last, in whole lines.
+
+        What the worker itself says of it, at the end of the task, is heard without that. None when
+        there is nothing, or when the task is not at work any more that ``running`` has named.
+        """
+
     def stopped(self) -> bool:
         """A signal stopped it (state T)."""
 

@@ -13,6 +13,7 @@ from scattergather.wire import blobs
 from scattergather.wire.frame import Bytes
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.machine import OnBroken
+from scattergather.workers.daemon.overheard import At, Overheard
 from scattergather.workers.pool.events import Harvest
 from scattergather.workers.process.surroundings.capture import OutputFile
 from scattergather.workers.process.task.journal import NOTHING, Contradiction, Journal
@@ -52,6 +53,7 @@ class WorkerProcess:
         ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.number = number
         self.pid = 0
+        self._on_message = on_message
         self.journal = journal = Journal.create()
         # What is asked of a worker, or seen of it, by words that stand there.
         self.cancel, self.warn = journal.request_cancel, journal.exceed
@@ -63,15 +65,25 @@ class WorkerProcess:
             ours.close()
             self._theirs.close()
             raise
+        self._overheard = Overheard(self.output, journal)
         self.slabs: set[SlabId] = set()
         """Slabs that it writes its results into."""
         self._introduced: set[SlabId] = set()
         self._pipe = FramePipe(
             reactor,
             ours,
-            lambda head, body: on_message(number, messages.read_from_worker(head), body),
+            self._said,
             lambda reason: on_broken(number, reason, self._pipe.nonsense),
         )
+
+    def _said(self, head: bytes, body: bytes) -> None:
+        message = messages.read_from_worker(head)
+        if isinstance(message, messages.Output):
+            rest = self._overheard.rest(message, body)
+            if rest is None:
+                return
+            message, body = rest
+        self._on_message(self.number, message, body)
 
     def descriptors(self) -> list[int]:
         """What the worker is forked with, in the order that ``messages.Fork`` names."""
@@ -135,6 +147,11 @@ class WorkerProcess:
         )
         return message, blobs.pack([blob for _, _, blob in left.outcomes])
 
+    def printed(self, running: At) -> tuple[messages.Output, bytes] | None:
+        """What the task at work has printed since the last look, in whole lines; None: nothing."""
+        self._overheard.pid = self.pid
+        return self._overheard.look(running)
+
     # ---- its process ----
 
     def stopped(self) -> bool:
@@ -158,6 +175,7 @@ class WorkerProcess:
         except Contradiction as why:
             bent = str(why)
         tail, _ = self.output.tail(OUTPUT_KEPT)
+        untold, dropped = self._overheard.left(left)
         self.free()
         output, where = last_words(tail.decode("utf-8", "backslashreplace"))
         return Harvest(
@@ -169,6 +187,8 @@ class WorkerProcess:
             output=output[-OUTPUT_CERTIFIED:],
             where=where[-OUTPUT_CERTIFIED:],
             arguments=left.note,
+            untold=untold.partition(FATAL.encode())[0],
+            dropped=dropped,
         )
 
     def free(self) -> None:

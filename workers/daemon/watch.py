@@ -2,7 +2,7 @@
 
 - Workers that have a chunk are looked at five times a second, as long as there are any: the time
   and the memory that their tasks take, whether a signal stopped them, outcomes that wait behind a
-  long task, output that floods.
+  long task, what a task has printed that runs for more than a second, output that floods.
 - Zygotes are looked at every two seconds, always.
 - When nothing has worked for a few of those looks, free memory goes back to the system.
 """
@@ -22,6 +22,12 @@ from scattergather.workers.process.task.journal import Contradiction
 
 WATCH_SECONDS = 0.2
 """How often working processes are looked at."""
+
+PRINTS_AFTER = 1.0
+"""Seconds that a task has run before what it prints is told; most have ended by then."""
+
+PRINT_LOOKS = 5
+"""Each so many looks it is."""
 
 REST_LOOKS = 3
 """After so many looks at zygotes without work free memory goes back to the system."""
@@ -63,6 +69,7 @@ class WorkerWatch:
         self._next: Timer | None = None
         self._next_zygotes: Timer | None = None
         self._quiet = 0
+        self._count = 0
         self._stopped = False
 
     def start(self) -> None:
@@ -83,37 +90,46 @@ class WorkerWatch:
 
     def _look(self) -> None:
         self._memory_kills.look(self._reactor.seconds())
+        self._count += 1
+        hears = not self._count % PRINT_LOOKS
         working = self._working()
         try:
             for each in working:
                 # What was seen of one may be the end of another.
                 worker = self._nursery.worker(each.worker)
                 if worker is not None:
-                    self._look_at(worker, memory=each.limited)
+                    self._look_at(worker, memory=each.limited, hears=hears and each.heard)
         finally:
             # Only now: what was seen may have brought a worker a chunk, and one series is enough.
             self.looking = False
             if working:
                 self.begin()
 
-    def _look_at(self, worker: WorkerSeam, *, memory: bool) -> None:
+    def _look_at(self, worker: WorkerSeam, *, memory: bool, hears: bool) -> None:
         """Look at one worker. Whatever is wrong with it, the others are looked at all the same."""
         try:
             worker.trim()
-            for event in self._seen(worker, memory=memory):
+            for event in self._seen(worker, memory=memory, hears=hears):
                 self._handle(event)
         except Exception as error:
             if not isinstance(error, Contradiction):
                 self.log.failure("worker {n} cannot be looked at", n=worker.number)
             self._handle(events.Contradicted(worker=worker.number, why=str(error)))
 
-    def _seen(self, worker: WorkerSeam, *, memory: bool) -> Iterator[events.Event]:
-        """What there is to say of a worker that works: outcomes that wait, the task it is in."""
+    def _seen(self, worker: WorkerSeam, *, memory: bool, hears: bool) -> Iterator[events.Event]:
+        """What there is to say of a worker that works.
+
+        Outcomes that wait, the task it is in, and what that has printed.
+        """
         waiting = worker.waiting(self._reactor.seconds() - WATCH_SECONDS)
         if waiting is not None:
             message, body = waiting
             yield events.WorkerSaid(worker=worker.number, message=message, body=body)
         running = worker.running()
+        if hears and running and self._reactor.seconds() - running[2] >= PRINTS_AFTER:
+            printed = worker.printed(running)
+            if printed is not None:
+                yield events.WorkerSaid(worker=worker.number, message=printed[0], body=printed[1])
         if worker.stopped():
             yield events.FoundStopped(worker=worker.number)
         elif running is not None:

@@ -81,6 +81,8 @@ class Harvest(Struct, frozen=True, kw_only=True, gc=False):
     in it cannot be, and then nothing of it is believed.
     ``output`` are the last lines it printed, ``where`` the last frames of its threads if the
     faulthandler could tell, ``arguments`` those of its task in short, if they were noted.
+    ``untold`` is what its task had printed behind what was told while it ran, if anything was, and
+    ``dropped`` how many bytes before that are missing.
     """
 
     chunk: int = 0
@@ -91,6 +93,8 @@ class Harvest(Struct, frozen=True, kw_only=True, gc=False):
     output: str = ""
     where: str = ""
     arguments: str = ""
+    untold: bytes = b""
+    dropped: int = 0
 
 
 class WorkerExited(Struct, frozen=True, kw_only=True, gc=False):

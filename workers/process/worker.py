@@ -120,7 +120,7 @@ class Worker:
         self._large = TaskValues(line, interrupts)
         self._outside = Outside(self._large.returns)
         self._results = ResultPickler(self._outside)
-        displays = Displays(capture)
+        displays = Displays(capture, journal.hold)
         libraries = Libraries(displays)
         libraries.join()
         self._chunks = Chunks(

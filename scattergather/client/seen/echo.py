@@ -38,7 +38,7 @@ BUNDLE_BYTES = 64_000_000
 def read_output(message: messages.TaskOutput, body: bytes) -> str | Bundle:
     """What a task printed, or displayed."""
     if not message.display:
-        return body.decode("utf-8", "replace")
+        return body.decode("utf-8", "backslashreplace")
     try:
         return unpack_bundle(body)
     except ValueError:

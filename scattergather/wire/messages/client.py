@@ -278,7 +278,7 @@ class TasksCancelled(Message, frozen=True, kw_only=True):
 
 
 class TaskOutput(Message, frozen=True, kw_only=True):
-    """What a task printed, sent before its outcome; the body is UTF-8.
+    """What a task printed, sent before its outcome; the body is UTF-8, unless the task's is not.
 
     ``dropped`` counts bytes that are missing at its beginning. With ``display`` it is something
     that the task displayed; the body is a bundle in msgpack.

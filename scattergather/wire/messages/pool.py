@@ -139,8 +139,9 @@ class Outcomes(Message, frozen=True, kw_only=True):
 
 
 class Output(Message, frozen=True, kw_only=True):
-    """What task ``index`` of a chunk printed; the body is UTF-8.
+    """What task ``index`` of a chunk printed; the body is UTF-8, unless the task printed otherwise.
 
+    It begins behind ``start`` bytes of the task's output; ``dropped`` bytes before it are missing.
     With ``display`` it is something that the task displayed; the body is a bundle in msgpack.
     """
 
@@ -149,6 +150,7 @@ class Output(Message, frozen=True, kw_only=True):
     worker: Pid = 0
     dropped: Count = 0
     display: bool = False
+    start: Count = 0
 
 
 class GaveBack(Message, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from scattergather.workers.daemon.watch import WATCH_SECONDS, WorkerWatch
+from scattergather.wire.messages import page as messages
+from scattergather.workers.daemon.watch import PRINT_LOOKS, WATCH_SECONDS, WorkerWatch
 from scattergather.workers.pool import events
 from scattergather.workers.pool.losses.watching import AtWork
 
@@ -18,7 +19,7 @@ class Worker:
     number = 1
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.looks = self.asked = 0
 
     def trim(self) -> None:
         self.looks += 1
@@ -28,6 +29,10 @@ class Worker:
 
     def running(self) -> tuple[int, int, float]:
         return 7, 0, 0.0
+
+    def printed(self, running: tuple[int, int, float]) -> Any:
+        self.asked += 1
+        return messages.Output(chunk=7, index=0), b"so far\n"
 
     def stopped(self) -> bool:
         return False
@@ -91,6 +96,25 @@ def test_a_worker_that_has_a_chunk_is_looked_at_until_it_has_none() -> None:
     assert bench.worker.looks == 3
     assert not bench.clock.getDelayedCalls()
     assert not bench.watch.looking
+
+
+def test_a_task_that_runs_for_a_second_is_asked_now_and_then_what_it_has_printed() -> None:
+    bench = Bench()
+    bench.watch.begin()
+    bench.clock.pump([WATCH_SECONDS] * (PRINT_LOOKS - 1))
+    assert bench.worker.asked == 0
+    bench.clock.pump([WATCH_SECONDS] * (2 * PRINT_LOOKS))
+    assert bench.worker.asked == 2
+    told = [each.body for each in bench.seen if isinstance(each, events.WorkerSaid)]
+    assert told == [b"so far\n"] * 2
+
+
+def test_what_a_controller_does_not_take_stays_where_it_was_printed() -> None:
+    bench = Bench()
+    bench.working = [AtWork(worker=1, limited=True, heard=False)]
+    bench.watch.begin()
+    bench.clock.pump([WATCH_SECONDS] * (2 * PRINT_LOOKS))
+    assert bench.worker.asked == 0
 
 
 def test_a_chunk_that_is_handed_out_during_a_look_begins_no_second_series_of_looks() -> None:

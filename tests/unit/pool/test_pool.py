@@ -224,6 +224,19 @@ def test_a_death_costs_only_the_task_that_ran() -> None:
     assert any(isinstance(each, actions.ForkWorker) for each in out)
 
 
+def test_what_a_dead_workers_task_had_printed_behind_what_was_told_is_told_before_its_loss() -> (
+    None
+):
+    bench = Bench(slots=1)
+    bench.run(1, count=3)
+    harvest = events.Harvest(chunk=1, running=100, untold=b"last words", dropped=7)
+    out = bench.exited(1, signal=9, harvest=harvest)
+    said, loss, _ = [each for each in out if isinstance(each, actions.Report)][:3]
+    assert isinstance(said.message, messages.Output)
+    assert (said.message.index, said.message.dropped, said.body) == (100, 7, b"last words")
+    assert isinstance(loss.message, messages.Outcomes)
+
+
 def test_outcomes_that_were_sent_and_still_stand_in_the_journal_count_once() -> None:
     bench = Bench(slots=1)
     bench.run(1, count=3)

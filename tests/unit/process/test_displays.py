@@ -23,7 +23,8 @@ class Task:
     def __init__(self) -> None:
         self.output = OutputFile.create()
         capture: Any = types.SimpleNamespace(output=self.output)
-        self.displays = Displays(capture)
+        self.held: list[int] = []
+        self.displays = Displays(capture, self.held.append)
 
     def print(self, text: str) -> None:
         os.write(self.output.fd, text.encode() + b"\n")
@@ -35,7 +36,7 @@ class Task:
     def left(self) -> list[Any]:
         """What was printed as text, and of what was displayed the HTML; and what is missing."""
         found: list[Any] = []
-        for part, missing in self.displays.parts(*self.output.take()):
+        for part, missing, _ in self.displays.parts(*self.output.take()):
             found += [missing] if missing else []
             found.append(part.data["text/html"] if isinstance(part, Bundle) else part.decode())
         return found
@@ -73,7 +74,7 @@ def test_what_is_replaced_stands_where_it_stood(task: Task) -> None:
 
 def test_what_the_notebook_has_displayed_is_replaced_there(task: Task) -> None:
     task.show("one", "elsewhere", update=True)
-    ((part, _),) = task.displays.parts(*task.output.take())
+    ((part, _, _),) = task.displays.parts(*task.output.take())
     assert isinstance(part, Bundle)
     assert part.update
 
@@ -172,3 +173,12 @@ def test_without_ipython_what_is_displayed_is_printed(
     monkeypatch.setitem(sys.modules, "IPython", None)
     _display("a", 1)
     assert capsys.readouterr().out == "a 1\n"
+
+
+def test_whoever_tells_what_is_printed_meanwhile_is_told_where_to_stop(task: Task) -> None:
+    task.print("one")
+    assert task.held == []
+    task.show("a figure")
+    task.print("two")
+    task.displays.clear(wait=True)
+    assert task.held == [4, 17]

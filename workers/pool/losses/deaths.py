@@ -81,6 +81,11 @@ def _settle_leases(
     # fails on it) would circle for ever if nothing were charged. Kills are nobody's fault.
     killed = event.signal == signal.SIGKILL and not event.out_of_memory
     blameless = killed or worker.doom is not None or event.status == SPENT
+    if began and (harvest.untold or harvest.dropped):
+        output = messages.Output(
+            chunk=harvest.chunk, index=lease.next, worker=worker.pid, dropped=harvest.dropped
+        )
+        turn.report(tenant, output, harvest.untold)
     charged = began or worker.bent or (lease.next == lease.run.first and not blameless)
     if charged and lease.next < lease.stop:
         _charge(turn, tenant, worker, lease, event)

@@ -38,16 +38,24 @@ _UNLIMITED = Limits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
-    """A worker that has a chunk; ``limited``: a look at it is to tell its memory, too."""
+    """A worker that has a chunk.
+
+    ``limited``: a look at it is to tell its memory, too. ``heard``: what its task prints is taken.
+    """
 
     worker: int
     limited: bool
+    heard: bool = True
 
 
 def at_work(crew: Crew) -> list[AtWork]:
     """The workers that have a chunk; some may have none any more when they are looked at."""
     return [
-        AtWork(worker=worker.number, limited=worker.leases[0].run.limits != _UNLIMITED)
+        AtWork(
+            worker=worker.number,
+            limited=worker.leases[0].run.limits != _UNLIMITED,
+            heard=worker.tenant in crew.tenants and not crew.tenants[worker.tenant].clogged,
+        )
         for worker in crew.workers.values()
         if worker.leases
     ]

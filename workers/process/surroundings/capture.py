@@ -48,14 +48,29 @@ class OutputFile:
 
     def tail(self, limit: int) -> tuple[bytes, int]:
         """The last ``limit`` bytes at most, never half a character, and how many came before."""
+        return self._read(0, limit)
+
+    def _read(self, place: int, limit: int) -> tuple[bytes, int]:
         size = os.fstat(self.fd).st_size
-        start = max(0, size - limit)
-        text = os.pread(self.fd, min(size, limit), start)
+        start = max(place, size - limit)
+        text = os.pread(self.fd, max(0, size - start), start)
         # The bytes in the middle of a UTF-8 character begin with the bits 10.
         torn = 0
-        while start and torn < min(3, len(text)) and text[torn] & 0xC0 == 0x80:
+        while start > place and torn < min(3, len(text)) and text[torn] & 0xC0 == 0x80:
             torn += 1
         return text[torn:], start + torn
+
+    def behind(self, place: int, limit: int) -> tuple[bytes, int]:
+        """What was printed behind ``place``, the last ``limit`` bytes at most, and where it begins.
+
+        For the pool, while a task floods the file: what was trimmed meanwhile is not read.
+        """
+        while limit:
+            text, start = self._read(place, limit)
+            if start >= os.fstat(self.fd).st_size - KEPT:
+                return text, start
+            limit //= 8
+        return b"", place
 
     def trim(self, limit: int) -> None:
         """Free the memory of all but the last ``limit`` bytes, in whole pages."""

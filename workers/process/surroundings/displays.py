@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scattergather.model.snapshot import in_bytes
@@ -40,10 +40,13 @@ class Displays:
 
     Args:
         capture: where its text forms are printed.
+        hold: is told how much the task has printed, when there is more to it than that: what it
+            prints from then on comes at its end.
     """
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, hold: Callable[[int], None]) -> None:
         self._capture = capture
+        self._hold = hold
         self._turn = threading.RLock()
         self._shown: list[_Shown] = []
         self._left_out = 0
@@ -67,6 +70,7 @@ class Displays:
             self._print(f"{bundle.text}\n[it cannot be shown otherwise: {error}]")
             return
         with self._turn:
+            self._hold(self._capture.output.size())
             self._clear_if_due()
             before = self._find(bundle)
             held = sum(each.size for each in self._shown) - (before.size if before else 0)
@@ -103,6 +107,7 @@ class Displays:
             wait: only when there is something to take its place.
         """
         with self._turn:
+            self._hold(self._capture.output.size())
             self._clearing = self._capture.output.size(), len(self._shown)
             if not wait:
                 self._clear_if_due()
@@ -121,8 +126,10 @@ class Displays:
 
     # ---- when it is over ------------------------------------------------------------------------
 
-    def parts(self, printed: bytes, dropped: int) -> Iterator[tuple[bytes | Bundle, int]]:
-        """What the task printed and showed, in order, and how many bytes are missing before each.
+    def parts(self, printed: bytes, dropped: int) -> Iterator[tuple[bytes | Bundle, int, int]]:
+        """What the task printed and showed, in order; how many bytes are missing before each.
+
+        Of what was printed the third is where it begins: behind so many bytes of all.
 
         Whatever comes next is the next task's. ``printed`` is the end of what was printed, behind
         ``dropped`` bytes.
@@ -137,12 +144,13 @@ class Displays:
         missing = dropped if place == dropped else 0
         for each in shown:
             if text := printed[max(0, place - dropped) : max(0, each.start - dropped)]:
-                yield text, missing
+                yield text, missing, place
                 missing = 0
-            yield each.bundle, 0
+            yield each.bundle, 0, 0
             place = max(place, each.stop)
         if (text := printed[place - dropped :]) or missing:
-            yield text, missing
+            yield text, missing, place
         if left_out:
             said = f"[{left_out} more that it displayed are shown as text only: more than {MOST} "
-            yield (said + f"or {in_bytes(2 * MOST_BYTES)}]\n").encode(), 0
+            said += f"or {in_bytes(2 * MOST_BYTES)}]\n"
+            yield said.encode(), 0, dropped + len(printed)

@@ -270,24 +270,25 @@ class Chunks:
             part.text + "\n"
             if isinstance(part, Bundle)
             else part.decode("utf-8", "backslashreplace")
-            for part, _ in parts
+            for part, _, _ in parts
         )
 
     def send_output(self, index: int) -> None:
         """What was printed and displayed leaves before the outcome of the task that has ended."""
-        for part, dropped in self._displays.parts(*self._output.take()):
+        for part, dropped, start in self._displays.parts(*self._output.take()):
             if self._run is not None:
                 message = messages.Output(
                     chunk=self._run.chunk,
                     index=index,
                     worker=self._circumstances.pid,
                     dropped=dropped,
+                    start=start,
                     display=isinstance(part, Bundle),
                 )
                 if isinstance(part, Bundle):
                     self._line.send(message, pack_bundle(part))
                 else:
-                    self._line.send(message, part.decode("utf-8", "backslashreplace").encode())
+                    self._line.send(message, part)
 
     def send_large(
         self, index: int, kind: int, blob: bytes, parts: tuple[Placed, ...] = ()

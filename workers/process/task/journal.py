@@ -13,6 +13,8 @@ Layout of the 1 MiB, in 8-byte words unless said otherwise::
     OVER_AT   namely the one of this index + 1
     NOTED     how many bytes of the note are valid
     SKIP      written by the pool: this chunk + 1 does not begin
+    HELD      the task of this index + BEGUN has displayed something, or cleared what it printed:
+    HELD_AT   what it prints behind so many bytes is told at its end
     ends      SLOTS words: where each outcome's blob ends
     kinds     SLOTS bytes
     note      NOTE bytes: the arguments of the chunk's only task, for its death certificate
@@ -70,7 +72,9 @@ NOWHERE = (1 << 64) - (1 << 32) - 11
 LOOKS = 100
 """So often is looked at where a worker is, if it is somewhere else each time."""
 
-CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP, OVER, OVER_AT, NOTED, SKIP = range(11)
+CHUNK, RUNNING, STARTED, FIRST, COUNT, CANCEL, STOP, OVER, OVER_AT, NOTED, SKIP, HELD, HELD_AT = (
+    range(13)
+)
 _WORD, _DOUBLE = struct.Struct("=Q"), struct.Struct("=d")
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _ENDS = 128
@@ -266,6 +270,11 @@ class Journal:
         self.words[OVER_AT] = index + BEGUN
         self.words[OVER] = chunk + 1
 
+    def held(self, index: int) -> int | None:
+        """How much of what this task prints is told while it runs; None: as much as there is."""
+        words = self.words
+        return int(words[HELD_AT]) if words[HELD] == index + BEGUN else None
+
     def close(self) -> None:
         """The memory is unmapped, and the descriptor closed if it is ours."""
         for view in (self.words, self.times, self.ends, self.kinds, self.blobs, self._whole):
@@ -294,7 +303,7 @@ class Journal:
         words[CHUNK] = NOWHERE
         words[COUNT] = 0
         words[RUNNING] = first - 1 + BEGUN
-        words[NOTED] = 0
+        words[NOTED] = words[HELD] = 0
         words[FIRST] = first
         self._first, self._count, self._end = first, 0, 0
         words[CHUNK] = chunk + 1
@@ -356,6 +365,13 @@ class Journal:
         data = text.encode("utf-8", "replace")[:NOTE]
         self._whole[_NOTE : _NOTE + len(data)] = data
         self.words[NOTED] = len(data)
+
+    def hold(self, size: int) -> None:
+        """What the task at work prints behind so many bytes is told at its end."""
+        words = self.words
+        if words[HELD] != words[RUNNING]:
+            words[HELD_AT] = size
+            words[HELD] = words[RUNNING]
 
     def exceeded(self) -> bool:
         """True when the pool has seen that the present task takes more memory than it may."""
