@@ -103,7 +103,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Load a name on first use: workers and zygotes import this package too, and stay light."""
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        what = f"module {__name__!r} has no attribute {name!r}"
+        if name.startswith("_"):  # Python asks for those, and wants no sentence
+            raise AttributeError(what)
+        hint = import_module(f"{__name__}.model.nearest").there_are(__all__, name)
+        shown = import_module(f"{__name__}.errors").without_our_frames
+        raise shown(AttributeError(f"{what}; {hint}"))
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

@@ -14,7 +14,7 @@ from scattergather.errors import BadRequest
 from scattergather.model.snapshot import plural
 from scattergather.settings import private
 from scattergather.settings.furl import Furl
-from scattergather.settings.hosts import Hosts
+from scattergather.settings.hosts import Hosts, check_name
 
 
 class _Group(click.Group):
@@ -54,6 +54,7 @@ def _read(name: str, file: str | None) -> str:
                 "your shell keeps it). Leave it out and paste it when asked, or name a file. "
                 "This one has been seen: if others use this machine, have the pool make a new one"
             )
+    check_name(name)  # before the secret is asked for
     if file is None and sys.stdin.isatty():
         answer: str = click.prompt(f"FURL of {name}", hide_input=True)
         return answer

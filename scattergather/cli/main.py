@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+import scattergather
 from scattergather.errors import ScatterGatherError
 
 COMMANDS = {
@@ -65,6 +66,7 @@ def suggest(group: click.Group, ctx: click.Context, args: list[str]) -> None:
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(scattergather.__version__, message="scattergather %(version)s")
 def cli() -> None:
     """scattergather: the notebook's own cluster."""
 
@@ -73,6 +75,10 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the command ``scattergather``; ends the process."""
     try:
         cli.main(args=arguments, prog_name="scattergather")
-    except (ScatterGatherError, OSError) as error:
-        click.echo(f"scattergather: {error}", err=True)
-        sys.exit(1)
+    except ScatterGatherError as error:
+        why = str(error)
+    except OSError as error:
+        named = error.filename is not None and error.strerror
+        why = f"{error.filename}: {error.strerror}" if named else str(error)
+    click.echo(f"scattergather: {why}", err=True)
+    sys.exit(1)

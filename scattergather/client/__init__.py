@@ -8,6 +8,8 @@
 ``unread``      what ``waitForResult`` returns next
 ``options``     what may be asked of a job, checked
 ``naming``      which function a job runs
+``calling``     a call that does not fit is answered with what would
+``homebound``   what the user holds: it stays here, and answers a wrong name
 ``place``       what tasks see of this process: directory, module path, environment
 
 ``pipe``        bytes to and from the controller, and how threads wait for them

@@ -9,12 +9,20 @@ from types import TracebackType
 from typing import Any, TypeVar, get_args
 
 from scattergather.client import naming, place
+from scattergather.client.calling import names_its_arguments
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import OptionsView, Submissions
+from scattergather.client.homebound import Homebound
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.job import Job, finish, wait
 from scattergather.client.jobs.scatter import Scatter
-from scattergather.client.options import JobOptions, check_errors, check_timeout
+from scattergather.client.options import (
+    JobOptions,
+    check_errors,
+    check_flag,
+    check_progress,
+    check_timeout,
+)
 from scattergather.client.seen import showing
 from scattergather.client.seen.here import current_display, current_name, show_moving
 from scattergather.client.seen.progress import Progress, on_main_thread
@@ -23,6 +31,7 @@ from scattergather.client.session.life import CURE
 from scattergather.client.session.session import Session
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName, without_our_frames
+from scattergather.model.nearest import there_are
 from scattergather.model.snapshot import Go, Refreshed, counted, plural
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import CommandWord, HostsAnswered
@@ -37,7 +46,7 @@ _PLAIN = JobOptions()
 T = TypeVar("T")
 
 
-class ScatterGather(Executor):
+class ScatterGather(Homebound, Executor):
     """A controller and its workers, from here. Any thread; made by ``spawnScatterGather``.
 
     It is also a ``concurrent.futures.Executor``. When nobody holds it, nor a job or an outstanding
@@ -56,6 +65,7 @@ class ScatterGather(Executor):
 
     # ---- data -----------------------------------------------------------------------------------
 
+    @names_its_arguments
     def put(self, value: T) -> Ref[T]:
         """Lay a value where tasks can take it: at most one copy a host, however many take it.
 
@@ -73,6 +83,7 @@ class ScatterGather(Executor):
 
     # ---- jobs -----------------------------------------------------------------------------------
 
+    @names_its_arguments
     def addJob(
         self,
         tasks: Iterable[Any],
@@ -125,9 +136,8 @@ class ScatterGather(Executor):
             echo=echo,
             keep_children=keep_children,
         )
-        if not isinstance(supersede, bool):
-            raise BadRequest(f"supersede must be True or False, not {supersede!r}")
-        return self._scatter.add(tasks, function, options, supersede=supersede)
+        superseding = check_flag("supersede", supersede)
+        return self._scatter.add(tasks, function, options, supersede=superseding)
 
     def poll(self) -> bool:
         """Would ``waitForResult`` return at once? Never blocks."""
@@ -137,6 +147,7 @@ class ScatterGather(Executor):
         session = self._session
         return not self._unread.go_read and (session.known.go is not None or session.life.ended)
 
+    @names_its_arguments
     def waitForResult(
         self, timeout: float | None = None, *, errors: str = "raise", progress: bool | None = None
     ) -> Any:
@@ -156,6 +167,7 @@ class ScatterGather(Executor):
             ControllerLost, Closed: the controller ended before the job did.
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
+        progress = check_progress(progress)
         while True:
             # Looked at first: a job that another thread adds meanwhile makes the go value void.
             go_read = self._unread.go_read
@@ -209,6 +221,7 @@ class ScatterGather(Executor):
 
     # ---- commands -------------------------------------------------------------------------------
 
+    @names_its_arguments
     def command(self, word: CommandWord) -> Any:
         """The controller did as told.
 
@@ -221,7 +234,7 @@ class ScatterGather(Executor):
             Closed, ControllerLost: there is no controller; but ``die`` is content with that.
         """
         if word not in COMMANDS:
-            raise UnknownName(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
+            raise UnknownName(f"unknown command {word!r}; {there_are(COMMANDS, word)}")
         session = self._session
         if word == "die":
             return self._die()
@@ -261,6 +274,7 @@ class ScatterGather(Executor):
             session.life.die(f"this client was closed by command('die'); {CURE}")
         return f"controller stopped; {plural(workers, 'worker')} released."
 
+    @names_its_arguments
     def push_code(self, source: str) -> int:
         """Source is run in every present and future worker's ``__main__``; returns its version.
 
@@ -299,6 +313,7 @@ class ScatterGather(Executor):
         """Queue one call; its future is returned."""
         return self._submissions.submit(fn, args, kwargs, _PLAIN)
 
+    @names_its_arguments
     def map(
         self,
         fn: Callable[..., Any],
@@ -328,6 +343,7 @@ class ScatterGather(Executor):
         """
         return OptionsView(self, self._submissions, _PLAIN.changed(**options))
 
+    @names_its_arguments
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing new is taken; the controller ends when what is outstanding is through.
 

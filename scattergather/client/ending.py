@@ -15,10 +15,12 @@ import sys
 import time
 from collections.abc import Sequence
 
+from scattergather.client.jobs.gathering import Gathering
+from scattergather.client.jobs.scatter import unread_jobs
 from scattergather.client.seen.here import current_display
 from scattergather.client.seen.terminal import TERMINAL
 from scattergather.client.session.session import Session
-from scattergather.model.snapshot import counted, listed
+from scattergather.model.snapshot import counted, listed, plural
 
 NOTICE_SECONDS = 2.0
 """How long it takes until the user is told what is waited for."""
@@ -61,6 +63,8 @@ def _finish(sessions: Sequence[Session]) -> None:
     if fed:
         _say(f"the script ended; cancelled what iterators feed: {listed(fed)}")
     due: float | None = time.monotonic() + NOTICE_SECONDS
+    jobs = [job for session in sessions for job in unread_jobs(session)]
+    before = _failed_calls(sessions, jobs)
     for session in sessions:
         while not session.life.wait_closed(LOOK_SECONDS):
             for each in sessions:
@@ -71,11 +75,26 @@ def _finish(sessions: Sequence[Session]) -> None:
         session.echo.flush()
         if (fate := session.life.fate) and session.lost:
             _say(f"the script has ended, and {fate}; lost {counted(session.lost)}")
+    failed = [f"{job.label} ({job.failed} of {job.added} tasks)" for job in jobs if job.failed]
+    if (calls := _failed_calls(sessions, jobs) - before) > 0:
+        failed.append(plural(calls, "call"))
+    if failed:
+        wait = "waitForResult(), results() or result() before its end raises it"
+        _say(
+            f"the script has ended, and nobody waited for what failed: {', '.join(failed)}; {wait}"
+        )
+
+
+def _failed_calls(sessions: Sequence[Session], jobs: Sequence[Gathering]) -> int:
+    """How many tasks failed that are of none of these jobs."""
+    return sum(each.inbox.failed for each in sessions) - sum(
+        job.failed + job.cancelled for job in jobs
+    )
 
 
 def _tell(sessions: Sequence[Session]) -> None:
     left = [view for session in sessions for view in session.receivers.outstanding()]
-    why = " ".join(filter(None, (session.known.standstill() for session in sessions)))
+    why = " ".join(dict.fromkeys(filter(None, (each.known.standstill() for each in sessions))))
     what = f"the script has ended; waiting for {listed(left)}; an interrupt cancels that"
     TERMINAL.notice(f"{what}. {why}" if why else what)
 

@@ -6,18 +6,22 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Executor, Future
+from dataclasses import fields
 from itertools import repeat
 from typing import Any
 
+from scattergather.client.calling import names_its_arguments
 from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.streams import CallStreams
+from scattergather.client.homebound import Homebound
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.jobs.scatter import Scatter
 from scattergather.client.options import JobOptions, check_timeout
+from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import NO_MORE, OPEN
 from scattergather.client.values.freezing import title_of
-from scattergather.errors import BadRequest, Closed, InputFailed, in_protocol
+from scattergather.errors import BadRequest, Closed, InputFailed, in_protocol, without_our_frames
 
 
 class Submissions:
@@ -46,7 +50,7 @@ class Submissions:
 
     def map(
         self,
-        fn: Callable[..., Any],
+        fn: Any,
         iterables: tuple[Iterable[Any], ...],
         timeout: float | None,
         chunksize: int | None,
@@ -62,12 +66,14 @@ class Submissions:
         timeout = _check_map(iterables, timeout, chunksize, buffersize)
         session, scatter = self._session, self._scatter
         self._life.check_executor()
+        if not callable(fn) and not isinstance(fn, str):
+            raise BadRequest(f"map takes a callable or the name of a service, not {fn!r}")
+        if options.name is None:
+            options = options.changed(name=f"map({title_of(fn)})")
         tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
         sized = buffersize is None or any(map(hasattr, iterables, repeat("__len__")))
         if buffersize is None:
-            tasks = list(tasks)
-        if options.name is None:
-            options = options.changed(name=f"map({title_of(fn)})")
+            tasks = self._read_whole(tasks, f"{options.name}")
         then = (
             "Its calls go on; next() of the same iterator goes on with them, "
             "its close() drops those that wait."
@@ -80,8 +86,16 @@ class Submissions:
 
         return scatter.pass_through(tasks, fn, options, buffersize, sized, mapped)
 
+    def _read_whole(self, tasks: Iterable[Any], name: str) -> list[Any]:
+        """What the user's iterables bring, which may take a while, or raise."""
+        with Wait(self._session, lambda: f"reading the input of {name}", "Nothing was started."):
+            try:
+                return list(tasks)
+            except Exception as error:
+                raise without_our_frames(error)  # noqa: B904  (the user's own, as it is)
 
-class OptionsView(Executor):
+
+class OptionsView(Homebound, Executor):
     """An executor of a client, with options of its own. Shutting it down leaves the client.
 
     Args:
@@ -105,6 +119,7 @@ class OptionsView(Executor):
         self._outstanding.add(future)
         return future
 
+    @names_its_arguments
     def map(
         self,
         fn: Callable[..., Any],
@@ -138,7 +153,13 @@ class OptionsView(Executor):
             raise Closed(NO_MORE)
 
     def __repr__(self) -> str:
-        return f"<executor of {self._client!r}, {self._options}>"
+        plain = JobOptions()
+        changed = [
+            f"{each.name}={value!r}"
+            for each in fields(JobOptions)
+            if (value := getattr(self._options, each.name)) != getattr(plain, each.name)
+        ]
+        return f"<executor of a ScatterGather, with options({', '.join(changed)})>"
 
 
 def _check_map(
@@ -172,8 +193,13 @@ class Mapped(Iterator[Any]):
     def __init__(self, results: Results, rounds: Rounds) -> None:
         self._results = results
         self._rounds: Rounds | None = rounds
+        self._label = rounds.gathering.label
         self.untouched = False
         """True from its handing over until the first result is asked for."""
+
+    def __repr__(self) -> str:
+        rounds = self._rounds
+        return f"<{self._label}: closed>" if rounds is None else f"<{rounds.view().line()}>"
 
     def __iter__(self) -> Mapped:
         return self

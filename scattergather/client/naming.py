@@ -8,6 +8,7 @@ from typing import Any
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
 from scattergather.errors import BadRequest, UnknownName
+from scattergather.model.nearest import there_are
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.messages.shared import sendable
 
@@ -74,7 +75,6 @@ def _named(session: Session, wanted: str) -> Frozen:
         services = None  # the first host to come may have it
     pushed, sure = session.pushed.names()
     if services is not None and sure and name not in services and name not in pushed:
-        known = sorted(services | pushed)
-        listed = f"there are: {', '.join(known)}" if known else "there is none"
-        raise UnknownName(f"no host has a service {name!r}; {listed}")
+        known = there_are(sorted(services | pushed), name)
+        raise UnknownName(f"no host has a service {name!r}; {known}")
     return Frozen(name=name, title=name)

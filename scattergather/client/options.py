@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scattergather.errors import BadRequest, UnknownName
+from scattergather.model.nearest import there_are
+from scattergather.model.numeric import is_real, is_whole
 from scattergather.settings.memory import read_size
-from scattergather.wire.messages.shared import Limits, sendable
+from scattergather.wire.messages.shared import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,15 @@ class JobOptions:
         if self.name is not None and not isinstance(self.name, str):
             raise BadRequest(f"name must be text, not {self.name!r}")
         if self.name is not None:
-            object.__setattr__(self, "name", sendable(self.name))
-        if not _whole(self.priority):
-            raise BadRequest(f"priority must be a whole number, not {self.priority!r}")
-        if not _whole(self.retries) or self.retries < 0:
-            raise BadRequest(f"retries must be a whole number from 0 up, not {self.retries!r}")
+            object.__setattr__(self, "name", _in_a_line(self.name))
+        for option, what, least in (
+            ("priority", "a whole number", -sys.maxsize),
+            ("retries", "a whole number from 0 up", 0),
+        ):
+            number = getattr(self, option)
+            if not is_whole(number) or not least <= number <= sys.maxsize:
+                raise BadRequest(f"{option} must be {what}, not {number!r}")
+            object.__setattr__(self, option, int(number))
         if isinstance(kinds, type):
             kinds = (kinds,)
         if not isinstance(kinds, (tuple, list, set, frozenset)) or not all(
@@ -56,8 +62,8 @@ class JobOptions:
         ):
             raise BadRequest(f"retry_on must be a tuple of exception types, not {kinds!r}")
         object.__setattr__(self, "retry_on", tuple(kinds))
-        if not isinstance(self.keep_children, bool):
-            raise BadRequest(f"keep_children must be True or False, not {self.keep_children!r}")
+        check_flag("echo", self.echo)
+        check_flag("keep_children", self.keep_children)
         _check_limit("time_limit", self.time_limit, "seconds")
         _check_limit("memory_limit", self._size_in_bytes(), "bytes")
 
@@ -84,30 +90,52 @@ class JobOptions:
         known = [field.name for field in fields(self)]
         for name in wanted:
             if name not in known:
-                raise UnknownName(f"unknown option {name!r}; there are: {', '.join(known)}")
+                raise UnknownName(f"unknown option {name!r}; {there_are(known, name)}")
         return JobOptions(**{name: getattr(self, name) for name in known} | wanted)
+
+
+LONGEST_NAME = 100
+
+
+def _in_a_line(name: str) -> str | None:
+    """A name as bars and messages can show it; None for one of which nothing would be seen."""
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name
+    ).strip()
+    return (shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…") or None
 
 
 MOST = 1 << 53
 """What a limit must be below: any clock can hold it, and any message."""
 
 
-def _whole(number: Any) -> bool:
-    """A whole number that can be sent."""
-    return (
-        isinstance(number, int)
-        and not isinstance(number, bool)
-        and -sys.maxsize <= number <= sys.maxsize
-    )
-
-
 def _check_limit(name: str, limit: Any, unit: str) -> None:
     if limit is None:
         return
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < MOST:
+    if not is_real(limit) or not 0 < limit < MOST:
         raise BadRequest(
             f"{name} must be a number of {unit} above 0, or None for no limit, not {limit!r}"
         )
+
+
+def check_flag(name: str, flag: Any) -> bool:
+    """A switch; text such as ``"no"`` would be true.
+
+    Raises:
+        BadRequest: neither True nor False.
+    """
+    if not isinstance(flag, bool):
+        raise BadRequest(f"{name} must be True or False, not {flag!r}")
+    return flag
+
+
+def check_progress(progress: Any) -> bool | None:
+    """A switch that may be None.
+
+    Raises:
+        BadRequest: neither True nor False nor None.
+    """
+    return None if progress is None else check_flag("progress", progress)
 
 
 def check_timeout(timeout: Any) -> float | None:
@@ -118,10 +146,10 @@ def check_timeout(timeout: Any) -> float | None:
     """
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
+    if not is_real(timeout) or timeout != timeout:
         raise BadRequest(f"timeout must be a number of seconds or None, not {timeout!r}")
     # Locks refuse more than this; nobody waits for three years.
-    return min(float(timeout), 1e8)
+    return float(min(timeout, 10**8))
 
 
 def check_errors(errors: Any) -> bool:

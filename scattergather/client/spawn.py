@@ -10,6 +10,7 @@ from typing import Any
 
 import scattergather
 from scattergather.client import place
+from scattergather.client.calling import names_its_arguments
 from scattergather.client.client import ScatterGather
 from scattergather.client.ending import end
 from scattergather.client.naming import Function
@@ -34,6 +35,7 @@ Not a set of weak references: an interrupt that hits one of its callbacks is swa
 """
 
 
+@names_its_arguments
 def spawnScatterGather(
     urls: Any = None,
     function: Function | None = None,

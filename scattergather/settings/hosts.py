@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scattergather.errors import BadRequest, UnknownName
+from scattergather.model.nearest import nearest
 from scattergather.settings import paths, private
 from scattergather.settings.furl import Furl
 
@@ -57,7 +58,9 @@ class Hosts:
         try:
             return self._furls[name]
         except KeyError:
-            raise UnknownName(f"no host is called {name!r}; {self.known()}") from None
+            near = nearest(name, self._furls)
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise UnknownName(f"no host is called {name!r}{hint}; {self.known()}") from None
 
     def known(self) -> str:
         """The names in a phrase, with the command that adds one."""
@@ -74,11 +77,7 @@ class Hosts:
 
     def add(self, name: str, furl: Furl) -> bool:
         """Store a host, in place of an older one of that name; False if it was there as it is."""
-        if not NAME.fullmatch(name) or name == "local":
-            raise BadRequest(
-                f"{name!r} cannot be the name of a host: letters, digits, dots, dashes, "
-                "not 'local', which means this machine"
-            )
+        check_name(name)
         with self._changing() as furls:
             known = furls.get(name) == furl
             furls[name] = furl
@@ -107,6 +106,20 @@ class Hosts:
                 ]
                 private.write(self._file, "\n".join(parts).encode())
                 self._furls = furls
+
+
+def check_name(name: str) -> None:
+    """A host may be called so.
+
+    Raises:
+        BadRequest: it may not.
+    """
+    if not NAME.fullmatch(name) or name == "local":
+        shown = repr(name) if len(name) < 80 else f"{name[:60]!r}..."
+        raise BadRequest(
+            f"{shown} cannot be the name of a host: 1 to 64 letters, digits, dots, dashes, "
+            "not 'local', which means this machine"
+        )
 
 
 def _stored(file: Path) -> dict[str, Furl]:

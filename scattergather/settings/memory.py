@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scattergather.errors import BadRequest
+from scattergather.model.numeric import is_real
 
 SHARE = 4
 """A quarter of what there is, unless somebody says otherwise."""
@@ -31,8 +32,8 @@ def read_size(text: Any, name: str = "memory", least: int = LEAST) -> int:
             its ``name``.
     """
     size = None
-    if isinstance(text, int) and not isinstance(text, bool):
-        size = text
+    if is_real(text) and -MOST <= text <= MOST:
+        size = int(text)
     elif isinstance(text, str) and (found := _SIZE.fullmatch(text)):
         size = int(min(float(found[1]) * _UNITS[found[2].upper()], 2.0 * MOST))
     if size is None or not least <= size <= MOST:

@@ -17,7 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scattergather.errors import BadRequest
+from scattergather.errors import BadRequest, UnknownName
+from scattergather.model.nearest import nearest
+from scattergather.model.numeric import is_whole
 from scattergather.settings import private
 from scattergather.settings.furl import UNAUTHENTICATED, Furl, redacted
 from scattergather.settings.hosts import Hosts, is_loopback, own_pool
@@ -108,7 +110,12 @@ def _resolve_one(url: Any, place: str) -> HostSpec:
         return _local(url, place)
     if "/" in url:
         return _furl_file(Path(url), place)
-    furl = Hosts.load().furl(url)
+    try:
+        furl = Hosts.load().furl(url)
+    except UnknownName as error:
+        if not nearest(url, [LOCAL]) and not is_loopback(url.partition(":")[0]):
+            raise
+        raise UnknownName(f"{error}. This machine is {LOCAL!r}, or '{LOCAL}:2'") from None
     return RemoteSpec(name=url, furl=furl.text)
 
 
@@ -121,11 +128,11 @@ def _local(url: str, place: str) -> HostSpec:
 
 
 def _workers(count: Any, place: str) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_WORKERS:
+    if not is_whole(count) or not 1 <= count <= MOST_WORKERS:
         raise BadRequest(
             f"{place} is {count!r}; it must be a number of workers, from 1 to {MOST_WORKERS}"
         )
-    return count
+    return int(count)
 
 
 def _furl_file(path: Path, place: str) -> HostSpec:

@@ -31,7 +31,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from scattergather.client.futures.bar import BAR
+from scattergather.client.homebound import Homebound
 from scattergather.client.jobs.reading import read_error
+from scattergather.client.options import check_timeout
 from scattergather.client.pipe.waiting import Bell, readers, refuse_reader, slice_of
 from scattergather.client.seen.progress import on_main_thread
 from scattergather.client.session.interrupting import Wait
@@ -81,7 +83,7 @@ class CallSource(Protocol):
         """Those of these calls that no pool has yet are cancelled when this returns."""
 
 
-class TaskFuture(Future[Any]):
+class TaskFuture(Homebound, Future[Any]):
     """A ``concurrent.futures.Future`` of one submitted call. Any thread, but where it is said.
 
     Args:
@@ -208,8 +210,12 @@ class TaskFuture(Future[Any]):
 
     def _wait(self, timeout: float | None) -> None:
         """Block until the call is over, or the time is; any signal ends it, unlike the base's."""
-        if self.done() or (timeout is not None and timeout <= 0):
+        if self.done():
             return
+        if timeout is not None:
+            timeout = check_timeout(timeout)
+            if timeout is not None and timeout <= 0:
+                return
         self._refuse()
         stream = self._stream
         with Wait(stream.session, self._waiting, _THEN.format("result()")):

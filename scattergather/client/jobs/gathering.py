@@ -64,6 +64,8 @@ class Gathering:
         self.interrupted = False
         """True once somebody was interrupted who waited for all of it."""
         self.input_error: BaseException | None = None
+        self.told = False
+        """True once somebody has asked what failed, or heard of it."""
         self.lost: Error | None = None
         self.segments: dict[int, Segment] = {}
         self._next = 0

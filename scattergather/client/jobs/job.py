@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, Generic, TypeVar
 
 from scattergather.client import naming
+from scattergather.client.calling import names_its_arguments
+from scattergather.client.homebound import Homebound
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.iterating import Results, Walk, check_whole, input_failed, too_late
 from scattergather.client.jobs.rounds import Rounds
-from scattergather.client.options import check_errors, check_timeout
+from scattergather.client.options import check_errors, check_progress, check_timeout
 from scattergather.client.seen import showing
-from scattergather.client.seen.here import show_moving
+from scattergather.client.seen.here import current_display, show_moving
 from scattergather.client.seen.progress import Progress, shorter
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
-from scattergather.errors import JobFailed
+from scattergather.errors import BadRequest, JobFailed, without_our_frames
 from scattergather.model.failure import Failure
 from scattergather.model.snapshot import JobView, plural
 
 T = TypeVar("T")
 
 
-class Job(Generic[T]):
+class Job(Homebound, Generic[T]):
     """A scatter set on its way. Any thread.
 
     Iterating it gives its results in task order, each as soon as possible; ``await job`` and
@@ -57,6 +60,7 @@ class Job(Generic[T]):
 
     # ---- results --------------------------------------------------------------------------------
 
+    @names_its_arguments
     def results(
         self, *, errors: str = "raise", progress: bool | None = None, timeout: float | None = None
     ) -> list[T]:
@@ -70,10 +74,12 @@ class Job(Generic[T]):
 
         Raises:
             JobFailed: tasks failed or were cancelled; it holds all results.
-            InputFailed: the iterator of the tasks raised; it holds the results so far.
+            InputFailed: the iterator of the tasks raised; it holds the results so far. With
+                ``"return"`` they are returned, and one line says so.
             ControllerLost, Closed: the controller ended before the job did.
         """
         raises, timeout = check_errors(errors), check_timeout(timeout)
+        progress = check_progress(progress)
         check_whole(self._gathering)
         wait(self._session, self._gathering, timeout, progress, "job.results()")
         self._session.echo.flush()
@@ -93,6 +99,7 @@ class Job(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return self._iterate(self._walk(ordered=True))
 
+    @names_its_arguments
     def as_completed(self, *, errors: str = "raise") -> Completed[T]:
         """Pairs ``(index, result)`` as they come, for ``for`` and for ``async for``.
 
@@ -172,22 +179,28 @@ class Job(Generic[T]):
     @property
     def failures(self) -> list[Failure]:
         """The tasks that failed or were cancelled so far, in task order."""
+        self._gathering.told = True
         return self._gathering.failures()
 
+    @names_its_arguments
     def output(self, index: int) -> str:
         """What task ``index`` printed: the last 64 kB of it."""
-        if index < 0 or index >= max(self._gathering.added, 1):
-            raise IndexError(
-                f"{self.name} has {plural(self._gathering.added, 'task')}, not {index + 1}"
+        number, added = _place(index), self._gathering.added
+        if not 0 <= number < max(added, 1):
+            last = f", numbered from 0 to {added - 1}" if added else ""
+            raise without_our_frames(
+                IndexError(f"{self.name} has {plural(added, 'task')}{last}: none is {number}")
             )
-        return self._gathering.printed.get(index)
+        return self._gathering.printed.get(number)
 
     # ---- what can be done -----------------------------------------------------------------------
 
+    @names_its_arguments
     def cancel(self) -> None:
         """What runs is ended within three seconds, what waits is dropped, what is done stays."""
         self._rounds.cancel()
 
+    @names_its_arguments
     def retry(self, function: naming.Function | None = None) -> Job[T]:
         """The failed and cancelled tasks run again; this job is returned, for a chain.
 
@@ -214,6 +227,18 @@ class Job(Generic[T]):
     def _ipython_display_(self) -> None:
         # In a notebook it moves. Elsewhere this is not for us, and the reprs are taken.
         self._rounds.displayed.append(show_moving(self._rounds.look))
+
+
+def _place(index: Any) -> int:
+    """The number of a task, whichever kind of integer it is.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return operator.index(index)
+    except TypeError:
+        raise BadRequest(f"the number of a task must be an integer, not {index!r}") from None
 
 
 class Completed(Generic[T]):
@@ -291,12 +316,17 @@ def finish(gathering: Gathering, raises: bool) -> list[Any]:
     """
     values = gathering.collect()
     if not raises:
+        if gathering.input_error is not None and not gathering.told:
+            # What was never added has no place in the list, in which its error could stand.
+            gathering.told = True
+            current_display().notice(f"{input_failed(gathering, [])}. The list ends there")
         return values
     if gathering.lost is not None and not gathering.complete:
         error = gathering.lost()
         error.results = values  # type: ignore[attr-defined]
         raise error
     if gathering.input_error is not None:
+        gathering.told = True
         raise input_failed(gathering, values) from gathering.input_error
     if gathering.failed or gathering.cancelled:
         failures = gathering.failures()

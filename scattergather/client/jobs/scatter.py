@@ -42,6 +42,13 @@ _doors: list[weakref.ref[Scatter]] = []
 """Those of all clients of this process, for the numbers of their jobs."""
 
 
+def unread_jobs(session: Session) -> list[Gathering]:
+    """The jobs of a session that nobody has read, nor asked what of them failed."""
+    doors = [door for each in tuple(_doors) if (door := each()) is not None]
+    unread = [job for door in doors if door.session is session for job in door.unread.all()]
+    return [job for job in unread if not job.told]
+
+
 class Scatter:
     """The door of one client. Any thread.
 

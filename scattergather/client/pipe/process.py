@@ -65,10 +65,9 @@ class Log:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             try:
                 self._file = own(os.open, self.path, flags, 0o600)
-            except OSError as error:
-                raise BadRequest(
-                    f"logFile {self.path!r} cannot be written: {error.strerror}"
-                ) from error
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                raise BadRequest(f"logFile {self.path!r} cannot be written: {why}") from error
             return
         try:
             with contextlib.suppress(AttributeError):

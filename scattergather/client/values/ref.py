@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from scattergather.client.homebound import Named
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import moved_classes
 from scattergather.client.values.large import Loan
@@ -24,7 +25,7 @@ from scattergather.wire.values.payload import Packer
 T = TypeVar("T")
 
 
-class Ref(Generic[T]):
+class Ref(Named, Generic[T]):
     """A value that was put; a task that takes this as an argument, at any depth, gets the value.
 
     It is freed by :meth:`free`, at the end of a ``with`` block, or when nobody has it any more;

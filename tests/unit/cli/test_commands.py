@@ -6,6 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+import scattergather
 from scattergather.cli.main import COMMANDS, cli, main
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.settings import private
@@ -103,7 +104,19 @@ def test_our_errors_are_shown_as_a_sentence_with_exit_code_1(capsys):
     assert capsys.readouterr().err.startswith("scattergather: no host is called 'alpha'")
 
 
+def test_a_name_that_no_host_may_have_is_refused_before_the_secret_is_asked_for():
+    result = run("hosts", "add", "al pha")
+    assert "'al pha' cannot be the name of a host" in str(result.exception)
+
+
+def test_a_file_that_cannot_be_used_is_a_sentence_without_a_number(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["pool", "--log-file", str(tmp_path), "--directory", str(tmp_path / "pool")])
+    assert capsys.readouterr().err.endswith(f"scattergather: {tmp_path}: Is a directory\n")
+
+
 def test_version_names_what_matters_and_help_imports_no_twisted():
+    assert run("--version").stdout == f"scattergather {scattergather.__version__}\n"
     words = [line.split()[0] for line in run("version").stdout.splitlines()]
     assert words == ["scattergather", "protocol", "python", "twisted", "foolscap", "dill"]
     code = (

@@ -212,3 +212,37 @@ def test_with_left_by_an_exception_counts_what_is_cancelled(c, fake, capsys):
         raise ZeroDivisionError
     said = "[scattergather] left by ZeroDivisionError; cancelled 3 outstanding tasks: job 1 (0/3)\n"
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_failed_and_nobody_waited_for_is_named(c, fake, capsys, early):
+    if not early:
+        fake.pause()
+    job = c.addJob([((n,), {}) for n in (0, 1, 0)], work.inverse)
+    if early:
+        until(job.done)
+    fake.pause()
+    calls = [c.submit(work.inverse, n) for n in (0, 1)]
+    later(fake)
+    end_of(c)
+    assert capsys.readouterr().err == (
+        "[scattergather] the script has ended, and nobody waited for what failed: job 1 (2 of 3 "
+        "tasks), 1 call; waitForResult(), results() or result() before its end raises it\n"
+    )
+    assert isinstance(calls[0].exception(0), ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda job: job.results(errors="return"),
+        lambda job: job.failures,
+        lambda job: list(job.as_completed(errors="return")),
+    ],
+)
+def test_what_failed_and_was_read_is_not_named_again(c, capsys, read):
+    job = c.addJob([((n,), {}) for n in (0, 1, 0)], work.inverse)
+    until(job.done)
+    read(job)
+    end_of(c)
+    assert capsys.readouterr() == ("", "")
