@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,65 @@ def test_processes_stay_where_the_job_says_so(spawn) -> None:
     assert all(alive(child) for _, child in pids)
     c.command("refresh")
     eventually(lambda: not any(alive(child) for _, child in pids))
+
+
+def forking_pool() -> Any:
+    return multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1)
+
+
+def executor_of_processes() -> Any:
+    return futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
+
+
+def executor_of_threads() -> Any:
+    return futures.ThreadPoolExecutor(2)
+
+
+def test_a_pool_of_a_call_everywhere_stays_whatever_serves_it_by_now(spawn) -> None:
+    c = spawn(workers=1)
+    workers = set()
+    for make in (forking_pool, executor_of_processes, executor_of_threads):
+        make = as_in_a_notebook(make)
+
+        @as_in_a_notebook
+        def begin(make: Callable[[], Any] = make) -> None:
+            sys.modules.setdefault("everywhere", type(sys)("everywhere")).pool = make()
+
+        @as_in_a_notebook
+        def task(number: int) -> Any:
+            found = list(sys.modules["everywhere"].pool.map(abs, range(-number, number)))
+            return os.getpid(), len(found)
+
+        c.run_everywhere(begin)
+        for _ in range(3):
+            for worker, count in c.addJob(calls(2, 3), task, retries=0).results(timeout=20):
+                workers.add(worker)
+                assert count in (4, 6)
+    worker, child = c.submit(as_in_a_notebook(left_running), 0).result()
+    assert {worker} == workers
+    eventually(lambda: not alive(child))
+    assert c.submit(task, 1).result(timeout=20)[0] == worker
+
+
+def test_a_tasks_own_pool_costs_its_worker_also_beside_one_of_a_call_everywhere(spawn) -> None:
+    c = spawn(workers=1)
+
+    @as_in_a_notebook
+    def task(number: int) -> Any:
+        kept = sys.modules.setdefault("kept_between_tasks", type(sys)("kept"))
+        if not hasattr(kept, "pool"):
+            kept.pool = multiprocessing.get_context("fork").Pool(1)
+        return kept.pool.map(abs, [-number])
+
+    make = as_in_a_notebook(executor_of_processes)
+
+    @as_in_a_notebook
+    def begin(make: Callable[[], Any] = make) -> None:
+        sys.modules.setdefault("everywhere", type(sys)("everywhere")).pool = make()
+
+    c.run_everywhere(begin)
+    for number in range(2):
+        assert c.submit(task, number).result(timeout=20) == [number]
 
 
 def test_a_cancel_ends_what_its_job_has_kept(spawn, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 ``displays``  what a task displays, as a notebook's cell would show it
 ``libraries``  those that display, joined to that when a task imports them
 ``mending``   undoes what a task bent in its process
+``pools``     pools and executors that stay between tasks, and what serves them
 ``reseed``    forked siblings must not draw the same numbers
 ``registry``  functions by name or digest: services, shipped code, pushed names
 ``resident``  versions of ``__main__``, made of pushed source

@@ -12,7 +12,9 @@ Processes that a task leaves are ended, and what still knows of them in here (a 
 server) is broken from then on, perhaps without an error: whoever uses it waits for ever. So their
 worker is spent, too, and its end is theirs. Where the job says that its processes stay, they do,
 and the threads that serve them. A worker that has processes which all tasks are meant to find (a
-call on every worker started them) lives on; there what a task left is killed, and nothing else.
+call on every worker started them, or made a pool that starts them when it is used) lives on; there
+what a task left is killed, and nothing else. But where that serves a pool of the task's own, which
+somebody may find again, the worker is spent there, too.
 Those that have ended are left to whoever may still ask for their status, up to a number.
 """
 
@@ -33,6 +35,7 @@ from scattergather.workers.process.descriptors import all_ours
 from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
 from scattergather.workers.process.surroundings.place import current_directory
+from scattergather.workers.process.surroundings.pools import Pools
 from scattergather.workers.process.task.interrupts import Interrupts
 
 WORTH_IT = 1e-3
@@ -83,6 +86,11 @@ class Mending:
         self._threads = set(threading.enumerate())
         self._children = set(proc.living_children())
         self._kept: set[int] = set()
+        self._pools, self._kept_pools = Pools(), Pools()
+
+    def find_pools(self) -> None:
+        """The pools and executors that are there now stay for all tasks, whatever serves them."""
+        self._pools.find()
 
     def mend(self, *, keep: bool = False) -> None:
         """The process is as it should be.
@@ -104,6 +112,7 @@ class Mending:
         if keep:
             self._threads.update(threading.enumerate())
             self._kept.update(proc.living_children())
+            self._kept_pools.find()
             return
         self._outlast_children()
         self._outlast_threads()
@@ -111,6 +120,7 @@ class Mending:
     def keep_nothing(self) -> None:
         """What jobs have left because they keep their processes does not stay any more."""
         self._kept.clear()
+        self._kept_pools.forget()
 
     def _mend_place(self) -> None:
         if self._directory and current_directory() != self._directory:
@@ -165,10 +175,13 @@ class Mending:
     def _outlast_threads(self) -> None:
         until = time.monotonic() + ENDING
         for thread in threading.enumerate():
-            if thread not in self._threads and not thread.daemon:
+            if thread not in self._threads and not thread.daemon and not self._serves(thread):
                 thread.join(max(0.0, until - time.monotonic()))
                 if thread.is_alive():
                     raise Spent(f"a task left the thread {thread.name!r} running")
+
+    def _serves(self, thread: threading.Thread) -> bool:
+        return thread in self._pools.threads() or thread in self._kept_pools.threads()
 
     def _outlast_children(self) -> None:
         """No process is left that tasks have started, in whatever session it is by now.
@@ -177,7 +190,8 @@ class Mending:
         """
         if not _has_children():
             return
-        until = time.monotonic() + ENDING
+        # What a pool has forked just now it may not know yet.
+        until = time.monotonic() + (KILLING if self._pools or self._kept_pools else ENDING)
         while (left := self._left()) and time.monotonic() < until:
             time.sleep(1e-3)
         if not left:
@@ -185,7 +199,10 @@ class Mending:
                 raise Spent("its tasks have not waited for the end of processes that they started")
             return
         self._children.intersection_update(proc.living_children())
-        if not self._children:
+        of_the_task = Pools()
+        if self._pools:
+            of_the_task.find()
+        if not (self._children or self._pools) or of_the_task.processes().intersection(left):
             names = ", ".join(sorted({proc.name_of(pid) for pid in left}))
             raise Spent(
                 f"a task left {plural(len(left), 'process')} ({names}), ended with the worker; "
@@ -202,11 +219,12 @@ class Mending:
 
     def _left(self) -> list[int]:
         """Those that run and are not to stay."""
-        return [
-            pid
-            for pid in proc.living_children()
-            if pid not in self._children and pid not in self._kept
-        ]
+        stay = self._children | self._kept
+        left = [pid for pid in proc.living_children() if pid not in stay]
+        if not left or not (self._pools or self._kept_pools):
+            return left
+        stay = self._pools.processes() | self._kept_pools.processes()
+        return [pid for pid in left if pid not in stay]
 
 
 def _user() -> tuple[tuple[int, int, int], tuple[int, int, int]]:

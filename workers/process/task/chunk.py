@@ -87,6 +87,7 @@ class Chunks:
     def accept_surroundings(self) -> None:
         """Pushed code, or a call on every worker, may have moved this process: so be it."""
         self._mending = Mending(self._capture, self._line, self._interrupts)
+        self._mending.find_pools()
 
     def where(self) -> Where | None:
         """Where the task now running runs; None between chunks."""
