@@ -5,6 +5,10 @@ worker of that cluster, which would start another, whose workers import it, with
 and workers refuse while code is loaded: a module is imported, pushed source runs, a function or a
 class is made of what was shipped. The body of a task may start a cluster.
 
+A controller and a zygote are Python, too, and load what every Python of this environment loads
+before its program begins: ``sitecustomize``, what ``.pth`` files import. So they know by their
+command line, from the beginning on, what they are.
+
 What begins in between belongs to it: a thread, or a copy of the process, however long it lives.
 """
 
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from enum import Enum
 from types import CodeType, FrameType
 from typing import Any
@@ -27,17 +32,29 @@ class Role(Enum):
     """What a process is for."""
 
     ANY = "any"
+    CONTROLLER = "controller"
     ZYGOTE = "zygote"
     WORKER = "worker"
 
 
-_role = Role.ANY
+_PROGRAMS: dict[tuple[str, ...], Role] = {
+    ("-m", "scattergather.controller"): Role.CONTROLLER,
+    ("-m", "scattergather.workers.process.zygote"): Role.ZYGOTE,
+}
+
+
+def role_of(command: Sequence[str]) -> Role:
+    """What a process is for that was started by this: ``python -P -m PROGRAM ARGUMENT ...``."""
+    return _PROGRAMS.get(tuple(command[2:4]), Role.ANY)
+
+
+_role = role_of(sys.orig_argv)
 
 
 def become(role: Role) -> None:
     """This process, and whatever is forked from it, has this role."""
     global _role
-    if _role is Role.ANY:
+    if role is Role.ZYGOTE:
         start = threading.Thread.start
 
         def marking(thread: threading.Thread) -> None:
@@ -54,7 +71,7 @@ def check_may_spawn() -> None:
     """A cluster may be started here and now.
 
     Raises:
-        BadRequest: this is a zygote, or a worker that loads code.
+        BadRequest: this is a controller, a zygote, or a worker that loads code.
     """
     if _role is Role.ANY:
         return
@@ -63,7 +80,7 @@ def check_may_spawn() -> None:
         return
     raise BadRequest(
         f"spawnScatterGather was called in a {_role.value} while it loaded {what or 'a service'}. "
-        "Every worker loads that, so each would start a cluster of its own, and the workers of "
+        f"Every {_role.value} loads that, so each would start a cluster of its own, and those of "
         'that one more. Put the call under `if __name__ == "__main__":`, or into a function that '
         "is not called on import."
     )

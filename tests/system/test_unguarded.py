@@ -127,3 +127,36 @@ def test_a_service_that_starts_one_is_not_available(folder: Path) -> None:
     )
     assert "The service 'one' is not available" in said.stdout
     assert "a zygote while it loaded the module at_once " in said.stdout
+
+
+SITE = """
+import os
+with open(__file__ + ".loaded", "a+") as loaded:
+    loaded.write(f"{os.getpid()}\\n")
+    loaded.seek(0)
+    if len(loaded.readlines()) < 5:  # or there would be more and more of them
+        from scattergather import spawnScatterGather
+        c = spawnScatterGather(workers=1, logFile=__file__ + ".log")
+"""
+
+
+def test_what_every_python_loads_before_its_program_begins_may_start_one_and_no_more(
+    tmp_path: Path,
+) -> None:
+    """A controller, and its zygote, are Python, too."""
+    site = tmp_path / "sitecustomize.py"
+    site.write_text(SITE)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    script = "import sitecustomize; print(sitecustomize.c.submit(abs, -1).result(20))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    log = (tmp_path / "sitecustomize.py.log").read_text()
+    for who in ("controller", "zygote"):
+        assert f"in a {who} while it loaded the module sitecustomize " in log
+    assert len((tmp_path / "sitecustomize.py.loaded").read_text().splitlines()) == 3
