@@ -12,8 +12,10 @@ started by then (Python 3.12), so nothing here may need one.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.scatter import unread_jobs
@@ -27,6 +29,9 @@ NOTICE_SECONDS = 2.0
 
 LOOK_SECONDS = 0.1
 """How often what tasks print meanwhile is shown."""
+
+_interrupts: list[str] = []
+"""Filled when Python itself was interrupted while it waited for threads of the program."""
 
 
 def end(sessions: Sequence[Session]) -> None:
@@ -45,6 +50,27 @@ def end(sessions: Sequence[Session]) -> None:
         session.exit()
 
 
+def heed_interrupts() -> None:
+    """An interrupt of what Python does when the main thread has ended ends the program, for us too.
+
+    Python waits for the program's threads then. Of an interrupt it tells by the hook for what can
+    be raised nowhere, and goes on.
+    """
+    with suppress(AttributeError, RuntimeError):  # a Python without; one that ends already
+        threading._register_atexit(_heed)  # type: ignore[attr-defined]
+
+
+def _heed() -> None:
+    tell = sys.unraisablehook
+
+    def note(what: sys.UnraisableHookArgs) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            _interrupts.append("interrupted")
+        tell(what)
+
+    sys.unraisablehook = note
+
+
 def _why_not_finished() -> str:
     """Why what is outstanding is not finished; empty where the program came to its end."""
     if current_display() is not TERMINAL:
@@ -53,13 +79,23 @@ def _why_not_finished() -> str:
     shown = getattr(sys, "last_type", None)
     if shown is not None and not hasattr(sys, "ps1"):
         return f"the script ended by {shown.__name__}"
+    if _interrupts:
+        return "interrupted"
     if isinstance(error := sys.exc_info()[1], Exception | KeyboardInterrupt):
         return f"the process ended by {type(error).__name__}"
     return ""
 
 
 def _finish(sessions: Sequence[Session]) -> None:
-    fed = [view for session in sessions for view in session.finish()]
+    def goes_on() -> bool:
+        return any(not session.receivers.quiet() for session in sessions)
+
+    # What comes of one session may add to another. The last look is behind whatever the first one
+    # has missed.
+    def more() -> bool:
+        return goes_on() or goes_on()
+
+    fed = [view for session in sessions for view in session.finish(more)]
     if fed:
         _say(f"the script ended; cancelled what iterators feed: {listed(fed)}")
     due: float | None = time.monotonic() + NOTICE_SECONDS
@@ -69,6 +105,7 @@ def _finish(sessions: Sequence[Session]) -> None:
         while not session.life.wait_closed(LOOK_SECONDS):
             for each in sessions:
                 each.echo.flush()
+                each.life.end_if_idle()
             if due is not None and time.monotonic() >= due:
                 due = None
                 _tell(sessions)

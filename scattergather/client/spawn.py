@@ -12,7 +12,7 @@ import scattergather
 from scattergather.client import place
 from scattergather.client.calling import names_its_arguments
 from scattergather.client.client import ScatterGather
-from scattergather.client.ending import end
+from scattergather.client.ending import end, heed_interrupts
 from scattergather.client.naming import Function
 from scattergather.client.pipe import process
 from scattergather.client.pipe.outbox import Outbox
@@ -110,6 +110,9 @@ def _alive() -> list[Session]:
 def _exit() -> None:
     end(_alive())
     here.end()
+
+
+heed_interrupts()
 
 
 def _end_with_a_child() -> None:

@@ -31,6 +31,18 @@ SCRIPTS = {
         "with spawnScatterGather(workers=2) as c:\n    c.map(touch, [f'{n}' for n in range(4)])\n"
     ),
     "an exception": f"c = spawnScatterGather(workers=2)\n{CALLS}1 / 0\n",
+    "an interrupt of the wait for threads": (
+        "import signal, sys, threading\n"
+        "c = spawnScatterGather(workers=2)\n"
+        "for n in range(4): c.submit(time.sleep, 60)\n"
+        "main = threading.get_ident()\n"
+        "def stop():\n"
+        "    while sys._current_frames()[main].f_code.co_name != '_shutdown':\n"
+        "        time.sleep(0.01)\n"
+        "    signal.pthread_kill(main, signal.SIGINT)\n"
+        "    time.sleep(60)\n"
+        "threading.Thread(target=stop).start()\n"
+    ),
     "a process of multiprocessing": (
         "import multiprocessing\n"
         "def main():\n"
@@ -64,7 +76,7 @@ def _end(process: subprocess.Popen[str], folder: Path) -> tuple[int, str, str, l
     return process.returncode, printed, said, sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "an exception"])
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if not name.startswith("an ")])
 def test_a_script_that_ends_with_something_pending_finishes_it(done: Done, name: str) -> None:
     status, printed, said, files = done[name]
     assert files == ["0", "1", "2", "3"]
@@ -77,3 +89,9 @@ def test_a_script_that_ends_by_an_exception_says_what_is_cancelled(done: Done) -
     status, _, said, _ = done["an exception"]
     assert status == 1
     assert "ended by ZeroDivisionError; cancelled" in said.splitlines()[-1]
+
+
+def test_whoever_interrupts_the_wait_for_threads_hears_what_that_cancels(done: Done) -> None:
+    status, _, said, _ = done["an interrupt of the wait for threads"]
+    assert status == 0
+    assert "interrupted; cancelled 4 outstanding tasks" in said.splitlines()[-1]

@@ -92,6 +92,8 @@ class _Draining:
     why: _Asked
     callbacks: bool = False
     """Callbacks of what is outstanding may add to it."""
+    more: Callable[[], bool] = lambda: False
+    """Something is outstanding elsewhere whose callbacks may add to this, too."""
 
     @property
     def serves(self) -> bool:
@@ -212,9 +214,13 @@ class Life:
         self._go_on(lambda state: after if isinstance(state, _Open) else state)
         self.end_if_idle()
 
-    def finish(self) -> None:
-        """The script has ended: what is outstanding goes on, and only its callbacks add to it."""
-        after = _Draining(_Asked(EXITING, NO_MORE_AT_EXIT), callbacks=True)
+    def finish(self, more: Callable[[], bool]) -> None:
+        """The script has ended: what is outstanding goes on, and only its callbacks add to it.
+
+        So do those of other sessions: while ``more()`` says that there may be some, this one ends
+        only when it is asked for again, by :meth:`end_if_idle`.
+        """
+        after = _Draining(_Asked(EXITING, NO_MORE_AT_EXIT), callbacks=True, more=more)
         self._go_on(lambda state: after if isinstance(state, _Open) else state)
         if self._receivers.quiet():
             self.end_if_idle()
@@ -225,7 +231,8 @@ class Life:
 
     def end_if_idle(self) -> None:
         """If it is draining and nothing is outstanding, the controller is told to end."""
-        if not self.draining or self._receivers.busy:
+        state = self.state
+        if not isinstance(state, _Draining) or self._receivers.busy or state.more():
             return
         if self._go_on(lambda state: _Dying(state.why) if isinstance(state, _Draining) else state):
             self._tell_to_die()

@@ -93,17 +93,18 @@ class Session:
         self.outbox.send(first)
         self.pipe.open()
 
-    def finish(self) -> list[JobView]:
+    def finish(self, more: Callable[[], bool]) -> list[JobView]:
         """The program has ended: what is outstanding goes on, but for jobs that iterators feed.
 
-        Returns those, which were cancelled.
+        Returns those, which were cancelled. ``more`` says whether callbacks of other sessions may
+        add to this one.
         """
-        self.life.finish()
+        self.life.finish(more)
         lost = self.receivers.finish(lambda: Closed(EXITING))
         for job in lost:
             self.outbox.send(messages.CancelJob(job=job))
             self.outbox.send(messages.ForgetJob(job=job))
-        self.life.finish()  # that was what was outstanding, perhaps
+        self.life.finish(more)  # that was what was outstanding, perhaps
         return list(lost.values())
 
     def exit(self) -> None:

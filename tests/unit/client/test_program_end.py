@@ -127,6 +127,27 @@ def test_callbacks_of_what_is_outstanding_may_add_to_it_and_nobody_else(c, fake)
     assert refused == ["cannot schedule new futures after interpreter shutdown"]
 
 
+def test_callbacks_of_one_client_may_add_to_another(made):
+    (one, busy), (other, idle) = made(), made()
+    busy.pause()
+    came = []
+
+    def back(future):
+        came.append(future.result())
+
+    def there(future):
+        came.append(future.result())
+        other.submit(work.noop, 2).add_done_callback(
+            lambda future: (back(future), one.submit(work.noop, 3).add_done_callback(back))
+        )
+
+    one.submit(work.noop, 1).add_done_callback(there)
+    later(busy)
+    end_of(other, one)
+    assert came == [1, 2, 3]
+    assert (returned(busy), returned(idle)) == (2, 1)
+
+
 def test_what_tasks_print_meanwhile_is_shown(c, fake, capsys):
     fake.pause()
     c.submit(fakes.say, "at the end")
