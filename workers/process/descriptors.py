@@ -12,7 +12,7 @@ import resource
 
 HIGH = 512
 
-_OURS: dict[int, tuple[int, int]] = {}
+_OURS: dict[int, tuple[int, int] | None] = {}
 """Which file each is, by device and number."""
 
 
@@ -21,8 +21,7 @@ def raised_descriptor(fd: int) -> int:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, min(HIGH, limit - 16)))
     os.close(fd)
-    found = os.fstat(copy)
-    _OURS[copy] = found.st_dev, found.st_ino
+    _OURS[copy] = identity(copy)
     return copy
 
 
@@ -32,15 +31,15 @@ def close_raised(fd: int) -> None:
     os.close(fd)
 
 
-def is_ours(fd: int) -> bool:
-    """A descriptor is still the file that it was."""
+def identity(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor is, by device and number; None when it is none."""
     try:
         found = os.fstat(fd)
     except OSError:
-        return False
-    return _OURS.get(fd) == (found.st_dev, found.st_ino)
+        return None
+    return found.st_dev, found.st_ino
 
 
 def all_ours(but: int) -> bool:
     """None of them was closed, or is another file now; of one somebody else makes sure."""
-    return all(is_ours(fd) for fd in tuple(_OURS) if fd != but)
+    return all(identity(fd) == known for fd, known in _OURS.copy().items() if fd != but)

@@ -5,7 +5,7 @@ until nothing is outstanding any more of what they were for, and what the bar sh
 calls are of the functions whose futures were waited for.
 
 It is seen by who waits on the main thread. What makes it is done when a wait lasts: most end long
-before, and pay for two looks at the clock.
+before, and pay for looks at the clock; and if nothing else is outstanding, they are no part of it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from scattergather.client.seen import progress
 from scattergather.client.seen.here import at_end_of_cells
 from scattergather.client.seen.progress import Progress, on_main_thread, shorter
 from scattergather.model.snapshot import JobView, together
+
+SOON = 0.05
+"""Seconds within which a wait is over that nobody need see."""
 
 
 class Counted(Protocol):
@@ -48,13 +51,17 @@ class CallsBar:
         self, calls: Counted, bell: Bell, ready: Callable[[], bool], timeout: float | None
     ) -> None:
         """Block until ``ready()``, at each ring looked at, or for ``timeout`` seconds."""
-        if not on_main_thread():
-            bell.wait(ready, timeout)
+        begun = time.monotonic()
+        until = None if timeout is None else begun + timeout
+        over = self._bar is None and bell.wait(ready, shorter(timeout, SOON))
+        if over and not self._calls and not calls.busy:
             return
-        self.begin(calls)
-        until = None if timeout is None else self._begun + timeout
+        left = None if until is None else until - time.monotonic()
+        if not on_main_thread():
+            bell.wait(ready, left)
+            return
+        self.begin(calls, since=begun)
         try:
-            left = timeout
             while not bell.wait(ready, shorter(left, self._seconds())):
                 if until is not None and (left := until - time.monotonic()) <= 0:
                     return
@@ -62,13 +69,13 @@ class CallsBar:
         finally:
             self.rest()
 
-    def begin(self, *calls: Counted) -> None:
-        """A wait for some of these calls begins."""
+    def begin(self, *calls: Counted, since: float | None = None) -> None:
+        """A wait for some of these calls begins, or has begun at ``since``."""
         if self._calls and not self._busy():
             self.close()
         for each in calls:
             self._calls[weakref.ref(each)] = None
-        self._begun = time.monotonic()
+        self._begun = time.monotonic() if since is None else since
         if self._bar is not None:
             self._bar.start()
 

@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from scattergather.machine.kernel import punch_hole
-from scattergather.workers.process.descriptors import is_ours
+from scattergather.workers.process.descriptors import identity
 
 KEPT = 1 << 16
 """Bytes of a task's output that are kept."""
@@ -138,7 +138,7 @@ class Capture:
             os.close(null)
         os.dup2(output.fd, 1)
         os.dup2(output.fd, 2)
-        self._identity, self._null = _identity(output.fd), _identity(0)
+        self._intact = (identity(0), *3 * [identity(output.fd)])
         self.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  (lives on)
         self.stdout = text_stream(1, "<stdout>", output)
         self.stderr = text_stream(2, "<stderr>", output)
@@ -157,19 +157,8 @@ class Capture:
             OSError: the output file is nowhere any more.
         """
         output = self.output.fd
-        intact = [_identity(number) == self._identity for number in (1, 2)]
-        if not is_ours(output):
-            if not any(intact):
-                raise OSError("the output file was closed")
-            os.dup2(1 if intact[0] else 2, output, inheritable=False)
-        for number in (1, 2):
-            if not intact[number - 1]:
-                os.dup2(output, number)
-        if _identity(0) != self._null:
-            null = os.open(os.devnull, os.O_RDONLY)
-            if null:
-                os.dup2(null, 0)
-                os.close(null)
+        if (identity(0), identity(1), identity(2), identity(output)) != self._intact:
+            self._repair_descriptors(output)
         fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)  # one place for all who write
         if self.stdin.closed:
             self.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  (lives on)
@@ -180,11 +169,16 @@ class Capture:
         if (sys.stdin, sys.stdout, sys.stderr) != (self.stdin, self.stdout, self.stderr):
             self.restore()
 
-
-def _identity(fd: int) -> tuple[int, int] | None:
-    """Which file a descriptor is; None when it is none."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    def _repair_descriptors(self, output: int) -> None:
+        null, ours, *_ = self._intact
+        left = [fd for fd in (1, 2, output) if identity(fd) == ours]
+        if not left:
+            raise OSError("the output file was closed")
+        for fd in (1, 2, output):
+            if fd not in left:
+                os.dup2(left[0], fd, inheritable=fd != output)
+        if identity(0) != null:
+            found = os.open(os.devnull, os.O_RDONLY)
+            if found:
+                os.dup2(found, 0)
+                os.close(found)

@@ -50,10 +50,10 @@ UNREAPED = 500
 KILLING = 1.0
 """Seconds within which killed processes must be gone."""
 
-_LIMITS = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
-_HANDLED = signal.valid_signals() - {
-    signal.SIGINT, signal.SIGALRM, signal.SIGKILL, signal.SIGSTOP
-}  # fmt: skip
+_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+_HANDLED = sorted(
+    signal.valid_signals() - {signal.SIGINT, signal.SIGALRM, signal.SIGKILL, signal.SIGSTOP}
+)
 _VARIABLES: dict[bytes, bytes] = os.environb._data  # type: ignore[attr-defined]
 """What is behind ``os.environ``: to compare that itself takes 30 us, every chunk."""
 
@@ -76,9 +76,9 @@ class Mending:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._environment = dict(_VARIABLES)
-        self._handlers = {number: kernel.handler_of(number) for number in _HANDLED}
+        self._handlers = [*map(kernel.handler_of, _HANDLED)]
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        self._limits = {limit: resource.getrlimit(limit) for limit in _LIMITS}
+        self._limits = [*map(resource.getrlimit, _LIMITS)]
         self._priority = os.getpriority(os.PRIO_PROCESS, 0)
         self._processors = os.sched_getaffinity(0)
         self._user = _user()
@@ -149,9 +149,10 @@ class Mending:
             signal.setitimer(timer, 0.0)
         if not self._interrupts.intact():
             self._interrupts.install()
-        for number, handler in self._handlers.items():
-            if handler is not None and kernel.handler_of(number) != handler:
-                signal.signal(number, handler)
+        if [*map(kernel.handler_of, _HANDLED)] != self._handlers:
+            for number, handler in zip(_HANDLED, self._handlers, strict=True):
+                if handler is not None and kernel.handler_of(number) != handler:
+                    signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.set_wakeup_fd(-1)
         faulthandler.cancel_dump_traceback_later()
@@ -160,8 +161,8 @@ class Mending:
 
     def _mend_limits(self) -> None:
         try:
-            for limit, pair in self._limits.items():
-                if resource.getrlimit(limit) != pair:
+            if [*map(resource.getrlimit, _LIMITS)] != self._limits:
+                for limit, pair in zip(_LIMITS, self._limits, strict=True):
                     resource.setrlimit(limit, pair)
             if os.getpriority(os.PRIO_PROCESS, 0) != self._priority:
                 os.setpriority(os.PRIO_PROCESS, 0, self._priority)
