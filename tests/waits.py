@@ -7,6 +7,7 @@ the printing, and after a fixed time it may hit anything. So a thread looks wher
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from scattergather.client.pipe.waiting import Bell
@@ -22,9 +24,30 @@ from tests.pace import Promise
 ROOT = Path(__file__).parents[1]
 
 
+_looking = threading.Lock()
+
+
+def frame_of(thread: threading.Thread) -> FrameType | None:
+    """Where this thread is; None if it does not run.
+
+    The collector does not run meanwhile. Python 3.11 holds a lock of the interpreter while it makes
+    the frames. What the collector calls then, of Hypothesis for instance, lets other threads run,
+    and one that begins or ends waits for that lock without letting go of the interpreter: all
+    threads stand still for ever, and no signal is heard, that of a timeout neither.
+    """
+    with _looking:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames().get(thread.ident or 0)
+        finally:
+            if collects:
+                gc.enable()
+
+
 def waits(thread: threading.Thread) -> bool:
     """True while what this thread does is to wait for a change in the client."""
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = frame_of(thread)
     return frame is not None and frame.f_code is Bell.wait.__code__
 
 
@@ -41,7 +64,7 @@ def main_waits() -> bool:
 
 def main_waits_elsewhere() -> bool:
     """True while the main thread waits as the standard library does, for an event say."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    frame = frame_of(threading.main_thread())
     return frame is not None and frame.f_code is threading.Condition.wait.__code__
 
 

@@ -17,7 +17,7 @@ from scattergather.wire.frame import FrameReader
 from scattergather.wire.messages import page as messages
 from tests.struck import struck_everywhere
 from tests.unit.client.fake import until
-from tests.waits import waits
+from tests.waits import frame_of, waits
 
 JOB = b"j" * 16
 
@@ -207,7 +207,7 @@ def test_it_overtakes_nothing_that_the_writer_is_just_being_handed(line, monkeyp
 
 def asleep(thread):
     """True while it has gone to sleep, in the outbox."""
-    frame = sys._current_frames().get(thread.ident)
+    frame = frame_of(thread)
     state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(")")[2]
     return frame is not None and frame.f_code.co_filename == outboxes.__file__ and "S" in state
 

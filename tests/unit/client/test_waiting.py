@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 import time
 
@@ -88,3 +90,16 @@ def test_an_interrupt_at_any_moment_of_starting_a_thread_leaves_one_that_runs_or
         until(lambda: "starting" not in {each.name for each in threading.enumerate()})
     until(lambda: ran)
     assert moments > 3
+
+
+def test_nothing_is_collected_while_the_tests_look_where_a_thread_is(monkeypatch):
+    frames, collects = sys._current_frames, []
+
+    def look():
+        collects.append(gc.isenabled())
+        return frames()
+
+    monkeypatch.setattr(sys, "_current_frames", look)
+    assert not main_waits()
+    assert collects == [False]
+    assert gc.isenabled()
