@@ -355,6 +355,9 @@ class _Event(threading.Event):
             finally:
                 if seen:
                     BAR.rest()
+                for stream in self.streams:
+                    if stream.spoke:
+                        stream.session.echo.flush_before_results()
 
 
 def _read_by_a_loop(read: Callable[[Future[Any]], object], future: Future[Any]) -> None:

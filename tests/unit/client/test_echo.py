@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures as cf
 import io
 import sys
 import threading
@@ -214,6 +215,19 @@ def test_outside_of_a_notebook_the_terminal_is_the_place(monkeypatch):
 )
 def test_what_a_task_has_printed_is_shown_before_what_came_of_it_is_handed_over(c, capsys, read):
     read(c)
+    assert "] seen" in capsys.readouterr().out
+
+
+def test_what_calls_have_printed_is_shown_when_a_wait_for_them_ends(c, fake, capsys):
+    fake.pause()
+    future = c.submit(say, "seen")
+
+    def resume():
+        until(lambda: future._entered)
+        fake.resume()
+
+    threading.Thread(target=resume).start()
+    cf.wait([future], 60)
     assert "] seen" in capsys.readouterr().out
 
 
