@@ -41,6 +41,9 @@ def all_kinds(): return pickle.dumps([Colour.RED, Model.Inner(), Sub(3.0), doubl
 def dumped(thing): return pickle.dumps(thing)
 def pooled():
     with mp.get_context("fork").Pool(1) as pool: return pool.map(double, [1, 2])
+def keyed(model): return Model(2 * model.weight)
+def spawned(method):
+    with mp.get_context(method).Pool(1) as pool: return pool.map_async(keyed, [Sub(1.5)]).get(30)
 def by_joblib(path):
     joblib.dump(Model(1.5), path)
     return joblib.load(path)
@@ -70,6 +73,7 @@ def main():
         assert type(back) is type(thing) and (back == thing or back() == 4), thing
     assert pickle.loads(run(Sub(4.0).save)) == Sub(4.0)
     assert run(pooled) == [2, 4]
+    assert run(spawned, "spawn") == run(spawned, "forkserver") == [Model(3.0)]
     assert run(by_joblib, sys.argv[1]) == joblib.load(sys.argv[1]) == Model(1.5)
     assert [each["following"] for each in run(hints, Node())[::3]] == [Node | None] * 2
     assert run(hints, Node())[1:3] == [*map(typing.get_type_hints, (Node.link, hinted))]

@@ -6,6 +6,7 @@ else (whatever is in ``__main__``, lambdas, closures, nested classes) has to tra
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import sys
@@ -79,10 +80,19 @@ def reduction_by_name(kind: type) -> Any:
 
 
 def _call_of_ctypes(kind: Any, ctypes: Any) -> Any:
-    """What makes a metaclass of ctypes, which has no name there, an array or a pointer again."""
-    for base in (ctypes.Structure, ctypes.Union):
+    """What makes a type of ctypes again that has no name there, as an array has none."""
+    solid = ctypes.Structure, ctypes.Union, ctypes.Array, ctypes._Pointer
+    for base in (*solid, ctypes._SimpleCData, ctypes._CFuncPtr):
         if kind is type(base):
             return type, (base,)
+    swapped, native = ("be", "le") if sys.byteorder == "little" else ("le", "be")
+    if vars(kind).get(f"__ctype_{swapped}__") is kind:
+        return getattr, (getattr(kind, f"__ctype_{native}__"), f"__ctype_{swapped}__")
+    if ctypes._CFuncPtr in kind.__bases__ and kind.__module__ == "ctypes":
+        made = ctypes.PYFUNCTYPE if kind._flags_ & ctypes._FUNCFLAG_PYTHONAPI else ctypes.CFUNCTYPE
+        if kind._flags_ & ctypes._FUNCFLAG_USE_ERRNO:
+            made = functools.partial(made, use_errno=True)
+        return made, (kind._restype_, *kind._argtypes_)
     if issubclass(kind, ctypes.Array) and kind is kind._type_ * kind._length_:
         return operator.mul, (kind._type_, kind._length_)
     if issubclass(kind, ctypes._Pointer) and kind is ctypes.POINTER(kind._type_):

@@ -190,8 +190,8 @@ def make_class(
                 partly: type = maker.__new__(metaclass, name, bases, dict(namespace))
             except Exception:
                 continue
-            if written_in_c(maker):  # ctypes': it goes on in __init__
-                maker.__init__(partly, name, bases, dict(namespace))
+            solid: Any = next(base for base in maker.__mro__ if written_in_c(base))
+            solid.__init__(partly, name, bases, dict(namespace))  # ctypes' go on there
             return partly
         made: type = last.__new__(metaclass, name, bases, dict(namespace))
     return made

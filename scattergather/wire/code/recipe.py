@@ -216,7 +216,9 @@ def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
 
 def reduce_method(_writing: Writing, method: types.MethodType) -> Any:
     """A method whose function goes by another name on its object, by value."""
-    name = method.__func__.__name__
+    name = getattr(method.__func__, "__name__", None)  # a partial, or an object with __call__
+    if name is None:
+        return types.MethodType, (method.__func__, method.__self__)
     standing = _standing(method, name)
     if standing is not None:
         return standing

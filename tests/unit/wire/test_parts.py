@@ -133,6 +133,22 @@ ACTING = {
     "def f():\n    z = Z(A(1, 2.5))\n    z.many[1].x = 4\n    z.next = ctypes.pointer(z)\n"
     "    sizes = ctypes.sizeof(A), ctypes.sizeof(B), A.x.size\n"
     "    return z.a.sum(), z.next.contents.many[1].x, sizes\n",
+    "other types of ctypes": "import ctypes\n"
+    "class Net(ctypes.BigEndianStructure):\n"
+    "    _fields_ = [('n', ctypes.c_int), ('all', ctypes.c_double * 2)]\n"
+    "class N(ctypes.c_int):\n    def twice(self): return self.value * 2\n"
+    "class T(ctypes.c_int * 2):\n    def sum(self): return sum(self)\n"
+    "C = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)\n"
+    "E = ctypes.CFUNCTYPE(ctypes.c_int, use_errno=True)\nP = ctypes.PYFUNCTYPE(ctypes.c_int)\n"
+    "class S(ctypes.Structure):\n    _fields_ = [('call', C)]\n"
+    "def f():\n    net = Net(1)\n    net.all[1] = 2.0\n"
+    "    called = S(C(lambda x: x + 1)).call(3), E(lambda: 5)(), P(lambda: 6)(), E._flags_\n"
+    "    return bytes(net), N(3).twice(), T(1, 2).sum(), called, Net.n.size\n",
+    "methods of what has no name": "import types\nclass K: pass\nclass A:\n"
+    "    def __call__(self, x): return x, 1\n"
+    "K.call = types.MethodType(A(), 3)\n"
+    "K.part = types.MethodType(functools.partial(pow, 2), 3)\n"
+    "def f(): return K.call(), K.part()\n",
     "an alias of a slot": "class K:\n    __slots__ = ('x', '__y')\n"
     "    def __init__(self): self.x = self.__y = 3\n    def y(self): return self.__y\n"
     "K.alias = K.x\nK.one = K()\ndef f(): return K.one.alias, K.one.y()\n",

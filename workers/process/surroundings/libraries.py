@@ -1,7 +1,8 @@
-"""Libraries that display, joined to what a task displays when a task imports them.
+"""Libraries that are other ones here than elsewhere, from the moment that a task imports them.
 
 IPython's functions are meant for a shell, and there is none in a worker: they print. So they are
-replaced, and so is ``show`` of matplotlib, which a backend without a window ignores.
+replaced, and so is ``show`` of matplotlib, which a backend without a window ignores. Processes that
+multiprocessing starts find the notebook's functions (``spawned``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from scattergather.wire.values.bundle import Bundle
+from scattergather.workers.process.surroundings import spawned
 from scattergather.workers.process.surroundings.displays import Displays
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -26,7 +28,7 @@ _HEADLESS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template", "inline", "b
 
 
 class Libraries:
-    """IPython and matplotlib, as tasks find them.
+    """IPython, matplotlib and multiprocessing, as tasks find them.
 
     Args:
         displays: takes what they display.
@@ -36,10 +38,11 @@ class Libraries:
         self._displays = displays
 
     def join(self) -> None:
-        """Tasks that import what displays get what displays here."""
+        """Tasks that import one of them get what works here."""
         patches: dict[str, Callable[[Any], None]] = {
             "IPython.core.display_functions": self._join_ipython,
             "matplotlib.pyplot": self._join_pyplot,
+            "multiprocessing.spawn": spawned.join,
         }
         for name, patch in patches.items():
             if (module := sys.modules.get(name)) is not None:
