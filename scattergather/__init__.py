@@ -108,7 +108,8 @@ def __getattr__(name: str) -> Any:
             raise AttributeError(what)
         hint = import_module(f"{__name__}.model.nearest").there_are(__all__, name)
         shown = import_module(f"{__name__}.errors").without_our_frames
-        raise shown(AttributeError(f"{what}; {hint}"))
+        # No name in it: Python would add its own suggestion.
+        raise shown(AttributeError(f"{what}; {hint}", name=None, obj=None))
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

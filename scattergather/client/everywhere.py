@@ -41,6 +41,7 @@ def call_everywhere(
         with session.shipper.holding():
             blob, needs, objects = session.shipper.pack_call(args, kwargs, shipment)
             session.shipper.send(shipment)
+            session.draws.look(many=True)
             every = tuple(dict.fromkeys((*frozen.needs, *needs)))
             version = session.pushed.version
             question = session.questions.ask(

@@ -19,7 +19,8 @@ class Named:
             if name.startswith("_"):  # asked by Python and front ends, which want no sentence
                 raise AttributeError(what)
             known = [each for each in dir(type(self)) if not each.startswith("_")]
-            error = AttributeError(f"{what}; {there_are(known, name)}")
+            # No name in it: Python would add its own suggestion.
+            error = AttributeError(f"{what}; {there_are(known, name)}", name=None, obj=None)
             raise without_our_frames(error) from None
 
 

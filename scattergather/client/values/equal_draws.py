@@ -8,6 +8,14 @@ from scattergather.wire.values.chance import COPIED
 
 REMEMBERED = 256
 
+CURE = "make one in each task, as in np.random.default_rng(), or give each task one of rng.spawn(n)"
+CURES = {
+    "Random": "make one in each task, as in random.Random(), or give each task a seed of its own",
+    "RandomState": "make one in each task, as in np.random.RandomState(), or give each task a seed "
+    "of its own",
+}
+"""Of the kinds that cannot spawn others."""
+
 
 class EqualDraws:
     """What of ``COPIED`` went to more than one task. Any thread.
@@ -32,10 +40,10 @@ class EqualDraws:
                 continue
             if many or found in self._known:
                 self._told = True
+                cure = CURES.get(found[0], CURE)
                 self._tell(
                     f"a random generator ({found[0]}) is copied to several tasks, and each copy "
-                    "draws the same numbers: make one in each task, as in np.random.default_rng(), "
-                    "or give each task one of rng.spawn(n)"
+                    f"draws the same numbers: {cure}"
                 )
             self._known[found] = None
             if len(self._known) > REMEMBERED:

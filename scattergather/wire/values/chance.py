@@ -7,6 +7,11 @@ from typing import Any
 
 GENERATORS = frozenset({
     ("numpy.random._generator", "Generator"),
+    ("numpy.random._mt19937", "MT19937"),
+    ("numpy.random._pcg64", "PCG64"),
+    ("numpy.random._pcg64", "PCG64DXSM"),
+    ("numpy.random._philox", "Philox"),
+    ("numpy.random._sfc64", "SFC64"),
     ("numpy.random.mtrand", "RandomState"),
     ("random", "Random"),
 })  # fmt: skip
@@ -26,5 +31,7 @@ def reduce_generator_of_chance(_writing: Any, generator: Any) -> Any:
 
 def _state(generator: Any) -> Any:
     if hasattr(generator, "bit_generator"):
-        return repr(generator.bit_generator.state)
+        generator = generator.bit_generator
+    if hasattr(generator, "state"):
+        return repr(generator.state)
     return repr(generator.get_state()) if hasattr(generator, "get_state") else generator.getstate()

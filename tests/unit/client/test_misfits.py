@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import traceback
 
 import numpy
 import pytest
@@ -77,8 +78,10 @@ def test_a_type_error_from_within_is_the_users_own(c):
     ],
 )
 def test_a_name_that_there_is_not_is_answered_with_those_there_are(c, holder, name, said):
-    with pytest.raises(AttributeError, match=said.replace("?", r"\?")):
+    with pytest.raises(AttributeError, match=said.replace("?", r"\?")) as caught:
         getattr(holder(c), name)
+    (line,) = traceback.format_exception_only(caught.value)
+    assert line.count("id you mean") == 1
     with pytest.raises(AttributeError, match=r"no attribute '_repr_png_'$"):
         holder(c)._repr_png_  # noqa: B018
 

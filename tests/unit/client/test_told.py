@@ -40,6 +40,25 @@ def test_a_generator_in_two_tasks_is_told_once(told: list[str]) -> None:
     assert "draws the same numbers" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("generator", "cure"),
+    [
+        (np.random.default_rng(1), "default_rng(), or give each task one of rng.spawn(n)"),
+        (np.random.PCG64(1), "default_rng(), or give each task one of rng.spawn(n)"),
+        (np.random.Philox(1), "default_rng(), or give each task one of rng.spawn(n)"),
+        (np.random.RandomState(1), "np.random.RandomState(), or give each task a seed of its own"),
+        (random.Random(1), "random.Random(), or give each task a seed of its own"),
+    ],
+)
+def test_each_kind_of_generator_is_told_with_a_cure_that_fits(told, generator, cure) -> None:
+    draws = EqualDraws(told.append)
+    dumps([generator])
+    draws.look(many=True)
+    assert len(told) == 1
+    assert f"({type(generator).__name__})" in told[0]
+    assert told[0].endswith(cure)
+
+
 def test_generators_that_stand_elsewhere_or_went_on_are_no_news(told: list[str]) -> None:
     draws = EqualDraws(told.append)
     one = random.Random(1)
@@ -58,6 +77,13 @@ def test_a_function_of_many_tasks_that_holds_a_generator_is_told(c, capsys) -> N
     assert "same numbers" not in capsys.readouterr().err
     generator.random()
     c.addJob(calls(1, 2), lambda _: generator.random()).results()
+    until(lambda: "same numbers" in capsys.readouterr().err)
+
+
+def test_a_function_that_runs_everywhere_and_holds_a_generator_is_told(c, capsys) -> None:
+    COPIED.clear()
+    generator = random.Random(1)
+    c.run_everywhere(lambda: generator.random())
     until(lambda: "same numbers" in capsys.readouterr().err)
 
 
