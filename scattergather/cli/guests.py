@@ -48,8 +48,9 @@ def invite(invitations: Invitations, name: str, furl_file: Path | None) -> None:
     It is shown once. It opens this machine's pool until it is revoked, and tasks of whoever has
     it run as you: invite whom you would give this account.
     """
+    file = _checked(furl_file)
     furl = invitations.invite(name)
-    _hand_over(furl, furl_file)
+    _hand_over(furl, file)
     click.echo(
         f"{name} is invited to {furl.address}; undo it: scattergather revoke {name}", err=True
     )
@@ -84,9 +85,10 @@ def renew(invitations: Invitations, name: str, furl_file: Path | None) -> None:
     had open ends. To change over without a gap, invite a second name first and revoke the old one
     afterwards.
     """
+    file = _checked(furl_file)
     furl = invitations.renew(name)
-    if name != OWNER or furl_file is not None:
-        _hand_over(furl, furl_file)
+    if name != OWNER or file is not None:
+        _hand_over(furl, file)
     kept = f"; the new one is in {invitations.pool / 'furl'}" if name == OWNER else ""
     click.echo(f"{name}: the old FURL is dead, wherever it was copied to{kept}", err=True)
 
@@ -102,9 +104,18 @@ def revoke(invitations: Invitations, name: str) -> None:
     )
 
 
+def _checked(file: Path | None) -> Path | None:
+    """The file by which a FURL will be handed over, while nothing has been done yet."""
+    if file is None:
+        return None
+    file = file.expanduser().absolute()
+    private.check_hand_over(file)
+    return file
+
+
 def _hand_over(furl: Furl, file: Path | None) -> None:
     """The FURL goes to a private file, or once to standard output."""
     if file is None:
         click.echo(furl.text)
         return
-    private.hand_over(file.expanduser().absolute(), furl.text)
+    private.hand_over(file, furl.text)

@@ -40,7 +40,7 @@ def end(sessions: Sequence[Session]) -> None:
     why = _why_not_finished()
     if not why:
         try:
-            _finish(alive)
+            _finish(alive, sessions)
         except KeyboardInterrupt:
             why = "interrupted"
     left = [view for session in alive for view in session.receivers.outstanding()]
@@ -86,7 +86,11 @@ def _why_not_finished() -> str:
     return ""
 
 
-def _finish(sessions: Sequence[Session]) -> None:
+def _finish(sessions: Sequence[Session], ever: Sequence[Session]) -> None:
+    """Of these ``sessions`` all is through; of all that there ever were, what failed is told."""
+    jobs = [job for session in ever for job in unread_jobs(session)]
+    before = _failed_calls(sessions, jobs)
+
     def goes_on() -> bool:
         return any(not session.receivers.quiet() for session in sessions)
 
@@ -99,8 +103,6 @@ def _finish(sessions: Sequence[Session]) -> None:
     if fed:
         _say(f"the script ended; cancelled what iterators feed: {listed(fed)}")
     due: float | None = time.monotonic() + NOTICE_SECONDS
-    jobs = [job for session in sessions for job in unread_jobs(session)]
-    before = _failed_calls(sessions, jobs)
     for session in sessions:
         while not session.life.wait_closed(LOOK_SECONDS):
             for each in sessions:
@@ -124,9 +126,8 @@ def _finish(sessions: Sequence[Session]) -> None:
 
 def _failed_calls(sessions: Sequence[Session], jobs: Sequence[Gathering]) -> int:
     """How many tasks failed that are of none of these jobs."""
-    return sum(each.inbox.failed for each in sessions) - sum(
-        job.failed + job.cancelled for job in jobs
-    )
+    failed = sum(each.inbox.failed for each in sessions)
+    return failed - sum(job.failed + job.cancelled for job in jobs)
 
 
 def _tell(sessions: Sequence[Session]) -> None:

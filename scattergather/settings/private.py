@@ -214,16 +214,29 @@ def _check(facts: os.stat_result, path: Path, kind: str, mode: int, *, ours: boo
 
 
 def hand_over(path: Path, furl: str) -> None:
-    """The file holds this FURL, in a folder that is made if need be, and nobody else can read it.
+    """The file holds this FURL, and nobody else can read it.
+
+    Raises:
+        BadRequest: as ``check_hand_over``.
+    """
+    check_hand_over(path)
+    write(path, f"{furl}\n".encode())
+
+
+def check_hand_over(path: Path) -> None:
+    """A FURL can be handed over by this file, in a folder that is made if need be.
+
+    It is asked before there is a FURL that is shown once only.
 
     Raises:
         BadRequest: the file holds something else, which stays; or it cannot be written.
     """
     if not path.parent.exists():
         folder(path.parent)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise BadRequest(f"{path} cannot be written: its folder is not yours to change")
     if path.exists() and (not path.is_file() or not _may_be_replaced(path)):
         raise BadRequest(f"{path} is there and holds no FURL: name another file, it stays as it is")
-    write(path, f"{furl}\n".encode())
 
 
 def _may_be_replaced(path: Path) -> bool:

@@ -11,6 +11,7 @@ from scattergather.cli.main import COMMANDS, cli, main
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.settings import private
 from scattergather.settings.hosts import Hosts
+from scattergather.settings.invitations import Invitations
 
 FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:alpha:1/" + "q" * 32
 
@@ -126,3 +127,22 @@ def test_version_names_what_matters_and_help_imports_no_twisted():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.splitlines()[-1] == "False"
+
+
+def test_nobody_is_invited_or_renewed_by_a_furl_that_cannot_be_handed_over(tmp_path):
+    pool, taken = tmp_path / "pool", tmp_path / "notes"
+    private.write(private.folder(pool) / "furl", FURL.encode())
+    taken.write_text("mine\n")
+    invited = Invitations(pool)
+    bob = invited.invite("bob").name
+    for words in (["invite", "anna"], ["renew", "bob"], ["renew", "owner"]):
+        for file in (tmp_path, taken):
+            result = run(*words, "--furl-file", str(file), "--directory", str(pool))
+            assert "name another file, it stays as it is" in str(result.exception)
+    assert (invited.guests(), invited.secret("bob"), invited.secret("owner")) == (
+        ["bob"],
+        bob,
+        "q" * 32,
+    )
+    run("invite", "anna", "--furl-file", str(tmp_path / "new" / "furl"), "--directory", str(pool))
+    assert (tmp_path / "new" / "furl").read_text().startswith("pb://")

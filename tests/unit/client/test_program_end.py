@@ -267,3 +267,11 @@ def test_what_failed_and_was_read_is_not_named_again(c, capsys, read):
     read(job)
     end_of(c)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_with_block_that_ended_before_hides_no_failure(c, capsys):
+    with c:
+        c.addJob([((n,), {}) for n in (0, 1)], work.inverse)
+        c.submit(work.inverse, 0)  # its future may be read after the block
+    end_of(c)
+    assert "nobody waited for what failed: job 1 (1 of 2 tasks); wait" in capsys.readouterr().err
