@@ -482,6 +482,16 @@ def test_what_cannot_be_raised_here_is_stood_in_for_and_says_why(
     assert c.addJob(calls(-1), abs).results() == [1]
 
 
+def test_an_assertion_of_a_function_in_a_test_fails_in_a_task_as_it_does_here(c) -> None:
+    # pytest has written names into this module that its source does not have.
+    def check(x):
+        assert x == 3, "told"
+
+    with pytest.raises(AssertionError, match="told\nassert 2 == 3"):
+        c.submit(check, 2).result()
+    assert c.submit(check, 3).result() is None
+
+
 def test_exceptions_keep_their_type_however_they_are_made(c) -> None:
     def fails(kind: str) -> None:
         if kind == "odd":

@@ -144,7 +144,9 @@ def function_state(function: types.FunctionType) -> dict[str, dict[str, Any]]:
     values.pop("__builtins__", None)
     submodules = _submodules(values, code)
     if _home(variables):
-        values = {}
+        # The module brings its own, but for what its source cannot say: an import hook's names,
+        # such as those that pytest puts in for `assert`.
+        values = {name: value for name, value in values.items() if not name.isidentifier()}
     attributes = {
         "__qualname__": function.__qualname__,
         "__module__": function.__module__,
