@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from scattergather.cli.main import suggest
+from scattergather.cli.main import Suggesting
 from scattergather.errors import BadRequest
 from scattergather.model.snapshot import plural
 from scattergather.settings import private
@@ -17,15 +17,7 @@ from scattergather.settings.furl import Furl
 from scattergather.settings.hosts import Hosts, check_name
 
 
-class _Group(click.Group):
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        suggest(self, ctx, args)
-        return super().resolve_command(ctx, args)
-
-
-@click.group("hosts", cls=_Group)
+@click.group("hosts", cls=Suggesting)
 def command() -> None:
     """The hosts whose FURLs are stored, by name."""
 

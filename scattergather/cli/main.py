@@ -24,7 +24,22 @@ COMMANDS = {
 }
 
 
-class Lazy(click.Group):
+class Suggesting(click.Group):
+    """Names the nearest command for one that is unknown."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's; refuses an unknown command with the nearest known one."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}."
+            ctx.fail(f"No such command '{args[0]}'. {hint}")
+        return super().resolve_command(ctx, args)
+
+
+class Lazy(Suggesting):
     """Loads the module of a command when it is used: ``--help`` imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -42,27 +57,6 @@ class Lazy(click.Group):
         """The list in ``--help``."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest name for one that is unknown."""
-        suggest(self, ctx, args)
-        return super().resolve_command(ctx, args)
-
-
-def suggest(group: click.Group, ctx: click.Context, args: list[str]) -> None:
-    """Refuse an unknown command with the nearest known one.
-
-    Raises:
-        click.UsageError: the group has no such command.
-    """
-    known = group.list_commands(ctx)
-    if not args or args[0] in known or args[0].startswith("-"):
-        return
-    near = difflib.get_close_matches(args[0], known, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}."
-    ctx.fail(f"No such command '{args[0]}'. {hint}")
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})

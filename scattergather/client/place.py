@@ -12,7 +12,7 @@ from scattergather.wire.messages.shared import TaskPlace
 
 def here() -> TaskPlace:
     """The place where this process is now."""
-    directory = current_directory()
+    directory = environment.current_directory()
     withheld = {
         name for name, value in os.environb.items() if environment.is_ours_alone(name, value)
     }
@@ -27,14 +27,6 @@ def here() -> TaskPlace:
 def hash_seed() -> int | None:
     """What ``hash(text)`` of this process is made of; None: nobody else can have the same."""
     return None if sys.flags.ignore_environment else environment.hash_seed(os.environb)
-
-
-def current_directory() -> bytes:
-    """The working directory, empty when it was deleted under us."""
-    try:
-        return os.getcwdb()
-    except OSError:
-        return b""
 
 
 def _found(path: Iterable[object], directory: bytes) -> Iterable[bytes]:

@@ -2,7 +2,7 @@
 
 ``proc``         what ``/proc`` says of processes
 ``kernel``       the few system calls that Python does not name
-``environment``  which variables look like secrets, and which a program can be given
+``environment``  directory and variables: which look like secrets, and which a program can be given
 ``addresses``    at which this machine can be reached
 ``watchman``     ends a process whose loop stands still (a program of its own)
 ``lossy``        a stream that nobody waits for: what its reader does not take is dropped

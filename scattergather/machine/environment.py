@@ -1,7 +1,8 @@
-"""Variables of an environment: which look like secrets, and which a new program can be given."""
+"""Where a process is: its directory, and its variables, of which some look like secrets."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
@@ -21,6 +22,14 @@ _VITAL = re.compile(rb"^(PATH|HOME|USER|LANG|TMPDIR|VIRTUAL_ENV|(LD|LC|PYTHON|XD
 _ROOM = 96 << 10
 """Bytes of environment and arguments that the kernel takes however small the stack's limit is are
 128 kB; the arguments of ours are short."""
+
+
+def current_directory() -> bytes:
+    """The working directory, empty when it was deleted under us."""
+    try:
+        return os.getcwdb()
+    except OSError:
+        return b""
 
 
 def looks_secret(name: bytes, value: bytes) -> bool:

@@ -139,16 +139,12 @@ def _furl_file(path: Path, place: str) -> HostSpec:
     path = path.expanduser()
     data = private.read(path)
     if data is None:
-        raise BadRequest(f"{place}: there is no file {redacted(str(path))}; {_or_else()}")
+        raise BadRequest(f"{place}: there is no file {redacted(str(path))}; expected {FORMS}")
     try:
         furl = Furl.parse(data.decode())
     except (BadRequest, UnicodeDecodeError) as error:
         raise BadRequest(f"{place}: the file {path} holds no FURL: {error}") from None
     return RemoteSpec(name=furl.address, furl=furl.text)
-
-
-def _or_else() -> str:
-    return f"expected {FORMS}"
 
 
 def _seed_tuple(url: tuple[Any, ...], place: str) -> HostSpec:

@@ -229,12 +229,7 @@ def _ready(pool: PoolService, furl: Furl, file: Path, options: Options) -> bool:
         sys.stderr.write(f"scattergather pool: {problem}\n")
     if problems:
         return False
-    _publish(furl, file, options)
-    return True
-
-
-def _publish(furl: Furl, file: Path, options: Options) -> None:
-    """The FURL goes to its files, and once to standard output; never to a log."""
+    # The FURL goes to its files, and once to standard output; never to a log.
     furl = Invitations(file.parent).publish(furl)
     _remember(furl, file.parent, options)
     if options.furl_file is not None:
@@ -248,6 +243,7 @@ def _publish(furl: Furl, file: Path, options: Options) -> None:
     if not options.quiet:
         sys.stdout.write(furl.text + "\n")
         sys.stdout.flush()
+    return True
 
 
 def _remember(furl: Furl, folder: Path, options: Options) -> None:

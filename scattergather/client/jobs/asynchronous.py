@@ -15,11 +15,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from scattergather.client.jobs.iterating import Walk, take
+from scattergather.client.jobs.iterating import Iteration, take
 from scattergather.client.pipe.waiting import LOOK_SECONDS, Bell
 from scattergather.client.seen.here import current_name
 from scattergather.client.seen.progress import Progress
-from scattergather.client.session.session import Session
 
 _beating: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 _awaiting: Counter[int] = Counter()
@@ -92,27 +91,8 @@ async def until(bell: Bell, ready: Callable[[], object], bar: Progress | None = 
             bell.withdraw(wake)
 
 
-class AsyncResults(AsyncIterator[Any]):
-    """What ``async for r in job`` runs on; its arguments are those of ``Results``."""
-
-    def __init__(
-        self,
-        session: Session,
-        walk: Walk,
-        holder: object,
-        *,
-        then: str,
-        raises: bool,
-        numbered: bool,
-    ) -> None:
-        self._session = session
-        self._walk = walk
-        self._then = then
-        self._holder = holder
-        self._raises = raises
-        self._numbered = numbered
-        self._over = False
-        self._bar: Progress | None = None
+class AsyncResults(Iteration, AsyncIterator[Any]):
+    """What ``async for r in job`` runs on."""
 
     def __aiter__(self) -> AsyncResults:
         return self
@@ -132,10 +112,7 @@ class AsyncResults(AsyncIterator[Any]):
             finally:
                 bar.rest()
             if not walk.seek():
-                self._over = True
-                bar.close()
-                self._holder = None
-                raise walk.end_error() or StopAsyncIteration
+                raise self.end() or StopAsyncIteration
         if walk.gathering.spoke:
             self._session.echo.flush_before_results()
         walk.begin()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.segment import VOID, Segment
@@ -107,8 +107,8 @@ class Walk:
         return self.gathering.next_from(self._number)
 
 
-class Results(Iterator[Any]):
-    """What ``for r in job`` runs on.
+class Iteration:
+    """What hands over the results of a walk one by one, whoever waits for them and how.
 
     Args:
         then: what whoever interrupts it is told, of what goes on.
@@ -139,6 +139,24 @@ class Results(Iterator[Any]):
         self._over = False
         self._bar: Progress | None = None
 
+    def stop(self) -> None:
+        """Nothing more comes out."""
+        self._over = True
+        self._holder = None
+
+    def end(self) -> BaseException | None:
+        """Nothing more will come; returns why, if it is not that all results were handed over."""
+        self._over = True
+        if self._bar is not None:
+            self._bar.close()
+        error = self._walk.end_error()
+        self._holder = None
+        return error
+
+
+class Results(Iteration, Iterator[Any]):
+    """What ``for r in job`` runs on."""
+
     def __iter__(self) -> Results:
         return self
 
@@ -150,16 +168,11 @@ class Results(Iterator[Any]):
             walk.begin()
             self._wait()
             if not walk.seek():
-                self._end()
+                raise self.end() or StopIteration
         if walk.gathering.spoke:
             self._session.echo.flush_before_results()
         walk.begin()
         return take(walk, self._raises, self._numbered)
-
-    def stop(self) -> None:
-        """Nothing more comes out."""
-        self._over = True
-        self._holder = None
 
     def _wait(self) -> None:
         session, walk, gathering = self._session, self._walk, self._walk.gathering
@@ -179,16 +192,6 @@ class Results(Iterator[Any]):
 
     def _left(self) -> float | None:
         return None if self._until is None else self._until - time.monotonic()
-
-    def _end(self) -> NoReturn:
-        self._over = True
-        if self._bar is not None:
-            self._bar.close()
-        error = self._walk.end_error()
-        self._holder = None
-        if error is not None:
-            raise error
-        raise StopIteration
 
 
 def take(walk: Walk, raises: bool, numbered: bool) -> Any:

@@ -16,9 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from scattergather.client.place import current_directory
 from scattergather.errors import BadRequest
-from scattergather.machine.environment import for_a_program
+from scattergather.machine.environment import current_directory, for_a_program
 from scattergather.wire.memory.owned import Descriptor, own
 
 _PACKAGE_PARENT = os.fsencode(Path(__file__).resolve().parents[3])

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from scattergather.wire.code.origin import written_in_c
+from scattergather.wire.values.derived import fill_derived
 
 _NOT_OURS = frozenset({"obj"})
 """Of an ``AttributeError``, the object that lacks the attribute: it may be anything."""
@@ -68,7 +69,7 @@ def reduce_exception(error: BaseException) -> tuple[Any, ...]:
         return *made, error.__getstate__()
     state = object.__getstate__(error)
     attributes, slots = state if isinstance(state, tuple) else (state, None)
-    return *made, (attributes or {}, slots or {}), None, None, fill_exception
+    return *made, (attributes or {}, slots or {}), None, None, fill_derived
 
 
 # ---- where a payload is loaded ------------------------------------------------------------------
@@ -91,11 +92,3 @@ def make_exception(
             object.__setattr__(error, name, value)
     object.__setattr__(error, "args", args)  # a frozen data class has a way of its own
     return error
-
-
-def fill_exception(error: BaseException, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """``error`` has these attributes and slots."""
-    attributes, slots = state
-    error.__dict__.update(attributes)
-    for name, value in slots.items():
-        object.__setattr__(error, name, value)

@@ -30,11 +30,11 @@ import threading
 import time
 
 from scattergather.machine import kernel, proc
+from scattergather.machine.environment import current_directory
 from scattergather.model.snapshot import plural
 from scattergather.workers.process.descriptors import all_ours
 from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture
-from scattergather.workers.process.surroundings.place import current_directory
 from scattergather.workers.process.surroundings.pools import Pools
 from scattergather.workers.process.task.interrupts import Interrupts
 

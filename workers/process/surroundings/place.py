@@ -45,7 +45,7 @@ class Surroundings:
     def __init__(self) -> None:
         self._path = tuple(sys.path)
         self._environment = dict(os.environb)
-        self._directory = current_directory()
+        self._directory = environment.current_directory()
         self._withheld: frozenset[bytes] = frozenset()
         self._of_a_daemon = True
 
@@ -60,7 +60,7 @@ class Surroundings:
         try:
             os.chdir(directory)
         except OSError as error:
-            if not current_directory():
+            if not environment.current_directory():
                 os.chdir("/")
             return [
                 f"The workers stay in {os.getcwd()!r}: {os.fsdecode(directory)!r} cannot be "
@@ -111,14 +111,6 @@ class Surroundings:
                 f"notebook's: set {name} there, or pass its value as an argument"
             )
         return ""
-
-
-def current_directory() -> bytes:
-    """The working directory, empty when it was removed."""
-    try:
-        return os.getcwdb()
-    except OSError:
-        return b""
 
 
 def _become(variables: Mapping[bytes, bytes]) -> None:
