@@ -56,7 +56,7 @@ class ClientDesk:
             case messages.AddJob():
                 self._driver.add_job(message)
             case messages.EndTasks():
-                self._driver.handle(events.TasksEnded(job=message.job, total=message.total))
+                self._driver.end_tasks(message)
             case messages.Code():
                 self._roster.shelf.keep(message, body)
             case messages.Forget():

@@ -147,6 +147,20 @@ class Driver:
             events.TasksAdded(job=message.job, first=message.first, count=message.count, size=size)
         )
 
+    def end_tasks(self, message: messages.EndTasks) -> None:
+        """No more tasks of a job will come. One that is not known any more was forgotten.
+
+        Raises:
+            ValueError: so many have not come. The job would wait for the others for ever, or end
+                before its last ones.
+        """
+        record = self._jobs.get(message.job)
+        if record is None:
+            return
+        if message.total != record.added:
+            raise ValueError(f"{message.total} tasks in all, where {record.added} had come")
+        self.handle(events.TasksEnded(job=message.job, total=message.total))
+
     def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:
         """A task submitted a call."""
         entry = self._roster.entries[host]

@@ -263,3 +263,26 @@ def test_a_client_that_repeats_a_job_or_leaves_tasks_out_is_refused_and_nothing_
             there.ask(messages.AddTasks(job=JOB, first=first, count=1), blobs.pack([b"."]))
     assert there.driver.statistics() == before
     there.is_well()
+
+
+@pytest.mark.parametrize("total", [0, 1, 3, 1 << 53])
+def test_a_client_that_counts_the_tasks_of_a_job_wrongly_is_refused_and_nothing_has_changed(
+    total: int,
+) -> None:
+    there = There()
+    there.ask(messages.AddJob(job=OTHER, name="other", function="sum"), b"")
+    there.ask(messages.AddTasks(job=OTHER, first=0, count=2), blobs.pack([b".", b"."]))
+    before = there.driver.statistics()
+    with pytest.raises(ValueError, match="where 2 had come"):
+        there.ask(messages.EndTasks(job=OTHER, total=total), b"")
+    assert there.driver.statistics() == before
+    there.ask(messages.EndTasks(job=OTHER, total=2), b"")
+    there.is_well()
+
+
+def test_who_ends_a_job_that_was_forgotten_is_not_refused() -> None:
+    there = There()
+    there.ask(messages.AddJob(job=OTHER, name="other", function="sum"), b"")
+    there.ask(messages.ForgetJob(job=OTHER), b"")
+    there.ask(messages.EndTasks(job=OTHER, total=7), b"")
+    there.is_well()
