@@ -46,6 +46,9 @@ FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 4.0
 """Seconds, and a quarter more or less by chance: five at most."""
 
+MOST_WANTED = 1 << 20
+"""Objects that are to leave for one host at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Away:
@@ -277,12 +280,13 @@ class RemoteHost:
             self._give_up("the controller failed on a message of it; its log says how")
 
     def _give_up(self, reason: str) -> None:
-        if isinstance(self._state, _Joined):
-            line, pool = self._state.line, self._state.pool
-            self._line_lost(reason)
-            pool.callRemoteOnly("goodbye", line.session, reason.encode(errors="replace")[:1000])
+        self._line_lost(reason)
 
     def _handle(self, message: messages.FromPool, body: bytes) -> None:
+        if isinstance(message, messages.Want) and isinstance(self._state, _Joined):
+            leaving = self._state.dialler.courier.leaving + len(message.objects)
+            if leaving > MOST_WANTED:
+                raise msgspec.ValidationError(f"it wants {leaving:,} objects at a time")
         if (
             isinstance(message, messages.Outcomes | messages.EverywhereDone)
             and message.objects
@@ -298,13 +302,18 @@ class RemoteHost:
             self._redial.later()
 
     def _line_lost(self, reason: str) -> None:
-        """The grace is over, or the two ends disagree about what was sent."""
+        """The grace is over, the two ends disagree about what was sent, or we give it up.
+
+        The pool is told, if it hears us: else it would keep what it has for us.
+        """
         if isinstance(self._state, _Joined):
+            line, pool = self._state.line, self._state.pool
             complaint = self._state.complaint
             self._lose(self._state, reason, told=complaint)
             if complaint and not isinstance(self._state, _Left):
                 self._listener.refused(complaint)
             self._redial.later()
+            pool.callRemoteOnly("goodbye", line.session, reason.encode(errors="replace")[:1000])
 
     def _lose(self, joined: _Joined, reason: str, *, told: str = "") -> None:
         self._state = _Away(told)

@@ -8,6 +8,13 @@ from twisted.logger import FileLogObserver, LogEvent, formatEventAsClassicLogTex
 
 from scattergather.settings.furl import redacted
 
+MOST_SHOWN = 200
+
+
+def in_one_line(text: str) -> str:
+    """What somebody else has said, as a log can quote it: nobody writes lines of his own there."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MOST_SHOWN])
+
 
 def observer(file: TextIO) -> Any:
     """Writes events to ``file``, tracebacks included, with every FURL in them cut short."""

@@ -8,6 +8,7 @@ from typing import Any
 import scattergather
 from scattergather.link import remote
 from scattergather.link.blocks.courier import Courier
+from scattergather.link.logs import in_one_line
 from scattergather.link.seams import HostPool
 from scattergather.link.sentences import mismatch
 from scattergather.link.visit import Visit
@@ -58,13 +59,14 @@ class Reception:
 
     def _open(self, who: str, greeting: remote.Greeting, back: Any) -> Visit:
         self._count += 1
+        called = in_one_line(greeting.controller) or "a controller"
         visit = Visit(
             self._clock,
             self._pool,
             greeting,
             back,
             who=who,
-            name=f"{greeting.controller or 'a controller'} #{self._count} ({who}, {_place(back)})",
+            name=f"{called} #{self._count} ({who}, {_place(back)})",
             over=lambda visit: self.visits.pop(visit.id, None) is not None,
         )
         self.visits[visit.id] = visit
@@ -74,7 +76,7 @@ class Reception:
         """A controller has ended its session."""
         visit = self._visit_of(who, session)
         if visit is not None:
-            visit.end(reason)
+            visit.end(in_one_line(reason))
 
     def claim(self, session: bytes, ticket: bytes) -> Courier | None:
         """The courier of this session, if that is its ticket."""

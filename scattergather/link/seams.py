@@ -13,7 +13,7 @@ import msgspec
 
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages.page import FromPool, ToPool
-from scattergather.wire.messages.shared import Workers
+from scattergather.wire.messages.shared import Slots
 
 
 class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -23,7 +23,7 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """
 
     host: str
-    workers: Workers
+    workers: Slots
     python: str
     version: str
     protocol: int
@@ -77,8 +77,18 @@ class PoolSession(Protocol):
         Nothing of another session is found there.
         """
 
+    @property
+    def most(self) -> int:
+        """About how many bytes its messages may take in the pool, or one value."""
+
     def receive(self, message: ToPool, body: bytes) -> None:
         """Take a message from the controller."""
+
+    def refusal(self, size: int) -> str:
+        """Why a message of so many bytes, of which the first have come, must not; empty if it may.
+
+        Nobody has to take in what would be too much as soon as it is there.
+        """
 
     def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         """These objects are here now, complete: chunks that wait for them may run."""

@@ -24,7 +24,8 @@ CLOGGED = 1 << 26
 """Bytes that may wait for a controller before its tasks wait for it."""
 
 MOST_WAITING = 1 << 30
-"""Bytes that what its tasks make all the same may take, such as output."""
+"""Bytes that what its tasks make all the same may take, such as output. What they return is not in
+it, up to the size that one value may have: no others begin meanwhile."""
 
 SEEN_BYTES = 1 << 20
 """After so many bytes is looked at how many wait; each message counts as ``SMALLEST`` at least."""
@@ -74,9 +75,17 @@ class Visit:
         self.who = who
         self._clock = clock
         self._unseen = 0
+        self._returned = 0
+        self._watched: Any = None
         self._looking: Timer | None = None
         self.ticket = secrets.token_bytes(carriage.TICKET_BYTES)
-        self._line = Line(clock, greeting.session, self._received, self.end)
+        self._line = Line(
+            clock,
+            greeting.session,
+            self._received,
+            self.dismiss,  # or its controller would send into nothing, and wait
+            refusal=lambda size: self._session.refusal(size),
+        )
         self._name = name
         self._back = back
         self._over = over
@@ -103,7 +112,9 @@ class Visit:
         self._back = back
         carrier = back.tracker.broker
         self._line.expect(carrier)
-        back.notifyOnDisconnect(self._cut, carrier)
+        if carrier is not self._watched:  # who says hello again and again is told of once
+            self._watched = carrier
+            back.notifyOnDisconnect(self._cut, carrier)
         self._line.attach(received)
         return self._line.received
 
@@ -118,6 +129,8 @@ class Visit:
         within = GATHER_SECONDS if patient else None
         self._line.offer(messages.encode(message), body, within=within)
         self._unseen += SMALLEST + len(body)
+        if isinstance(message, messages.Outcomes):
+            self._returned = len(body) + (0 if self._looking is None else self._returned)
         if self._unseen > SEEN_BYTES and self._looking is None:
             self._unseen = 0
             if self._line.waiting > CLOGGED:
@@ -130,8 +143,9 @@ class Visit:
         """Tasks go on when the controller has kept up; one that never does is not waited for."""
         self._looking = None
         waiting = self._line.waiting
-        if waiting > MOST_WAITING:
-            self.dismiss(f"more than {MOST_WAITING:,} bytes wait for it")
+        most = MOST_WAITING + min(self._returned, self._session.most)
+        if waiting > most:
+            self.dismiss(f"more than {most:,} bytes wait for it")
         elif waiting > CLOGGED // 2:
             self._looking = self._clock.callLater(LOOK_SECONDS, self._look)
         else:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+USED = slice(11, 13)
+"""Where the ticks stand, in user and in system mode, that a process has taken."""
+
 _TRACKER = b".resource_tracker import main"
 """How Python's multiprocessing and loky start theirs, by ``python -c``."""
 
@@ -85,6 +88,17 @@ def state_of(pid: int) -> str:
 def is_stopped(pid: int) -> bool:
     """A signal stopped it, and it does nothing until it goes on (state T). Takes some 10 us."""
     return state_of(pid) == "T"
+
+
+def time_of_sleeper(pid: int) -> float | None:
+    """The processor time, in seconds, of a process whose main thread sleeps (state S), else None.
+
+    It is that of all its threads.
+    """
+    stat = _stat(pid)
+    if stat[0] != b"S" or len(stat) < USED.stop:
+        return None
+    return sum(map(int, stat[USED])) / os.sysconf("SC_CLK_TCK")
 
 
 def anonymous_memory(pid: int) -> int:

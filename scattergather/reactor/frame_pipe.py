@@ -20,7 +20,7 @@ from twisted.python import failure, log
 from scattergather.model.outcome import GATHER_SECONDS
 from scattergather.reactor.seam import Reactor
 from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, ReceivedDescriptors, send_with
-from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
+from scattergather.wire.frame import MAX_BODY, Bytes, FrameError, FrameReader, behind, frame
 
 READ_BYTES = 1 << 16
 PIECES = 64
@@ -36,6 +36,7 @@ class FramePipe:
     Args:
         on_frame: called with head and body of every frame; what it raises ends the pipe.
         on_end: called once, with a reason, when the pipe has ended by itself.
+        most: bytes that no body exceeds which comes; else the pipe ends.
     """
 
     def __init__(
@@ -44,13 +45,14 @@ class FramePipe:
         connection: socket.socket,
         on_frame: Callable[[bytes, bytes], None],
         on_end: Callable[[str], None],
+        most: int = MAX_BODY,
     ) -> None:
         connection.setblocking(False)
         self._reactor = reactor
         self._socket = connection
         self._on_frame = on_frame
         self._on_end = on_end
-        self._reader = FrameReader()
+        self._reader = FrameReader(min(most, MAX_BODY))
         self.received = ReceivedDescriptors()
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._backlog: deque[Bytes | Escorted] = deque()

@@ -19,6 +19,9 @@ from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.slabs import whole_pages
 from scattergather.wire.messages.shared import Extent
 
+SPARED = 0.05
+"""The part of a disk that is left to others."""
+
 Recycle = Callable[[tuple[ObjectId, ...]], None]
 """Tells who wrote these objects that nobody reads them any more."""
 
@@ -54,9 +57,11 @@ class Store:
 
     Args:
         bound: bytes that what comes from other hosts may take; None is without bound.
+        spared: the part of the disk on which nothing is put that ``spills``.
     """
 
-    def __init__(self, bound: int | None = None) -> None:
+    def __init__(self, bound: int | None = None, spared: float = SPARED) -> None:
+        self._spared = spared
         self._arena = Arena(bound, self._slab_gone)
         self._disk = Arena(None, self._slab_gone, on_disk=True)
         self._beyond = Arena(None, self._slab_gone)
@@ -260,11 +265,11 @@ class Store:
         """Make room for one that is about to arrive; False: there is none in memory now.
 
         With ``spill`` it goes to a file without a name then, and if the disk takes no more, to
-        memory beyond the bound.
+        memory beyond the bound, but no more than as much again.
 
         Raises:
             ValueError: there never will be room.
-            OSError: the system has no memory, or no descriptors, left.
+            OSError: the system has no memory, or no descriptors, left, or nothing takes any more.
         """
         if why := self.refusal(length):
             raise ValueError(why)
@@ -284,12 +289,27 @@ class Store:
         try:
             extent = self._disk.reserve(length, name)
             found = None if extent is None else self._disk.descriptor(extent.slab)
-            if extent is not None and found is not None and hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(found[0], extent.offset, whole_pages(length))
-        except OSError:
+            if extent is not None and found is not None:
+                self._occupy(found[0], extent.offset, whole_pages(length))
+        except OSError as why:
             self._disk.free(name)
+            bound, beyond = self._arena.bound, self._beyond.used
+            if bound is not None and beyond + whole_pages(length) > bound:
+                raise OSError(
+                    f"there is no room for a value of {length:,} bytes: what waits to be read "
+                    f"takes {self._arena.used + beyond:,} bytes of memory and {self._disk.used:,} "
+                    f"in files ({why}). Read what has come, or allow more: memory=..."
+                ) from why
             return self._beyond, self._beyond.reserve(length, name)
         return self._disk, extent
+
+    def _occupy(self, fd: int, offset: int, size: int) -> None:
+        """So much of a disk is ours, and a part of it is left to others. Raises OSError if not."""
+        disk = os.fstatvfs(fd)
+        if disk.f_bavail * disk.f_frsize - size < self._spared * disk.f_blocks * disk.f_frsize:
+            raise OSError(f"no more than {1 - self._spared:.0%} of a disk is used")
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, offset, size)
 
     def overdraw(self) -> None:
         """One that waits for room gets it, whatever the bound: nothing else will end its wait."""

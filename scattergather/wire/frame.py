@@ -9,19 +9,26 @@ carries frames: eight bytes of lengths, a small head that says what the frame me
       uint32   uint32
 
 The reader is fed whatever the socket gave and hands out whole frames; it does no I/O. A frame that
-claims more than ``MAX_HEAD`` or ``max_body`` is refused before a byte of it is stored.
+claims more than ``MAX_HEAD`` or ``max_body`` is refused before a byte of it is stored, and so is
+one of which whoever has the reader says that there is no room for it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 LENGTHS = struct.Struct("<II")
 MAX_HEAD = 1 << 26
 MAX_BODY = (1 << 32) - 1
 MOST_INSIDE = MAX_BODY - (1 << 16)
 """Bytes of one value that a body can hold, beside what else stands there."""
+
+CRUMB = 1 << 12
+"""Bytes below which an object of Python's for each piece would take more than a notable part."""
+
+CRUMBS = 256
+"""So many crumbs in a row are joined."""
 
 SMALL = 1 << 13
 """Frames up to this size are one piece: copying so little costs less than a second piece does."""
@@ -31,6 +38,10 @@ Bytes = bytes | bytearray | memoryview
 
 class FrameError(ValueError):
     """The stream does not hold a frame of ours: the peer speaks another language or is broken."""
+
+
+class Unwanted(FrameError):
+    """A frame has begun to arrive for which whoever has the reader has no room; says why."""
 
 
 def frame(head: bytes, *body: Bytes) -> list[Bytes]:
@@ -57,12 +68,21 @@ class FrameReader:
 
     Small frames are cut out of one buffer; the bytes of a frame larger than what has arrived are
     gathered piecewise and joined once, so that a large body is copied once and never quadratically.
+
+    Args:
+        max_body: bytes that no body exceeds.
+        refusal: called with the size of a frame of which only the beginning has come; says why the
+            rest is not wanted, or nothing.
     """
 
-    __slots__ = ("_have", "_max_body", "_pieces", "_want")
+    __slots__ = ("_crumbs", "_have", "_max_body", "_pieces", "_refusal", "_want")
 
-    def __init__(self, max_body: int = MAX_BODY) -> None:
+    def __init__(
+        self, max_body: int = MAX_BODY, refusal: Callable[[int], str] | None = None
+    ) -> None:
         self._pieces: list[bytes] = []
+        self._crumbs = 0
+        self._refusal = refusal
         self._have = 0
         self._want = LENGTHS.size
         self._max_body = max_body
@@ -90,7 +110,12 @@ class FrameReader:
         self._pieces.append(data)
         self._have += len(data)
         if self._have < self._want:
+            self._crumbs = self._crumbs + 1 if len(data) < CRUMB else 0
+            if self._crumbs == CRUMBS:
+                self._pieces[-CRUMBS:] = [b"".join(self._pieces[-CRUMBS:])]
+                self._crumbs = 0
             return
+        self._crumbs = 0
         buffer = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         at, end = 0, len(buffer)
@@ -102,6 +127,8 @@ class FrameReader:
                 size = LENGTHS.size + head + body
                 if end - at < size:
                     self._want = size
+                    if self._refusal is not None and (why := self._refusal(size)):
+                        raise Unwanted(why)
                     break
                 start = at + LENGTHS.size
                 at += size

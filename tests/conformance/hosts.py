@@ -59,6 +59,12 @@ class TwinSession:
         """The first worker is."""
         self.peer.send(messages.WorkersChanged(workers=3))
 
+    most = 1 << 30
+
+    def refusal(self, size: int) -> str:
+        assert not self.closed
+        return ""
+
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         assert not self.closed
         assert isinstance(message, messages.Run)

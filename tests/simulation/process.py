@@ -216,6 +216,10 @@ class Process:
     def stopped(self) -> bool:
         return self.scope.frozen and not self.dead
 
+    def used_asleep(self) -> float | None:
+        """It is about to do something whenever it is in no task."""
+        return None
+
     def memory(self) -> int:
         return self.ledger.workload.memory(self.task)
 

@@ -101,6 +101,11 @@ class EchoSession:
         self.delivered: list[ObjectId] = []
         peer.send(messages.WorkersChanged(workers=workers or 2))
 
+    most = 1 << 30
+
+    def refusal(self, size: int) -> str:
+        return ""
+
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         assert isinstance(message, messages.Run)
         self.chunks.append(message.chunk)

@@ -102,10 +102,11 @@ def listen(options: Options) -> int:
         heartbeat = Heartbeat(file)
         known = _identity(options)
         store = Store(options.memory // 2)
+        most = max(MOST_HELD, options.memory)
         pool = PoolService(
             reactor,
-            Pool(options.workers, max(MOST_HELD, options.memory)),
-            ThisMachine(reactor),
+            Pool(options.workers, most),
+            ThisMachine(reactor, most=most),
             services=options.services,
             store=store,
             memory=options.memory // 2,

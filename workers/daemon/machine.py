@@ -102,6 +102,9 @@ class WorkerSeam(Protocol):
     def stopped(self) -> bool:
         """A signal stopped it (state T)."""
 
+    def used_asleep(self) -> float | None:
+        """Processor time that it has taken, in seconds, if it sleeps; None if it does not."""
+
     def memory(self) -> int:
         """Bytes of memory that it holds and shares with nobody."""
 

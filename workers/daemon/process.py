@@ -10,7 +10,7 @@ from scattergather.model.ids import ObjectId, SlabId
 from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.reactor.seam import Reactor
 from scattergather.wire import blobs
-from scattergather.wire.frame import Bytes
+from scattergather.wire.frame import MAX_BODY, Bytes
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.machine import OnBroken
 from scattergather.workers.daemon.overheard import At, Overheard
@@ -49,6 +49,7 @@ class WorkerProcess:
         number: int,
         on_message: Callable[[int, messages.FromWorker, bytes], None],
         on_broken: OnBroken,
+        most: int = MAX_BODY,
     ) -> None:
         ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.number = number
@@ -74,6 +75,7 @@ class WorkerProcess:
             ours,
             self._said,
             lambda reason: on_broken(number, reason, self._pipe.nonsense),
+            most,
         )
 
     def _said(self, head: bytes, body: bytes) -> None:
@@ -157,6 +159,10 @@ class WorkerProcess:
     def stopped(self) -> bool:
         """A signal stopped it (state T)."""
         return self.pid > 0 and proc.is_stopped(self.pid)
+
+    def used_asleep(self) -> float | None:
+        """The processor time that it has taken, in seconds, if it sleeps (state S)."""
+        return proc.time_of_sleeper(self.pid) if self.pid > 0 else None
 
     def memory(self) -> int:
         """Bytes of anonymous memory that it holds."""

@@ -67,6 +67,10 @@ class _Member:
     def objects(self) -> ObjectStore:
         return self.large
 
+    @property
+    def most(self) -> int:
+        return self.service.most
+
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         missing, refused = _NOTHING, ""
         if isinstance(message, Taking) and message.objects:
@@ -76,6 +80,9 @@ class _Member:
                 tenant=self.number, message=message, body=body, missing=missing, refused=refused
             )
         )
+
+    def refusal(self, size: int) -> str:
+        return self.service.refusal(self.number, size)
 
     def arrived(self, objects: tuple[ObjectId, ...]) -> None:
         self.large.came(objects)
@@ -226,6 +233,15 @@ class PoolService:
         """Workers of this session that are forked from now on see another place."""
         if isinstance(session, _Member):
             self._nursery.settle(session.brood, place)
+
+    @property
+    def most(self) -> int:
+        """About how many bytes messages of one session may take here, or one value."""
+        return self._pool.most
+
+    def refusal(self, session: int, size: int) -> str:
+        """Why this session must not send a message of so many bytes; empty if it may."""
+        return self._pool.refusal(session, size)
 
     def close_session(self, member: _Member, reason: str) -> None:
         """End a session with all its workers; nothing more is sent to its peer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scattergather.reactor.seam import Reactor
+from scattergather.wire.frame import MAX_BODY
 from scattergather.workers.daemon.launch import Root, launch
 from scattergather.workers.daemon.machine import OnBroken, OnWorker, OnZygote
 from scattergather.workers.daemon.memory_kills import MemoryKills
@@ -17,9 +18,11 @@ class ThisMachine:
 
     Args:
         root: a root zygote that was launched before; the first that is asked for.
+        most: bytes at most that a worker sends at a time. Whatever runs in it can claim more.
     """
 
-    def __init__(self, reactor: Reactor, root: Root | None = None) -> None:
+    def __init__(self, reactor: Reactor, root: Root | None = None, *, most: int = MAX_BODY) -> None:
+        self._most = most
         self._reactor = reactor
         self._launched = root
         self.memory_kills = MemoryKills()
@@ -41,4 +44,4 @@ class ThisMachine:
 
     def worker(self, number: int, on_message: OnWorker, on_broken: OnBroken) -> WorkerProcess:
         """Our ends of a worker that a zygote is yet to fork."""
-        return WorkerProcess(self._reactor, number, on_message, on_broken)
+        return WorkerProcess(self._reactor, number, on_message, on_broken, self._most)

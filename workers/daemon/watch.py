@@ -141,6 +141,8 @@ class WorkerWatch:
                 started=started,
                 memory=worker.memory() if memory else 0,
             )
+        elif (used := worker.used_asleep()) is not None:
+            yield events.FoundAsleep(worker=worker.number, used=used)
 
     def _look_at_zygotes(self) -> None:
         self._quiet = 0 if self._working() else self._quiet + 1

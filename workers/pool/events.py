@@ -114,6 +114,16 @@ class FoundStopped(Struct, frozen=True, kw_only=True, gc=False):
     worker: int
 
 
+class FoundAsleep(Struct, frozen=True, kw_only=True, gc=False):
+    """A worker that has work was looked at: it is in no task, and sleeps.
+
+    ``used`` is the processor time, in seconds, that it has taken since it was born.
+    """
+
+    worker: int
+    used: float
+
+
 class Sampled(Struct, frozen=True, kw_only=True, gc=False):
     """A worker was looked at and runs: its task, since when, and its memory (0: not asked)."""
 
@@ -153,6 +163,7 @@ Event = (
     | WorkerSaid
     | WorkerExited
     | FoundStopped
+    | FoundAsleep
     | Sampled
     | ChunkRecalled
     | Contradicted

@@ -29,10 +29,10 @@ from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
 from scattergather.workers.pool.crew import Crew
-from scattergather.workers.pool.staffing import end_bent, fork, retire
+from scattergather.workers.pool.staffing import end_bent, fork, kill, retire
 from scattergather.workers.pool.tenant import Postponed, Queued, Tenant, weight_of
 from scattergather.workers.pool.turn import Turn
-from scattergather.workers.pool.worker import PoolWorker
+from scattergather.workers.pool.worker import Doom, PoolWorker
 
 MOST_KEPT = 1 << 16
 """Arguments that the workers of one tenant may keep, beyond the end of their tasks."""
@@ -84,14 +84,13 @@ def arrived(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
         if not queued.missing:
             del tenant.waiting[chunk]
             tenant.queue[chunk] = queued
-    for each in list(tenant.postponed):
+    for each in tenant.postponed:
         each.missing.difference_update(names)
-        if not each.missing:
-            _end_wait(tenant, each)
-            if isinstance(each.message, messages.NestedOutcome):
-                deliver_nested(turn, tenant, each.message, each.body)
-            else:
-                roll_calls.everywhere(turn, tenant, each.message, each.body)
+    for each in _end_waits(tenant, [each for each in tenant.postponed if not each.missing]):
+        if isinstance(each.message, messages.NestedOutcome):
+            deliver_nested(turn, tenant, each.message, each.body)
+        else:
+            roll_calls.everywhere(turn, tenant, each.message, each.body)
     feed(turn)
 
 
@@ -103,18 +102,20 @@ def lost(turn: Turn, tenant: Tenant, names: Iterable[ObjectId], reason: str) -> 
         if queued.missing & gone:
             tenant.unqueue(chunk)
             lose_chunk(turn, tenant, queued.run, reason)
-    for each in list(tenant.postponed):
-        if each.missing & gone:
-            _end_wait(tenant, each)
-            if isinstance(each.message, messages.NestedOutcome):
-                lose_nested(turn, tenant, each.message, reason)
-            else:
-                roll_calls.failed(turn, tenant, each.message.call, reason)
+    for each in _end_waits(tenant, [each for each in tenant.postponed if each.missing & gone]):
+        if isinstance(each.message, messages.NestedOutcome):
+            lose_nested(turn, tenant, each.message, reason)
+        else:
+            roll_calls.failed(turn, tenant, each.message.call, reason)
 
 
-def _end_wait(tenant: Tenant, postponed: Postponed) -> None:
-    tenant.postponed.remove(postponed)
-    tenant.held -= weight_of(postponed.message, postponed.body)
+def _end_waits(tenant: Tenant, over: list[Postponed]) -> list[Postponed]:
+    """These wait no more; in one go, as there may be very many. Returns them."""
+    if over:
+        gone = set(map(id, over))
+        tenant.postponed = [each for each in tenant.postponed if id(each) not in gone]
+        tenant.held -= sum(weight_of(each.message, each.body) for each in over)
+    return over
 
 
 def lose_chunk(turn: Turn, tenant: Tenant, run: messages.Run, reason: str) -> None:
@@ -132,13 +133,18 @@ def deliver_nested(
     """A worker gets what came of a nested call, and holds its objects.
 
     One that is dead, or has made no such call, releases them. It may not read for hours, so that
-    more answers than calls would take memory without end.
+    more answers than calls would take memory without end, and so would large ones.
     """
     worker = tenant.workers.get(message.worker)
     names = tuple(extent.object for extent in message.objects)
     if worker is not None and worker.asked:
         worker.asked -= 1
         worker.held.update(names)
+        if not worker.blocked:
+            worker.unread += weight_of(message, body)
+            if worker.unread > tenant.most:
+                kill(turn, worker, Doom.UNREAD)
+                return
         turn.tell(worker, message, body)
     elif names:
         turn.report(tenant, messages.Release(objects=names))
@@ -274,10 +280,12 @@ def drop(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
 
 def keeps(turn: Turn, tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:
     """A worker keeps these arguments beyond the end of its task, which it has not reported yet."""
+    fresh = [name for name in names if name not in tenant.kept]
+    if len(tenant.kept) + len(fresh) > MOST_KEPT:
+        end_bent(turn, tenant, worker, f"it keeps more than {MOST_KEPT:,} arguments")
+        return
     for name in names:
         tenant.kept.setdefault(name, set()).add(worker.number)
-    if len(tenant.kept) > MOST_KEPT:
-        end_bent(turn, tenant, worker, f"it keeps more than {MOST_KEPT:,} arguments")
 
 
 def keeps_no_more(

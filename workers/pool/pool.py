@@ -34,6 +34,9 @@ from scattergather.workers.pool.tenant import A_NAME, APIECE, Breach, Queued, Te
 from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker
 
+MOST_CHUNKS = 1 << 17
+"""That wait here for one tenant: each object that comes is looked for in all of them."""
+
 MOST_HELD = 1 << 30
 """Bytes of messages that one tenant may have in a pool, unless somebody says otherwise."""
 
@@ -54,7 +57,7 @@ class Pool:
 
     def __init__(self, slots: int, most: int = MOST_HELD) -> None:
         self.slots = slots
-        self._most = most
+        self.most = most
         self.crew = Crew(slots)
         self._turn = Turn(self.crew)
 
@@ -70,6 +73,14 @@ class Pool:
     def working(self) -> list[watching.AtWork]:
         """The workers that have a chunk, and what a look at each of them is to tell."""
         return watching.at_work(self.crew)
+
+    def refusal(self, tenant: int, size: int) -> str:
+        """Why a message of so many bytes, of which the first have come, must not; empty if it may.
+
+        It counts before there is memory for it, not only when it is here.
+        """
+        found = self.crew.tenants.get(tenant)
+        return "" if found is None else found.refusal(size)
 
     def tenant_of(self, action: actions.Action) -> int:
         """The tenant for whose sake this is asked; 0: that of none, or of one who has left."""
@@ -116,7 +127,7 @@ class Pool:
                         _guarded(turn, owner, lambda *_: deaths.worker_exited(turn, exited))
                 case events.TenantJoined():
                     limit = min(event.workers or self.slots, self.slots)
-                    tenant = tenants[event.tenant] = Tenant(event.tenant, limit, self._most)
+                    tenant = tenants[event.tenant] = Tenant(event.tenant, limit, self.most)
                     fork(turn, tenant)
                 case events.TenantLeft():
                     _left(turn, event.tenant)
@@ -128,6 +139,8 @@ class Pool:
                         leases.recalled(turn, tenants[holder.tenant], holder, event.chunk)
                 case events.FoundStopped():
                     watching.found_stopped(turn, event)
+                case events.FoundAsleep():
+                    watching.found_asleep(turn, event)
                 case events.Contradicted():
                     bent = crew.workers.get(event.worker)
                     if bent is not None:
@@ -158,6 +171,7 @@ def _owner(crew: Crew, event: events.Event) -> Tenant | None:
             events.WorkerSaid()
             | events.WorkerExited()
             | events.FoundStopped()
+            | events.FoundAsleep()
             | events.Sampled()
             | events.ChunkRecalled()
             | events.Contradicted()
@@ -199,6 +213,8 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
                 raise Breach(f"chunk {message.chunk} came twice, or behind a later one")
             if not message.count:  # it would never end: no outcome of it could come
                 raise Breach(f"chunk {message.chunk} has no tasks")
+            if len(tenant.queue) + len(tenant.waiting) >= MOST_CHUNKS:
+                raise Breach(f"more than {MOST_CHUNKS:,} chunks of it wait")
             tenant.last = message.chunk
             if event.refused:
                 objects.lose_chunk(turn, tenant, message, event.refused)
@@ -324,6 +340,7 @@ def _waiting(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
     if worker.blocked or not worker.leases:
         return
     worker.blocked = True
+    worker.unread = 0
     tenant.running -= bool(worker.leases)
     if not tenant.idle and tenant.alive < tenant.limit + tenant.blocked:
         fork(turn, tenant)

@@ -32,7 +32,7 @@ class Breach(Exception):
 APIECE = 1 << 10
 """Bytes that a message is taken to hold beside its body, so that a flood of tiny ones counts."""
 
-A_NAME = 1 << 8
+A_NAME = 1 << 9
 """Bytes that each name in it is taken to hold."""
 
 
@@ -136,13 +136,20 @@ class Tenant:
         Raises:
             Breach: the tenant has more here than it may.
         """
+        why = self.refusal(weight)
         self.held += weight
-        if self.held > self.most:
-            raise Breach(
-                f"what it has sent and what waits here takes more than {self.most:,} bytes, the "
-                "most that one session may have in a pool"
-            )
+        if why:
+            raise Breach(why)
         return weight
+
+    def refusal(self, weight: int) -> str:
+        """Why a message of this weight cannot be here beside the others; empty if it can."""
+        if self.held + weight <= self.most:
+            return ""
+        return (
+            f"what it has sent and what waits here takes more than {self.most:,} bytes, the "
+            "most that one session may have in a pool"
+        )
 
     @property
     def blocked(self) -> int:

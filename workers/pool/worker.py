@@ -20,8 +20,23 @@ class Doom(Enum):
     TIME = "time limit"
     MEMORY = "memory limit"
     STOPPED = "stopped"
+    ASLEEP = "asleep"
+    UNREAD = "unread"
     RETIRED = "retired"
     BENT = "bent"
+
+
+class Stillness(Struct, frozen=True):
+    """A worker that has a chunk was found asleep in no task at so many ``looks`` ``since`` then.
+
+    ``used`` is the processor time that it had taken at the first of them, ``next`` its first task
+    without an outcome.
+    """
+
+    since: float
+    used: float
+    next: int
+    looks: int = 1
 
 
 class WorkerLease(Struct):
@@ -31,8 +46,8 @@ class WorkerLease(Struct):
     ``escalation`` are the signals that a cancelled task is sent next, and when. ``stuck`` is the
     task that takes long while others wait behind it: none of those will begin here.
     ``body`` is kept while it may be taken back and given to another worker: behind another chunk.
-    ``stopped_since`` is when its worker was first found stopped by a signal (state T), and
-    ``strayed_since`` when in a task of another chunk.
+    ``stopped_since`` is when its worker was first found stopped by a signal (state T),
+    ``strayed_since`` when in a task of another chunk, and ``still`` since when in none, asleep.
     """
 
     run: Run
@@ -44,6 +59,7 @@ class WorkerLease(Struct):
     stuck: int | None = None
     stopped_since: float | None = None
     strayed_since: float | None = None
+    still: Stillness | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +71,8 @@ class PoolWorker:
     not. While ``blocked`` its task waits for a nested result and its slot is lent. ``since`` is
     when it became idle. ``over_since`` is when its task was told that it takes too much memory: the
     worker is replaced when its last chunk is over. ``held`` are the large results of nested calls
-    that it has, and how often it got each; ``asked`` counts its calls that have no answer.
+    that it has, and how often it got each; ``asked`` counts its calls that have no answer, and
+    ``unread`` are about how many bytes of answers it was sent since it last waited for one.
     ``highest`` is the highest number of a chunk that it had, ``halted`` that of one up to which it
     was told to begin no more. ``bent`` tells what it has said, or left in shared memory, that
     cannot be.
@@ -76,6 +93,7 @@ class PoolWorker:
     highest: int = -1
     halted: int = -1
     asked: int = 0
+    unread: int = 0
     bent: str = ""
 
     @property

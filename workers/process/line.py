@@ -15,13 +15,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from scattergather.wire.descriptors import ReceivedDescriptors, send_with
-from scattergather.wire.frame import Bytes, FrameReader, behind, frame
+from scattergather.wire.frame import Bytes, FrameError, FrameReader, behind, frame
 from scattergather.wire.messages import page as messages
 from scattergather.workers.process.task.copies import ORIGINAL
+from scattergather.workers.process.task.journal import Contradiction
 
 READ_BYTES = 1 << 16
 
+
+STOLEN = "a task has read from its worker's socket"
 
 OF_A_COPY = "it belongs to the worker, and this is a copy of it"
 
@@ -58,7 +63,8 @@ class WorkerLine:
         self._sending = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
         self._reading = False
-        self._ended = False
+        self._ended: LineLost | Contradiction | None = None
+        """Why nothing more will be read."""
         self.inbox: deque[tuple[messages.ToWorker, bytes]] = deque()
         """Chunks and other things for the main loop that somebody has read already."""
         self.sort: Callable[[messages.ToWorker, bytes], bool] = lambda _message, _body: False
@@ -118,6 +124,7 @@ class WorkerLine:
 
         Raises:
             LineLost: the socket ended.
+            Contradiction: a task has read from it.
         """
         inbox = self.inbox
         if not inbox:
@@ -131,6 +138,7 @@ class WorkerLine:
 
         Raises:
             LineLost: the socket ended.
+            Contradiction: a task has read from it.
         """
         self.read_until(lambda: False, 0.0, poll)
 
@@ -142,6 +150,7 @@ class WorkerLine:
 
         Raises:
             LineLost: the socket ended.
+            Contradiction: a task has read from it.
         """
         until = None if timeout is None else time.monotonic() + timeout
         tried = False
@@ -149,8 +158,8 @@ class WorkerLine:
         while True:
             with changed:
                 while not done():
-                    if self._ended:
-                        raise LineLost("the pool closed the socket")
+                    if self._ended is not None:
+                        raise self._ended
                     left = None if until is None else max(0.0, until - time.monotonic())
                     if left == 0.0 and (tried or self._reading):
                         return False
@@ -170,18 +179,27 @@ class WorkerLine:
                     changed.notify_all()
 
     def _take_in(self) -> None:
-        """Receive once, and sort the frames that are complete now."""
+        """Receive once, and sort the frames that are complete now.
+
+        Raises:
+            LineLost: the socket ended.
+            Contradiction: what came is not what the pool sends.
+        """
         if not ORIGINAL:
             raise LineLost(OF_A_COPY)
         try:
             data = self.received.receive(self._socket, READ_BYTES)
         except OSError as error:
-            self._ended = True
-            raise LineLost(str(error)) from error
+            self._ended = LineLost(str(error))
+            raise self._ended from error
         if not data:
-            self._ended = True
-            raise LineLost("the pool closed the socket")
-        for head, body in self._reader.feed(data):
-            message = messages.read_to_worker(head)
-            if not self.sort(message, body):
-                self.inbox.append((message, body))
+            self._ended = LineLost("the pool closed the socket")
+            raise self._ended
+        try:
+            for head, body in self._reader.feed(data):
+                message = messages.read_to_worker(head)
+                if not self.sort(message, body):
+                    self.inbox.append((message, body))
+        except (FrameError, msgspec.MsgspecError) as error:
+            self._ended = Contradiction(f"{STOLEN} ({error})")
+            raise self._ended from error

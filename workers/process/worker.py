@@ -21,7 +21,7 @@ from scattergather.machine import kernel, loading
 from scattergather.model.outcome import Kind
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.zygote import SPENT
+from scattergather.wire.messages.zygote import BENT, SPENT
 from scattergather.workers.process.descriptors import raised_descriptor
 from scattergather.workers.process.line import LineLost, WorkerLine
 from scattergather.workers.process.surroundings.capture import Capture, OutputFile
@@ -35,7 +35,7 @@ from scattergather.workers.process.task import copies
 from scattergather.workers.process.task.call import Call, Calls
 from scattergather.workers.process.task.chunk import Chunks
 from scattergather.workers.process.task.interrupts import Interrupts
-from scattergather.workers.process.task.journal import Journal
+from scattergather.workers.process.task.journal import Contradiction, Journal
 from scattergather.workers.process.task.nested import Nested
 from scattergather.workers.process.task.outcomes import Circumstances, ResultPickler
 from scattergather.workers.process.values.large import TaskValues
@@ -73,6 +73,9 @@ def live(
     except Spent as why:
         print(why, file=sys.__stderr__)
         status = SPENT
+    except Contradiction as why:
+        print(why, file=sys.__stderr__)
+        status = BENT
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
     finally:

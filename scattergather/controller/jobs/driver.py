@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from scattergather.controller.jobs import losses
-from scattergather.controller.jobs.nested import NestedCalls, Origin
+from scattergather.controller.jobs.nested import NestedCalls, Origin, size_of
 from scattergather.controller.jobs.outgoing import Batch, Outgoing
 from scattergather.controller.jobs.record import Record, RecordStatistics
 from scattergather.controller.roster import Entry, Roster
@@ -168,13 +168,14 @@ class Driver:
         if parent is None:  # the task is over
             self._objects.drop_unheard(entry, (), message.lent)
             return
-        if why := self._impossible(message):
+        size = size_of(message, body)
+        if why := self._impossible(message) or self._nested.refusal(size):
             self._objects.drop_unheard(entry, (), message.lent)
             self._nested.refuse(host, message, why)
             return
         self._objects.register(entry, message.lent)
         self._jobs[parent].submits = True
-        job, tasks, origin = self._nested.begin(host, message, self._jobs[parent].spec)
+        job, tasks, origin = self._nested.begin(host, message, self._jobs[parent].spec, size)
         self.add_job(job, origin)
         self.add_tasks(tasks, blobs.pack([body]))
         self.handle(events.TasksEnded(job=job.job, total=1))

@@ -20,12 +20,28 @@ from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Loss
 
+MOST = 1 << 30
+"""Bytes that the calls of tasks may take here which have no outcome yet."""
+
+APIECE = 1 << 12
+"""Bytes that each takes beside its arguments: it is a job."""
+
+A_NAME = 1 << 9
+"""Bytes that each name in it is taken to hold."""
+
+
+def size_of(message: messages.NestedSubmit, body: bytes) -> int:
+    """About how many bytes such a call takes here."""
+    names = len(message.needs) + len(message.lent) + len(message.borrowed)
+    return APIECE + len(body) + len(message.function) + A_NAME * names
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Who submitted a nested call: ``ticket`` of ``worker`` on ``host``, from within ``chunk``.
 
     ``job`` and ``index`` say for which task of the client that is, through all calls above it.
+    ``weight`` is about how many bytes the call takes here.
     """
 
     host: str
@@ -35,13 +51,20 @@ class Origin:
     depth: int
     job: JobId
     index: int
+    weight: int
 
 
 class NestedCalls:
-    """Every nested call that is not over. Reactor thread only."""
+    """Every nested call that is not over. Reactor thread only.
 
-    def __init__(self, roster: Roster) -> None:
+    Args:
+        most: about how many bytes all of them may take.
+    """
+
+    def __init__(self, roster: Roster, most: int = MOST) -> None:
         self._roster = roster
+        self._most = most
+        self._held = 0
         self._origins: dict[JobId, Origin] = {}
         # Dictionaries, not sets: what is done in their order can be replayed.
         self._by_chunk: dict[int, dict[JobId, int]] = {}
@@ -50,11 +73,24 @@ class NestedCalls:
 
     # ---- who waits for what ---------------------------------------------------------------------
 
+    def refusal(self, size: int) -> str:
+        """Why a call of this size cannot be made now; empty if it can.
+
+        A task may submit calls for ever without waiting for one.
+        """
+        if self._held + size <= self._most:
+            return ""
+        return (
+            f"{len(self._origins):,} calls of tasks wait for their outcomes here, and take all the "
+            f"{self._most:,} bytes that they may; wait for some before you submit more"
+        )
+
     def begin(
-        self, host: str, message: messages.NestedSubmit, parent: messages.AddJob
+        self, host: str, message: messages.NestedSubmit, parent: messages.AddJob, size: int
     ) -> tuple[messages.AddJob, messages.AddTasks, Origin]:
         """A task of the job ``parent`` has submitted a call; returns that as a job, and its task.
 
+        It takes about ``size`` bytes.
         It goes before the tasks of its parent: somebody holds a worker and waits for it.
         """
         above = self._origins.get(parent.job)
@@ -66,7 +102,9 @@ class NestedCalls:
             depth=1 if above is None else above.depth + 1,
             job=parent.job if above is None else above.job,
             index=message.index if above is None else above.index,
+            weight=size,
         )
+        self._held += origin.weight
         job = messages.AddJob(
             job=os.urandom(16),
             name=f"{parent.name} > call {message.ticket}",
@@ -126,6 +164,7 @@ class NestedCalls:
         origin = self._origins.pop(job, None)
         self._abandoned.discard(job)
         if origin is not None:
+            self._held -= origin.weight
             siblings = self._by_chunk.get(origin.chunk, {})
             siblings.pop(job, None)
             if not siblings:

@@ -27,10 +27,16 @@ class Fetches:
             self._roster.send(maker, messages.Want(objects=(name,)))
         self._waiting[name][1].add(entry.spec.name)
 
-    def ended(self, name: ObjectId) -> list[Entry] | None:
-        """This has come, or never will; returns who waits for it, None if it was not fetched."""
-        found = self._waiting.pop(name, None)
-        return None if found is None else self._hosts(found[1])
+    def ended(self, name: ObjectId, maker: Entry) -> list[Entry] | None:
+        """This has come from a host, or never will; returns who waits for it.
+
+        None if it was not fetched from there. What another host says of it counts for nothing.
+        """
+        found = self._waiting.get(name)
+        if found is None or found[0] is not maker:
+            return None
+        del self._waiting[name]
+        return self._hosts(found[1])
 
     def left(self, maker: Entry) -> list[tuple[ObjectId, list[Entry]]]:
         """A host is gone; returns what will not come from there, and who waits for each."""

@@ -4,7 +4,8 @@ They may take the same half of ``memory`` as the results of this host, together 
 calls pass from host to host. Beyond it a host is not asked for more while the user reads, because
 what he has read makes room. Whoever reads nothing, since he waits for all of them or is busy with
 one, must not be waited for, whatever else becomes free meanwhile: then they go to files without a
-name. So memory keeps its bound, and nothing waits for ever.
+name. So memory keeps its bound, and nothing waits for ever. Files leave a part of their disk to
+others. Where there is no more of it, as much memory again is taken, and then results are refused.
 """
 
 from __future__ import annotations
@@ -42,9 +43,12 @@ class Landing:
         """Make room for a result that is about to arrive; False: none now, and the user makes some.
 
         Raises:
-            ValueError: there never will be room.
-            OSError: the system has no memory, or no descriptors, left.
+            ValueError: there never will be room, or it comes from elsewhere already. Then it is not
+                this host's to bring: what two wrote would be taken for what one wrote.
+            OSError: the system has no memory, or no descriptors, left, or nothing takes any more.
         """
+        if self._store.knows(name):
+            raise ValueError("an object of that name is here, or comes, from elsewhere")
         if self._store.land(name, length):
             return True
         left = self._read + PATIENCE - self._reactor.seconds()

@@ -28,6 +28,9 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec, RemoteSpec
 from scattergather.wire.messages.shared import Extent
 
+MOST_OF_ONE_HOST = 1 << 21
+"""Objects that lie on one host, or are under way to it: of 64 KiB at least, if it means well."""
+
 
 @dataclass(slots=True)
 class _LargeObject:
@@ -162,7 +165,13 @@ class ObjectLedger:
     # ---- workers --------------------------------------------------------------------------------
 
     def register(self, entry: Entry, extents: Iterable[Extent]) -> None:
-        """Workers of this host have made these for others, and they lie there."""
+        """Workers of this host have made these for others, and they lie there.
+
+        Raises:
+            ValueError: it has made more than anybody can keep track of.
+        """
+        if len(entry.objects) > MOST_OF_ONE_HOST:
+            raise ValueError(f"more than {MOST_OF_ONE_HOST:,} large objects are there")
         for extent in extents:
             if extent.object in self._objects:  # no host of ours does that
                 continue
@@ -233,11 +242,11 @@ class ObjectLedger:
             if name not in known and self._store.length(name) is None:
                 ship(name, entry)
 
-    def fetched(self, names: Iterable[ObjectId]) -> tuple[ObjectId, ...]:
-        """These have come from a host, or never will; returns what is none of ours."""
+    def fetched(self, entry: Entry, names: Iterable[ObjectId]) -> tuple[ObjectId, ...]:
+        """These have come from a host, or never will; returns what was not fetched from there."""
         others = []
         for name in names:
-            waiting = self._fetches.ended(name)
+            waiting = self._fetches.ended(name, entry)
             if waiting is None:
                 others.append(name)
             elif name in self._objects:

@@ -21,6 +21,9 @@ SPARED = 256
 SPARED_BYTES = 1 << 26
 """How many bytes of their code, but for the last one: hosts must not take all memory with it."""
 
+A_NAME = 1 << 6
+"""Bytes that each digest in it is taken to hold."""
+
 
 class Shelf:
     """Code by digest. Reactor thread only."""
@@ -42,8 +45,9 @@ class Shelf:
         digest = code.digest
         if digest not in self._code or digest in self._passing:
             self._code[digest] = code, blob
-            self._passing_bytes += len(blob) - self._passing.pop(digest, 0)
-            self._passing[digest] = len(blob)
+            size = len(blob) + A_NAME * len(code.needs)
+            self._passing_bytes += size - self._passing.pop(digest, 0)
+            self._passing[digest] = size
         return len(self._passing) > 2 * SPARED or self._passing_bytes > 2 * SPARED_BYTES
 
     def free(self, digests: Iterable[Digest]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scattergather.link.stream.piece import Piece
 from scattergather.wire.frame import FrameReader
 
 
 class Inbox:
     """Pieces go in, frames come out.
+
+    Args:
+        refusal: says why a frame of so many bytes, which has begun to arrive, is not wanted.
 
     Attributes:
         received: number of the last piece taken in order.
@@ -19,8 +24,8 @@ class Inbox:
 
     __slots__ = ("_reader", "due", "owed", "received", "repeated", "since")
 
-    def __init__(self) -> None:
-        self._reader = FrameReader()
+    def __init__(self, refusal: Callable[[int], str] | None = None) -> None:
+        self._reader = FrameReader(refusal=refusal)
         self.received = 0
         self.since = 0.0
         self.owed = 0

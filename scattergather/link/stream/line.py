@@ -65,6 +65,7 @@ class Line:
         deliver: called with head and body of every frame, in order.
         lost: called once, with the reason, when the session is beyond recovery.
         measured: called with the round trip, in seconds, whenever it has changed notably.
+        refusal: says why a frame of so many bytes, which has begun to arrive, is not wanted.
     """
 
     def __init__(
@@ -74,13 +75,14 @@ class Line:
         deliver: Callable[[bytes, bytes], None],
         lost: Callable[[str], None],
         measured: Callable[[float], None] = lambda _: None,
+        refusal: Callable[[int], str] | None = None,
     ) -> None:
         self.session = session
         self._clock = clock
         self._deliver = deliver
         self._lost = lost
         self._measured = measured
-        self._stream = stream.Stream(clock.seconds())
+        self._stream = stream.Stream(clock.seconds(), refusal=refusal)
         self._state: _Apart | _Greeting | _Attached | _Closed = _Apart()
         self._timer: Timer | None = None
         self._turns = Turns(self._perform)

@@ -29,6 +29,7 @@ at ``SLOWEST``; that time begins anew with each piece that comes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -36,7 +37,7 @@ from scattergather.link.stream.inbox import Inbox
 from scattergather.link.stream.outbox import SendWindow
 from scattergather.link.stream.piece import Piece
 from scattergather.link.stream.round_trip import RoundTrip
-from scattergather.wire.frame import Bytes, FrameError
+from scattergather.wire.frame import Bytes, FrameError, Unwanted
 
 WINDOW = 8
 PIECE_BYTES = 1 << 18
@@ -202,14 +203,23 @@ class Stream:
     Args:
         now: monotonic time.
         grace: how long it may be without a link before it is lost.
+        refusal: says why a frame of so many bytes, which has begun to arrive, is not wanted; the
+            stream is lost with it.
     """
 
-    def __init__(self, now: float, *, grace: float = GRACE, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        now: float,
+        *,
+        grace: float = GRACE,
+        patience: float = PATIENCE,
+        refusal: Callable[[int], str] | None = None,
+    ) -> None:
         self._grace = grace
         self._patience = patience
         self._state: _Up | _Down | _Lost = _Down(now, "never connected", grace)
         self._outbox = SendWindow(PIECE_BYTES, WINDOW)
-        self._inbox = Inbox()
+        self._inbox = Inbox(refusal)
         self._round_trip = RoundTrip(now)
         self._turn_is_open = False
         self._gathering = False
@@ -315,6 +325,8 @@ class Stream:
             return [*actions, *self._drop(f"piece {self._inbox.received + 1} is missing", now)]
         try:
             frames = self._inbox.accept(piece, now, now + ACKNOWLEDGE_SECONDS)
+        except Unwanted as why:
+            return self._lose(str(why))
         except FrameError as error:
             return self._lose(f"the stream is broken: {error}")
         if self._inbox.owed >= ACKNOWLEDGE_PIECES:

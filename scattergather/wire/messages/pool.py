@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from scattergather.model.ids import Digest, FunctionName, JobId, ObjectId
+from scattergather.model.ids import FunctionName, JobId
 from scattergather.wire.messages.shared import (
     Amount,
-    Blobs,
+    ChunkKinds,
+    Chunks,
+    ChunkTasks,
     Count,
-    Extent,
+    Digests,
+    Extents,
     KindByte,
-    Kinds,
     Limits,
     MaybeId,
     Message,
+    ObjectIds,
     Pid,
-    Workers,
+    Sentence,
+    Slots,
 )
 
 
@@ -32,15 +36,15 @@ class Run(Message, frozen=True, kw_only=True):
     job: JobId
     function: FunctionName
     first: Count
-    count: Blobs
+    count: ChunkTasks
     attempt: Count = 1
-    needs: tuple[Digest, ...] = ()
+    needs: Digests = ()
     retry_on: MaybeId = b""
     code_version: Count = 0
     ahead: bool = False
     limits: Limits = Limits()
     label: str = ""
-    objects: tuple[Extent, ...] = ()
+    objects: Extents = ()
     lend: bool = False
     keep_children: bool = False
 
@@ -54,7 +58,7 @@ class TakeBack(Message, frozen=True, kw_only=True):
 class Cancel(Message, frozen=True, kw_only=True):
     """End these chunks: the queued ones at once, the running ones however they resist."""
 
-    chunks: tuple[Count, ...]
+    chunks: Chunks
 
 
 class Refresh(Message, frozen=True, kw_only=True):
@@ -68,9 +72,9 @@ class Everywhere(Message, frozen=True, kw_only=True):
 
     call: Count
     function: FunctionName
-    needs: tuple[Digest, ...] = ()
+    needs: Digests = ()
     code_version: Count = 0
-    objects: tuple[Extent, ...] = ()
+    objects: Extents = ()
 
 
 class NestedOutcome(Message, frozen=True, kw_only=True):
@@ -84,13 +88,13 @@ class NestedOutcome(Message, frozen=True, kw_only=True):
     kind: KindByte
     host: str = ""
     pid: Pid = 0
-    objects: tuple[Extent, ...] = ()
+    objects: Extents = ()
 
 
 class Drop(Message, frozen=True, kw_only=True):
     """No task will take these objects any more; answered by ``Dropped``, once nobody maps them."""
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds
 
 
 class Allowance(Message, frozen=True, kw_only=True):
@@ -106,7 +110,7 @@ class Allowance(Message, frozen=True, kw_only=True):
 class Recycle(Message, frozen=True, kw_only=True):
     """Results that their reader has done with: the worker may use their memory again."""
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds
 
 
 class Want(Message, frozen=True, kw_only=True):
@@ -116,7 +120,7 @@ class Want(Message, frozen=True, kw_only=True):
     wants them that does not lie on the same host.
     """
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds
 
 
 class Outcomes(Message, frozen=True, kw_only=True):
@@ -130,12 +134,12 @@ class Outcomes(Message, frozen=True, kw_only=True):
 
     chunk: Count
     first: Count
-    kinds: Kinds
+    kinds: ChunkKinds
     elapsed: Amount = 0.0
     worker: Pid = 0
-    objects: tuple[Extent, ...] = ()
-    borrowed: tuple[Extent, ...] = ()
-    lent: tuple[Extent, ...] = ()
+    objects: Extents = ()
+    borrowed: Extents = ()
+    lent: Extents = ()
 
 
 class Output(Message, frozen=True, kw_only=True):
@@ -173,16 +177,16 @@ class WorkersChanged(Message, frozen=True, kw_only=True):
     ``why`` says why there are fewer than there should be, or is empty.
     """
 
-    workers: Workers
-    alive: Workers = 0
-    why: str = ""
+    workers: Slots
+    alive: Slots = 0
+    why: Sentence = ""
 
 
 class RefreshDone(Message, frozen=True, kw_only=True):
     """Every worker was replaced; ``interrupted`` tasks were running."""
 
     call: Count
-    workers: Workers
+    workers: Slots
     interrupted: Count
     seconds: Amount
 
@@ -198,8 +202,8 @@ class EverywhereDone(Message, frozen=True, kw_only=True):
     worker: Pid
     kind: KindByte
     last: bool = False
-    objects: tuple[Extent, ...] = ()
-    borrowed: tuple[Extent, ...] = ()
+    objects: Extents = ()
+    borrowed: Extents = ()
     printed: str = ""
 
 
@@ -213,12 +217,12 @@ class NestedSubmit(Message, frozen=True, kw_only=True):
 
     ticket: Count
     function: FunctionName
-    needs: tuple[Digest, ...] = ()
+    needs: Digests = ()
     worker: Count = 0
     chunk: Count = 0
     index: Count = 0
-    lent: tuple[Extent, ...] = ()
-    borrowed: tuple[Extent, ...] = ()
+    lent: Extents = ()
+    borrowed: Extents = ()
 
 
 class Waiting(Message, frozen=True, kw_only=True):
@@ -238,13 +242,13 @@ class Born(Message, frozen=True, kw_only=True):
 class Kept(Message, frozen=True, kw_only=True):
     """A task has kept arguments that lie in these objects; sent before its outcome."""
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds
 
 
 class LetGo(Message, frozen=True, kw_only=True):
     """The worker keeps no more arguments that lie in these objects."""
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds
 
 
 class Dropped(Message, frozen=True, kw_only=True):
@@ -253,4 +257,4 @@ class Dropped(Message, frozen=True, kw_only=True):
     The answer to ``Drop``, and said unasked when there is no room for them beside others.
     """
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds

@@ -18,6 +18,22 @@ MOST = 1 << 53
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 """How many, or which, from 0: tasks, bytes, attempts."""
 
+MOST_NAMES = 1 << 20
+"""Of code, objects or chunks in one message. Looking at more would keep others waiting for long."""
+
+Digests = Annotated[tuple[Digest, ...], msgspec.Meta(max_length=MOST_NAMES)]
+ObjectIds = Annotated[tuple[ObjectId, ...], msgspec.Meta(max_length=MOST_NAMES)]
+Chunks = Annotated[tuple[Count, ...], msgspec.Meta(max_length=MOST_NAMES)]
+
+MOST_TASKS = 1 << 17
+"""Of one chunk; several of them take a megabyte at most, and each has 8 bytes for its end."""
+
+ChunkTasks = Annotated[int, msgspec.Meta(ge=0, le=MOST_TASKS)]
+"""How many tasks a chunk has."""
+
+ChunkKinds = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MOST_TASKS)]
+"""The ``outcome.Kind`` of each of some tasks of a chunk, a byte each."""
+
 Blobs = Annotated[int, msgspec.Meta(ge=0, le=MAX_BODY // WIDTH)]
 """How many blobs a body holds: each has its end offset there."""
 
@@ -32,6 +48,12 @@ Pid = Annotated[int, msgspec.Meta(ge=0, le=1 << 22)]
 
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1 << 22)]
 """How many worker processes: Linux has no more process ids."""
+
+Slots = Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+"""How many of them a host has, by its own word: each gets something to do at once."""
+
+Sentence = Annotated[str, msgspec.Meta(max_length=1 << 14)]
+"""What users read as it stands."""
 
 Amount = Annotated[float, msgspec.Meta(ge=0.0, le=float(MOST))]
 """Seconds, or bytes as a float: neither infinite nor not a number."""
@@ -75,7 +97,7 @@ class Code(Message, frozen=True, kw_only=True):
     """
 
     digest: Digest
-    needs: tuple[Digest, ...] = ()
+    needs: Digests = ()
     python: str = ""
 
 
@@ -85,7 +107,7 @@ class Forget(Message, frozen=True, kw_only=True):
     Whoever has it drops it once no unfinished job uses it, and tells those whom it has sent it to.
     """
 
-    digests: tuple[Digest, ...]
+    digests: Digests
 
 
 class Resident(Message, frozen=True, kw_only=True):
@@ -109,6 +131,9 @@ class Extent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     length: Count
     slab: MaybeId = b""
     offset: Count = 0
+
+
+Extents = Annotated[tuple[Extent, ...], msgspec.Meta(max_length=MOST_NAMES)]
 
 
 class Slab(Message, frozen=True, kw_only=True):
@@ -165,4 +190,4 @@ class Release(Message, frozen=True, kw_only=True):
     when ``Freed`` says so.
     """
 
-    objects: tuple[ObjectId, ...]
+    objects: ObjectIds

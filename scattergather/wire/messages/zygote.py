@@ -53,6 +53,11 @@ SPENT = 75
 begun is free."""
 
 
+BENT = 76
+"""Exit status of a worker that ends because something wrote, or read, where only it may. The last
+line that it printed says what."""
+
+
 class Exited(Message, frozen=True, kw_only=True):
     """A worker ended: exit ``status`` or ``signal``; ``peak`` is its largest memory, in bytes."""
 

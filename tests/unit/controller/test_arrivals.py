@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -40,13 +41,20 @@ class Stock:
         self.here.difference_update(names)
 
 
+def fetches_nothing(_entry: Entry, names: Iterable[ObjectId]) -> Iterable[ObjectId]:
+    """All that comes is of results."""
+    return tuple(names)
+
+
 class There:
     def __init__(self) -> None:
         self.stock = Stock()
         self.heard: list[tuple[Entry, Any]] = []
         store: Any = self.stock
         self.arrivals = Arrivals(
-            store, tuple, lambda entry, said, _body, _ours: self.heard.append((entry, said))
+            store,
+            fetches_nothing,
+            lambda entry, said, _body, _ours: self.heard.append((entry, said)),
         )
         self.entry = host("one")
 
@@ -190,7 +198,7 @@ def test_a_result_too_large_for_all_the_room_ends_its_task_and_no_other(
     bodies: list[bytes] = []
     there.arrivals = Arrivals(
         there.stock,  # type: ignore[arg-type]
-        tuple,
+        fetches_nothing,
         lambda entry, said, body, _: (there.heard.append((entry, said)), bodies.append(body))[0],
     )
     there.say(outcome(7, 0, b"z" * 16))  # it knows the host already

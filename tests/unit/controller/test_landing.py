@@ -114,6 +114,36 @@ def test_where_no_file_can_be_had_it_is_memory_after_all(
     assert here.store._beyond.used == 0
 
 
+def test_where_the_disk_is_left_to_others_as_much_memory_again_is_all_there_is() -> None:
+    store = Store(BOUND, spared=1.0)
+    landing = Landing(Clock(), store, lambda: None)
+    store.spills = True
+    for name in (A, B, C, D):
+        assert landing.reserve(name, PAGE)
+        store.stored(name)
+    with pytest.raises(OSError, match=r"no room for a value of .* 0% of a disk .* memory="):
+        landing.reserve(b"e" * 16, PAGE)
+    assert store.statistics().memory == 2 * BOUND
+    assert store.statistics().disk == 0
+    store.drop([D])
+    assert landing.reserve(b"e" * 16, PAGE)
+    store.close()
+
+
+def test_what_comes_from_one_host_another_cannot_bring(here: Here) -> None:
+    assert here.landing.reserve(A, PAGE)
+    here.landing.write(A, 0, b"one")
+    with pytest.raises(ValueError, match="from elsewhere"):
+        here.landing.reserve(A, PAGE)
+    here.landing.stored(A)
+    assert here.store.read(A, 0, 3) == b"one"
+    with pytest.raises(ValueError, match="from elsewhere"):
+        here.landing.reserve(A, PAGE)
+    here.landing.drop([A])
+    assert here.store.statistics().memory == 0
+    assert here.landing.reserve(A, PAGE)
+
+
 def test_what_is_larger_than_all_the_room_is_refused(here: Here) -> None:
     with pytest.raises(ValueError, match=f"more than the {BOUND:,}"):
         here.landing.reserve(A, BOUND + 1)

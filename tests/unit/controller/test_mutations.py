@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from scattergather.controller.jobs.nested import size_of
 from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
@@ -285,4 +286,28 @@ def test_who_ends_a_job_that_was_forgotten_is_not_refused() -> None:
     there.ask(messages.AddJob(job=OTHER, name="other", function="sum"), b"")
     there.ask(messages.ForgetJob(job=OTHER), b"")
     there.ask(messages.EndTasks(job=OTHER, total=7), b"")
+    there.is_well()
+
+
+def test_calls_of_tasks_without_end_are_refused_when_those_without_an_outcome_take_too_much() -> (
+    None
+):
+    there = There()
+    nested = there.driver._nested
+    nested._most = 3 * size_of(messages.NestedSubmit(ticket=1, function="sum"), bytes(10))
+    run = there.theirs[0]
+
+    def submit(ticket: int) -> None:
+        call = messages.NestedSubmit(ticket=ticket, function="sum", chunk=run.chunk, worker=1)
+        there.stranger.say(call, bytes(10))
+
+    for ticket in range(1, 6):
+        submit(ticket)
+    refused = there.stranger.take(messages.NestedOutcome)
+    assert [each.ticket for each in refused] == [4, 5]
+    loss = messages.read_loss(there.stranger.bodies[-1])
+    assert loss.reason.startswith("3 calls of tasks wait for their outcomes here, and take all")
+    assert nested.refusal(1)
+    there.thrown_out()  # so nobody waits for them any more
+    assert not nested.refusal(nested._most)
     there.is_well()

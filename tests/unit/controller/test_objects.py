@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scattergather.controller.roster import Entry, Roster
-from scattergather.controller.values.objects import ObjectLedger
+from scattergather.controller.values.objects import MOST_OF_ONE_HOST, ObjectLedger
 from scattergather.controller.values.shown import ShownSlabs
 from scattergather.model.ids import ObjectId
 from scattergather.store.store import Store
@@ -223,7 +224,7 @@ def test_what_a_worker_lends_is_fetched_when_another_host_wants_it_and_dropped_e
     assert there.hosts["farther"].shipped == []
     there.store.reserve(ONE.object, LENGTH)
     there.store.stored(ONE.object)
-    assert there.objects.fetched([ONE.object, TWO.object]) == (TWO.object,)
+    assert there.objects.fetched(far, [ONE.object, TWO.object]) == (TWO.object,)
     assert there.hosts["farther"].shipped == [ONE.object]
     there.objects.release_from_tasks([ONE])
     for host in there.hosts.values():
@@ -232,6 +233,29 @@ def test_what_a_worker_lends_is_fetched_when_another_host_wants_it_and_dropped_e
     assert not there.freed, "it was never the client's"
     assert not there.objects._objects
     assert there.store.held == far.held == farther.held == 0
+
+
+def test_what_a_host_says_of_an_object_that_another_one_brings_counts_for_nothing() -> None:
+    there = There("far", "farther", "stranger")
+    far, _, stranger = there.roster.entries.values()
+    there.objects.register(far, [ONE])
+    there.objects.hold_for_tasks([ONE])
+    there.want("farther", ONE)
+    assert there.objects.fetched(stranger, [ONE.object]) == (ONE.object,)
+    assert there.hosts["farther"].shipped == [], "it would hear that there is none"
+    there.store.reserve(ONE.object, LENGTH)
+    there.store.stored(ONE.object)
+    assert there.objects.fetched(far, [ONE.object]) == ()
+    assert there.hosts["farther"].shipped == [ONE.object]
+
+
+def test_a_host_cannot_have_more_objects_than_anybody_can_keep_track_of() -> None:
+    there = There("far")
+    far = there.roster.entries["far"]
+    far.objects.update(number.to_bytes(16, "big") for number in range(MOST_OF_ONE_HOST + 1))
+    with pytest.raises(ValueError, match="large objects are there"):
+        there.objects.register(far, [ONE])
+    assert not there.objects._objects
 
 
 def test_what_comes_when_nobody_needs_it_any_more_is_dropped() -> None:
@@ -244,7 +268,7 @@ def test_what_comes_when_nobody_needs_it_any_more_is_dropped() -> None:
         host.answer()
     there.store.reserve(ONE.object, LENGTH)
     there.store.stored(ONE.object)
-    assert there.objects.fetched([ONE.object]) == ()
+    assert there.objects.fetched(there.roster.entries["far"], [ONE.object]) == ()
     assert there.store.held == 0
     assert there.hosts["farther"].shipped == []
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import socket
 import struct
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
@@ -17,16 +20,19 @@ from typing import Any, get_args
 import pytest
 from twisted.internet.task import Clock
 
-from scattergather.model.outcome import Kind
+from scattergather.machine import proc
+from scattergather.model.outcome import Kind, LossKind
 from scattergather.store.store import Store
 from scattergather.wire import blobs
 from scattergather.wire.frame import LENGTHS, frame
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import MOST, Extent
+from scattergather.wire.messages.zygote import BENT
 from scattergather.workers.daemon.process import WorkerProcess
 from scattergather.workers.daemon.service import PoolService
-from scattergather.workers.pool.losses.watching import STOPPED_AFTER
+from scattergather.workers.pool.losses.watching import ASLEEP_AFTER, STOPPED_AFTER
 from scattergather.workers.pool.pool import Pool
+from scattergather.workers.process.line import WorkerLine
 from scattergather.workers.process.task import journal as places
 from scattergather.workers.process.task.journal import Contradiction, Journal
 from tests.nasty import SLAB, A, head
@@ -477,6 +483,143 @@ def test_a_task_that_told_its_outcome_and_goes_on_does_not_hold_up_the_next_chun
     anew.say(messages.Born(pid=200))
     there.reactor.read()
     assert there.came_of(1, range(10, 14)) == dict.fromkeys(range(10, 14), Kind.RETURNED)
+
+
+# ---- what it was sent, and never begins ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sleeper() -> Iterator[int]:
+    """A process that sleeps."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        while proc.time_of_sleeper(process.pid) is None:
+            time.sleep(0.01)
+        yield process.pid
+        process.kill()
+
+
+def sent_another(there: There, sleeper: int, *, woken: bool = True) -> Played:
+    """The worker of chunk 1 has ended that, and was sent chunk 3, which it does not begin."""
+    worker = there.of[1]
+    worker.seam.pid = sleeper
+    if woken:
+        for index in range(10, 14):
+            worker.begin(index, there.reactor.seconds())
+            worker.journal.record(Kind.RETURNED, b"well")
+        worker.flush(1)
+        there.reactor.read()
+    else:  # not even that one
+        worker.journal.words[places.CHUNK] = places.NOWHERE
+    run = messages.Run(chunk=3, job=JOB, function="f", first=30, count=2)
+    there.session.receive(run, blobs.pack([b"", b""]))
+    return worker
+
+
+def test_a_worker_from_whose_socket_a_task_has_read_is_replaced_and_nobody_charged(
+    there: There, sleeper: int
+) -> None:
+    worker = sent_another(there, sleeper)
+    there.look(ASLEEP_AFTER - 1)
+    assert worker.seam.number not in there.killed
+    there.look(2)
+    assert worker.seam.number in there.killed
+    there.dies(worker)
+    assert there.came_of(3, range(30, 32)) == {30: None, 31: None}
+    others_are_well(there)
+
+
+def test_where_nothing_ran_before_in_a_worker_that_begins_nothing_its_task_is_charged(
+    there: There, sleeper: int
+) -> None:
+    worker = sent_another(there, sleeper, woken=False)
+    there.look(ASLEEP_AFTER + 1)
+    assert worker.seam.number in there.killed
+    there.dies(worker)
+    assert there.came_of(1, range(10, 14)) == {10: Kind.LOST, 11: None, 12: None, 13: None}
+    (body,) = [body for said, body in there.heard if isinstance(said, messages.Outcomes)]
+    assert (
+        "did not begin what it had been sent" in messages.read_loss(blobs.each(body, 1)[0]).reason
+    )
+    others_are_well(there)
+
+
+def test_a_worker_that_cannot_send_what_it_has_done_is_replaced_and_keeps_that(
+    there: There, sleeper: int
+) -> None:
+    worker = there.of[1]
+    worker.seam.pid = sleeper
+    for index in (10, 11):
+        worker.begin(index, there.reactor.seconds())
+        worker.journal.record(Kind.RETURNED, b"well")
+    there.look(ASLEEP_AFTER + 1)
+    assert worker.seam.number in there.killed
+    there.dies(worker)
+    assert there.came_of(1, range(10, 14)) == {
+        10: Kind.RETURNED, 11: Kind.RETURNED, 12: None, 13: None
+    }  # fmt: skip
+    others_are_well(there)
+
+
+def test_a_worker_that_makes_a_call_everywhere_may_sleep_as_long_as_that_takes(
+    there: There, sleeper: int
+) -> None:
+    call = messages.Everywhere(call=1, function="f")
+    there.session.receive(call, b"")
+    worker = sent_another(there, sleeper)
+    there.look(3 * ASLEEP_AFTER)
+    assert worker.seam.number not in there.killed
+    worker.say(messages.EverywhereDone(call=1, worker=1, kind=Kind.RETURNED), b".")
+    there.look(ASLEEP_AFTER + 1)
+    assert worker.seam.number in there.killed
+    there.dies(worker)
+    others_are_well(there)
+
+
+def test_a_worker_in_a_task_may_sleep_for_hours(there: There, sleeper: int) -> None:
+    worker = there.of[1]
+    worker.seam.pid = sleeper
+    worker.begin(10, there.reactor.seconds())
+    there.look(3 * ASLEEP_AFTER)
+    assert worker.seam.number not in there.killed
+
+
+def test_one_who_ends_itself_because_of_what_a_task_has_written_or_read_says_so_in_the_loss(
+    there: There,
+) -> None:
+    worker = there.of[1]
+    worker.begin(10, there.reactor.seconds())
+    os.write(worker.seam.output.fd, b"printed\na task has written over its worker's journal\n")
+    worker.end()
+    number = worker.seam.number
+    there.zygote_says(messages.Exited(worker=number, pid=100 + number, status=BENT))
+    assert there.came_of(1, range(10, 14)) == {10: Kind.LOST, 11: None, 12: None, 13: None}
+    (body,) = [body for said, body in there.heard if isinstance(said, messages.Outcomes)]
+    loss = messages.read_loss(blobs.each(body, 1)[0])
+    assert loss.kind == LossKind.KILLED_WORKER
+    assert loss.reason == ("its worker ended itself: a task has written over its worker's journal")
+    others_are_well(there)
+
+
+def test_one_that_ends_because_a_task_had_read_a_part_of_what_it_was_sent_charges_nobody(
+    there: There, sleeper: int
+) -> None:
+    worker = sent_another(there, sleeper)
+    worker.end()
+    number = worker.seam.number
+    there.zygote_says(messages.Exited(worker=number, pid=100 + number, status=BENT))
+    assert there.came_of(3, range(30, 32)) == {30: None, 31: None}
+    others_are_well(there)
+
+
+def test_a_worker_finds_out_that_something_has_read_from_its_socket() -> None:
+    ours, theirs = socket.socketpair()
+    line = WorkerLine(theirs)
+    ours.sendall(b"".join(frame(messages.encode(messages.Born(pid=1)))))
+    for _ in range(2):  # whoever asks again hears it again
+        with pytest.raises(Contradiction, match="has read from its worker's socket"):
+            line.receive()
+    ours.close()
+    line.close()
 
 
 def test_a_slab_that_can_become_shorter_is_not_taken(there: There) -> None:

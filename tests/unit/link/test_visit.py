@@ -10,11 +10,12 @@ import pytest
 from twisted.internet.task import Clock
 
 from scattergather.link import remote
+from scattergather.link.host import MOST_WANTED as MOST_OF_HOST
 from scattergather.link.host import RemoteHost, _Joined
 from scattergather.link.seams import NoObjectStore
 from scattergather.link.stream.piece import Piece
 from scattergather.link.visit import CLOGGED, MOST_WAITING, MOST_WANTED, Visit
-from scattergather.wire.frame import frame
+from scattergather.wire.frame import LENGTHS, frame
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import RemoteSpec
 
@@ -32,6 +33,8 @@ class Pool:
     def open(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(
             objects=NoObjectStore(),
+            most=2 * MOST_WAITING,
+            refusal=lambda size: "too much" if size > 1 << 20 else "",
             clog=self.clogs.append,
             receive=lambda message, body: self.heard.append(message),
             close=self.closed.append,
@@ -110,6 +113,47 @@ def test_a_controller_that_never_keeps_up_is_not_waited_for_whatever_its_tasks_p
     assert there.said[-1][0] == "goodbye"
 
 
+def test_what_tasks_return_may_be_more_as_long_as_it_is_no_more_than_one_value_may_have(
+    there: There,
+) -> None:
+    body = b"x" * (MOST_WAITING // 8)
+    outcomes = messages.Outcomes(chunk=1, first=0, kinds=b"\0")
+    for _ in range(20):
+        there.visit.send(outcomes, body)
+    there.clock.advance(1.0)
+    assert not there.pool.closed
+    for _ in range(20):
+        there.visit.send(outcomes, body)
+    there.clock.advance(1.0)
+    assert there.pool.closed == [f"more than {3 * MOST_WAITING:,} bytes wait for it"]
+
+
+def test_a_frame_that_is_too_much_ends_the_session_by_name_before_it_has_come(
+    there: There,
+) -> None:
+    carrier = SimpleNamespace(lines={}, carry=lambda *_: None, cut=lambda _: None)
+    line = there.visit._line
+    line.expect(carrier)  # type: ignore[arg-type]
+    line.attach(0)
+    line._arrived(Piece(1, 0, LENGTHS.pack(9, 1000) + b"x", 0.0))
+    assert not there.pool.closed
+    line._arrived(Piece(2, 0, b"x" * 1008 + LENGTHS.pack(9, 1 << 20), 0.0))
+    assert there.pool.closed == ["too much"]
+    assert there.said == [("goodbye", b"i" * 16, b"too much")]
+    line._arrived(Piece(3, 0, b"x" * 1000, 0.0))
+    assert there.pool.closed == ["too much"]
+
+
+def test_a_stream_that_holds_no_frames_ends_on_both_sides(there: There) -> None:
+    carrier = SimpleNamespace(lines={}, carry=lambda *_: None, cut=lambda _: None)
+    line = there.visit._line
+    line.expect(carrier)  # type: ignore[arg-type]
+    line.attach(0)
+    line._arrived(Piece(1, 0, b"\xff" * 100, 0.0))
+    assert len(there.pool.closed) == 1
+    assert there.said[0][:2] == ("goodbye", b"i" * 16)
+
+
 def test_a_controller_that_wants_objects_without_end_is_sent_away(there: There) -> None:
     for number in range(0, 1 << 20, 1 << 14):
         names = (each.to_bytes(16, "big") for each in range(number, number + (1 << 14)))
@@ -146,6 +190,41 @@ def test_a_host_on_whose_word_the_controller_fails_is_thrown_out_and_returns_its
             dialler.courier._lost(b"a" * 16, "gone")
     assert left == ["the controller failed on a message of it; its log says how"]
     assert said[0][0] == "goodbye"
+    host.stop()
+
+
+def test_a_controller_that_says_hello_again_and_again_is_watched_once(there: There) -> None:
+    watched: list[Any] = []
+
+    def connect(carrier: Any) -> None:
+        back = SimpleNamespace(
+            tracker=SimpleNamespace(broker=carrier),
+            notifyOnDisconnect=lambda *each: watched.append(each),
+        )
+        there.visit.connect(back, 0)
+
+    for _ in range(2):
+        carrier = SimpleNamespace(lines={}, carry=lambda *_: None, cut=lambda _: None)
+        for _ in range(9):
+            connect(carrier)
+    assert len(watched) == 2
+
+
+def test_a_host_that_wants_objects_without_end_is_thrown_out() -> None:
+    left: list[str] = []
+    listener: Any = SimpleNamespace(
+        received=lambda *_: None, left=left.append, measured=print, troubled=print
+    )
+    board: Any = SimpleNamespace(reactor=Clock(), chance=random.Random(1))
+    host = RemoteHost(board, RemoteSpec(name="far", furl=FURL), listener, NoObjectStore())
+    line = host._new_line()
+    dialler = host._make_dialler(line.session, b"t" * 32)
+    pool = SimpleNamespace(callRemoteOnly=lambda *_: None)
+    host._state = _Joined(line, pool, dialler)
+    dialler.courier.ship(number.to_bytes(16, "big") for number in range(MOST_OF_HOST - 1))
+    for name in (b"a" * 16, b"b" * 16):
+        host._received(messages.encode(messages.Want(objects=(name, name))), b"")
+    assert left[0].endswith("objects at a time")
     host.stop()
 
 

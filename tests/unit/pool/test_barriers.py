@@ -11,8 +11,8 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.wire.needs import needs_first
 from scattergather.workers.pool import actions, events
-from scattergather.workers.pool.pool import Pool
-from scattergather.workers.pool.tenant import APIECE
+from scattergather.workers.pool.pool import MOST_CHUNKS, Pool
+from scattergather.workers.pool.tenant import APIECE, Queued
 
 HOST, GUEST = 1, 2
 JOB = b"j" * 16
@@ -304,3 +304,89 @@ def test_a_chunk_that_is_cancelled_again_and_again_is_interrupted_once() -> None
     out = [house.receive(HOST, messages.Cancel(chunks=(1, 1))) for _ in range(3)]
     counts = [sum(isinstance(each, actions.InterruptChunk) for each in one) for one in out]
     assert counts == [1, 0, 0]
+
+
+def test_a_worker_that_takes_time_is_not_taken_for_one_that_sleeps() -> None:
+    house = House()
+    for look in range(200):
+        now, worker = 0.2 * look, house.worker[HOST]
+        assert not house.pool.handle(events.FoundAsleep(worker=worker, used=0.2 * now), now)
+
+
+def test_time_in_which_nobody_looked_does_not_make_a_worker_one_that_sleeps() -> None:
+    house = House()
+    for look in range(20):
+        asleep = events.FoundAsleep(worker=house.worker[HOST], used=1.0)
+        assert not house.pool.handle(asleep, 60.0 * look)
+
+
+def test_answers_that_a_task_does_not_read_end_its_worker_when_they_take_too_much() -> None:
+    house = House(most=1 << 20)
+    worker = house.worker[HOST]
+
+    def ask_and_answer(size: int) -> list[actions.Action]:
+        house.said(HOST, messages.NestedSubmit(ticket=1, function="f"))
+        answer = messages.NestedOutcome(worker=worker, ticket=1, kind=Kind.RETURNED)
+        return house.receive(HOST, answer, bytes(size))
+
+    for _ in range(3):
+        (told,) = ask_and_answer(1 << 18)
+        assert isinstance(told, actions.Tell)
+    house.said(HOST, messages.Waiting())  # so it reads
+    for _ in range(9):
+        assert isinstance(ask_and_answer(1 << 18)[-1], actions.Tell)
+    house.said(HOST, messages.Resumed())
+    for _ in range(3):
+        assert isinstance(ask_and_answer(1 << 18)[-1], actions.Tell)
+    (killed,) = ask_and_answer(1 << 18)
+    assert isinstance(killed, actions.KillWorker)
+    gone = events.WorkerExited(
+        worker=worker, signal=9, harvest=events.Harvest(chunk=1, running=0, finished=0)
+    )
+    out = house.pool.handle(gone, 0.0)
+    (body,) = [
+        each.body
+        for each in out
+        if isinstance(each, actions.Report) and isinstance(each.message, messages.Outcomes)
+    ]
+    assert "and waited for none of them" in messages.read_loss(blobs.each(body, 1)[0]).reason
+
+
+def test_what_has_only_begun_to_arrive_counts_beside_what_is_here() -> None:
+    house = House(most=1 << 20)
+    half = 1 << 19
+    assert not house.pool.refusal(GUEST, half)
+    house.run(GUEST, 1, body=bytes(half))
+    assert "takes more than 1,048,576 bytes" in house.pool.refusal(GUEST, half)
+    assert not house.pool.refusal(GUEST, half // 2)
+    assert not house.pool.refusal(HOST, half)
+    house.receive(GUEST, messages.Cancel(chunks=(1,)))
+    assert not house.pool.refusal(GUEST, half)
+    assert not house.pool.refusal(99, half), "a session that is over takes in nothing"
+
+
+def test_chunks_without_end_that_wait_for_what_never_comes_end_their_session() -> None:
+    house = House(most=1 << 40)
+    tenant = house.pool.crew.tenants[GUEST]
+    run = messages.Run(chunk=1, job=JOB, function="f", first=0, count=1)
+    for chunk in range(1, MOST_CHUNKS + 1):
+        tenant.waiting[chunk] = Queued(run, b"", 0)
+    out = house.run(GUEST, MOST_CHUNKS + 1)
+    assert ended(out) == {GUEST: f"more than {MOST_CHUNKS:,} chunks of it wait"}
+    assert house.host_is_well(house.host_ends())
+
+
+def test_however_many_answers_wait_for_an_object_all_go_when_it_comes() -> None:
+    house = House(most=1 << 30)
+    count = 40_000
+    for ticket in range(count):
+        answer = messages.NestedOutcome(
+            worker=house.worker[GUEST], ticket=ticket, kind=Kind.RETURNED, objects=(EXTENTS[0],)
+        )
+        house.receive(GUEST, answer, missing=frozenset({EXTENTS[0].object}))
+    tenant = house.pool.crew.tenants[GUEST]
+    assert len(tenant.postponed) == count
+    out = house.pool.handle(events.ObjectsArrived(tenant=GUEST, objects=(EXTENTS[0].object,)), 0.0)
+    assert not tenant.postponed
+    assert tenant.held == 0
+    assert len(out) == count, "the worker had asked for none: its objects are free"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scattergather.wire.frame import MAX_HEAD, FrameError, FrameReader, frame
+from scattergather.wire.frame import LENGTHS, MAX_HEAD, FrameError, FrameReader, Unwanted, frame
 
 FRAMES = st.lists(st.tuples(st.binary(max_size=50), st.binary(max_size=300)), max_size=8)
 
@@ -42,3 +44,34 @@ def test_a_frame_that_claims_too_much_is_refused_before_it_arrives() -> None:
         list(FrameReader().feed(claim))
     with pytest.raises(FrameError, match="refused"):
         list(FrameReader(max_body=10).feed(b"".join(frame(b"", b"x" * 11))[:8]))
+
+
+def test_a_frame_for_which_there_is_no_room_is_refused_when_its_size_is_known() -> None:
+    asked: list[int] = []
+
+    def refusal(size: int) -> str:
+        asked.append(size)
+        return "no room" if size > 100 else ""
+
+    reader = FrameReader(refusal=refusal)
+    stream = b"".join(frame(b"h", b"x" * 50))
+    assert list(reader.feed(stream)) == [(b"h", b"x" * 50)]
+    assert not asked, "it is here already"
+    for byte in stream:
+        got = list(reader.feed(bytes([byte])))
+    assert got == [(b"h", b"x" * 50)]
+    assert asked == [len(stream)]
+    with pytest.raises(Unwanted, match="no room"):
+        list(reader.feed(LENGTHS.pack(1, 92)))
+
+
+def test_a_frame_that_comes_byte_by_byte_takes_little_more_than_its_bytes() -> None:
+    reader = FrameReader()
+    count = 50_000
+    tracemalloc.start()
+    list(reader.feed(LENGTHS.pack(1, 2 * count)))
+    for _ in range(count):
+        list(reader.feed(bytes(2)))  # another object each time
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * 2 * count

@@ -10,6 +10,8 @@ import pytest
 
 from scattergather.link import remote
 from scattergather.model.ids import digest_of, shipped
+from scattergather.scheduler.chunking import MAX_BYTES
+from scattergather.wire.blobs import WIDTH
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import (
     Declined,
@@ -19,7 +21,7 @@ from scattergather.wire.messages.client import (
     RemoteSpec,
     TasksDropped,
 )
-from scattergather.wire.messages.shared import Extent
+from scattergather.wire.messages.shared import MOST_NAMES, MOST_TASKS, Extent
 
 JOB = b"j" * 16
 
@@ -155,6 +157,36 @@ def unlimited(found: msgspec.inspect.Type, name: str = "") -> Iterator[str]:
                 yield from unlimited(each, name)
         case _:
             pass
+
+
+@pytest.mark.parametrize(
+    "message",
+    get_args(messages.ToPool | messages.FromPool | messages.FromWorker),
+    ids=lambda message: message.__name__,
+)
+def test_every_list_between_controller_pool_and_worker_has_a_greatest_length(
+    message: type,
+) -> None:
+    found = msgspec.inspect.type_info(message)
+    assert isinstance(found, msgspec.inspect.StructType)
+    for field in found.fields:
+        if isinstance(field.type, msgspec.inspect.VarTupleType):
+            assert field.type.max_length is not None, field.name
+
+
+def test_a_list_that_is_too_long_is_refused_before_anything_is_made_of_it() -> None:
+    head = msgspec.msgpack.encode(["Cancel", [0] * (MOST_NAMES + 1)])
+    with pytest.raises(msgspec.ValidationError, match="length <= "):
+        messages.read_to_pool(head)
+    kinds = bytes(MOST_TASKS + 1)
+    with pytest.raises(msgspec.ValidationError, match="length <= "):
+        messages.read_from_pool(msgspec.msgpack.encode(["Outcomes", 1, 0, kinds]))
+
+
+def test_a_chunk_as_large_as_a_controller_makes_them_passes() -> None:
+    smallest = WIDTH + 2  # its end, and a pickle of nothing
+    run = messages.Run(chunk=1, job=JOB, function="f", first=0, count=MAX_BYTES // smallest)
+    assert messages.read_to_pool(messages.encode(run)) == run
 
 
 def test_garbage_is_refused() -> None:

@@ -137,6 +137,7 @@ def _ended(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
     tenant.ahead.pop(worker.number, None)
     if ended.run.chunk == worker.skipping:  # it had begun before the word reached it
         worker.skipping = None
+    worker.unread = 0
     if not worker.leases:
         tenant.running -= not worker.blocked
         if worker.blocked:

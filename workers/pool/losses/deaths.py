@@ -16,7 +16,7 @@ import signal
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.zygote import SPENT
+from scattergather.wire.messages.zygote import BENT, SPENT
 from scattergather.workers.pool import events, objects
 from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
@@ -81,6 +81,9 @@ def _settle_leases(
     # fails on it) would circle for ever if nothing were charged. Kills are nobody's fault.
     killed = event.signal == signal.SIGKILL and not event.out_of_memory
     blameless = killed or worker.doom is not None or event.status == SPENT
+    if worker.doom is Doom.ASLEEP or event.status == BENT:
+        # A task of another chunk has taken, or spoiled, what this worker was sent.
+        blameless = harvest.chunk not in (-1, lease.run.chunk)
     if began and (harvest.untold or harvest.dropped):
         output = messages.Output(
             chunk=harvest.chunk, index=lease.next, worker=worker.pid, dropped=harvest.dropped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from scattergather.model.outcome import LossKind
+from scattergather.wire.messages import zygote
 from scattergather.wire.messages.shared import Limits, Loss
 from scattergather.workers.pool.events import WorkerExited
 from scattergather.workers.pool.worker import Doom, PoolWorker
@@ -46,6 +47,15 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
         case Doom.BENT:
             kind = LossKind.KILLED_WORKER
             reason = f"its worker was ended because {worker.bent}; {BENT}"
+        case Doom.ASLEEP:
+            kind = LossKind.KILLED_WORKER
+            reason = "its worker slept and did not begin what it had been sent, so it was replaced"
+        case Doom.UNREAD:
+            kind = LossKind.KILLED_WORKER
+            reason = (
+                f"its worker was ended: it was sent {worker.unread:,} bytes of what its calls "
+                "returned, and waited for none of them"
+            )
         case Doom.STOPPED:
             kind = LossKind.KILLED_WORKER
             reason = "its worker was stopped by a signal and did not go on, so it was replaced"
@@ -70,6 +80,9 @@ def _own_death(event: WorkerExited) -> tuple[LossKind, str]:
     if event.harvest.bent:
         how = f"by {signal_name(event.signal)}" if event.signal else f"with status {event.status}"
         return LossKind.KILLED_WORKER, f"its worker ended {how}, and {event.harvest.bent}; {BENT}"
+    if event.status == zygote.BENT:
+        why = event.harvest.output.rstrip().rpartition("\n")[2]
+        return LossKind.KILLED_WORKER, f"its worker ended itself: {why}"
     if event.out_of_memory:
         return LossKind.OUT_OF_MEMORY, "the kernel ended its worker for want of memory"
     if event.signal:

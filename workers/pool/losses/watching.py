@@ -6,6 +6,9 @@
 - Where a worker is it says itself, in memory that its tasks can write to: what cannot be ends it.
 - A worker that a signal stopped is replaced after ten seconds, and the task in it is charged: it
   may have stopped itself, and would do so for ever. One that computes for hours is not stopped.
+- A worker that has a chunk, is in no task, sleeps at fifty looks and takes hardly any time in
+  between, will begin nothing more: a task has read from its socket, say, what it was sent. It is
+  replaced. Looks are counted, so that time in which this process stood still does not count.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from scattergather.workers.pool.crew import Crew
 from scattergather.workers.pool.staffing import end_bent, kill
 from scattergather.workers.pool.tenant import Tenant
 from scattergather.workers.pool.turn import Turn
-from scattergather.workers.pool.worker import Doom, PoolWorker
+from scattergather.workers.pool.worker import Doom, PoolWorker, Stillness
 
 LIMIT_GRACE = 2.0
 """Seconds that a task has, after the exception of a limit, before its worker is replaced."""
@@ -29,6 +32,12 @@ FAR_OVER = 2
 
 STOPPED_AFTER = 10.0
 """Seconds after which a worker that was stopped by a signal is replaced."""
+
+ASLEEP_AFTER, ASLEEP_LOOKS = 10.0, 50
+"""Seconds, and looks, after which a worker is replaced that sleeps where it should begin a task."""
+
+AWAKE = 0.1
+"""Who takes this part of a processor does something, though he sleeps whenever he is looked at."""
 
 STUCK_AFTER = 0.2
 """Seconds after which nothing more waits behind a task: it is no short one."""
@@ -75,7 +84,7 @@ def sampled(turn: Turn, event: events.Sampled) -> None:
         elif turn.now >= lease.strayed_since + STOPPED_AFTER:
             end_bent(turn, tenant, worker, "it is in a task whose outcome it has told")
         return
-    lease.strayed_since = None
+    lease.strayed_since = lease.still = None
     behind = lease.run.first + lease.run.count
     if not (lease.next - 1 <= event.index < behind and event.started <= turn.now + 1):
         end_bent(turn, tenant, worker, "its journal tells of a task that it cannot be in")
@@ -138,3 +147,27 @@ def found_stopped(turn: Turn, event: events.FoundStopped) -> None:
         lease.stopped_since = turn.now
     elif turn.now >= lease.stopped_since + STOPPED_AFTER:
         kill(turn, worker, Doom.STOPPED)
+
+
+def found_asleep(turn: Turn, event: events.FoundAsleep) -> None:
+    """A worker that has a chunk is in no task, and sleeps."""
+    worker = turn.crew.workers.get(event.worker)
+    tenant = turn.crew.tenants.get(worker.tenant) if worker is not None else None
+    if worker is None or tenant is None or not worker.leases:
+        return
+    lease = worker.leases[0]
+    # A call everywhere stands in no journal.
+    calls = any(worker.number in call.waiting for call in tenant.everywhere.values())
+    seen = lease.still
+    lasted = turn.now - seen.since if seen is not None else 0.0
+    if (
+        seen is None
+        or calls
+        or seen.next != lease.next
+        or event.used - seen.used > AWAKE * max(lasted, 1.0)
+    ):
+        lease.still = Stillness(turn.now, event.used, lease.next)
+    elif lasted >= ASLEEP_AFTER and seen.looks >= ASLEEP_LOOKS:
+        kill(turn, worker, Doom.ASLEEP)
+    else:
+        lease.still = Stillness(seen.since, seen.used, seen.next, seen.looks + 1)
