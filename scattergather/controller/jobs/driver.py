@@ -158,7 +158,9 @@ class Driver:
         if record is None:
             return
         if message.total != record.added:
-            raise ValueError(f"{message.total} tasks in all, where {record.added} had come")
+            raise ValueError(
+                f"a job that ends at task {message.total}, where {record.added} had come"
+            )
         self.handle(events.TasksEnded(job=message.job, total=message.total))
 
     def nested(self, host: str, message: messages.NestedSubmit, body: bytes) -> None:

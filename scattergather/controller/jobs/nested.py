@@ -81,7 +81,7 @@ class NestedCalls:
         if self._held + size <= self._most:
             return ""
         return (
-            f"{len(self._origins):,} calls of tasks wait for their outcomes here, and take all the "
+            "calls of tasks that have no outcome yet take all the "
             f"{self._most:,} bytes that they may; wait for some before you submit more"
         )
 

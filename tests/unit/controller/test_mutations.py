@@ -306,7 +306,7 @@ def test_calls_of_tasks_without_end_are_refused_when_those_without_an_outcome_ta
     refused = there.stranger.take(messages.NestedOutcome)
     assert [each.ticket for each in refused] == [4, 5]
     loss = messages.read_loss(there.stranger.bodies[-1])
-    assert loss.reason.startswith("3 calls of tasks wait for their outcomes here, and take all")
+    assert loss.reason.startswith("calls of tasks that have no outcome yet take all the ")
     assert nested.refusal(1)
     there.thrown_out()  # so nobody waits for them any more
     assert not nested.refusal(nested._most)
