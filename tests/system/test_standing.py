@@ -57,6 +57,11 @@ def hinted(node: "Node", by: "type[Node]" = Node): return node
 def hints(node):
     return [typing.get_type_hints(each) for each in (Node, Node.link, hinted, type(node))]
 
+class Quoted: pass
+def quoted(thing: "Quoted"): return thing
+def hints_of_quoted(): return typing.get_type_hints(quoted)
+def hints_of_named(): return Quoted, typing.get_type_hints(quoted)
+
 def query(frame): return len(frame.query("a > @threshold"))
 def query_local(frame, threshold): return len(frame.query("a > @threshold"))
 def seen_data(): return DATA, seen()
@@ -105,6 +110,9 @@ def main():
     error = c.submit(query, frame).exception(30)
     assert isinstance(error, NameError)
     assert any("pass threshold as an argument" in note for note in error.__notes__), error.__notes__
+    error = c.submit(hints_of_quoted).exception(30)
+    assert any("or name it in the function without" in note for note in error.__notes__)
+    assert run(hints_of_named) == (Quoted, {"thing": Quoted})
     assert not any("pass" in note for note in c.submit(lambda: nowhere).exception(30).__notes__)
     print("right")
 

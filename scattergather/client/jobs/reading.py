@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from scattergather.client.values.large import Part
@@ -113,9 +114,12 @@ def _advise(error: BaseException) -> None:
         known = vars(sys.modules["__main__"])
         for name in _QUOTED.findall(str(error)):
             if name in known:
+                # As in an annotation in quotes, where an argument is of no help.
+                is_code = isinstance(known[name], type | FunctionType)
                 error.add_note(
                     f"[scattergather] {name} is a global of the notebook, which the function names "
                     f"only in a string, so it did not travel: pass {name} as an argument"
+                    + (", or name it in the function without quotes, too" if is_code else "")
                 )
 
 
