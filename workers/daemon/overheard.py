@@ -26,6 +26,9 @@ from scattergather.workers.process.task.journal import Journal, Remains
 _MOVES = re.compile(rb"\r(?!\n)|\x08|\x1b\[[0-9;]*[ -/]*[@-ln-~]")
 """What moves the cursor, or erases; a colour does not."""
 
+TOLD = 1 << 14
+"""Bytes that are told at a look: what a task floods must not hold up what comes of others."""
+
 At = tuple[int, int, float]
 """Chunk, index and start of a task at work."""
 
@@ -47,8 +50,7 @@ class Overheard:
         text, start = self._output.behind(told, KEPT)
         chunk, index, _ = running
         held = self._journal.held(index)
-        if held is not None:
-            text = text[: max(0, held - start)]
+        text = text[: TOLD if held is None else min(TOLD, max(0, held - start))]
         text = text[: _whole(text)]
         if not text or self._journal.running() != running:
             return None

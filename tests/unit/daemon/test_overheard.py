@@ -11,7 +11,7 @@ import pytest
 
 from scattergather.model.outcome import Kind
 from scattergather.wire.messages import page as messages
-from scattergather.workers.daemon.overheard import Overheard
+from scattergather.workers.daemon.overheard import TOLD, Overheard
 from scattergather.workers.process.surroundings.capture import KEPT, OutputFile
 from scattergather.workers.process.task.journal import Journal
 
@@ -107,12 +107,14 @@ def test_what_is_no_text_is_told_as_it_is(task: Task) -> None:
 def test_a_flood_is_heard_in_part_and_the_rest_is_counted(task: Task) -> None:
     task.print(b"old\n")
     task.look()
-    task.print(b"x" * 999 + b"\n" + b"y" * (KEPT - 1) + b"\n")
-    assert task.look() == b"y" * (KEPT - 1) + b"\n"
+    line = b"y" * 63 + b"\n"
+    task.print(b"x" * 999 + b"\n" + line * (KEPT // 64))
+    assert task.look() == line * (TOLD // 64)
     assert task.missing == 1000
+    assert task.look() == line * (TOLD // 64)
     task.print(b"z" * (2 * KEPT))
     assert task.end() == b"z" * KEPT
-    assert task.missing == 1000 + KEPT
+    assert len(task.heard) + task.missing == 4 + 1000 + 3 * KEPT
 
 
 def test_what_was_trimmed_while_it_was_read_is_not_heard_as_zeros(
