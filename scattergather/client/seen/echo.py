@@ -212,10 +212,24 @@ class Echo:
                 if not self._runs:
                     try:
                         start_thread(self._run, "scattergather-echo")
-                    except RuntimeError:  # the interpreter ends, and whoever ends it shows
+                    except RuntimeError:
+                        self._show_notices()
                         return
                     self._runs = True
         self._bell.ring()
+
+    def _show_notices(self) -> None:
+        """Where no thread can be had: else nobody who waits would hear why nothing goes on.
+
+        When the interpreter ends, whoever ends it shows the rest. What tasks have printed is shown
+        before their results are handed over.
+        """
+        if self._showing.acquire(blocking=False):
+            try:
+                while self._notices:
+                    self._display.notice(self._notices.popleft())
+            finally:
+                self._showing.release()
 
     def _something(self) -> bool:
         return bool(self._dirty or self._notices or self._closed)

@@ -240,3 +240,12 @@ def test_in_a_callback_the_reader_shows_nothing(c):
     future = c.submit(say, "seen")
     future.add_done_callback(lambda done: asked.append(done.result()))
     until(lambda: asked)
+
+
+def test_where_no_thread_can_be_had_sentences_are_shown_all_the_same(monkeypatch, capsys):
+    def refuses(*_arguments):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuses)
+    Echo(TERMINAL).notice("no process can be had")
+    assert "no process can be had" in capsys.readouterr().err
