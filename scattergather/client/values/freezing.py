@@ -110,7 +110,7 @@ class Shipper:
             before = fingerprint(function)
             code = shipment.code[shipment.freeze(function)]
             # With a fingerprint an annotation can still bring a class of the notebook.
-            kept = before is not None and not code.needs
+            kept = before is not None and not shipment.holds_classes(code.digest)
             frozen = Frozen(
                 name=shipped(code.digest),
                 title=title_of(function),

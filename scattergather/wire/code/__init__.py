@@ -10,6 +10,7 @@
 ``generics``      how type variables and type aliases are, and how they are made again
 ``bundle``        groups of them
 ``rebuild``       how they are made again
+``world``         what is loaded together, and the globals that it has in common
 ``names``         which globals code reaches
 ``origin``        where a thing lives
 ``pushed``        source that the user has pushed

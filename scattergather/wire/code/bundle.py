@@ -38,8 +38,11 @@ from scattergather.wire.code.recipe import (
     reduce_method,
     travels,
 )
+from scattergather.wire.code.world import shares
 from scattergather.wire.values.picklers import ValuePickler, write
 from scattergather.wire.values.reducing import PROTOCOL
+
+_NOTHING = object()
 
 Placed = Callable[[type], Any]
 """The reduction of a class that is importable or has its place already, else None."""
@@ -152,7 +155,7 @@ def _state_of(part: _Part) -> dict[str, dict[str, Any]]:
     return {part.aspect: {part.name: part.value}}
 
 
-class _Survey(dict[type, Any]):
+class Survey(dict[type, Any]):
     """The recipes of a pickler that finds what belongs to the group, and how its parts hang on it.
 
     Args:
@@ -184,11 +187,33 @@ class _Survey(dict[type, Any]):
             self._acts = True
         return super().get(kind, default)
 
-    def explore(self, first: type) -> None:
+    def explore(self, first: Any, title: str) -> None:
         """``holders`` has all that ``first`` needs, each with its parts."""
-        self._meet(first)
+        if isinstance(first, type):
+            self._meet(first)
+        else:
+            self._probe(first, title)
         for holder in self._queue:  # grows while it is read
             self._look_at(holder)
+
+    def apart(self) -> list[type]:
+        """The classes that reach nothing which they could share with other code."""
+        needed: dict[int, list[int]] = {}
+        for key, holder in self.holders.items():
+            for lead in [*holder.leads, *(lead for part in holder.parts for lead in part.leads)]:
+                needed.setdefault(lead, []).append(key)
+        named: dict[int, set[int]] = {}
+        sharing = [key for key, holder in self.holders.items() if shares(holder.thing, named)]
+        met = set(sharing)
+        for key in sharing:  # grows while it is read
+            new = [each for each in needed.get(key, ()) if each not in met]
+            met.update(new)
+            sharing += new
+        return [
+            holder.thing
+            for key, holder in self.holders.items()
+            if key not in met and isinstance(holder.thing, type)
+        ]
 
     def _look_at(self, holder: _Holder) -> None:
         thing = holder.thing
@@ -312,14 +337,27 @@ class _Survey(dict[type, Any]):
         return NotImplemented
 
 
-def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
-    """The group of by-value classes that ``first`` needs, their blob, and if that has byte code.
+def surveyed(first: Any, placed: Placed, title: str) -> Survey:
+    """What ``first``, a class or what holds some, needs of by-value classes and their parts.
 
     Raises:
         CannotPickle: an attribute of one of them cannot travel.
     """
-    survey = _Survey(placed)
-    survey.explore(first)
+    found = Survey(placed)
+    found.explore(first, title)
+    return found
+
+
+def bundle(
+    survey: Survey, placed: Placed, title: str, value: Any = _NOTHING
+) -> tuple[tuple[type, ...], bytes, bool]:
+    """The group of by-value classes of a survey, their blob, and if that has byte code.
+
+    With a ``value`` this is in the blob, too, and has what it refers to in common with them.
+
+    Raises:
+        CannotPickle: an attribute of one of them cannot travel.
+    """
     holders = survey.holders
     # By name, so that neither places nor digest depend on where the group was entered.
     group = tuple(
@@ -328,7 +366,8 @@ def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
             key=lambda kind: (kind.__module__, kind.__qualname__),
         )
     )
-    ordered = _in_order(holders, [id(kind) for kind in group])
+    first = [id(kind) for kind in group]
+    ordered = _in_order(holders, first if value is _NOTHING else [*first, *holders])
     empties = [holder.thing for holder in ordered if not isinstance(holder.thing, type)]
 
     def reduce_class(kind: type) -> Any:
@@ -353,8 +392,10 @@ def bundle(first: type, placed: Placed) -> tuple[tuple[type, ...], bytes, bool]:
     buffer = io.BytesIO()
     pickler = _GroupPickler(buffer, reduce_class, recipes=recipes)
     pickler.group = frozenset(map(id, group))
-    root = (group, empties, [*_fillings(ordered, holders, pickler)])
-    holds_code = write(root, pickler, buffer, f"class {first.__qualname__!r}")
+    root: tuple[Any, ...] = (group, empties, [*_fillings(ordered, holders, pickler)])
+    if value is not _NOTHING:
+        root = *root, value
+    holds_code = write(root, pickler, buffer, title)
     return group, buffer.getvalue(), holds_code
 
 

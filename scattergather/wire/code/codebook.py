@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scattergather.errors import CannotImport
-from scattergather.wire.code.code import CodeBlob
+from scattergather.wire.code.code import OF_A_WORLD, CodeBlob
 from scattergather.wire.code.origin import at_home, present
+from scattergather.wire.code.world import World, enter, outside
 from scattergather.wire.memory import stub
 from scattergather.wire.values.picklers import ValueUnpickler
 
@@ -64,8 +65,8 @@ class CodeBook:
 
     def __init__(self) -> None:
         self._codes: dict[bytes, CodeBlob] = {}
-        self._functions: dict[bytes, Callable[..., Any]] = {}
         self._classes: dict[bytes, tuple[type, ...]] = {}
+        self._world = World(shares=False)
         self._sent: OrderedDict[bytes, _Sent] = OrderedDict()
         self._sent_bytes = 0
         self._places: dict[int, tuple[weakref.ref[type], bytes, int]] = {}
@@ -84,8 +85,24 @@ class CodeBook:
     def discard(self, digest: bytes) -> None:
         """Forget a blob that was added, and what was loaded from it."""
         self._codes.pop(digest, None)
-        self._functions.pop(digest, None)
         self._classes.pop(digest, None)
+        self._world.functions.pop(digest, None)
+        self._world.classes.pop(digest, None)
+
+    def enter(self, world: World) -> None:
+        """Functions, and classes that share what can change, are those of this world from now on."""
+        self._world = world
+        enter(world)
+
+    def is_of_a_world(self, digest: bytes) -> bool:
+        """True of a blob whose classes are others in each world."""
+        code = self._codes.get(digest)
+        return code is not None and code.is_of_a_world
+
+    def needs(self, digest: bytes) -> tuple[bytes, ...]:
+        """What the blob needs, as far as it is known here."""
+        code = self._codes.get(digest)
+        return () if code is None else code.needs
 
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Which of these, and of what they need, were not added."""
@@ -105,17 +122,24 @@ class CodeBook:
         return list(absent)
 
     def function(self, digest: bytes) -> Callable[..., Any]:
-        """The callable frozen under ``digest``; loaded once, so its globals last.
+        """The callable frozen under ``digest``; loaded once in a world, so its globals last.
 
         Raises:
             CannotImport: something that it needs is not here.
         """
-        found = self._functions.get(digest)
+        world = self._world
+        found = world.functions.get(digest)
         if found is None:
             with self._lock:
-                found = self._functions.get(digest)
+                found = world.functions.get(digest)
                 if found is None:
-                    found = self._functions[digest] = self.load(self._blob(digest))
+                    blob = self._blob(digest)
+                    with world.loading():
+                        found = self.load(blob)
+                    if blob.endswith(OF_A_WORLD):
+                        classes, found = found[0], found[-1]
+                        self._remember_all(world.classes, digest, classes)
+                    world.functions[digest] = found
         return found
 
     def load(self, blob: bytes) -> Any:
@@ -205,13 +229,28 @@ class CodeBook:
         raise CannotImport(f"The code {name} did not arrive here; add the job again.", module=name)
 
     def _loaded(self, digest: bytes) -> tuple[type, ...]:
+        world = self._world
         with self._lock:
-            classes = self._classes.get(digest)
+            classes = self._classes.get(digest) or world.classes.get(digest)
             if classes is None:
-                classes = self._classes[digest] = self.load(self._blob(digest))[0]
-                for index, kind in enumerate(classes):
-                    self._remember(kind, digest, index)
+                blob = self._blob(digest)
+                apart = blob.endswith(OF_A_WORLD)
+                with world.loading() if apart else outside():
+                    classes, *others = self.load(blob)
+                self._remember_all(world.classes if apart else self._classes, digest, classes)
+                if apart and others[2:]:  # with the function that they came with
+                    world.functions.setdefault(digest, others[2])
             return classes
+
+    def _remember_all(
+        self,
+        known: dict[bytes, tuple[type, ...]],
+        digest: bytes,
+        classes: tuple[type, ...],
+    ) -> None:
+        known[digest] = classes
+        for index, kind in enumerate(classes):
+            self._remember(kind, digest, index)
 
     def _remember(self, kind: type, digest: bytes, index: int) -> None:
         key = id(kind)

@@ -14,9 +14,12 @@ _OPERATIONS = frozenset(
 )
 """The last is that of what a generic class of Python 3.12's syntax looks at only when asked."""
 
+_BINDING = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
+
 _KEPT = 4096
 
-_known: OrderedDict[int, tuple[CodeType, tuple[str, ...], tuple[str, ...]]] = OrderedDict()
+_Entry = tuple[CodeType, tuple[str, ...], tuple[str, ...], frozenset[str]]
+_known: OrderedDict[int, _Entry] = OrderedDict()
 """By id, because hashing a code object reads all of it; the entry keeps the object alive, so that
 an id never comes to mean another one."""
 
@@ -36,13 +39,19 @@ def attribute_names(code: CodeType) -> tuple[str, ...]:
     return _entry(code)[2]
 
 
-def _entry(code: CodeType) -> tuple[CodeType, tuple[str, ...], tuple[str, ...]]:
+def bound_names(code: CodeType) -> frozenset[str]:
+    """The global names that ``code`` and the code nested in it binds or deletes."""
+    return _entry(code)[3]
+
+
+def _entry(code: CodeType) -> _Entry:
     entry = _known.get(id(code))
     if entry is None:
         used: set[str] = set()
         seen: set[str] = set()
-        _collect(code, used, seen)
-        entry = (code, tuple(sorted(used)), tuple(sorted(seen)))
+        bound: set[str] = set()
+        _collect(code, used, seen, bound)
+        entry = (code, tuple(sorted(used)), tuple(sorted(seen)), frozenset(bound))
         _known[id(code)] = entry
         while len(_known) > _KEPT:
             try:
@@ -52,14 +61,16 @@ def _entry(code: CodeType) -> tuple[CodeType, tuple[str, ...], tuple[str, ...]]:
     return entry
 
 
-def _collect(code: CodeType, used: set[str], seen: set[str]) -> None:
+def _collect(code: CodeType, used: set[str], seen: set[str], bound: set[str]) -> None:
     seen.update(code.co_names)
     for instruction in dis.get_instructions(code):
         if instruction.opname in _OPERATIONS:
             used.add(instruction.argval)
+        if instruction.opname in _BINDING:
+            bound.add(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            _collect(constant, used, seen)
+            _collect(constant, used, seen, bound)
 
 
 def complete(function: Callable[..., Any], namespace: Mapping[str, Any]) -> None:

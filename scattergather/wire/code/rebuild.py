@@ -22,6 +22,7 @@ from typing import Any
 from scattergather.errors import CannotImport
 from scattergather.wire.code.enums import enter_members, restore
 from scattergather.wire.code.origin import missing, written_in_c
+from scattergather.wire.code.world import MARK, Shared
 from scattergather.wire.validation import METADATA, enter_model
 
 _HOOK = "__init_subclass__"
@@ -123,7 +124,7 @@ def make_module(name: str) -> types.ModuleType:
 
 def fill_module(module: types.ModuleType, content: dict[str, Any]) -> None:
     """``module`` has this content."""
-    vars(module).update(content)
+    _enter(vars(module), content)
 
 
 def make_cell() -> types.CellType:
@@ -149,7 +150,7 @@ def make_function(
         namespace = namespace.__dict__
     else:
         namespace.setdefault("__builtins__", builtins)
-        namespace.setdefault("__travelled__", True)
+        namespace.setdefault(MARK, True)
     return types.FunctionType(code, namespace, name, None, closure)
 
 
@@ -161,12 +162,21 @@ def fill_function(function: types.FunctionType, state: Mapping[str, Mapping[str,
     """``function`` has these of its attributes and of the globals that it refers to."""
     for name in state.get("submodules", ()):
         import_module(name)
-    function.__globals__.update(state.get("globals", {}))
+    if values := state.get("globals"):
+        _enter(function.__globals__, values)
     function.__dict__.update(state.get("dict", {}))
     for name, value in state.get("attributes", {}).items():
         setattr(function, name, value)
     for tell in MADE:
         tell(function)
+
+
+def _enter(variables: dict[str, Any], values: Mapping[str, Any]) -> None:
+    mark = variables.get(MARK)
+    if isinstance(mark, Shared):
+        mark.enter(values)
+    else:
+        variables.update(values)
 
 
 def make_class(

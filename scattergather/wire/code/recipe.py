@@ -33,6 +33,7 @@ from scattergather.wire.code.origin import (
     place_of,
     whereabouts,
 )
+from scattergather.wire.code.world import is_common, share, share_module
 
 
 class Sharing(Protocol):
@@ -128,12 +129,24 @@ def namespace_of(function: types.FunctionType, known: dict[int, Any]) -> Any:
     variables = function.__globals__
     if home := _home(variables):
         return home if whereabouts(home) is None else sys.modules[home]
-    home = str(variables.get("__name__", ""))
-    space = {"__name__": home}
-    if package := variables.get("__package__"):  # relative imports start there
-        space["__package__"] = package
-    found: dict[str, Any] = known.setdefault(id(variables), space)
-    return found
+    if id(variables) not in known:
+        home = str(variables.get("__name__", ""))
+        package = variables.get("__package__")  # relative imports start there
+        if is_common(variables, sys.modules.get(home)):
+            known[id(variables)] = _Common(home, package)
+        else:
+            known[id(variables)] = {"__name__": home} | ({"__package__": package} if package else {})
+    return known[id(variables)]
+
+
+class _Common:
+    """Pickled in the place of globals that all code of a world has in common."""
+
+    def __init__(self, home: str, package: str | None) -> None:
+        self._arguments = home, package
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return share, self._arguments
 
 
 def function_state(function: types.FunctionType) -> dict[str, dict[str, Any]]:
@@ -213,7 +226,8 @@ def reduce_module(_writing: Writing, module: types.ModuleType) -> Any:
     if known and not in_memory(name):
         return rebuild.import_module, (name,)
     content = {key: value for key, value in vars(module).items() if not key.startswith("__")}
-    return rebuild.make_module, (name,), content, None, None, rebuild.fill_module
+    make = share_module if is_common(vars(module), sys.modules.get(name)) else rebuild.make_module
+    return make, (name,), content, None, None, rebuild.fill_module
 
 
 def reduce_method(_writing: Writing, method: types.MethodType) -> Any:

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from scattergather.errors import TooLarge
-from scattergather.wire.code.bundle import bundle
-from scattergather.wire.code.code import CodeBlob
+from scattergather.errors import CannotPickle, TooLarge
+from scattergather.wire.code.bundle import bundle, surveyed
+from scattergather.wire.code.code import OF_A_WORLD, CodeBlob
 from scattergather.wire.code.codebook import CodeBook, adopt, digest_of, resolve
 from scattergather.wire.code.origin import at_home, importable, reduction_by_name
 from scattergather.wire.code.recipe import reference
@@ -40,6 +40,10 @@ class Carrier(Protocol):
         """Digests that the values written since the last call refer to."""
 
 
+class _Shares(BaseException):
+    """A class that is met belongs into the blob of the function; no pickler goes on after this."""
+
+
 class Shipment:
     """One freeze, from one thread: the blobs in :attr:`code` go to whoever runs the job."""
 
@@ -48,6 +52,8 @@ class Shipment:
         self.code: dict[bytes, CodeBlob] = {}
         self._reductions: dict[int, tuple[type, Any]] = {}
         self._needs: dict[bytes, None] = {}
+        self._is_freezing = False
+        """A function is, of which it is not known yet whether it shares something with classes."""
 
     def freeze(self, function: Callable[..., Any]) -> bytes:
         """The digest of any callable, whose blob, with all that it needs, is in :attr:`code`.
@@ -57,12 +63,42 @@ class Shipment:
         """
         outer, self._needs = self._needs, {}
         try:
-            buffer = io.BytesIO()
-            pickler = ValuePickler(buffer, self.reduce_class)
-            holds_code = write(function, pickler, buffer, _title(function))
-            return self._add(buffer.getvalue(), holds_code, _title(function)).digest
+            self._is_freezing = True
+            return self._freeze_alone(function)
+        except _Shares:
+            self._is_freezing = False
+            return self._freeze_with_classes(function)
         finally:
+            self._is_freezing = False
             self._needs = outer
+
+    def _freeze_alone(self, function: Callable[..., Any]) -> bytes:
+        buffer = io.BytesIO()
+        pickler = ValuePickler(buffer, self.reduce_class)
+        holds_code = write(function, pickler, buffer, _title(function))
+        return self._add(buffer.getvalue(), holds_code, _title(function)).digest
+
+    def _freeze_with_classes(self, function: Callable[..., Any]) -> bytes:
+        """One blob for the function and all classes that may share something with it."""
+        title = _title(function)
+        self._needs.clear()
+        try:
+            survey = surveyed(function, self._placed, title)
+            if apart := survey.apart():
+                for kind in apart:
+                    self.reduce_class(kind)
+                survey = surveyed(function, self._placed, title)
+            group, blob, holds_code = bundle(survey, self._placed, title, function)
+        except CannotPickle:
+            # That it cannot is told by who meets it on the way from the function.
+            self._needs.clear()
+            return self._freeze_alone(function)
+        return self._place(group, blob + OF_A_WORLD, holds_code, title).digest
+
+    def holds_classes(self, digest: bytes) -> bool:
+        """True of a blob in which classes have come, or which needs one that has some."""
+        code = self.code[digest]
+        return code.is_of_a_world or bool(code.needs)
 
     def include(self, code: CodeBlob) -> None:
         """A blob frozen before is part of this shipment too."""
@@ -102,14 +138,28 @@ class Shipment:
 
     def _ship(self, first: type) -> None:
         outer, self._needs = self._needs, {}
+        title = _title(first)
         try:
-            group, blob, holds_code = bundle(first, self._placed)
-            code = self._add(blob, holds_code, _title(first))
+            survey = surveyed(first, self._placed, title)
+            shares = first not in survey.apart() or self._needs_a_world()
+            if shares and self._is_freezing:
+                raise _Shares
+            group, blob, holds_code = bundle(survey, self._placed, title)
+            self._place(group, blob + OF_A_WORLD if shares else blob, holds_code, title)
         finally:
             self._needs = outer
+
+    def _needs_a_world(self) -> bool:
+        return any(self.code[digest].is_of_a_world for digest in self._needs)
+
+    def _place(
+        self, group: tuple[type, ...], blob: bytes, holds_code: bool, title: str
+    ) -> CodeBlob:
+        code = self._add(blob, holds_code, title)
         for index, kind in enumerate(group):
             self._reductions[id(kind)] = (kind, (resolve, (code.digest, index)))
         self.book.sent(code, group)
+        return code
 
     def _add(self, blob: bytes, holds_code: bool, title: str) -> CodeBlob:
         if len(blob) > MOST_INSIDE:
@@ -147,7 +197,9 @@ class Inline:
         """The reduction of a class; one that exists only here goes inside the value."""
         reduction = self._placed(kind)
         if reduction is None:
-            group, blob, _ = bundle(kind, self._placed)
+            title = _title(kind)
+            group, blob, _ = bundle(surveyed(kind, self._placed, title), self._placed, title)
+            blob += OF_A_WORLD
             code = CodeBlob(digest=digest_of(blob), blob=blob)
             self.book.sent(code, group)
             for index, member in enumerate(group):

@@ -1,0 +1,178 @@
+"""Code of one task has one namespace, as at home, and each function's tasks have their own."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scattergather.wire.code.codebook import CodeBook
+from scattergather.wire.code.shipping import Shipment
+from scattergather.wire.code.world import World
+from scattergather.wire.values.payload import dumps, loads
+
+CELL = """
+import functools, types
+
+TOTAL = 0
+REG = []
+LIMIT = 1
+NESTED = {"reg": REG}
+
+def helper(): return REG
+def bump():
+    global TOTAL
+    TOTAL += 1
+    return TOTAL
+bump.calls = []
+
+@functools.lru_cache
+def cached(n): return object()
+@functools.lru_cache
+def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+@functools.singledispatch
+def area(thing): return "unknown"
+
+def counter():
+    n = 0
+    def count():
+        nonlocal n
+        n += 1
+        return n
+    def look(): return n
+    return count, look
+count, look = counter()
+
+class A:
+    reg = REG
+    help = staticmethod(helper)
+    def __init__(self): self.n = 1
+    def bump(self):
+        global TOTAL
+        TOTAL += self.n
+    def total(self): return TOTAL
+    def put(self, x, into=REG): into.append(x)
+    def get_reg(self): return REG
+    def limit(self): return LIMIT
+    def helper(self): return helper
+    def calls(self): return bump.calls
+    def cached(self, n): return cached(n)
+    def count(self): return count()
+    def register(self): area.register(int, lambda _: "int")
+    def make(self):
+        global made
+        made = A
+    def fib(self): return fib(20)
+
+class B:
+    reg = REG
+    def total(self): return TOTAL
+    def get_reg(self): return REG
+class Sub(A):
+    def bump(self):
+        super().bump()
+        super().bump()
+class Task:
+    def __call__(self): return A().bump(), TOTAL
+    def run(self): return A().bump(), TOTAL
+class Plain:
+    def who(self): return types.SimpleNamespace
+
+def closure():
+    seen = []
+    class K:
+        def put(self, x): seen.append(x)
+    return K, seen
+K, SEEN = closure()
+"""
+
+TASKS = {
+    "a method rebinds": "def f(): A().bump(); A().bump(); return TOTAL",
+    "the task rebinds": "def f():\n    global LIMIT\n    LIMIT = 5\n    return A().limit()",
+    "the task deletes": "def f():\n    global REG\n    del REG\n"
+    "    try: A().get_reg()\n    except NameError: return True",
+    "a method of an argument rebinds": ("def f(a): a.bump(); return TOTAL", "A()"),
+    "the task rebinds what a method of an argument reads": (
+        "def f(a):\n    global LIMIT\n    LIMIT = 5\n    return a.limit()",
+        "A()",
+    ),
+    "a method of an argument's base rebinds": ("def f(a): a.bump(); return TOTAL", "Sub()"),
+    "a function that is an argument rebinds": ("def f(g): g(); return TOTAL", "bump"),
+    "two functions that are arguments": ("def f(g, h): g(); return h.total()", "bump, A()"),
+    "two classes of arguments": ("def f(a, b): a.bump(); return b.total()", "A(), B()"),
+    "two classes of arguments and one list": (
+        "def f(a, b): return a.get_reg() is b.get_reg()",
+        "A(), B()",
+    ),
+    "a bound method is an argument": ("def f(m): m(); return TOTAL", "A().bump"),
+    "a class is an argument": ("def f(a): a().bump(); return TOTAL", "A"),
+    "a lambda is an argument": ("def f(g): A().bump(); return g()", "lambda: TOTAL"),
+    "an object is called": "f = Task()",
+    "a bound method is called": "f = Task().run",
+    "a partial is called": "f = functools.partial(lambda a: (a().bump(), TOTAL), A)",
+    "one list": "def f(): return REG is A.reg is A().get_reg() is B.reg, A.reg is NESTED['reg']",
+    "one list by a method": "def f(): A().put(3); return REG, A.reg, helper(), B().get_reg()",
+    "one list by a default": "def f(mine=REG): A().put(4); return mine, mine is REG",
+    "one list by a default only": "def f(mine=REG): A().put(4); return mine",
+    "one list by a closure": "def made(mine):\n    return lambda: (A().put(5), mine)\nf = made(REG)",
+    "one list of two classes": "def f(): return A.reg is B.reg",
+    "one helper": "def f(): return A().helper() is helper is A.help, helper() is A.reg",
+    "attributes of a helper": "def f(): A().calls().append(1); return bump.calls",
+    "a helper rebinds": "def f(): bump(); A().bump(); return TOTAL, A().total()",
+    "one cache": "def f(): return A().cached(1) is cached(1), cached.cache_info().hits",
+    "one recursive cache": "def f(): A().fib(); fib(20); return fib.cache_info()",
+    "one dispatcher": "def f(): A().register(); return area(1)",
+    "one closure's cell": "def f(): count(); return A().count(), look()",
+    "a closure of a class": "def f(): K().put(1); return SEEN",
+    "a name that only code makes": "def f(): A().make(); return made is A",
+    "nested functions": "def f():\n    def inner():\n        global TOTAL\n        TOTAL += 1\n"
+    "    inner(); A().bump()\n    return TOTAL, A().total()",
+    "two classes": "def f(): A().bump(); Sub().bump(); return B().total(), TOTAL",
+    "by globals()": "def f(): globals()['TOTAL'] = 7; return A().total(), B().total()",
+}
+
+
+@pytest.fixture
+def main() -> Iterator[dict[str, Any]]:
+    real = sys.modules["__main__"]
+    sys.modules["__main__"] = fake = types.ModuleType("__main__")
+    exec(CELL, vars(fake))
+    yield vars(fake)
+    sys.modules["__main__"] = real
+
+
+class Worker:
+    """Calls functions as a worker does, each in a world of its own."""
+
+    def __init__(self) -> None:
+        self.book = CodeBook()
+        self.worlds: dict[bytes, World] = {}
+
+    def call(self, function: Any, *args: Any) -> Any:
+        shipment = Shipment(CodeBook())
+        digest = shipment.freeze(function)
+        body = dumps(args, shipment)
+        for code in shipment.code.values():
+            self.book.add(code)
+        self.book.enter(self.worlds.setdefault(digest, World()))
+        try:
+            called = self.book.function(digest)
+            return called(*loads(body, self.book))
+        finally:
+            self.book.enter(World(shares=False))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_code_that_came_in_several_ways_has_its_globals_in_common_as_at_home(
+    main: dict[str, Any], name: str
+) -> None:
+    case = TASKS[name]
+    source, args = (case, "") if isinstance(case, str) else case
+    exec(source, main)
+    found = Worker().call(main["f"], *eval(f"({args},)" if args else "()", main))
+    assert found == main["f"](*eval(f"({args},)" if args else "()", main))
