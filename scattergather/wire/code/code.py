@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 OF_A_WORLD = b"w"
 """Behind a pickle, which ends with a dot: its classes share what can change with other code."""
 

@@ -90,7 +90,7 @@ class CodeBook:
         self._world.classes.pop(digest, None)
 
     def enter(self, world: World) -> None:
-        """Functions, and classes that share what can change, are those of this world from now on."""
+        """Functions and classes that share what can change are those of this world now."""
         self._world = world
         enter(world)
 
@@ -168,6 +168,10 @@ class CodeBook:
                 return kind
             self.add(CodeBlob(digest=digest, blob=blob))
         return self.resolve(digest, index)
+
+    def within(self, digest: bytes) -> tuple[type, ...]:
+        """The classes that came in the blob of a function which is loaded."""
+        return self._world.classes.get(digest, ())
 
     def loaded(self, digests: Iterable[bytes]) -> list[type]:
         """The classes of these blobs; without those that cannot be had here."""

@@ -135,7 +135,9 @@ def namespace_of(function: types.FunctionType, known: dict[int, Any]) -> Any:
         if is_common(variables, sys.modules.get(home)):
             known[id(variables)] = _Common(home, package)
         else:
-            known[id(variables)] = {"__name__": home} | ({"__package__": package} if package else {})
+            known[id(variables)] = {"__name__": home} | (
+                {"__package__": package} if package else {}
+            )
     return known[id(variables)]
 
 

@@ -130,6 +130,7 @@ def is_common(variables: dict[str, Any], module: types.ModuleType | None) -> boo
     """True of globals that all code which travels has in common, in the world where it is loaded.
 
     Args:
+        variables: the globals.
         module: what has their name here.
     """
     if _Present.world.shares:  # a worker's own ``__main__`` is not that of what came here
@@ -168,7 +169,11 @@ def _furnish(variables: dict[str, Any], home: str) -> dict[str, Any]:
 # ---- at home: what may be in several worlds ------------------------------------------------------
 
 _ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
-_CALLED_BY_NAME = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+_CALLED_BY_NAME = (
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
 _OF_DATACLASSES = ("_dflt_", "_HAS_DEFAULT_FACTORY", "MISSING", "__dataclass_")
 _MISSING = object()
 
@@ -179,6 +184,7 @@ def shares(thing: Any, named: dict[int, set[int]]) -> bool:
     Modules, what is imported from them, and classes do not count: they are the same everywhere.
 
     Args:
+        thing: it.
         named: ids of what globals name, by the id of the globals; grows.
     """
     if isinstance(thing, type):

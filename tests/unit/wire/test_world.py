@@ -14,7 +14,7 @@ import pytest
 from scattergather.wire.code.codebook import CodeBook
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.code.world import World
-from scattergather.wire.values.payload import dumps, loads
+from scattergather.wire.values.payload import Packer, loads
 
 CELL = """
 import functools, types
@@ -119,7 +119,8 @@ TASKS = {
     "one list by a method": "def f(): A().put(3); return REG, A.reg, helper(), B().get_reg()",
     "one list by a default": "def f(mine=REG): A().put(4); return mine, mine is REG",
     "one list by a default only": "def f(mine=REG): A().put(4); return mine",
-    "one list by a closure": "def made(mine):\n    return lambda: (A().put(5), mine)\nf = made(REG)",
+    "one list by a closure": "def made(mine):\n"
+    "    return lambda: (A().put(5), mine)\nf = made(REG)",
     "one list of two classes": "def f(): return A.reg is B.reg",
     "one helper": "def f(): return A().helper() is helper is A.help, helper() is A.reg",
     "attributes of a helper": "def f(): A().calls().append(1); return bump.calls",
@@ -151,15 +152,18 @@ class Worker:
 
     def __init__(self) -> None:
         self.book = CodeBook()
-        self.worlds: dict[bytes, World] = {}
+        self.worlds: dict[Any, World] = {}
 
     def call(self, function: Any, *args: Any) -> Any:
         shipment = Shipment(CodeBook())
         digest = shipment.freeze(function)
-        body = dumps(args, shipment)
+        packer = Packer(shipment)
+        packer.pack(args)
+        _, body, needs = packer.take()
         for code in shipment.code.values():
             self.book.add(code)
-        self.book.enter(self.worlds.setdefault(digest, World()))
+        beside = frozenset(filter(self.book.is_of_a_world, needs)) - {digest}
+        self.book.enter(self.worlds.setdefault((digest, beside), World()))
         try:
             called = self.book.function(digest)
             return called(*loads(body, self.book))
@@ -176,3 +180,106 @@ def test_code_that_came_in_several_ways_has_its_globals_in_common_as_at_home(
     exec(source, main)
     found = Worker().call(main["f"], *eval(f"({args},)" if args else "()", main))
     assert found == main["f"](*eval(f"({args},)" if args else "()", main))
+
+
+def test_what_tasks_of_one_function_leave_in_globals_no_other_function_sees(
+    main: dict[str, Any],
+) -> None:
+    exec("def f(): A().bump(); REG.append(1); return TOTAL, len(A.reg)", main)
+    exec("def g(): return TOTAL, A().total(), len(REG), len(A.reg), B().total()", main)
+    worker = Worker()
+    assert [worker.call(main["f"]) for _ in range(3)] == [(1, 1), (2, 2), (3, 3)]
+    assert worker.call(main["g"]) == (0, 0, 0, 0, 0)
+    assert worker.call(main["f"]) == (4, 4)
+    main["TOTAL"] = 10
+    assert worker.call(main["f"]) == (11, 1)
+    assert worker.call(main["g"]) == (10, 10, 0, 0, 10)
+
+
+def test_a_cell_that_ran_again_is_seen_by_whatever_comes_later(main: dict[str, Any]) -> None:
+    exec("def version(): return 1\nA.version = lambda self: version()", main)
+    exec(
+        "def by_name(): return A().version(), version()\ndef by_value(a): return a.version()", main
+    )
+    exec("def called(g): return g()", main)
+    worker = Worker()
+    for number in (1, 2, 3):
+        exec(f"def version(): return {number}", main)
+        assert worker.call(main["by_name"]) == (number, number)
+        assert worker.call(main["called"], main["version"]) == number
+        assert worker.call(main["called"], main["A"]().version) == number
+
+
+def test_names_that_arguments_bring_are_those_of_their_task(main: dict[str, Any]) -> None:
+    exec("def called(g): return g()", main)
+    worker = Worker()
+    for _ in range(2):
+        assert worker.call(main["called"], main["bump"]) == 1
+    main["TOTAL"] = 5
+    assert worker.call(main["called"], main["bump"]) == 6
+
+
+def test_a_class_that_shares_nothing_is_one_class_for_all_functions(main: dict[str, Any]) -> None:
+    exec("def f(): return Plain, A\ndef g(): return Plain, A, B", main)
+    worker = Worker()
+    assert worker.call(main["f"])[0] is worker.call(main["g"])[0] is worker.call(main["f"])[0]
+    assert worker.call(main["f"])[1] is worker.call(main["f"])[1]
+
+
+def test_a_module_made_in_memory_is_one_namespace_for_its_functions_and_who_reads_it(
+    main: dict[str, Any],
+) -> None:
+    module = types.ModuleType("made_in_memory")
+    sys.modules["made_in_memory"] = main["module"] = module
+    source = "STATE, SEEN = 0, []\ndef bump():\n    global STATE\n    STATE += 1\n    return SEEN\n"
+    source += "class M:\n    def bump(self): return bump()\n    def state(self): return STATE"
+    try:
+        exec(source, vars(module))
+        exec(
+            "def f(m): module.bump(); return m.bump() is module.SEEN, m.state(), module.STATE", main
+        )
+        worker = Worker()
+        assert worker.call(main["f"], main["module"].M()) == (True, 2, 2)
+        assert module.STATE == 0
+    finally:
+        del sys.modules["made_in_memory"]
+
+
+def test_nothing_stays_in_a_world_of_code_that_could_not_be_loaded(main: dict[str, Any]) -> None:
+    exec(
+        "class Picky:\n    def __init__(self, n): self.n = n\n"
+        "    def __setstate__(self, state):\n        if fails(): raise ZeroDivisionError\n"
+        "        self.__dict__ = state\n"
+        "def fails(): return getattr(types, 'fails', False)\n"
+        "ONE = Picky(1)\nLIST = []\ndef f(): return ONE.n, TOTAL, LIST is G.list\n"
+        "class G:\n    list = LIST\n    def total(self): return TOTAL",
+        main,
+    )
+    worker = Worker()
+    types.fails = True  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(ZeroDivisionError):
+            worker.call(main["f"])
+    finally:
+        del types.fails  # type: ignore[attr-defined]
+    assert worker.call(main["f"]) == (1, 0, True)
+
+
+def test_the_same_function_has_one_digest_each_time(main: dict[str, Any]) -> None:
+    exec("def f(): A().bump(); return TOTAL, B, K, count", main)
+    digests = {Shipment(CodeBook()).freeze(main["f"]) for _ in range(3)}
+    copy.copy(main["A"]())
+    digests.add(Shipment(CodeBook()).freeze(main["f"]))
+    assert len(digests) == 1
+
+
+def test_every_class_of_a_task_is_one_class_whoever_brings_it(main: dict[str, Any]) -> None:
+    exec(
+        "def f(*given): return [type(each) for each in given] == "
+        "[{'A': A, 'Sub': Sub, 'B': B, 'Plain': Plain}[type(each).__name__] for each in given]",
+        main,
+    )
+    exec("def g(*given): return isinstance(given[0], A) and type(given[1]).__bases__[0] is A", main)
+    for names in itertools.permutations(["A", "Sub", "B", "Plain"]):
+        assert Worker().call(main["f"], *(main[name]() for name in names))
+    assert Worker().call(main["g"], main["A"](), main["Sub"]())

@@ -13,6 +13,7 @@ from scattergather.wire.code import rebuild
 from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.code.codebook import BOOK
 from scattergather.wire.code.names import complete
+from scattergather.wire.code.world import World
 from scattergather.wire.messages import page as messages
 from scattergather.workers.process.surroundings.registry import Services
 from scattergather.workers.process.surroundings.resident import Residents
@@ -36,17 +37,27 @@ class Call:
     retry_on: tuple[type[BaseException], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A function that was prepared, and the world of its tasks."""
+
+    call: Call
+    world: World
+
+
 class Calls:
     """Finds what chunks call. Main thread of a worker; runs code of the user."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self.residents = Residents()
-        self._blobs: dict[Digest, bytes] = {}
-        self._ready: dict[tuple[FunctionName, int], Call] = {}
+        self._ready: dict[tuple[FunctionName, int, tuple[Digest, ...]], _Ready] = {}
+        self._extra: dict[_Key, tuple[Digest, ...]] = {}
         self._standing = Standing()
         self._things: dict[_Key, tuple[dict[str, Any], list[Loan]]] = {}
         self._key: _Key | None = None
+        self._call: Call | None = None
+        """What was prepared for the key."""
         rebuild.MADE.append(self._standing.add)
 
     def learn(self, message: messages.Code, body: bytes) -> None:
@@ -56,23 +67,21 @@ class Calls:
                 digest=message.digest, blob=body, needs=tuple(message.needs), python=message.python
             )
         )
-        self._blobs[message.digest] = body
 
     def forget(self, digests: tuple[Digest, ...]) -> None:
         """Code is not needed any more. Any thread; nothing that runs uses it."""
         names = {shipped(digest) for digest in digests}
-        for key in [key for key in list(self._ready) if key[0] in names]:
-            self._ready.pop(key, None)
-        for known in [*self._things]:
-            if known[0] in names or not set(digests).isdisjoint(known[2]):
-                self._things.pop(known, None)
+        known: dict[Any, Any]
+        for known in (self._ready, self._things, self._extra):
+            for key in [*known]:
+                if key[0] in names or not set(digests).isdisjoint(key[2]):
+                    known.pop(key, None)
         for digest in digests:
-            self._blobs.pop(digest, None)
             BOOK.discard(digest)
 
-    def knows(self, name: FunctionName, version: int) -> bool:
-        """Whether this function was prepared here before."""
-        return (name, version) in self._ready
+    def knows(self, name: FunctionName, version: int, needs: tuple[Digest, ...]) -> bool:
+        """Whether this function was prepared here before, for arguments that need the same."""
+        return (name, version, needs) in self._extra
 
     def prepare(
         self,
@@ -95,14 +104,13 @@ class Calls:
             self._key = None
             self._standing.withdraw()
         namespace = self.residents.enter(version)
-        # By version too: a function's missing names are filled in from one version for good.
-        call = self._ready.get((name, version))
+        call = self._call if self._key is not None else None
         if call is None:
-            call = self._ready[name, version] = self._found(name, version, namespace)
+            call = self._call = self._entered(key, namespace)
         if self._key is None or self._standing.grown:
             BOOK.tell = None
             self._standing.install(namespace, *self._things_of(key, call.function))
-            if _ambiguous(BOOK.loaded(needs)):
+            if _ambiguous([*BOOK.loaded(needs), *_within(name)]):
                 BOOK.tell = self._standing.add_all
             self._key = key
         if retry_on:
@@ -110,15 +118,33 @@ class Calls:
             return Call(function=call.function, name=call.name, retry_on=tuple(types))  # type: ignore[arg-type]
         return call
 
+    def _entered(self, key: _Key, namespace: dict[str, Any]) -> Call:
+        """The function; what is loaded now belongs to the world of its tasks."""
+        name, version, needs = key
+        extra = self._extra.get(key)
+        if extra is None:
+            if len(self._extra) > 256:
+                self._extra.clear()
+            extra = self._extra[key] = self._beside(name, needs)
+        # By version too: a function's missing names are filled in from one version for good.
+        ready = self._ready.get((name, version, extra))
+        if ready is None:
+            world = World()
+            BOOK.enter(world)
+            ready = _Ready(call=self._found(name, version, namespace), world=world)
+            self._ready[name, version, extra] = ready
+        else:
+            BOOK.enter(ready.world)
+        return ready.call
+
     def _found(self, name: str, version: int, namespace: dict[str, Any]) -> Call:
         digest = digest_of(name)
         if digest is None:
             function = self._services.find(name, namespace)
-        elif version:
-            function = self._own_copy(digest)
-            complete(function, namespace)
         else:
             function = BOOK.function(digest)
+            if version:
+                complete(function, namespace)
         shown = getattr(function, "__qualname__", None) or type(function).__qualname__
         if inspect.iscoroutinefunction(function):
             function = _awaited(function)
@@ -130,15 +156,20 @@ class Calls:
             if len(self._things) > 256:
                 self._things.clear()
             inner = getattr(function, "__wrapped__", function)
-            things = things_of([inner, *BOOK.loaded(key[2])])
+            things = things_of([inner, *BOOK.loaded(key[2]), *_within(key[0])])
             found = self._things[key] = things, loans_for(things)
         return found
 
-    def _own_copy(self, digest: bytes) -> Function:
-        blob = self._blobs.get(digest)
-        if blob is None:
-            return BOOK.function(digest)  # raises, with the right words
-        return BOOK.load(blob)  # type: ignore[no-any-return]
+    def _beside(self, name: FunctionName, needs: tuple[Digest, ...]) -> tuple[Digest, ...]:
+        """The code of a world that comes with arguments only: its globals are none of others'."""
+        digest = digest_of(name)
+        own = () if digest is None else (digest, *BOOK.needs(digest))
+        return tuple(each for each in needs if BOOK.is_of_a_world(each) and each not in own)
+
+
+def _within(name: FunctionName) -> tuple[type, ...]:
+    digest = digest_of(name)
+    return () if digest is None else BOOK.within(digest)
 
 
 def _ambiguous(classes: list[type]) -> bool:

@@ -144,7 +144,7 @@ class Chunks:
         self._large.arguments.open(run.objects)
         self._since = time.monotonic()
         # The first task here pays for imports: its time would mislead about the others.
-        self._cold = not self._calls.knows(run.function, run.code_version)
+        self._cold = not self._calls.knows(run.function, run.code_version, run.needs)
         stop = run.first + run.count
         index = run.first
         call: Call | None = None
