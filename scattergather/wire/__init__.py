@@ -3,6 +3,7 @@
 ``frame``        a message and its body on a byte stream
 ``descriptors``  descriptors that travel with a frame
 ``blobs``        many blobs in one body, with a table of their ends
+``pushed``       words about source that the user has pushed
 ``needs``        in which order code goes that needs other code
 ``validation``   what pydantic makes of functions and classes of the notebook
 

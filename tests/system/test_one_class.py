@@ -73,3 +73,63 @@ def test_a_class_is_one_class_by_every_way_and_as_it_is_now(c: ScatterGather, wa
     with notebook() as main:
         for happening, function in itertools.product(HAPPENINGS, FUNCTIONS):
             agree(c, main, [(happening, function, way)])
+
+
+GLOBALS = """
+import os
+from scattergather import inside
+TOTAL, REG, N = 0, [], 0
+def version(): return 1
+class Counter:
+    reg = REG
+    def bump(self):
+        global TOTAL
+        TOTAL += 1
+        return TOTAL
+    def look(self): return TOTAL, REG, version()
+def by_name(): return Counter().bump(), TOTAL, REG is Counter.reg
+def by_value(o): return o.bump(), TOTAL, o.look()[1] is REG
+def by_ref(o): return by_value(o)
+def by_map(o): return by_value(o)
+def by_function(f): return f(), TOTAL
+def by_function_too(f): return by_function(f)
+def fresh(): return TOTAL, Counter().look()
+def versions(o): return o.look()[2], TOTAL
+def nested():
+    Counter().bump()
+    return inside.submit(by_value, Counter()).result(), inside.submit(fresh).result(), TOTAL
+def forked():
+    mine, theirs = os.pipe()
+    if not os.fork():
+        os.write(theirs, bytes([Counter().bump(), TOTAL]))
+        os._exit(0)
+    os.wait()
+    return [*os.read(mine, 2)], TOTAL, Counter().look()[0]
+"""
+
+
+@pytest.mark.pythons
+def test_what_a_task_was_sent_sees_the_same_globals_and_no_other_function_does(
+    c: ScatterGather,
+) -> None:
+    with notebook() as main:
+        exec(GLOBALS, main)
+
+        def run(name: str, *args: Any) -> Any:
+            return c.submit(main[name], *args).result(20)
+
+        assert run("by_name") == (1, 1, True)
+        assert run("by_value", main["Counter"]()) == (1, 1, True)
+        assert run("by_function", main["Counter"]().bump) == (1, 1)
+        assert run("by_function_too", main["by_name"]) == ((1, 1, True), 1)
+        assert run("forked") == ([1, 1], 0, 0)
+        assert run("nested") == ((2, 2, True), (1, (1, [], 1)), 1)
+        with c.put(main["Counter"]()) as ref:
+            assert run("by_ref", ref) == (1, 1, True)
+        assert list(c.map(main["by_map"], [main["Counter"]()])) == [(1, 1, True)]
+        assert run("fresh") == (0, (0, [], 1))
+        main["TOTAL"] = 10
+        exec("def version(): return 2", main)
+        assert run("by_name") == (11, 11, True)
+        assert run("by_value", main["Counter"]()) == (11, 11, True)
+        assert run("fresh") == (10, (10, [], 2))

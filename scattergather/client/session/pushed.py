@@ -6,8 +6,8 @@ import ast
 import threading
 
 from scattergather.client.pipe.outbox import Outbox
-from scattergather.wire.code.pushed import is_empty
 from scattergather.wire.messages import page as messages
+from scattergather.wire.pushed import is_empty
 
 
 class PushedCode:

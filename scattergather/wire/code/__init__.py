@@ -13,5 +13,4 @@
 ``world``         what is loaded together, and the globals that it has in common
 ``names``         which globals code reaches
 ``origin``        where a thing lives
-``pushed``        source that the user has pushed
 """

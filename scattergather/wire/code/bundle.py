@@ -155,7 +155,7 @@ def _state_of(part: _Part) -> dict[str, dict[str, Any]]:
     return {part.aspect: {part.name: part.value}}
 
 
-class Survey(dict[type, Any]):
+class ClassSurvey(dict[type, Any]):
     """The recipes of a pickler that finds what belongs to the group, and how its parts hang on it.
 
     Args:
@@ -337,19 +337,19 @@ class Survey(dict[type, Any]):
         return NotImplemented
 
 
-def surveyed(first: Any, placed: Placed, title: str) -> Survey:
+def surveyed(first: Any, placed: Placed, title: str) -> ClassSurvey:
     """What ``first``, a class or what holds some, needs of by-value classes and their parts.
 
     Raises:
         CannotPickle: an attribute of one of them cannot travel.
     """
-    found = Survey(placed)
+    found = ClassSurvey(placed)
     found.explore(first, title)
     return found
 
 
 def bundle(
-    survey: Survey, placed: Placed, title: str, value: Any = _NOTHING
+    survey: ClassSurvey, placed: Placed, title: str, value: Any = _NOTHING
 ) -> tuple[tuple[type, ...], bytes, bool]:
     """The group of by-value classes of a survey, their blob, and if that has byte code.
 

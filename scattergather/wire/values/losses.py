@@ -20,8 +20,8 @@ from scattergather.errors import (
     VersionMismatch,
 )
 from scattergather.model.outcome import LossKind
-from scattergather.wire.code.pushed import PUSHED
 from scattergather.wire.messages.shared import Loss
+from scattergather.wire.pushed import PUSHED
 
 ERRORS: dict[LossKind, type[ScatterGatherError]] = {
     LossKind.LOST: TaskLost,

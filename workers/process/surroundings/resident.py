@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from scattergather.wire.code.pushed import PUSHED, is_empty, told
+from scattergather.wire.pushed import PUSHED, is_empty, told
 from scattergather.workers.process.task.interrupts import LIMITS
 
 MAIN = "__main__"
