@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,3 +134,34 @@ def test_what_a_task_was_sent_sees_the_same_globals_and_no_other_function_does(
         assert run("by_name") == (11, 11, True)
         assert run("by_value", main["Counter"]()) == (11, 11, True)
         assert run("fresh") == (10, (10, [], 2))
+
+
+def test_calls_from_before_and_after_a_cell_ran_again_each_have_their_globals_in_one_chunk(
+    c: ScatterGather,
+) -> None:
+    cell = (
+        "import pickle\nTOTAL = 0\ndef version(): return {0}\nclass Counter:\n"
+        "    def bump(self):\n        global TOTAL\n        TOTAL += {0}\n"
+        "        return version(), pickle.loads(pickle.dumps(self)) is not self\n"
+    )
+    with notebook() as main:
+        exec("def task(o, *_):\n    global TOTAL\n    TOTAL = 0\n    return o.bump(), TOTAL", main)
+        calls = []
+        busy = c.submit(time.sleep, 0.2)  # meanwhile the others queue up
+        futures = []
+        for version in (1, 10):
+            exec(cell.format(version), main)
+            calls.append(((main["Counter"](),), {}))
+            futures += [c.submit(main["task"], *calls[-1][0]) for _ in range(3)]
+        assert busy.result(20) is None
+        found = [each.result(20) for each in futures]
+        assert found == [((1, True), 1)] * 3 + [((10, True), 10)] * 3
+        older = c.addJob(calls[:1] * 3, main["task"]).results()
+        assert older == [((10, True), 1)] * 3  # the function is of now, and says what holds
+        assert (
+            c.addJob(calls * 3, main["task"]).results() == [((10, True), 1), ((10, True), 10)] * 3
+        )
+        large = [((*args, bytearray(1 << 17)), {}) for args, _ in calls]
+        assert (
+            c.addJob(large * 2, main["task"]).results() == [((10, True), 1), ((10, True), 10)] * 2
+        )

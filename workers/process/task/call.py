@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scattergather.model.ids import Digest, FunctionName, digest_of, shipped
@@ -30,11 +30,20 @@ _Key = tuple[FunctionName, int, tuple[Digest, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A function that is ready to be called. ``retry_on`` are types of exceptions."""
+    """A function that is ready to be called.
+
+    Attributes:
+        function: it.
+        name: what it is called in messages.
+        retry_on: types of exceptions.
+        enter: is to be told the bytes of each task's arguments, before they are loaded, and whether
+            parts of them lie outside.
+    """
 
     function: Function
     name: str
     retry_on: tuple[type[BaseException], ...] = ()
+    enter: Callable[[Any, bool], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +124,7 @@ class Calls:
             self._key = key
         if retry_on:
             types = BOOK.function(retry_on)
-            return Call(function=call.function, name=call.name, retry_on=tuple(types))  # type: ignore[arg-type]
+            return replace(call, retry_on=tuple(types))  # type: ignore[arg-type]
         return call
 
     def _entered(self, key: _Key, namespace: dict[str, Any]) -> Call:
@@ -126,6 +135,12 @@ class Calls:
             if len(self._extra) > 256:
                 self._extra.clear()
             extra = self._extra[key] = self._beside(name, needs)
+        call = self._in_world(name, version, extra, namespace)
+        return self._one_by_one(call, name, version, extra, namespace) if extra[1:] else call
+
+    def _in_world(
+        self, name: str, version: int, extra: tuple[Digest, ...], namespace: dict[str, Any]
+    ) -> Call:
         # By version too: a function's missing names are filled in from one version for good.
         ready = self._ready.get((name, version, extra))
         if ready is None:
@@ -136,6 +151,44 @@ class Calls:
         else:
             BOOK.enter(ready.world)
         return ready.call
+
+    def _one_by_one(
+        self,
+        call: Call,
+        name: str,
+        version: int,
+        extra: tuple[Digest, ...],
+        namespace: dict[str, Any],
+    ) -> Call:
+        """The call, made in another world for each task that needs other code.
+
+        Calls from before and after a cell was run again may be in one chunk. In one world they
+        would have globals in common that are of different times.
+        """
+        several = _ambiguous(BOOK.loaded(extra))
+        turn = call.function
+
+        def enter(blob: Any, beside: bool) -> None:
+            nonlocal turn
+            if not beside:
+                written = bytes(blob)
+                needed = tuple(digest for digest in extra if digest in written)
+                turn = self._in_world(name, version, needed, namespace).function
+            elif several:  # what lies outside may need any of it
+                needed = ()
+                BOOK.enter(World())
+                turn = self._found(name, version, namespace).function
+            else:
+                return
+            inner = getattr(turn, "__wrapped__", turn)
+            things = things_of([inner, *BOOK.loaded(needed), *_within(name)])
+            self._standing.add_all(things.values())
+
+        def in_turn(*args: Any, **kwargs: Any) -> Any:
+            return turn(*args, **kwargs)
+
+        functools.update_wrapper(in_turn, call.function)
+        return replace(call, function=in_turn, enter=enter)
 
     def _found(self, name: str, version: int, namespace: dict[str, Any]) -> Call:
         digest = digest_of(name)

@@ -125,8 +125,11 @@ def loop_of(
         chunk_word, stop_word, running_word, started_word, begun = places
         original, leave = leaving
         mapped = bool(run.objects)
-        loads = arguments.load if mapped else pickle.loads
-        carefully = arguments.load if mapped else _loaded_carefully
+        loads: Callable[[Any], Any] = arguments.load if mapped else pickle.loads
+        carefully: Callable[[Any], Any] = arguments.load if mapped else _loaded_carefully
+        if call.enter is not None:
+            loads = _entering(call.enter, loads, mapped)
+            carefully = _entering(call.enter, carefully, mapped)
         function, limit, alone = call.function, run.limits.time, run.count == 1
         data = memoryview(body)[len(ends) * blobs.WIDTH :]
         start = ends[first - run.first - 1] if first > run.first else 0
@@ -208,6 +211,16 @@ def loop_of(
         return index
 
     return run_tasks
+
+
+def _entering(
+    enter: Callable[[Any, bool], None], load: Callable[[Any], Any], mapped: bool
+) -> Callable[[Any], Any]:
+    def loads(blob: memoryview) -> Any:
+        enter(blob, mapped)
+        return load(blob)
+
+    return loads
 
 
 def _loaded_carefully(blob: memoryview) -> Any:
