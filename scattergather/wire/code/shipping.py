@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import operator
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -62,11 +63,16 @@ class Shipment:
             CannotPickle: it reaches something that cannot travel; the path is in the message.
         """
         outer, self._needs = self._needs, {}
+        plain = type(function) is types.FunctionType
         try:
+            if plain and function in self.book.sharing:  # it will most likely again
+                return self._freeze_with_classes(function)
             self._is_freezing = True
             return self._freeze_alone(function)
         except _Shares:
             self._is_freezing = False
+            if plain:
+                self.book.sharing.add(function)
             return self._freeze_with_classes(function)
         finally:
             self._is_freezing = False
