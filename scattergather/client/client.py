@@ -12,7 +12,7 @@ from scattergather.client import naming, place
 from scattergather.client.calling import names_its_arguments
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import OptionsView, Submissions
-from scattergather.client.homebound import Homebound
+from scattergather.client.homebound import Homebound, Named
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.job import Job, finish, wait
 from scattergather.client.jobs.scatter import Scatter
@@ -46,7 +46,7 @@ _PLAIN = JobOptions()
 T = TypeVar("T")
 
 
-class ScatterGather(Homebound, Executor):
+class ScatterGather(Named, Homebound, Executor):
     """A controller and its workers, from here. Any thread; made by ``spawnScatterGather``.
 
     It is also a ``concurrent.futures.Executor``. When nobody holds it, nor a job or an outstanding

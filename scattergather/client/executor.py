@@ -13,7 +13,7 @@ from typing import Any
 from scattergather.client.calling import names_its_arguments
 from scattergather.client.futures.future import TaskFuture
 from scattergather.client.futures.streams import CallStreams
-from scattergather.client.homebound import Homebound
+from scattergather.client.homebound import Homebound, Named
 from scattergather.client.jobs.iterating import Results, Walk
 from scattergather.client.jobs.rounds import Rounds
 from scattergather.client.jobs.scatter import Scatter
@@ -95,7 +95,7 @@ class Submissions:
                 raise without_our_frames(error)  # noqa: B904  (the user's own, as it is)
 
 
-class OptionsView(Homebound, Executor):
+class OptionsView(Named, Homebound, Executor):
     """An executor of a client, with options of its own. Shutting it down leaves the client.
 
     Args:

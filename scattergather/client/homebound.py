@@ -10,21 +10,29 @@ from scattergather.wire.code.recipe import refusal
 
 
 class Named:
-    """An object whose names are for the user: one that it lacks is answered with those it has."""
+    """An object whose names are for the user: one that it lacks is answered with those it has.
+
+    Not for what is made by the thousand: where a class has a ``__getattr__``, Python finds each
+    attribute that there is more slowly, too.
+    """
 
     if not TYPE_CHECKING:  # or every name would be right
 
         def __getattr__(self, name: str) -> Any:
-            what = f"{type(self).__name__!r} object has no attribute {name!r}"
             if name.startswith("_"):  # asked by Python and front ends, which want no sentence
-                raise AttributeError(what)
-            known = [each for each in dir(type(self)) if not each.startswith("_")]
-            # No name in it: Python would add its own suggestion.
-            error = AttributeError(f"{what}; {there_are(known, name)}", name=None, obj=None)
-            raise without_our_frames(error) from None
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise without_our_frames(lacking(type(self), name)) from None
 
 
-class Homebound(Named):
+def lacking(kind: type, name: str) -> AttributeError:
+    """What is raised for a name that things of this kind lack: it tells those that they have."""
+    known = [each for each in dir(kind) if not each.startswith("_") and each != name]
+    what = f"{kind.__name__!r} object has no attribute {name!r}; {there_are(known, name)}"
+    # No name in it: Python would add its own suggestion.
+    return AttributeError(what, name=None, obj=None)
+
+
+class Homebound:
     """One that stays here, for which its ``__scattergather_refuse__`` gives reason and cure."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:

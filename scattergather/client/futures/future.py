@@ -28,10 +28,10 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures._base import FINISHED, LOGGER, PENDING, RUNNING
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from scattergather.client.futures.bar import BAR
-from scattergather.client.homebound import Homebound
+from scattergather.client.homebound import Homebound, lacking
 from scattergather.client.jobs.reading import read_error
 from scattergather.client.options import check_timeout
 from scattergather.client.pipe.waiting import Bell, readers, refuse_reader, slice_of
@@ -133,6 +133,11 @@ class TaskFuture(Homebound, Future[Any]):
         if not self.done():
             raise self._too_late(timeout)
         return super().result(0)
+
+    @property
+    def results(self) -> NoReturn:
+        """That is a job's. By name, as every attribute costs more where there is a __getattr__."""
+        raise without_our_frames(lacking(type(self), "results"))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None; waits and raises as :meth:`result`."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from scattergather.client import naming
 from scattergather.client.calling import names_its_arguments
-from scattergather.client.homebound import Homebound
+from scattergather.client.homebound import Homebound, Named
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.iterating import Results, Walk, check_whole, input_failed, too_late
 from scattergather.client.jobs.rounds import Rounds
@@ -28,7 +28,7 @@ from scattergather.model.snapshot import JobView, plural
 T = TypeVar("T")
 
 
-class Job(Homebound, Generic[T]):
+class Job(Named, Homebound, Generic[T]):
     """A scatter set on its way. Any thread.
 
     Iterating it gives its results in task order, each as soon as possible; ``await job`` and
