@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.logger import Logger, LogPublisher
 
 import scattergather
-from scattergather.link.logs import observer
+from scattergather.link.logs import MOST_SHOWN, in_one_line, observer
 
 
 def test_what_decides_and_what_is_shared_does_not_import_foolscap():
@@ -73,3 +73,10 @@ def test_no_furl_gets_into_a_log_not_even_in_a_traceback():
     assert "abcdef…" in file.getvalue()
     assert "Traceback" in file.getvalue()
     assert secret not in file.getvalue()
+
+
+def test_what_somebody_else_calls_himself_is_one_line_of_a_log() -> None:
+    said = in_one_line("mallory\n2030-01-01 session 7 opened\x1b[2J" + "x" * 1000)
+    assert said.isprintable()
+    assert said.startswith("mallory 2030-01-01 session 7 opened [2J")
+    assert len(said) == MOST_SHOWN
