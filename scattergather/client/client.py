@@ -32,6 +32,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.values.ref import Ref, put
 from scattergather.errors import BadRequest, NothingToWaitFor, UnknownName, without_our_frames
 from scattergather.model.nearest import there_are
+from scattergather.model.quoting import quoted
 from scattergather.model.snapshot import Go, Refreshed, counted, plural
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import CommandWord, HostsAnswered
@@ -233,8 +234,9 @@ class ScatterGather(Named, Homebound, Executor):
             UnknownName: there is no such command.
             Closed, ControllerLost: there is no controller; but ``die`` is content with that.
         """
-        if word not in COMMANDS:
-            raise UnknownName(f"unknown command {word!r}; {there_are(COMMANDS, word)}")
+        asked: Any = word
+        if not isinstance(asked, str) or asked not in COMMANDS:
+            raise UnknownName(f"unknown command {quoted(word)}; {there_are(COMMANDS, word)}")
         session = self._session
         if word == "die":
             return self._die()

@@ -22,6 +22,7 @@ from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.life import NO_MORE, OPEN
 from scattergather.client.values.freezing import title_of
 from scattergather.errors import BadRequest, Closed, InputFailed, in_protocol, without_our_frames
+from scattergather.model.quoting import quoted
 
 
 class Submissions:
@@ -45,7 +46,7 @@ class Submissions:
         if self._life.state is not OPEN:
             self._life.check_executor()
         if not callable(fn) and not isinstance(fn, str):
-            raise BadRequest(f"submit takes a callable or the name of a service, not {fn!r}")
+            raise BadRequest(f"submit takes a callable or the name of a service, not {quoted(fn)}")
         return self.streams.submit(fn, args, kwargs, options, self._scatter)
 
     def map(
@@ -67,7 +68,7 @@ class Submissions:
         session, scatter = self._session, self._scatter
         self._life.check_executor()
         if not callable(fn) and not isinstance(fn, str):
-            raise BadRequest(f"map takes a callable or the name of a service, not {fn!r}")
+            raise BadRequest(f"map takes a callable or the name of a service, not {quoted(fn)}")
         if options.name is None:
             options = options.changed(name=f"map({title_of(fn)})")
         tasks: Iterable[Any] = ((args, {}) for args in zip(*iterables, strict=False))
@@ -179,7 +180,7 @@ def _check_map(
         raise BadRequest("buffersize must be None or >= 1")
     for place, each in enumerate(iterables):
         if not isinstance(each, Iterable) and not hasattr(each, "__getitem__"):
-            raise BadRequest(f"map: iterable {place} is {each!r}, which is not iterable")
+            raise BadRequest(f"map: iterable {place} is {quoted(each)}, which is not iterable")
     return check_timeout(timeout)
 
 

@@ -9,6 +9,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.model.nearest import there_are
+from scattergather.model.quoting import quoted
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.messages.shared import sendable
 
@@ -32,7 +33,9 @@ def resolve(
     if isinstance(chosen, str):
         return _named(session, chosen)
     if not callable(chosen):
-        raise BadRequest(f"function must be callable or the name of a service, not {chosen!r}")
+        raise BadRequest(
+            f"function must be callable or the name of a service, not {quoted(chosen)}"
+        )
     return session.shipper.freeze(chosen, shipment)
 
 
@@ -69,12 +72,12 @@ def _chosen_service(session: Session) -> str:
 def _named(session: Session, wanted: str) -> Frozen:
     name = sendable(wanted.strip("/"))
     if not name or name.startswith("#"):
-        raise BadRequest(f"{wanted!r} is not the name of a service or of a pushed function")
+        raise BadRequest(f"{quoted(wanted)} is not the name of a service or of a pushed function")
     services = session.known.services()
     if not session.known.snapshot().workers:
         services = None  # the first host to come may have it
     pushed, sure = session.pushed.names()
     if services is not None and sure and name not in services and name not in pushed:
         known = there_are(sorted(services | pushed), name)
-        raise UnknownName(f"no host has a service {name!r}; {known}")
+        raise UnknownName(f"no host has a service {quoted(name)}; {known}")
     return Frozen(name=name, title=name)

@@ -9,6 +9,7 @@ from typing import Any
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.model.nearest import there_are
 from scattergather.model.numeric import is_real, is_whole
+from scattergather.model.quoting import quoted
 from scattergather.settings.memory import read_size
 from scattergather.wire.messages.shared import Limits
 
@@ -44,7 +45,7 @@ class JobOptions:
         # What is annotated is what is meant; what comes may be anything.
         kinds: Any = self.retry_on
         if self.name is not None and not isinstance(self.name, str):
-            raise BadRequest(f"name must be text, not {self.name!r}")
+            raise BadRequest(f"name must be text, not {quoted(self.name)}")
         if self.name is not None:
             object.__setattr__(self, "name", _in_a_line(self.name))
         for option, what, least in (
@@ -53,14 +54,14 @@ class JobOptions:
         ):
             number = getattr(self, option)
             if not is_whole(number) or not least <= number <= sys.maxsize:
-                raise BadRequest(f"{option} must be {what}, not {number!r}")
+                raise BadRequest(f"{option} must be {what}, not {quoted(number)}")
             object.__setattr__(self, option, int(number))
         if isinstance(kinds, type):
             kinds = (kinds,)
         if not isinstance(kinds, (tuple, list, set, frozenset)) or not all(
             isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
         ):
-            raise BadRequest(f"retry_on must be a tuple of exception types, not {kinds!r}")
+            raise BadRequest(f"retry_on must be a tuple of exception types, not {quoted(kinds)}")
         object.__setattr__(self, "retry_on", tuple(kinds))
         check_flag("echo", self.echo)
         check_flag("keep_children", self.keep_children)
@@ -114,7 +115,7 @@ def _check_limit(name: str, limit: Any, unit: str) -> None:
         return
     if not is_real(limit) or not 0 < limit < MOST:
         raise BadRequest(
-            f"{name} must be a number of {unit} above 0, or None for no limit, not {limit!r}"
+            f"{name} must be a number of {unit} above 0, or None for no limit, not {quoted(limit)}"
         )
 
 
@@ -125,7 +126,7 @@ def check_flag(name: str, flag: Any) -> bool:
         BadRequest: neither True nor False.
     """
     if not isinstance(flag, bool):
-        raise BadRequest(f"{name} must be True or False, not {flag!r}")
+        raise BadRequest(f"{name} must be True or False, not {quoted(flag)}")
     return flag
 
 
@@ -147,7 +148,7 @@ def check_timeout(timeout: Any) -> float | None:
     if timeout is None:
         return None
     if not is_real(timeout) or timeout != timeout:
-        raise BadRequest(f"timeout must be a number of seconds or None, not {timeout!r}")
+        raise BadRequest(f"timeout must be a number of seconds or None, not {quoted(timeout)}")
     # Locks refuse more than this; nobody waits for three years.
     return float(min(timeout, 10**8))
 
@@ -158,6 +159,6 @@ def check_errors(errors: Any) -> bool:
     Raises:
         BadRequest: neither.
     """
-    if errors not in ("raise", "return"):
-        raise BadRequest(f"errors must be 'raise' or 'return', not {errors!r}")
+    if not isinstance(errors, str) or errors not in ("raise", "return"):
+        raise BadRequest(f"errors must be 'raise' or 'return', not {quoted(errors)}")
     return bool(errors == "raise")

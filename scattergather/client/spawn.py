@@ -22,6 +22,7 @@ from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
 from scattergather.machine.kernel import check_files, occupy_standard_descriptors
 from scattergather.machine.loading import check_may_spawn
+from scattergather.model.quoting import quoted
 from scattergather.settings.memory import default_size, read_size
 from scattergather.settings.urls import resolve
 from scattergather.wire.code.origin import workers_see
@@ -68,7 +69,9 @@ def spawnScatterGather(
     """
     check_may_spawn()
     if function is not None and not callable(function) and not isinstance(function, str):
-        raise BadRequest(f"function must be callable or the name of a service, not {function!r}")
+        raise BadRequest(
+            f"function must be callable or the name of a service, not {quoted(function)}"
+        )
     hosts = resolve(urls, workers=workers)
     check_files()
     occupy_standard_descriptors()

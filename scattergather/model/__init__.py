@@ -6,5 +6,6 @@
 ``failure``   a failed task, as shown to the user
 ``placement``  where tasks may run
 ``nearest``   what a name that does not exist may have meant
+``quoting``   a value of the user's as a message quotes it
 ``snapshot``  what ``status`` shows
 """

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.model.nearest import nearest
+from scattergather.model.quoting import quoted
 from scattergather.settings import paths, private
 from scattergather.settings.furl import Furl
 
@@ -60,7 +61,7 @@ class Hosts:
         except KeyError:
             near = nearest(name, self._furls)
             hint = f" (did you mean {near!r}?)" if near else ""
-            raise UnknownName(f"no host is called {name!r}{hint}; {self.known()}") from None
+            raise UnknownName(f"no host is called {quoted(name)}{hint}; {self.known()}") from None
 
     def known(self) -> str:
         """The names in a phrase, with the command that adds one."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from scattergather.errors import BadRequest
 from scattergather.model.numeric import is_real
+from scattergather.model.quoting import quoted
 
 SHARE = 4
 """A quarter of what there is, unless somebody says otherwise."""
@@ -39,7 +40,7 @@ def read_size(text: Any, name: str = "memory", least: int = LEAST) -> int:
     if size is None or not least <= size <= MOST:
         raise BadRequest(
             f"{name} must be a number of bytes, from {least:,} to {MOST:,}, or text like '8G', "
-            f"not {text!r}"
+            f"not {quoted(text)}"
         )
     return size
 

@@ -20,6 +20,7 @@ from typing import Any
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.model.nearest import nearest
 from scattergather.model.numeric import is_whole
+from scattergather.model.quoting import quoted
 from scattergather.settings import private
 from scattergather.settings.furl import UNAUTHENTICATED, Furl, redacted
 from scattergather.settings.hosts import Hosts, is_loopback, own_pool
@@ -124,13 +125,13 @@ def _local(url: str, place: str) -> HostSpec:
         return EmbeddedSpec(name=LOCAL)
     count = url[len(LOCAL) + 1 :]
     number = int(count) if re.fullmatch("[0-9]{1,9}", count) else count
-    return EmbeddedSpec(name=LOCAL, workers=_workers(number, f"{place}: N of {url!r}"))
+    return EmbeddedSpec(name=LOCAL, workers=_workers(number, f"{place}: N of {quoted(url)}"))
 
 
 def _workers(count: Any, place: str) -> int:
     if not is_whole(count) or not 1 <= count <= MOST_WORKERS:
         raise BadRequest(
-            f"{place} is {count!r}; it must be a number of workers, from 1 to {MOST_WORKERS}"
+            f"{place} is {quoted(count)}; it must be a number of workers, from 1 to {MOST_WORKERS}"
         )
     return int(count)
 
@@ -158,9 +159,11 @@ def _seed_tuple(url: tuple[Any, ...], place: str) -> HostSpec:
     if match[1] == "pbu":
         raise BadRequest(f"{place}[0]: {UNAUTHENTICATED}")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-        raise BadRequest(f"{place}[1] is {port!r}; it must be a port, from 1 to 65535")
+        raise BadRequest(f"{place}[1] is {quoted(port)}; it must be a port, from 1 to 65535")
     if not isinstance(service, str):
-        raise BadRequest(f"{place}[2] is {service!r}; it must be a service, such as '/all_series'")
+        raise BadRequest(
+            f"{place}[2] is {quoted(service)}; it must be a service, such as '/all_series'"
+        )
     workers = _workers(workers, f"{place}[3]")
     name, furl = _key_of(match[2].strip("[]"), port, place)
     return RemoteSpec(name=name, furl=furl.text, workers=workers, service=service.strip("/"))

@@ -139,6 +139,9 @@ class Iteration:
         self._over = False
         self._bar: Progress | None = None
 
+    def __repr__(self) -> str:
+        return f"<results of {self._walk.gathering.title}>"
+
     def stop(self) -> None:
         """Nothing more comes out."""
         self._over = True

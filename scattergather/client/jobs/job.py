@@ -23,6 +23,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
 from scattergather.errors import BadRequest, JobFailed, without_our_frames
 from scattergather.model.failure import Failure
+from scattergather.model.quoting import quoted
 from scattergather.model.snapshot import JobView, plural
 
 T = TypeVar("T")
@@ -238,7 +239,7 @@ def _place(index: Any) -> int:
     try:
         return operator.index(index)
     except TypeError:
-        raise BadRequest(f"the number of a task must be an integer, not {index!r}") from None
+        raise BadRequest(f"the number of a task must be an integer, not {quoted(index)}") from None
 
 
 class Completed(Generic[T]):
@@ -247,6 +248,9 @@ class Completed(Generic[T]):
     def __init__(self, job: Job[T], raises: bool) -> None:
         self._job = job
         self._raises = raises
+
+    def __repr__(self) -> str:
+        return f"<as completed: {self._job.progress.line()}>"
 
     def __len__(self) -> int:
         return len(self._job)

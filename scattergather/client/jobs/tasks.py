@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from scattergather.errors import BadRequest
+from scattergather.model.quoting import quoted
 
 Task = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -71,8 +72,4 @@ def _hint(args: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return quoted(value, 60)

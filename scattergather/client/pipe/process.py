@@ -18,6 +18,7 @@ from typing import Any
 
 from scattergather.errors import BadRequest
 from scattergather.machine.environment import current_directory, for_a_program
+from scattergather.model.quoting import quoted
 from scattergather.wire.memory.owned import Descriptor, own
 
 _PACKAGE_PARENT = os.fsencode(Path(__file__).resolve().parents[3])
@@ -66,7 +67,7 @@ class Log:
                 self._file = own(os.open, self.path, flags, 0o600)
             except (OSError, ValueError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
-                raise BadRequest(f"logFile {self.path!r} cannot be written: {why}") from error
+                raise BadRequest(f"logFile {quoted(self.path)} cannot be written: {why}") from error
             return
         try:
             with contextlib.suppress(AttributeError):
@@ -77,7 +78,7 @@ class Log:
             self._file = own(os.dup, descriptor)
         except (AttributeError, OSError, ValueError, TypeError) as error:
             raise BadRequest(
-                f"logFile must be a path, or a file that is open for writing, not {logFile!r}"
+                f"logFile must be a path, or a file that is open for writing, not {quoted(logFile)}"
             ) from error
         name = getattr(logFile, "name", None)
         self.path = os.path.abspath(name) if isinstance(name, str) and name else None

@@ -160,6 +160,9 @@ def test_what_map_and_options_return_says_what_it_is(c, fake):
     assert repr(results) == "<map(noop)  0/3 · 3 queued>"
     results.close()
     assert repr(results) == "<map(noop): closed>"
+    job = c.addJob(calls(1, 2), work.noop)
+    assert repr(iter(job)) == "<results of job 1 (0/2)>"
+    assert repr(job.as_completed()) == "<as completed: job 1  0/2 · 2 queued>"
     view = c.options(name="fit", retries=0)
     assert repr(view) == "<executor of a ScatterGather, with options(name='fit', retries=0)>"
 
@@ -179,3 +182,31 @@ def test_the_nearest_name(name, known, meant):
     said = there_are(known, name)
     assert said.startswith("there are: " + ", ".join(known) if known else "there is none")
     assert said.endswith("Did you mean " + repr(meant) + "?") == bool(meant)
+
+
+class Unshown:
+    def __repr__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("value", [Unshown(), [0] * 100_000, "x" * 100_000, numpy.zeros((90, 3))])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda c, value: c.addJob(calls(1), [value]),
+        lambda c, value: c.addJob([], len, time_limit=value),
+        lambda c, value: c.addJob([], len, retry_on=[value]),
+        lambda c, value: c.addJob([], len).results(errors=value),
+        lambda c, value: c.waitForResult(value),
+        lambda c, value: c.map(len, Unshown()),
+        lambda c, value: c.command(value),
+        lambda c, value: spawnScatterGather(memory=value),
+        lambda c, value: spawnScatterGather(workers=value),
+        lambda c, value: spawnScatterGather(function=[value]),
+    ],
+)
+def test_a_message_quotes_little_of_a_value_and_in_one_line(c, ask, value):
+    with pytest.raises((BadRequest, UnknownName)) as caught:
+        ask(c, value)
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
