@@ -20,6 +20,9 @@ class ClientEnd(Protocol):
     def send_soon(self, message: messages.ToClient, body: bytes) -> None:
         """Pass a message to the client that may wait a moment for others."""
 
+    def send_gathered(self) -> None:
+        """Pass on what waits for others."""
+
     def bring(self, slab: SlabId, fd: int, size: int) -> None:
         """Pass a slab of ``size`` bytes to the client, with a copy of its descriptor."""
 
@@ -31,11 +34,13 @@ class HostBuilder(Protocol):
     """Makes what leads to a host.
 
     Attributes:
-        can_wait: whether what hosts of other processes say may be heard a moment later. Set before
-            the first host is made.
+        can_wait: whether what hosts of other processes say may be heard a moment later.
+        heard: called when all of them were heard that had said something. Both are set before the
+            first host is made.
     """
 
     can_wait: Callable[[], bool]
+    heard: Callable[[], None]
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
         """A host, not started; ``objects`` are those that go there, or come from there."""

@@ -26,6 +26,7 @@ class ClientPipe:
     def __init__(self, pipe: FramePipe) -> None:
         self._pipe = pipe
         self.descriptor = pipe.received.take
+        self.send_gathered = pipe.send_gathered
 
     def send(self, message: messages.ToClient, body: bytes) -> None:
         """Pass a message to the client."""

@@ -44,6 +44,7 @@ class Ways:
         self._embedded: list[EmbeddedHost] = []
         self._links: Links | None = None
         self.can_wait: Callable[[], bool] = lambda: False
+        self.heard: Callable[[], None] = lambda: None
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
         """A host, not started."""
@@ -60,6 +61,7 @@ class Ways:
                 objects=objects,
                 hash_seed=self._spawn.hash_seed,
                 can_wait=self.can_wait,
+                heard=self.heard,
             )
         return self._links.host(spec, listener)
 

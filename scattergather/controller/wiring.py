@@ -116,6 +116,7 @@ class Wiring:
         store.slab_gone.append(self.shown.slab_gone)
         self.roster.code_users += [self.driver.used_code, self.surveys.used_code]
         builder.can_wait = self.driver.can_wait
+        builder.heard = client.send_gathered
         for entry in self.roster.entries.values():
             listener = _Listener(entry, self.arrivals, self.hosts_desk)
             entry.host = builder.build(entry.spec, listener, self.landing)

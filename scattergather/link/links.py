@@ -23,6 +23,7 @@ class Links:
         hash_seed: the one with which their workers are to agree on ``hash(text)``.
         chance: spreads the attempts to reach many hosts.
         can_wait: says whether what hosts say may be heard a moment later.
+        heard: called when all hosts were heard that had said something.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Links:
         hash_seed: int | None = None,
         chance: random.Random | None = None,
         can_wait: Callable[[], bool] = lambda: False,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.hosts: list[RemoteHost] = []
         self.switchboard = Switchboard(
@@ -43,6 +45,7 @@ class Links:
             ended=self.ended,
             chance=chance,
             can_wait=can_wait,
+            heard=heard,
         )
         self._objects: ObjectStore = NoObjectStore() if objects is None else objects
 

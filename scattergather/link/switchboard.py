@@ -47,6 +47,7 @@ class Switchboard:
         ended: hears which session a pool has ended, and why.
         chance: spreads the attempts to reach many hosts.
         can_wait: says whether what pools say may be heard a moment later.
+        heard: called when all pools were heard that had said something.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class Switchboard:
         ended: Callable[[bytes, str], None] = lambda _session, _reason: None,
         chance: random.Random | None = None,
         can_wait: Callable[[], bool] = lambda: False,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.reactor = reactor
-        self._hearing = Hearing(reactor, can_wait)
+        self._hearing = Hearing(reactor, can_wait, heard)
         self.controller = controller[:100]
         self.hash_seed = hash_seed
         self.chance = chance or random.Random()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from twisted.python import failure, log
 
 from scattergather.model.outcome import GATHER_SECONDS
-from scattergather.reactor.seam import Reactor
+from scattergather.reactor.seam import Reactor, Timer, call_off
 from scattergather.wire.descriptors import RETRY_SECONDS, Escorted, ReceivedDescriptors, send_with
 from scattergather.wire.frame import MAX_BODY, Bytes, FrameError, FrameReader, behind, frame
 
@@ -57,6 +57,7 @@ class FramePipe:
         """Descriptors that came along; whoever reads a frame that brings one takes it."""
         self._backlog: deque[Bytes | Escorted] = deque()
         self._gathered: list[Bytes] = []
+        self._soon: Timer | None = None
         self.waiting = 0
         """Bytes that wait to be written."""
         self.open = True
@@ -76,14 +77,20 @@ class FramePipe:
         self._send(pieces)
 
     def send_soon(self, head: bytes, *body: Bytes) -> None:
-        """Send one frame with the next, or after ``GATHER_SECONDS``. Silent when closed."""
+        """Send one frame with the next, or by ``send_gathered``. Silent when closed.
+
+        At the latest it is sent after ``GATHER_SECONDS``.
+        """
         if not self.open:
             return
-        if not self._gathered:
-            self._reactor.callLater(GATHER_SECONDS, self._send_gathered)
+        if self._soon is None:
+            self._soon = self._reactor.callLater(GATHER_SECONDS, self.send_gathered)
         self._gathered += frame(head, *body)
 
-    def _send_gathered(self) -> None:
+    def send_gathered(self) -> None:
+        """Send what waits for the next frame."""
+        call_off(self._soon)  # of this turn, nearly always: then the reactor is not woken for it
+        self._soon = None
         if self._gathered and self.open:
             pieces, self._gathered = self._gathered, []
             self._send(pieces)
@@ -98,7 +105,7 @@ class FramePipe:
         """Send a frame that brings a copy of a descriptor. Silent when closed."""
         if not self.open:
             return
-        self._send_gathered()
+        self.send_gathered()
         data = b"".join(frame(head))
         try:
             self._queue([Escorted(data, fd)])
@@ -173,7 +180,7 @@ class FramePipe:
 
     def flush(self, deadline: float) -> None:
         """Write what waits, for the last time: blocks, at most until ``deadline`` (monotonic)."""
-        self._send_gathered()
+        self.send_gathered()
         while self.open and self._backlog and time.monotonic() < deadline:
             room = select.poll()  # select() knows no descriptor beyond 1,023
             room.register(self._socket, select.POLLOUT)

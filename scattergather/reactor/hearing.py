@@ -36,13 +36,20 @@ class Hearing:
 
     Args:
         can_wait: asked when something was read: may what comes next wait for a moment?
+        heard: called when all were heard that had something to say.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Reactor, can_wait: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        can_wait: Callable[[], bool],
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
         self._reactor = reactor
         self._can_wait = can_wait
+        self._heard = heard
         self._readers: dict[int, Reader] = {}
         self._poll: Any = None
         self._rest: Timer | None = None
@@ -153,7 +160,13 @@ class Hearing:
             reader = self._readers.get(descriptor)
             if reader is not None:  # else it is gone because of what another one said
                 self._read(reader)
-        return bool(ready)
+        if not ready:
+            return False
+        try:
+            self._heard()
+        except Exception:
+            self._log.failure("what was heard could not be passed on")
+        return True
 
     def _read(self, reader: Reader) -> None:
         try:

@@ -72,6 +72,7 @@ class _Builder:
         self._world = world
         self.links: SimulatedLinks | None = None
         self.can_wait: Callable[[], bool] = lambda: False
+        self.heard: Callable[[], None] = lambda: None
 
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Any:
         world, name = self._world, spec.name
@@ -110,6 +111,7 @@ class _ClientEnd:
 
     def __init__(self, client: Client, memory: Memory) -> None:
         self.send = self.send_soon = client.receive
+        self.send_gathered = lambda: None
         self.bring, self.descriptor = memory.bring, memory.descriptor
 
 

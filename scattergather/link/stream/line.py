@@ -15,6 +15,9 @@ from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.reactor.turns import Turns
 from scattergather.wire.frame import Bytes
 
+NEAR = 0.001
+"""Seconds that a deadline may be passed before it is noticed; the shortest one is 0.25."""
+
 
 class Connection(Protocol):
     """One connection of two Tubs; ``LinkBroker`` is one."""
@@ -145,7 +148,12 @@ class Line:
 
     def offer(self, head: bytes, body: Bytes = b"", *, within: float | None = None) -> None:
         """Send a frame, when there is a connection: now, or in so many seconds, with others."""
-        self._tell(stream.Offered(head, body, within))
+        if isinstance(self._state, _Closed):
+            return
+        actions = self._stream.handle(stream.Offered(head, body, within), self._clock.seconds())
+        if actions:  # else it waits for others, and no deadline has changed
+            self._turns.do(actions)
+            self._set_timer()
 
     def close(self) -> None:
         """End of the session: nothing is sent, delivered or reported any more."""
@@ -197,7 +205,8 @@ class Line:
             return
         left = max(deadline - self._clock.seconds(), 0.0)
         if self._timer is not None and self._timer.active():
-            if self._timer.getTime() <= deadline:
+            # What was planned for a deadline is planned a little behind it: the clock goes on.
+            if self._timer.getTime() <= deadline + NEAR:
                 return
             self._timer.reset(left)
         else:

@@ -63,6 +63,7 @@ class Near:
         self.told: list[Any] = []
         self.bodies: list[bytes] = []
         self.can_wait: Callable[[], bool] = lambda: False
+        self.heard: Callable[[], None] = lambda: None
         self.parts = Wiring(
             reactor=self.clock,
             specs=tuple(RemoteSpec(name=f"host{n}", furl="pb://") for n in range(hosts)),
@@ -97,6 +98,9 @@ class Near:
         self.bodies.append(body)
 
     send_soon = send
+
+    def send_gathered(self) -> None:
+        pass
 
     def bring(self, slab: bytes, fd: int, size: int) -> None:
         pass

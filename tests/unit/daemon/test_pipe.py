@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
 
 from scattergather.reactor import frame_pipe
 from scattergather.reactor.frame_pipe import FramePipe
@@ -29,11 +31,13 @@ class Reactor:
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
         self.later: list[Callable[[], None]] = []
+        self.clock = Clock()
         self.addReader, self.removeReader = self.readers.add, self.readers.discard
         self.addWriter, self.removeWriter = self.writers.add, self.writers.discard
 
-    def callLater(self, _seconds: float, function: Callable[[], None]) -> None:
+    def callLater(self, seconds: float, function: Callable[[], None]) -> IDelayedCall:
         self.later.append(function)
+        return self.clock.callLater(seconds, function)
 
 
 class Refusing(socket.socket):
@@ -142,8 +146,23 @@ def test_frames_that_can_wait_leave_together_after_a_moment(there: There) -> Non
     (moment,) = there.reactor.later
     moment()
     assert read_all(other) == [b"first", b"second"]
+    there.reactor.later.clear()
     there.pipe.send_soon(b"third")
     there.pipe.flush(0.0)
+    assert read_all(other) == [b"first", b"second", b"third"]
+    other.pipe.close()
+
+
+def test_frames_that_wait_leave_when_it_is_said_and_no_timer_is_left(there: There) -> None:
+    other = reader_of(there)
+    there.pipe.send_soon(b"first")
+    there.pipe.send_soon(b"second")
+    there.pipe.send_gathered()
+    assert read_all(other) == [b"first", b"second"]
+    assert not there.reactor.clock.getDelayedCalls(), "a process that sleeps is woken for nothing"
+    there.pipe.send_soon(b"third")
+    assert there.reactor.clock.getDelayedCalls()
+    there.pipe.send_gathered()
     assert read_all(other) == [b"first", b"second", b"third"]
     other.pipe.close()
 

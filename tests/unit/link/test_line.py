@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.task import Clock
 
 from scattergather.link.stream.line import Line
 from scattergather.link.stream.piece import Piece
+from scattergather.link.stream.stream import ACKNOWLEDGE_SECONDS
 from scattergather.model.outcome import GATHER_SECONDS
+from scattergather.wire.frame import frame
 
 SESSION = b"s" * 16
 
@@ -80,3 +84,44 @@ def test_a_closed_line_sends_nothing_that_waited() -> None:
     line.offer(b"two", within=GATHER_SECONDS)
     clock.advance(1.0)
     assert not sent(wire)
+
+
+class Ticking(Clock):
+    """Goes on with every look at it, and counts what is planned and planned anew."""
+
+    def __init__(self) -> None:
+        Clock.__init__(self)
+        self.planned = 0
+
+    def seconds(self) -> float:
+        self.rightNow += 1e-6
+        return self.rightNow
+
+    def callLater(self, when: float, what: Any, *args: Any, **kwargs: Any) -> Any:
+        self.planned += 1
+        timer: Any = Clock.callLater(self, when, what, *args, **kwargs)
+        reset = timer.reset
+
+        def counted(seconds: float) -> None:
+            self.planned += 1
+            reset(seconds)
+
+        timer.reset = counted
+        return timer
+
+
+def test_a_deadline_that_is_the_same_is_planned_once() -> None:
+    clock = Ticking()
+    line = Line(clock, SESSION, lambda head, body: None, lambda reason: None)
+    wire = Wire()
+    line.expect(wire)
+    line.attach(0)
+    arrived: Any = wire.lines[SESSION]
+    arrived(Piece(1, 0, b"".join(frame(b"head"))))  # type: ignore[arg-type]
+    before = clock.planned
+    for number in (2, 3, 4):
+        arrived(Piece(number, 0, b"".join(frame(b"head"))))  # type: ignore[arg-type]
+    assert clock.planned == before
+    wire.pieces.clear()
+    clock.advance(ACKNOWLEDGE_SECONDS + 0.002)
+    assert [piece.acknowledged for piece in wire.pieces] == [4]

@@ -79,7 +79,13 @@ class Story:
         self.loop = Loop()
         self.heard: list[str] = []
         self.patient = True
-        self.hearing = Hearing(self.loop, lambda: self.patient)  # type: ignore[arg-type]
+        self.passed_on: list[list[str]] = []
+        """What was heard when it was said that all were."""
+        self.hearing = Hearing(
+            self.loop,  # type: ignore[arg-type]
+            lambda: self.patient,
+            lambda: self.passed_on.append([*self.heard]),
+        )
         self.a, self.b, self.c = self.ears = [Ear(self, name) for name in "abc"]
         for ear in self.ears:
             self.hearing.adopt(ear)
@@ -118,6 +124,29 @@ def test_what_follows_is_heard_together_a_moment_later(story) -> None:
     story.b.say("5")
     assert story.after(0) == [], "who was heard a moment ago may wait again"
     assert story.after(GATHER_SECONDS) == ["b5"]
+
+
+def test_what_is_heard_together_is_passed_on_together(story) -> None:
+    story.a.say("1")
+    story.after(0)
+    assert story.passed_on == [["a1"]], "at once, as it was heard"
+    story.after(2 * GATHER_SECONDS)
+    assert len(story.passed_on) == 1, "nothing was heard"
+    story.a.say("2")
+    story.after(0)
+    story.b.say("3")
+    story.c.say("4")
+    story.after(GATHER_SECONDS)
+    assert [sorted(each) for each in story.passed_on] == [["a1"], ["a2"], ["b3", "c4"]]
+
+
+def test_a_fault_of_whoever_passes_it_on_makes_nobody_deaf(story) -> None:
+    story.hearing._heard = lambda: 1 / 0
+    story.a.say("1")
+    assert story.after(0) == ["a1"]
+    for number in range(3):
+        story.b.say(str(number))
+        assert story.after(GATHER_SECONDS) == [f"b{number}"]
 
 
 def test_nobody_waits_when_it_cannot_wait(story) -> None:
