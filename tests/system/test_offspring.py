@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import multiprocessing
@@ -61,6 +62,10 @@ def has_grandchildren(number: int) -> Any:
     return raises(number)
 
 
+def has_something_to_do_at_its_end(_number: int) -> Any:
+    atexit.register(os._exit, 7)
+
+
 def fork() -> int:
     return os.fork()
 
@@ -98,6 +103,7 @@ LEAVES: list[tuple[Callable[[], int], Callable[[int], Any], int]] = [
     (fork, exits_with_a_word, 1),
     (fork, asks_for_the_cluster, 3),
     (fork, has_grandchildren, 1),
+    (fork, has_something_to_do_at_its_end, 7),
     (terminal, exits, 3),
     (other_terminal, raises, 1),
     (fork_that_python_does_not_see, returns, 0),

@@ -3,7 +3,8 @@
 A copy of a worker (``os.fork``, a pseudo-terminal, multiprocessing) is in the middle of a task,
 with our loop below it, our socket and our journal. It may compute, print and start what it wants.
 When it comes out of the task's function, because this returned or raised there, it ends as a
-script's copy does: with the status of ``sys.exit``, with a traceback and 1, or with 0.
+script's copy does: with the status of ``sys.exit``, with a traceback and 1, or with 0. What it has
+registered with ``atexit`` runs before.
 
 Python tells us when it forks. A library that forks by itself tells nobody: so there is a page of
 memory that the kernel empties in every copy, however it was made, and a look at it costs nothing
@@ -12,6 +13,7 @@ that can be measured. Where the kernel does not (before Linux 4.14) only Python'
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import mmap
 import os
@@ -69,6 +71,7 @@ def is_copy() -> bool:
         return False
     in_copy, _InCopy.do = _InCopy.do, None
     if in_copy is not None:
+        atexit._clear()  # what the worker is to do at its end is not for a copy to do
         in_copy()
     return True
 
@@ -89,6 +92,7 @@ def leave(error: BaseException | None = None) -> None:
             sys.stderr.write(f"{error.code}\n")
         if error is not None:
             traceback.clear_frames(error.__traceback__)  # files that are open there are written
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
