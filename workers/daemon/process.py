@@ -15,11 +15,8 @@ from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.machine import OnBroken
 from scattergather.workers.daemon.overheard import At, Overheard
 from scattergather.workers.pool.events import Harvest
-from scattergather.workers.process.surroundings.capture import OutputFile
+from scattergather.workers.process.surroundings.capture import HELD, KEPT, OutputFile
 from scattergather.workers.process.task.journal import NOTHING, Contradiction, Journal
-
-OUTPUT_KEPT = 1 << 16
-"""Bytes of a task's output that are kept."""
 
 OUTPUT_CERTIFIED = 4000
 """Characters of output that go into a loss."""
@@ -151,8 +148,9 @@ class WorkerProcess:
 
     def printed(self, running: At) -> tuple[messages.Output, bytes] | None:
         """What the task at work has printed since the last look, in whole lines; None: nothing."""
-        self._overheard.pid = self.pid
-        return self._overheard.look(running)
+        # Of the task before this one the worker has said everything: it is heard before this one.
+        self._pipe.drain()
+        return self._overheard.look(running, self.pid) if self.journal.fd >= 0 else None
 
     # ---- its process ----
 
@@ -170,7 +168,7 @@ class WorkerProcess:
 
     def trim(self) -> None:
         """Drop what it printed long ago."""
-        self.output.trim(16 * OUTPUT_KEPT)
+        self.output.trim(HELD)
 
     def bury(self) -> Harvest:
         """Read what the dead worker left, and free everything."""
@@ -180,7 +178,7 @@ class WorkerProcess:
             left = self.journal.harvest()
         except Contradiction as why:
             bent = str(why)
-        tail, _ = self.output.tail(OUTPUT_KEPT)
+        tail, _ = self.output.tail(KEPT)
         untold, dropped = self._overheard.left(left)
         self.free()
         output, where = last_words(tail.decode("utf-8", "backslashreplace"))

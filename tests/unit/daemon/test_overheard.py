@@ -117,6 +117,45 @@ def test_a_flood_is_heard_in_part_and_the_rest_is_counted(task: Task) -> None:
     assert len(task.heard) + task.missing == 4 + 1000 + 3 * KEPT
 
 
+@pytest.mark.parametrize("long", [b"x" * (TOLD + 5), b"10%\r" * TOLD])
+def test_a_long_line_does_not_hold_up_those_behind_it(task: Task, long: bytes) -> None:
+    printed = long[: KEPT - 100] + b"\nepoch 1\n"
+    task.print(printed)
+    task.look()
+    task.print(b"epoch 2\n")
+    task.look()
+    task.look()
+    assert task.heard == printed + b"epoch 2\n"
+
+
+@pytest.mark.parametrize("behind", [b"all of it\n", b"more than there was\n" * 9])
+def test_a_file_that_the_task_emptied_is_heard_from_its_beginning(
+    task: Task, behind: bytes
+) -> None:
+    task.print(b"told before\n")
+    task.look()
+    os.truncate(task.output.fd, 0)  # sh -c "echo all of it > /dev/stderr"
+    task.print(behind)
+    assert task.look() == behind
+    assert task.look() == b""
+    os.truncate(task.output.fd, 0)
+    task.print(behind[1:])
+    assert task.overheard.left(task.journal.harvest()) == (behind[1:], 0)
+    assert task.end() == behind[1:]
+
+
+def test_what_a_thread_prints_while_a_large_outcome_leaves_is_the_next_ones(task: Task) -> None:
+    task.print(b"own\n")
+    task.look()
+    task.journal.hold_all()
+    task.output.take()
+    task.print(b"of a thread\n")
+    assert task.look() == b""
+    task.journal.sent(1)
+    task.begin(1, 1)
+    assert task.look() == b"of a thread\n"
+
+
 def test_what_was_trimmed_while_it_was_read_is_not_heard_as_zeros(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

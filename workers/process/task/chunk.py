@@ -301,6 +301,9 @@ class Chunks:
         assert self._run is not None
         self.flush()
         new, borrowed = self._large.returns.announce(parts)
+        # By the journal the task is not over yet; but what a thread prints from now on is the next
+        # one's.
+        self._journal.hold_all()
         if self._output.size():
             self.send_output(index)
         now = time.monotonic()

@@ -373,6 +373,11 @@ class Journal:
             words[HELD_AT] = size
             words[HELD] = words[RUNNING]
 
+    def hold_all(self) -> None:
+        """Nothing of what is printed from now on is told before the task at work has ended."""
+        self.words[HELD_AT] = 0
+        self.words[HELD] = self.words[RUNNING]
+
     def exceeded(self) -> bool:
         """True when the pool has seen that the present task takes more memory than it may."""
         words = self.words
