@@ -10,10 +10,10 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
-from weakref import WeakSet
 
 _KINDS = (
     ("multiprocessing.pool", "Pool"),
@@ -28,17 +28,22 @@ class Pools:
     """Those that were found; one that nobody holds any more is gone from here, too."""
 
     def __init__(self) -> None:
-        self._known: WeakSet[Any] = WeakSet()
+        # By identity: a class of the user's own may compare by value, and have no hash.
+        self._known: dict[int, weakref.ref[Any]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._known)
+        return bool(self._alive())
+
+    def _alive(self) -> list[Any]:
+        return [pool for each in self._known.values() if (pool := each()) is not None]
 
     def find(self) -> None:
         """All that there are in this process now are known, but those that its zygote had."""
-        loaded = [(sys.modules.get(module), name) for module, name in _KINDS]
-        kinds = tuple(getattr(module, name) for module, name in loaded if hasattr(module, name))
+        named = [getattr(sys.modules.get(module), name, None) for module, name in _KINDS]
+        kinds = tuple(each for each in named if isinstance(each, type))
         if kinds:  # what was there before the fork is frozen, and not among these
-            self._known.update(each for each in gc.get_objects() if issubclass(type(each), kinds))
+            found = [each for each in gc.get_objects() if issubclass(type(each), kinds)]
+            self._known = {id(each): weakref.ref(each) for each in self._alive() + found}
 
     def forget(self) -> None:
         """None is known any more."""
@@ -47,7 +52,7 @@ class Pools:
     def processes(self) -> set[int]:
         """Process ids of what serves them now; a server that forks for all pools is among them."""
         found: set[int] = set()
-        for pool in list(self._known):
+        for pool in self._alive():
             serving = getattr(pool, "_processes", None)
             found.update(serving if isinstance(serving, dict) else ())
             serving = getattr(pool, "_pool", None)
@@ -56,14 +61,14 @@ class Pools:
                     found.add(process.pid)
         server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
         pid = getattr(server, "_forkserver_pid", None)
-        return found | {pid} if self._known and pid else found
+        return found | {pid} if self and pid else found
 
     def threads(self) -> set[threading.Thread]:
         """Threads that serve them now, and are not to be joined."""
         return set(self._threads())
 
     def _threads(self) -> Iterator[threading.Thread]:
-        for pool in list(self._known):
+        for pool in self._alive():
             serving = getattr(pool, "_threads", None)
             yield from serving.copy() if isinstance(serving, set) else ()
             manager = getattr(pool, "_executor_manager_thread", None)
