@@ -76,8 +76,8 @@ def mismatch(theirs: PeerVersions, who: str, us: str) -> str:
     older = who if theirs.protocol < messages.PROTOCOL else us
     return (
         f"{who} runs scattergather {theirs.version} (protocol {theirs.protocol}), {us} runs "
-        f"{scattergather.__version__} (protocol {messages.PROTOCOL}). Where {older} runs: "
-        "pip install -U scattergather, or in a folder with the newer one: pip install -U ."
+        f"{scattergather.__version__} (protocol {messages.PROTOCOL}). Where {older} runs, "
+        "in a folder with the newer one: pip install -U ."
     )
 
 

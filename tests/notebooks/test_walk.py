@@ -109,9 +109,16 @@ def test_a_failed_task_shows_the_line_of_the_cell_that_raised(kernel):
     kernel.good("job = c.addJob([([n], {}) for n in range(6)], bad)")
     reply = kernel.run("c.waitForResult()")
     assert reply.error == "JobFailed"
+    assert "\x1b[" in reply.traceback
     shown = text(reply.traceback)
-    for line in ("1 of 6 tasks of job 1 failed", "    return 10 / (x - 3)", "args [3]"):
+    for line in (
+        "c.waitForResult()",
+        "1 of 6 tasks of job 1 failed",
+        ", in bad\n    return 10 / (x - 3)",
+        "args [3]",
+    ):
         assert line in shown
+    assert shown.count("Cell In[") == 2
     assert "scattergather/" not in shown
     shown = text(kernel.run("c.submit(bad, 3).result()").traceback)
     assert "    return 10 / (x - 3)" in shown

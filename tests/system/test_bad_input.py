@@ -145,7 +145,7 @@ def test_a_pool_of_another_release_is_refused_with_both_versions(start, spawn) -
     (host,) = c.waitForResult().hosts
     assert "runs scattergather 9.9 (protocol 99)" in host.why
     assert f"(protocol {messages.PROTOCOL}). Where " in host.why
-    assert "pip install -U scattergather" in host.why
+    assert "in a folder with the newer one: pip install -U ." in host.why
 
 
 def test_a_controller_of_another_release_is_refused_with_both_versions(spawn, monkeypatch) -> None:

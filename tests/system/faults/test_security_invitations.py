@@ -67,6 +67,9 @@ def test_a_guest_is_let_in_while_the_pool_runs_and_shut_out_within_a_second(star
     eventually(lambda: any(not worker.is_running() for worker in workers))
     assert not long.done() or long.exception() is not None
     assert command("invited")[0] == ""
+    assert daemon.end() == 0
+    for name in ("owner", "anna"):
+        assert f"({name}, from 127.0.0.1) opened" in daemon.errors
 
 
 def test_who_was_revoked_stays_out_and_who_was_invited_stays_in_after_a_restart(start, tmp_path):

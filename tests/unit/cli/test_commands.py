@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import scattergather
+from scattergather.cli import demo
 from scattergather.cli.main import COMMANDS, cli, main
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.settings import private
@@ -146,3 +149,25 @@ def test_nobody_is_invited_or_renewed_by_a_furl_that_cannot_be_handed_over(tmp_p
     )
     run("invite", "anna", "--furl-file", str(tmp_path / "new" / "furl"), "--directory", str(pool))
     assert (tmp_path / "new" / "furl").read_text().startswith("pb://")
+
+
+@pytest.mark.parametrize(
+    ("there", "searched", "said"),
+    [
+        (True, True, "scattergather"),
+        (True, False, "{folder}/scattergather"),
+        (False, False, "{folder}/python -m scattergather"),
+    ],
+)
+def test_the_demo_says_how_the_command_is_called_here(tmp_path, monkeypatch, there, searched, said):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path) if searched else "/nowhere")
+    if there:
+        (tmp_path / "scattergather").touch(0o755)
+    assert demo.own_command() == said.format(folder=tmp_path)
+
+
+def test_no_sentence_advises_what_no_index_has():
+    folder = Path(scattergather.__file__).parent
+    for path in [*folder.rglob("*.py"), *folder.with_name("workers").rglob("*.py")]:
+        assert not re.search(r"\bscattergather\[\w|install (-U )?scattergather\b", path.read_text())

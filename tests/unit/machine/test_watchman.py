@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scattergather.machine.watchman import LOOK_SECONDS, Vigil
+from scattergather.reactor.heartbeat import ORPHANED_SECONDS, SILENT_SECONDS
 
 
 class Watched:
@@ -12,7 +13,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.now, self.beats = 0.0, 0
-        self.vigil = Vigil(self.now, 60.0, 5.0)
+        self.vigil = Vigil(self.now, SILENT_SECONDS, ORPHANED_SECONDS)
 
     def passes(
         self, seconds: int, *, beats: bool = True, held: bool = False, gone: bool = False
