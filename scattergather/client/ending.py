@@ -89,6 +89,7 @@ def _why_not_finished() -> str:
 def _finish(sessions: Sequence[Session], ever: Sequence[Session]) -> None:
     """Of these ``sessions`` all is through; of all that there ever were, what failed is told."""
     jobs = [job for session in ever for job in unread_jobs(session)]
+    told = {job: job.failed for job in jobs if job.told}
     before = _failed_calls(sessions, jobs)
 
     def goes_on() -> bool:
@@ -114,7 +115,11 @@ def _finish(sessions: Sequence[Session], ever: Sequence[Session]) -> None:
         session.echo.flush()
         if (fate := session.life.fate) and session.lost:
             _say(f"the script has ended, and {fate}; lost {counted(session.lost)}")
-    failed = [f"{job.label} ({job.failed} of {job.added} tasks)" for job in jobs if job.failed]
+    failed = [
+        f"{job.label} ({job.failed} of {job.added} tasks)"
+        for job in jobs
+        if job.failed > told.get(job, 0)
+    ]
     if (calls := _failed_calls(sessions, jobs) - before) > 0:
         failed.append(plural(calls, "call"))
     if failed:
@@ -125,8 +130,8 @@ def _finish(sessions: Sequence[Session], ever: Sequence[Session]) -> None:
 
 
 def _failed_calls(sessions: Sequence[Session], jobs: Sequence[Gathering]) -> int:
-    """How many tasks failed that are of none of these jobs."""
-    failed = sum(each.inbox.failed for each in sessions)
+    """How many tasks failed that are of none of these jobs, nor of one that is cancelled."""
+    failed = sum(each.inbox.failed - each.inbox.unheard for each in sessions)
     return failed - sum(job.failed + job.cancelled for job in jobs)
 
 

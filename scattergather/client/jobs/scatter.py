@@ -43,10 +43,9 @@ _doors: list[weakref.ref[Scatter]] = []
 
 
 def unread_jobs(session: Session) -> list[Gathering]:
-    """The jobs of a session that nobody has read, nor asked what of them failed."""
+    """The jobs of a session that nobody has read."""
     doors = [door for each in tuple(_doors) if (door := each()) is not None]
-    unread = [job for door in doors if door.session is session for job in door.unread.all()]
-    return [job for job in unread if not job.told]
+    return [job for door in doors if door.session is session for job in door.unread.all()]
 
 
 class Scatter:

@@ -52,6 +52,8 @@ class ClientInbox:
         """Tasks whose results have come."""
         self.failed = 0
         """Tasks that had another outcome."""
+        self.unheard = 0
+        """Those of them whose jobs were cancelled, or dropped, before."""
 
     def sort(self, head: bytes, body: bytes) -> None:
         """A frame has come."""
@@ -66,6 +68,8 @@ class ClientInbox:
                     self._receivers.delivering = True
                     receiver.outcomes(message, body, large)
                     self._heard(receiver)
+                else:
+                    self.unheard += len(message.kinds) - returned
             case messages.TasksPlaced():
                 if (receiver := self._receivers.find(message.job)) is not None:
                     receiver.placed(message.first, message.count)

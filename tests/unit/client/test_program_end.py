@@ -10,6 +10,8 @@ import pytest
 
 from scattergather.client import ending
 from scattergather.errors import Closed
+from scattergather.model.outcome import Kind
+from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from tests.unit.client import fake as fakes
 from tests.unit.client import work
@@ -275,3 +277,40 @@ def test_a_with_block_that_ended_before_hides_no_failure(c, capsys):
         c.submit(work.inverse, 0)  # its future may be read after the block
     end_of(c)
     assert "nobody waited for what failed: job 1 (1 of 2 tasks); wait" in capsys.readouterr().err
+
+
+def test_a_task_of_a_cancelled_iterator_that_has_no_result_is_no_failed_call(c, fake, capsys):
+    fake.pause()
+    c.addJob((((n,), {}) for n in itertools.count()), work.noop)
+    until(lambda: fake.count(messages.AddTasks))
+    c.submit(work.noop, 1)
+
+    def end_a_task() -> None:
+        until(lambda: fake.count(messages.ForgetJob))
+        (forgotten,) = fake.of(messages.ForgetJob)
+        fake.send(
+            messages.TaskOutcomes(
+                job=forgotten.job,
+                first=0,
+                kinds=bytes([Kind.CANCELLED]),
+                host="local",
+                worker=1,
+                attempt=1,
+            ),
+            blobs.pack([b""]),
+        )
+        fake.resume()
+
+    threading.Thread(target=end_a_task).start()
+    end_of(c)
+    assert c._session.inbox.failed == 1
+    assert "nobody waited" not in capsys.readouterr().err
+
+
+def test_a_job_that_fails_after_its_failures_were_asked_for_is_named(c, fake, capsys):
+    fake.pause()
+    job = c.addJob([((n,), {}) for n in (0, 1)], work.inverse)
+    assert not job.failures
+    later(fake)
+    end_of(c)
+    assert "nobody waited for what failed: job 1 (1 of 2 tasks); " in capsys.readouterr().err
