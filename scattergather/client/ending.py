@@ -33,6 +33,9 @@ LOOK_SECONDS = 0.1
 _interrupts: list[str] = []
 """Filled when Python itself was interrupted while it waited for threads of the program."""
 
+_due: list[str] = []
+"""Filled until Python has come to :func:`_heed`, at the beginning of that."""
+
 
 def end(sessions: Sequence[Session]) -> None:
     """All is through or cancelled, and the controllers have ended. Main thread."""
@@ -54,13 +57,16 @@ def heed_interrupts() -> None:
     """An interrupt of what Python does when the main thread has ended ends the program, for us too.
 
     Python waits for the program's threads then. Of an interrupt it tells by the hook for what can
-    be raised nowhere, and goes on.
+    be raised nowhere, and goes on; but of what was registered to be called then, the last first, as
+    executors do which wait for their threads, it calls no more.
     """
     with suppress(AttributeError, RuntimeError):  # a Python without; one that ends already
         threading._register_atexit(_heed)  # type: ignore[attr-defined]
+        _due.append("interrupted")
 
 
 def _heed() -> None:
+    _due.clear()
     tell = sys.unraisablehook
 
     def note(what: sys.UnraisableHookArgs) -> None:
@@ -79,7 +85,7 @@ def _why_not_finished() -> str:
     shown = getattr(sys, "last_type", None)
     if shown is not None and not hasattr(sys, "ps1"):
         return f"the script ended by {shown.__name__}"
-    if _interrupts:
+    if _interrupts or (_due and getattr(threading, "_SHUTTING_DOWN", False)):
         return "interrupted"
     if isinstance(error := sys.exc_info()[1], Exception | KeyboardInterrupt):
         return f"the process ended by {type(error).__name__}"

@@ -218,6 +218,16 @@ def test_after_an_exception_all_is_cancelled_and_counted(c, fake, capsys, monkey
     )
 
 
+def test_an_interrupt_while_python_waits_for_an_executor_cancels_all(c, fake, capsys, monkeypatch):
+    fake.pause()
+    c.submit(work.noop, 1)
+    # So it stands when what was called before ours, of what is called then, has raised.
+    monkeypatch.setattr(threading, "_SHUTTING_DOWN", True)
+    end_of(c)
+    said = "[scattergather] interrupted; cancelled 1 outstanding task: noop (0/1)\n"
+    assert capsys.readouterr().err == said
+
+
 def test_with_left_by_sys_exit_waits_as_the_end_of_the_script_would(c, fake):
     fake.pause()
     future = c.submit(work.noop, 1)
