@@ -27,6 +27,9 @@ _DESCRIPTORS = 1 << 16
 LEAST_FILE = 8 << 20
 """Bytes that a file must be allowed to have where workers are."""
 
+LEAST_DESCRIPTORS = 16
+"""With fewer a controller has none left for its first worker."""
+
 _MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 375}.get(
     platform.machine()
 )
@@ -142,16 +145,22 @@ def wake_in_time() -> None:
 
 
 def check_files() -> None:
-    """Outcomes, output and large values lie in files in memory, to which the limit applies, too.
+    """Outcomes, output and large values lie in files in memory, to which the limits apply, too.
 
     Raises:
-        BadRequest: files of this process may not have what workers need.
+        BadRequest: files of this process may not be as large, or as many, as workers need.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if 0 <= limit < LEAST_FILE:
         raise BadRequest(
             f"files of this process may have {limit} bytes at most, and workers need "
             f"{LEAST_FILE >> 20} MB: raise the limit with `ulimit -f`"
+        )
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < LEAST_DESCRIPTORS:
+        raise BadRequest(
+            f"this process may have {limit} files open at most, and a controller needs "
+            f"{LEAST_DESCRIPTORS}: raise the limit with `ulimit -n`"
         )
 
 

@@ -75,10 +75,11 @@ def test_without_a_proc_file_system_tasks_run(tmp_path: Path) -> None:
     assert found.endswith("32]")
 
 
-def test_where_files_may_not_grow_a_sentence_says_so(tmp_path: Path) -> None:
-    start = ["bash", "-c", 'ulimit -f 100; exec "$@"', "bash", sys.executable]
+@pytest.mark.parametrize("limit", ["-f 100", "-n 12"])
+def test_where_files_may_not_grow_or_be_open_a_sentence_says_so(tmp_path: Path, limit: str) -> None:
+    start = ["bash", "-c", f'ulimit {limit}; exec "$@"', "bash", sys.executable]
     found = run(tmp_path, start, env=os.environb | {b"PYTHONPATH": bytes(ROOT)})
-    assert "raise the limit with `ulimit -f`" in found
+    assert f"raise the limit with `ulimit {limit[:2]}`" in found
 
 
 def test_a_refresh_takes_over_what_has_changed(
