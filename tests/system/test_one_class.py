@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 
 from scattergather import inside, spawnScatterGather
 from scattergather.client.client import ScatterGather
+from scattergather.wire.code.world import World
+from scattergather.workers.process.task import call
 from tests.classes import FUNCTIONS, HAPPENINGS, WAYS, agree, notebook
 from tests.system.process_driver import as_in_a_notebook
 
@@ -165,3 +168,27 @@ def test_calls_from_before_and_after_a_cell_ran_again_each_have_their_globals_in
         assert (
             c.addJob(large * 2, main["task"]).results() == [((10, True), 1), ((10, True), 10)] * 2
         )
+
+
+def test_a_worker_keeps_the_worlds_that_were_used_last_of_many(c: ScatterGather) -> None:
+    def bounded(most: int) -> int:
+        before, call.MOST_CLASSES = call.MOST_CLASSES, most
+        return before
+
+    def worlds() -> int:
+        gc.collect()
+        return sum(type(each) is World for each in gc.get_objects())
+
+    with notebook() as main:
+        exec("import gc\nSEEN = []\nclass Seeing:\n    def see(self): SEEN.append(1)", main)
+        exec("def often(): Seeing().see(); return len(SEEN)", main)
+        exec("def other(n): return lambda: (Seeing().see(), len(SEEN), n)[1:]", main)
+        before = c.submit(bounded, 8).result(20)
+        try:
+            for n in range(40):
+                assert c.submit(main["often"]).result(20) == n + 1
+                assert c.submit(main["other"](n)).result(20) == (1, n)
+            few = c.submit(worlds).result(20)
+        finally:
+            c.submit(bounded, before).result(20)
+    assert few < 20

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -73,8 +74,8 @@ class CodeBook:
         self._lock = threading.RLock()
         self.tell: Callable[[tuple[type, ...]], object] | None = None
         """Called with the classes of a blob each time that a value refers to one of them."""
-        self.sharing: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
-        """Functions that shared something with classes of the notebook when they were sent."""
+        self.sharing: weakref.WeakSet[types.CodeType] = weakref.WeakSet()
+        """Of functions that shared something with classes of the notebook when they were sent."""
         self._doors = {
             (resolve.__module__, resolve.__name__): self.resolve,
             (adopt.__module__, adopt.__name__): self.adopt,

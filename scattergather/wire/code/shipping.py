@@ -63,16 +63,20 @@ class Shipment:
             CannotPickle: it reaches something that cannot travel; the path is in the message.
         """
         outer, self._needs = self._needs, {}
-        plain = type(function) is types.FunctionType
+        plain = isinstance(function, types.FunctionType)
+        known = len(self.code), len(self._reductions)
         try:
-            if plain and function in self.book.sharing:  # it will most likely again
+            if plain and function.__code__ in self.book.sharing:  # it will most likely again
                 return self._freeze_with_classes(function)
             self._is_freezing = True
             return self._freeze_alone(function)
         except _Shares:
             self._is_freezing = False
+            # From the start, or classes met by now would be in other groups than the next time.
+            _shorten(self.code, known[0])
+            _shorten(self._reductions, known[1])
             if plain:
-                self.book.sharing.add(function)
+                self.book.sharing.add(function.__code__)
             return self._freeze_with_classes(function)
         finally:
             self._is_freezing = False
@@ -245,6 +249,11 @@ class Inline:
             return self._placed(thing) is not None
         parts = thing if isinstance(thing, tuple | list) else getattr(thing, "__args__", ())
         return all(map(self._stands, parts))
+
+
+def _shorten(entered: dict[Any, Any], length: int) -> None:
+    while len(entered) > length:
+        entered.popitem()
 
 
 def _plain(kind: type) -> Any:

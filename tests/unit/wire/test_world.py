@@ -273,6 +273,21 @@ def test_the_same_function_has_one_digest_each_time(main: dict[str, Any]) -> Non
     assert len(digests) == 1
 
 
+def test_a_function_has_the_same_digest_when_it_is_known_that_it_shares(
+    main: dict[str, Any],
+) -> None:
+    exec(
+        "class Named: pass\nclass Naming:\n    def name(self): return Named\n"
+        "def inner(): return Naming\ndef f(): return inner(), later, sharing",
+        main,
+    )
+    main["later"], main["sharing"] = main["Named"], main["A"]
+    book = CodeBook()
+    shipments = [Shipment(book) for _ in range(3)]
+    assert len({shipment.freeze(main["f"]) for shipment in shipments}) == 1
+    assert len({frozenset(shipment.code) for shipment in shipments}) == 1
+
+
 def test_every_class_of_a_task_is_one_class_whoever_brings_it(main: dict[str, Any]) -> None:
     exec(
         "def f(*given): return [type(each) for each in given] == "

@@ -27,6 +27,12 @@ from scattergather.workers.process.surroundings.standing import (
 Function = Callable[..., Any]
 _Key = tuple[FunctionName, int, tuple[Digest, ...]]
 
+MOST_CLASSES = 2048
+"""How many classes of the notebook are in all worlds together, some 20 kB each.
+
+A lambda in a loop has a world each time, and in it all classes that it shares something with.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -48,10 +54,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A function that was prepared, and the world of its tasks."""
+    """A function that was prepared, and the world of its tasks; ``size`` is how many classes."""
 
     call: Call
     world: World
+    size: int
 
 
 class Calls:
@@ -142,15 +149,34 @@ class Calls:
         self, name: str, version: int, extra: tuple[Digest, ...], namespace: dict[str, Any]
     ) -> Call:
         # By version too: a function's missing names are filled in from one version for good.
-        ready = self._ready.get((name, version, extra))
-        if ready is None:
-            world = World()
-            BOOK.enter(world)
-            ready = _Ready(call=self._found(name, version, namespace), world=world)
-            self._ready[name, version, extra] = ready
-        else:
+        key = name, version, extra
+        ready = self._ready.pop(key, None)
+        if ready is not None:
             BOOK.enter(ready.world)
-        return ready.call
+            self._ready[key] = ready  # the last is what was used last
+            return ready.call
+        world = World()
+        BOOK.enter(world)
+        call = self._found(name, version, namespace)
+        size = len(_within(name)) + len(BOOK.loaded(extra))
+        self._ready[key] = _Ready(call=call, world=world, size=size)
+        if size:
+            self._make_room()
+        return call
+
+    def _make_room(self) -> None:
+        """Worlds that were not used for longest are gone, if there are too many classes."""
+        size = sum(ready.size for ready in [*self._ready.values()])
+        for key in [*self._ready][:-1]:
+            if size <= MOST_CLASSES:
+                return
+            ready = self._ready.get(key)
+            if ready is not None and ready.size:
+                size -= ready.size
+                self._ready.pop(key, None)
+                for known in [*self._things]:
+                    if known[:2] == key[:2]:
+                        self._things.pop(known, None)
 
     def _one_by_one(
         self,
