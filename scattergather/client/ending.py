@@ -34,13 +34,18 @@ _interrupts: list[str] = []
 """Filled when Python itself was interrupted while it waited for threads of the program."""
 
 _due: list[str] = []
-"""Filled until Python has come to :func:`_heed`, at the beginning of that."""
+"""Filled until Python has come to :func:`_heed`, at the end of that."""
 
 
-def end(sessions: Sequence[Session]) -> None:
-    """All is through or cancelled, and the controllers have ended. Main thread."""
+def end(sessions: Sequence[Session], *, finalizing: bool = False) -> None:
+    """All is through or cancelled, and the controllers have ended. Main thread.
+
+    Args:
+        sessions: all that there are.
+        finalizing: the interpreter itself calls this, and so has waited for the program's threads.
+    """
     alive = [session for session in sessions if not session.life.closed]
-    why = _why_not_finished()
+    why = _why_not_finished(finalizing)
     if not why:
         try:
             _finish(alive, sessions)
@@ -66,7 +71,6 @@ def heed_interrupts() -> None:
 
 
 def _heed() -> None:
-    _due.clear()
     tell = sys.unraisablehook
 
     def note(what: sys.UnraisableHookArgs) -> None:
@@ -75,9 +79,10 @@ def _heed() -> None:
         tell(what)
 
     sys.unraisablehook = note
+    _due.clear()  # only now: an interrupt that comes before is told by what is still due
 
 
-def _why_not_finished() -> str:
+def _why_not_finished(finalizing: bool) -> str:
     """Why what is outstanding is not finished; empty where the program came to its end."""
     if current_display() is not TERMINAL:
         return "the kernel ends"
@@ -85,7 +90,7 @@ def _why_not_finished() -> str:
     shown = getattr(sys, "last_type", None)
     if shown is not None and not hasattr(sys, "ps1"):
         return f"the script ended by {shown.__name__}"
-    if _interrupts or (_due and getattr(threading, "_SHUTTING_DOWN", False)):
+    if _interrupts or (_due and finalizing):
         return "interrupted"
     if isinstance(error := sys.exc_info()[1], Exception | KeyboardInterrupt):
         return f"the process ended by {type(error).__name__}"

@@ -111,7 +111,8 @@ def _alive() -> list[Session]:
 
 @atexit.register
 def _exit() -> None:
-    end(_alive())
+    # Whoever runs the functions of ``atexit`` by hand, or ends a child, stands above us.
+    end(_alive(), finalizing=sys._getframe().f_back is None)
     here.end()
 
 

@@ -218,12 +218,11 @@ def test_after_an_exception_all_is_cancelled_and_counted(c, fake, capsys, monkey
     )
 
 
-def test_an_interrupt_while_python_waits_for_an_executor_cancels_all(c, fake, capsys, monkeypatch):
+def test_an_interrupt_while_python_waits_for_an_executor_cancels_all(c, fake, capsys):
     fake.pause()
     c.submit(work.noop, 1)
     # So it stands when what was called before ours, of what is called then, has raised.
-    monkeypatch.setattr(threading, "_SHUTTING_DOWN", True)
-    end_of(c)
+    ending.end([c._session], finalizing=True)
     said = "[scattergather] interrupted; cancelled 1 outstanding task: noop (0/1)\n"
     assert capsys.readouterr().err == said
 
