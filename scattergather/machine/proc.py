@@ -6,12 +6,16 @@ Where it is not mounted nothing is known of other processes, and whoever asks go
 from __future__ import annotations
 
 import os
+import time
 
 USED = slice(11, 13)
 """Where the ticks stand, in user and in system mode, that a process has taken."""
 
 _TRACKER = b".resource_tracker import main"
 """How Python's multiprocessing and loky start theirs, by ``python -c``."""
+
+BECOMING = 0.1
+"""Seconds for which a process that has no arguments is taken for one that is about to have some."""
 
 
 def children_of_this_process() -> list[int]:
@@ -43,8 +47,15 @@ def runs(pid: int) -> bool:
 
 
 def is_tracker(pid: int) -> bool:
-    """A process was started to clean up shared memory and semaphores behind others."""
-    return _TRACKER in command_of(pid)
+    """A process was started to clean up shared memory and semaphores behind others.
+
+    For a moment one that becomes another program has no arguments, when whoever started it goes on
+    already; they are waited for.
+    """
+    patience = time.monotonic() + BECOMING
+    while not (command := command_of(pid)) and runs(pid) and time.monotonic() < patience:
+        time.sleep(1e-4)
+    return _TRACKER in command
 
 
 def name_of(pid: int) -> str:
