@@ -91,6 +91,12 @@ class Counter:
         TOTAL += 1
         return TOTAL
     def look(self): return TOTAL, REG, version()
+class Other:
+    def bump(self):
+        global TOTAL
+        TOTAL += 1
+        return TOTAL
+def of_two(a, b): return a.bump() and b.bump()
 def by_name(): return Counter().bump(), TOTAL, REG is Counter.reg
 def by_value(o): return o.bump(), TOTAL, o.look()[1] is REG
 def by_ref(o): return by_value(o)
@@ -132,6 +138,8 @@ def test_what_a_task_was_sent_sees_the_same_globals_and_no_other_function_does(
             assert run("by_ref", ref) == (1, 1, True)
         assert list(c.map(main["by_map"], [main["Counter"]()])) == [(1, 1, True)]
         assert run("fresh") == (0, (0, [], 1))
+        one, other = main["Counter"](), main["Other"]()
+        assert [run("of_two", one, other), run("of_two", other, one)] == [2, 4]
         main["TOTAL"] = 10
         exec("def version(): return 2", main)
         assert run("by_name") == (11, 11, True)

@@ -9,6 +9,7 @@ dill 0.4.1.
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import enum
 import functools
@@ -290,6 +291,9 @@ def reduce_cached_property(_writing: Writing, found: functools.cached_property[A
     return rebuild.make_cached_property, (found.func, found.attrname)
 
 
+_FOR_INSTANCES = "_method_cache"
+
+
 def reduce_cached(_writing: Writing, found: Any) -> Any:
     """An ``lru_cache`` with its attributes, without what it holds."""
     if importable(found):
@@ -297,6 +301,14 @@ def reduce_cached(_writing: Writing, found: Any) -> Any:
     settings = found.cache_parameters()
     made = rebuild.make_cached, (found.__wrapped__, settings["maxsize"], settings["typed"])
     return *made, vars(found)
+
+
+def reduce_dispatch(_writing: Writing, found: functools.singledispatchmethod[Any]) -> Any:
+    """A ``singledispatchmethod`` without what Python 3.13 keeps there for each instance."""
+    state = {name: value for name, value in vars(found).items() if name != _FOR_INSTANCES}
+    if _FOR_INSTANCES in vars(found):
+        state[_FOR_INSTANCES] = weakref.WeakKeyDictionary()
+    return copyreg.__newobj__, (type(found),), state  # type: ignore[attr-defined]
 
 
 def reduce_weak_keys(_writing: Writing, found: weakref.WeakKeyDictionary[Any, Any]) -> Any:
@@ -356,6 +368,7 @@ RECIPES: dict[type, Recipe] = {
     staticmethod: reduce_wrapped,
     functools.cached_property: reduce_cached_property,
     type(functools.lru_cache(int)): reduce_cached,
+    functools.singledispatchmethod: reduce_dispatch,
     typing.TypeVar: reduce_parameter,
     typing.TypeVarTuple: reduce_parameter,
     typing.ParamSpec: reduce_parameter,

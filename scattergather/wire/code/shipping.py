@@ -63,10 +63,10 @@ class Shipment:
             CannotPickle: it reaches something that cannot travel; the path is in the message.
         """
         outer, self._needs = self._needs, {}
-        plain = isinstance(function, types.FunctionType)
+        code = _code_of(function)
         known = len(self.code), len(self._reductions)
         try:
-            if plain and function.__code__ in self.book.sharing:  # it will most likely again
+            if code is not None and code in self.book.sharing:  # it will most likely again
                 return self._freeze_with_classes(function)
             self._is_freezing = True
             return self._freeze_alone(function)
@@ -75,8 +75,8 @@ class Shipment:
             # From the start, or classes met by now would be in other groups than the next time.
             _shorten(self.code, known[0])
             _shorten(self._reductions, known[1])
-            if plain:
-                self.book.sharing.add(function.__code__)
+            if code is not None:
+                self.book.sharing.add(code)
             return self._freeze_with_classes(function)
         finally:
             self._is_freezing = False
@@ -254,6 +254,13 @@ class Inline:
 def _shorten(entered: dict[Any, Any], length: int) -> None:
     while len(entered) > length:
         entered.popitem()
+
+
+def _code_of(function: Any) -> types.CodeType | None:
+    """What tells functions and bound methods apart that are made anew each time."""
+    if type(function) is types.MethodType:
+        function = function.__func__
+    return function.__code__ if type(function) is types.FunctionType else None
 
 
 def _plain(kind: type) -> Any:

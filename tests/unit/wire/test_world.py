@@ -288,6 +288,34 @@ def test_a_function_has_the_same_digest_when_it_is_known_that_it_shares(
     assert len({frozenset(shipment.code) for shipment in shipments}) == 1
 
 
+def test_a_lambda_or_method_made_anew_that_shares_is_frozen_with_its_classes_at_once(
+    main: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exec("def f(n): return lambda: (A().bump(), n)", main)
+    book = CodeBook()
+    Shipment(book).freeze(main["f"](0))
+    Shipment(book).freeze(main["A"]().bump)
+    monkeypatch.setattr(Shipment, "_freeze_alone", None)
+    Shipment(book).freeze(main["f"](1))
+    Shipment(book).freeze(main["A"]().bump)
+
+
+@pytest.mark.pythons
+def test_instances_that_a_method_was_dispatched_for_stay_at_home(main: dict[str, Any]) -> None:
+    exec(
+        "class D:\n    @functools.singledispatchmethod\n    def d(self, n): return REG\n"
+        "    @d.register\n    def _(self, n: int): return TOTAL\n"
+        "def f(): return D().d(1), D().d('')",
+        main,
+    )
+    main["f"]()  # what is dispatched by class travels
+    before = Shipment(CodeBook()).freeze(main["f"])
+    kept = [main["D"]() for _ in range(3)]
+    assert [each.d(1) for each in kept] == [0, 0, 0]
+    assert Shipment(CodeBook()).freeze(main["f"]) == before
+    assert Worker().call(main["f"]) == (0, [])
+
+
 def test_every_class_of_a_task_is_one_class_whoever_brings_it(main: dict[str, Any]) -> None:
     exec(
         "def f(*given): return [type(each) for each in given] == "

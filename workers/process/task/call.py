@@ -243,7 +243,8 @@ class Calls:
         """The code of a world that comes with arguments only: its globals are none of others'."""
         digest = digest_of(name)
         own = () if digest is None else (digest, *BOOK.needs(digest))
-        return tuple(each for each in needs if BOOK.is_of_a_world(each) and each not in own)
+        beside = (each for each in needs if BOOK.is_of_a_world(each) and each not in own)
+        return tuple(sorted(beside))  # whichever argument comes first
 
 
 def _within(name: FunctionName) -> tuple[type, ...]:
