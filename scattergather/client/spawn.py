@@ -86,7 +86,15 @@ def spawnScatterGather(
     _sessions.append(weakref.ref(session, _sessions.remove))
     first = first_message(hosts, room)
     workers_see(map(os.fsdecode, first.place.path))
-    session.open(first)
+    try:
+        session.open(first)
+    except (BlockingIOError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+            raise
+        raise BadRequest(
+            f"the controller could not be started ({error}): this user may have no more processes "
+            "and threads; raise the limit with `ulimit -u`"
+        ) from error
     _end_with_a_child()
     return ScatterGather(session, function)
 

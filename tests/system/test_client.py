@@ -396,6 +396,22 @@ def test_a_controller_that_cannot_start_says_why(spawn, monkeypatch):
         spawn()
 
 
+@pytest.mark.parametrize(
+    ("where", "what", "error"),
+    [
+        (threading.Thread, "start", RuntimeError("can't start new thread")),
+        (subprocess, "Popen", BlockingIOError(11, "Resource temporarily unavailable")),
+    ],
+)
+def test_where_no_process_or_thread_can_be_had_the_limit_is_named(monkeypatch, where, what, error):
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, what, refuse)
+    with pytest.raises(BadRequest, match="raise the limit with `ulimit -u`"):
+        spawnScatterGather(workers=1)
+
+
 def test_cancel_ends_what_runs(spawn):
     c = spawn()
     job = c.addJob([((n,), {}) for n in (0, 60, 60, 60)], time.sleep)

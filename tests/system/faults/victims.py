@@ -224,4 +224,5 @@ def starts_in_a_thread_that_ends() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what nohup has made of it would be inherited
     globals()[sys.argv[1]](*sys.argv[2:])
