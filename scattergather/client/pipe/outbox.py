@@ -39,7 +39,7 @@ from scattergather.wire.frame import Bytes, frame
 from scattergather.wire.memory.garbage import Gone, Watch
 from scattergather.wire.memory.outside import Placed
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.shared import Extent
+from scattergather.wire.messages.shared import MOST_NAMES, Extent
 
 Piece = Bytes | Escorted
 
@@ -302,7 +302,7 @@ class Outbox:
                 pieces += own
                 taken += size
                 self._waiting -= size
-            if taken >= self._bound:
+            if taken >= self._bound or len(released) == MOST_NAMES:
                 break
         if released:
             pieces += frame(messages.encode(messages.Release(objects=tuple(released))))

@@ -316,3 +316,23 @@ def test_an_interrupt_at_any_moment_leaves_a_frame_whole_and_once_or_not_at_all(
     here.outbox.put(here.alone(last := next(numbers)))
     here.drain()
     assert here.heard() == [*sorted(put_), last]
+
+
+def test_however_much_becomes_garbage_together_no_message_names_more_than_one_may(monkeypatch):
+    monkeypatch.setattr(outboxes, "MOST_NAMES", 3)
+    outbox = Outbox()
+    names = [bytes([number]) * 16 for number in range(8)]
+    things = [frozenset([name]) for name in names]
+    for thing, name in zip(things, names, strict=True):
+        outbox.watch(thing, name)
+    del thing
+    things.clear()
+    told = []
+    for _ in range(3):
+        pieces = []
+        assert outbox.drain(pieces.extend)
+        told += [
+            messages.read_to_controller(head) for head, _ in FrameReader().feed(b"".join(pieces))
+        ]
+    assert [len(each.objects) for each in told] == [3, 3, 2]
+    assert {name for each in told for name in each.objects} == set(names)

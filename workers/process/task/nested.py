@@ -46,6 +46,15 @@ SLICE = 0.05
 LOOKING = 0.1
 """Seconds after which a task that looks if a call is done, and looks again, counts as waiting."""
 
+CONFIRMED = 1 << 28
+"""Bytes of answers after which a task that looks and always finds them says that it waits, too.
+
+Else its pool would take it for one that reads none, and end it: at four times as much, or more.
+"""
+
+AN_ANSWER = 1 << 10
+"""Bytes that each answer, and each object in it, is taken to hold beside its body."""
+
 
 class Nested:
     """Implements ``inside.Hook``. Any thread of a task."""
@@ -74,6 +83,8 @@ class Nested:
         """Counts the chunks at whose end somebody still waited: his slot is no longer lent then."""
         self._looks: dict[int, float] = {}
         """When a task first looked in vain if a call is done."""
+        self._unconfirmed = 0
+        """About how many bytes of answers have come since this worker last lent its slot."""
         self._lent: dict[int, int] = {}
         """For which calls the slot is lent because a task looks again and again."""
 
@@ -137,9 +148,12 @@ class Nested:
         def arrived() -> bool:
             return ticket in self._settled or ticket not in self._open
 
+        interrupts = self._interrupts
+        if self._unconfirmed > CONFIRMED:
+            with interrupts.shielded():
+                self._return_slot(self._lend_slot())
         if arrived():
             return True
-        interrupts = self._interrupts
         if threading.current_thread() is threading.main_thread():
             to_end, wait = interrupts.wanted, interrupts.exposed(poll)
         else:  # no signal wakes it
@@ -197,6 +211,7 @@ class Nested:
         match message:
             case messages.NestedOutcome():
                 holds = self._large.answers.hold(message.objects)
+                self._unconfirmed += len(body) + AN_ANSWER * (2 + len(message.objects))
                 if message.ticket in self._open:
                     self._settled[message.ticket] = message, body, holds
                     self._open.discard(message.ticket)
@@ -229,6 +244,7 @@ class Nested:
         if threading.current_thread() is threading.main_thread():
             self._chunks.flush()
         with self._lending:
+            self._unconfirmed = 0
             self._waiters += 1
             if self._waiters == 1:
                 self._waiting = True
