@@ -20,7 +20,10 @@ from scattergather.wire.memory.slabs import whole_pages
 from scattergather.wire.messages.shared import Extent
 
 SPARED = 0.05
-"""The part of a disk that is left to others."""
+"""The part of a disk that is left to others,"""
+
+MOST_SPARED = 10 << 30
+"""and how many bytes at most: a large disk is often nearly full, and has room all the same."""
 
 Recycle = Callable[[tuple[ObjectId, ...]], None]
 """Tells who wrote these objects that nobody reads them any more."""
@@ -57,11 +60,9 @@ class Store:
 
     Args:
         bound: bytes that what comes from other hosts may take; None is without bound.
-        spared: the part of the disk on which nothing is put that ``spills``.
     """
 
-    def __init__(self, bound: int | None = None, spared: float = SPARED) -> None:
-        self._spared = spared
+    def __init__(self, bound: int | None = None) -> None:
         self._arena = Arena(bound, self._slab_gone)
         self._disk = Arena(None, self._slab_gone, on_disk=True)
         self._beyond = Arena(None, self._slab_gone)
@@ -306,8 +307,9 @@ class Store:
     def _occupy(self, fd: int, offset: int, size: int) -> None:
         """So much of a disk is ours, and a part of it is left to others. Raises OSError if not."""
         disk = os.fstatvfs(fd)
-        if disk.f_bavail * disk.f_frsize - size < self._spared * disk.f_blocks * disk.f_frsize:
-            raise OSError(f"no more than {1 - self._spared:.0%} of a disk is used")
+        spared = min(int(SPARED * disk.f_blocks * disk.f_frsize), MOST_SPARED)
+        if disk.f_bavail * disk.f_frsize - size < spared:
+            raise OSError(f"{spared:,} bytes of a disk are left to others")
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(fd, offset, size)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.task import Clock
 
 from scattergather.controller.values.landing import PATIENCE, Landing
 from scattergather.model.ids import ObjectId
-from scattergather.store.store import Store
+from scattergather.store.store import MOST_SPARED, Store
 from scattergather.wire.memory.slabs import PAGE
 from scattergather.wire.messages.shared import Extent
 
@@ -114,14 +115,36 @@ def test_where_no_file_can_be_had_it_is_memory_after_all(
     assert here.store._beyond.used == 0
 
 
-def test_where_the_disk_is_left_to_others_as_much_memory_again_is_all_there_is() -> None:
-    store = Store(BOUND, spared=1.0)
+def _a_disk(monkeypatch: pytest.MonkeyPatch, *, blocks: int, left: int) -> None:
+    disk = SimpleNamespace(f_frsize=PAGE, f_blocks=blocks, f_bavail=left)
+    monkeypatch.setattr(os, "fstatvfs", lambda _fd: disk)
+
+
+def test_of_a_large_disk_that_is_nearly_full_no_part_is_left_but_so_many_bytes(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spared = MOST_SPARED // PAGE
+    _a_disk(monkeypatch, blocks=1000 * spared, left=spared + 1)
+    here.offer(A, B, C)
+    assert here.lies(C) == "file"
+    _a_disk(monkeypatch, blocks=1000 * spared, left=spared)
+    here.offer(D)
+    assert here.lies(D) == "memory"
+
+
+def test_where_the_disk_is_left_to_others_as_much_memory_again_is_all_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _a_disk(monkeypatch, blocks=100, left=5)
+    store = Store(BOUND)
     landing = Landing(Clock(), store, lambda: None)
     store.spills = True
     for name in (A, B, C, D):
         assert landing.reserve(name, PAGE)
         store.stored(name)
-    with pytest.raises(OSError, match=r"no room for a value of .* 0% of a disk .* memory="):
+    with pytest.raises(
+        OSError, match=r"no room for a value of .* of a disk are left to others.* memory="
+    ):
         landing.reserve(b"e" * 16, PAGE)
     assert store.statistics().memory == 2 * BOUND
     assert store.statistics().disk == 0

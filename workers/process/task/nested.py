@@ -84,7 +84,7 @@ class Nested:
         self._looks: dict[int, float] = {}
         """When a task first looked in vain if a call is done."""
         self._unconfirmed = 0
-        """About how many bytes of answers have come since this worker last lent its slot."""
+        """About how many bytes of answers have come since this chunk last lent its slot."""
         self._lent: dict[int, int] = {}
         """For which calls the slot is lent because a task looks again and again."""
 
@@ -149,7 +149,7 @@ class Nested:
             return ticket in self._settled or ticket not in self._open
 
         interrupts = self._interrupts
-        if self._unconfirmed > CONFIRMED:
+        if self._unconfirmed > CONFIRMED and (ticket in self._open or ticket in self._settled):
             with interrupts.shielded():
                 self._return_slot(self._lend_slot())
         if arrived():
@@ -195,6 +195,7 @@ class Nested:
         """A chunk is over: what its tasks submitted and did not wait for interests nobody."""
         self._open.clear()
         self._settled.clear()
+        self._unconfirmed = 0  # a thread that goes on must not say that a task waits
         if self._looks:
             self._looks.clear()
             self._lent.clear()
