@@ -9,6 +9,7 @@ first call, a new one would be started, and the task would wait for ever. So wha
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -57,7 +58,7 @@ def join(spawn: Any) -> None:
 def _parts() -> list[bytes]:
     """What stands in ``__main__``, as one blob; as one each if something of it cannot travel."""
     space = vars(sys.modules["__main__"])
-    things = {name: each for name, each in space.items() if home_name(each) == name}
+    things = {name: each for name, each in [*space.items()] if home_name(each) == name}
     if not things:
         return []
     try:
@@ -73,6 +74,14 @@ def _parts() -> list[bytes]:
 
 
 def stand(parts: list[bytes]) -> None:
-    """``__main__`` has what is in these blobs."""
+    """``__main__`` has what is in these blobs, but for those that cannot be loaded here.
+
+    This process may need none of them. If it died for it, another would be started, for ever.
+    """
     for part in parts:
-        vars(sys.modules["__main__"]).update(loads(part))
+        try:
+            found = loads(part)
+        except Exception:
+            traceback.print_exc()
+        else:
+            vars(sys.modules["__main__"]).update(found)
