@@ -113,10 +113,13 @@ def test_a_name_that_no_host_may_have_is_refused_before_the_secret_is_asked_for(
     assert "'al pha' cannot be the name of a host" in str(result.exception)
 
 
-def test_a_file_that_cannot_be_used_is_a_sentence_without_a_number(capsys, tmp_path):
-    with pytest.raises(SystemExit):
-        main(["pool", "--log-file", str(tmp_path), "--directory", str(tmp_path / "pool")])
-    assert capsys.readouterr().err.endswith(f"scattergather: {tmp_path}: Is a directory\n")
+def test_a_file_that_cannot_be_used_is_a_sentence_without_a_number(tmp_path):
+    # A pool changes its process: umask, limits, the reactor's clock.
+    words = ["pool", "--log-file", str(tmp_path), "--directory", str(tmp_path / "pool")]
+    command = [sys.executable, "-m", "scattergather", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"scattergather: {tmp_path}: Is a directory\n")
 
 
 def test_version_names_what_matters_and_help_imports_no_twisted():
