@@ -34,6 +34,7 @@ SCRIPTS = {
     "an interrupt of the wait for threads": (
         "import gc, signal, sys, threading\n"
         "gc.disable()  # Python 3.11 may stand still for ever where it runs in _current_frames()\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored above\n"
         "c = spawnScatterGather(workers=2)\n"
         "for n in range(4): c.submit(time.sleep, 60)\n"
         "main = threading.get_ident()\n"
