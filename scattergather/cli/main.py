@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 import sys
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 import scattergather
 from scattergather.errors import ScatterGatherError
+from scattergather.model.nearest import nearest
 
 COMMANDS = {
     "demo": ("scattergather.cli.demo:command", "A pool on this machine, and a first job on it."),
@@ -33,8 +33,8 @@ class Suggesting(click.Group):
         """As click's; refuses an unknown command with the nearest known one."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], known, n=1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}."
+            near = nearest(args[0], known)
+            hint = f"Did you mean '{near}'?" if near else f"There are: {', '.join(known)}."
             ctx.fail(f"No such command '{args[0]}'. {hint}")
         return super().resolve_command(ctx, args)
 
