@@ -20,7 +20,7 @@ from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.seen import here
 from scattergather.client.session.session import Session
 from scattergather.errors import BadRequest
-from scattergather.machine.kernel import check_files, occupy_standard_descriptors
+from scattergather.machine.kernel import check_files, no_process, occupy_standard_descriptors
 from scattergather.machine.loading import check_may_spawn
 from scattergather.model.quoting import quoted
 from scattergather.settings.memory import default_size, read_size
@@ -91,10 +91,7 @@ def spawnScatterGather(
     except (BlockingIOError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise
-        raise BadRequest(
-            f"the controller could not be started ({error}): this user may have no more processes "
-            "and threads; raise the limit with `ulimit -u`"
-        ) from error
+        raise BadRequest(f"the controller could not be started: {no_process(error)}") from error
     _end_with_a_child()
     return ScatterGather(session, function)
 

@@ -10,6 +10,7 @@ end of the pipe alone would not tell, since a process that the notebook forked m
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -79,7 +80,10 @@ def main() -> None:
     spawn = _read_spawn(connection, client)
     _serve_the_living(connection, client)
     embedded = [spec for spec in spawn.hosts if isinstance(spec, EmbeddedSpec)]
-    root = launch() if embedded else None
+    root = None
+    if embedded:
+        with contextlib.suppress(OSError):  # it is tried again, and the client hears why
+            root = launch()
     heartbeat = Heartbeat(sys.stderr, client)
     workers = len(os.sched_getaffinity(0))
     spawn = msgspec.structs.replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import ctypes
+import errno
 import os
 import platform
 import resource
@@ -162,6 +163,16 @@ def check_files() -> None:
             f"this process may have {limit} files open at most, and a controller needs "
             f"{LEAST_DESCRIPTORS}: raise the limit with `ulimit -n`"
         )
+
+
+def no_process(error: Exception) -> str:
+    """What is said where a process or a thread cannot be had."""
+    if isinstance(error, OSError) and error.errno != errno.EAGAIN:
+        return str(error)
+    return (
+        f"{error}: this user may have no more processes and threads; raise the limit with "
+        "`ulimit -u`"
+    )
 
 
 def punch_hole(fd: int, length: int) -> None:

@@ -22,9 +22,10 @@ from typing import assert_never
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from scattergather.machine.kernel import no_process
 from scattergather.reactor.seam import Clock
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.zygote import SPENT
+from scattergather.wire.messages.zygote import SPENT, UNFORKED
 from scattergather.workers.daemon.launch import HASH_SEED
 from scattergather.workers.daemon.machine import Machine, OnWorker, WorkerSeam, ZygoteSeam
 from scattergather.workers.pool import events
@@ -48,7 +49,8 @@ class Brood:
 
     ``zygote`` is None from its death until another is opened, and while there is no root. ``root``
     is its own, where the hashes of its workers are of another ``hash_seed`` than the others'.
-    ``restarts`` counts the zygotes that died before they said that they were ready.
+    ``restarts`` counts the zygotes that died before they said that they were ready; ``unborn`` says
+    why the last was never forked.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Brood:
     zygote: ZygoteSeam | None = None
     workers: dict[int, WorkerSeam] = field(default_factory=dict)
     restarts: Restarts = field(default_factory=Restarts)
+    unborn: str = ""
 
 
 class Nursery:
@@ -123,7 +126,14 @@ class Nursery:
         """Start a root zygote; from it come those of the sessions that have none."""
         if self._stopping:
             return
-        self._root = self._machine.root(self._services, self._root_said, self._root_ended)
+        try:
+            self._root = self._machine.root(self._services, self._root_said, self._root_ended)
+        except OSError as error:
+            for brood in list(self._broods.values()):
+                if brood.zygote is None and brood.hash_seed is None:
+                    self._bury_all(brood, no_process(error))
+            self._start_later(f"cannot be started: {no_process(error)}")
+            return
         for brood in self._broods.values():
             if brood.zygote is None:
                 self._open_zygote(brood)
@@ -162,12 +172,16 @@ class Nursery:
     def _root_ended(self) -> None:
         if self._stopping:
             return
-        self.log.error("the root zygote died; it is started again")
         if self._root is not None:
             self._reap(self._root)
         self._root = None
+        self._start_later("died")
+
+    def _start_later(self, what: str) -> None:
         self._restarts.died(self._reactor.seconds())
-        self._reactor.callLater(self._restarts.pause or RELAUNCH_SECONDS, self.start)
+        pause = self._restarts.pause or RELAUNCH_SECONDS
+        self.log.error("the root zygote {what}; it is started again", what=what)
+        self._reactor.callLater(pause, self.start)
 
     def _reap(self, root: ZygoteSeam) -> None:
         """A root that closed its socket may take a while to end, and nobody else waits for it."""
@@ -205,15 +219,20 @@ class Nursery:
         return workers
 
     def _open_zygote(self, brood: Brood) -> None:
-        root = self._root if brood.hash_seed is None else self._own_root(brood)
-        if root is None or not root.open:
+        try:
+            root = self._root if brood.hash_seed is None else self._own_root(brood)
+            if root is None or not root.open:
+                return
+            brood.zygote = root.open_session(
+                brood.number,
+                brood.place,
+                lambda message: self._zygote_said(brood, message),
+                lambda: self._zygote_ended(brood),
+            )
+        except OSError as error:
+            brood.unborn = no_process(error)
+            self._zygote_ended(brood)
             return
-        brood.zygote = root.open_session(
-            brood.number,
-            brood.place,
-            lambda message: self._zygote_said(brood, message),
-            lambda: self._zygote_ended(brood),
-        )
         for worker in brood.workers.values():
             brood.zygote.fork(worker)
 
@@ -233,6 +252,8 @@ class Nursery:
                 worker = self._workers.get(message.worker)
                 if worker is not None:
                     worker.pid = message.pid
+            case messages.Exited() if not message.worker:
+                brood.unborn = message.why
             case messages.Exited():
                 self._bury(message)
             case messages.ZygoteReady():
@@ -246,12 +267,22 @@ class Nursery:
         """A session zygote died, its workers with it: another is opened, and they are replaced."""
         if self._stopping or brood.number not in self._broods:
             return
-        self.log.error("the zygote of session {n} died; its workers are replaced", n=brood.number)
+        how = f"was never forked: {brood.unborn}" if brood.unborn else "died"
+        self.log.error(
+            "the zygote of session {n} {how}; its workers are replaced", n=brood.number, how=how
+        )
         brood.zygote = None
         brood.restarts.died(self._reactor.seconds())
-        for number in list(brood.workers):
-            self._bury(messages.Exited(worker=number, pid=0, signal=signal.SIGKILL))
+        why, brood.unborn = brood.unborn, ""
+        self._bury_all(brood, why)
         self._reactor.callLater(brood.restarts.pause, self._reopen, brood)
+
+    def _bury_all(self, brood: Brood, why: str) -> None:
+        """The pool hears of workers that their zygote took with it, or why they have none."""
+        for number in list(brood.workers):  # others may come meanwhile
+            killed = messages.Exited(worker=number, pid=0, signal=signal.SIGKILL)
+            unborn = messages.Exited(worker=number, pid=0, status=UNFORKED, why=why)
+            self._bury(unborn if why else killed)
 
     def _reopen(self, brood: Brood) -> None:
         if not self._stopping and brood.number in self._broods and brood.zygote is None:
@@ -326,6 +357,7 @@ class Nursery:
                 status=exited.status,
                 signal=exited.signal,
                 peak=exited.peak,
+                why=exited.why,
                 out_of_memory=starved,
                 harvest=harvest,
             ),
@@ -334,7 +366,9 @@ class Nursery:
     def _tell(self, exited: messages.Exited, pid: int, said: str, *, starved: bool) -> None:
         """The log names a worker whose end was not this pool's doing."""
         ours = exited.worker in self._ending or not exited.pid
-        if exited.status == SPENT:
+        if exited.why:
+            self.log.warn("a worker could not be forked: {why}", why=exited.why)
+        elif exited.status == SPENT:
             self.log.info("worker {pid} is replaced: {why}", pid=pid, why=said)
         elif not ours and (exited.signal or exited.status):
             brood = self._brood_of.get(exited.worker)

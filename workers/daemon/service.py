@@ -32,6 +32,7 @@ from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.reactor.turns import Turns
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.zygote import UNFORKED
 from scattergather.workers.daemon.large import Holdings, Slabs, Taking
 from scattergather.workers.daemon.machine import Machine, WorkerSeam
 from scattergather.workers.daemon.nursery import Brood, Nursery
@@ -43,9 +44,6 @@ from scattergather.workers.pool.tenant import Breach
 
 SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
-
-UNFORKED = 71
-"""Exit status of a worker that could not be forked (``EX_OSERR``)."""
 
 _NOTHING: frozenset[ObjectId] = frozenset()
 
@@ -358,10 +356,8 @@ class PoolService:
         try:
             self._nursery.fork(member.brood, number, partial(self._worker_said, member))
         except OSError as error:
-            why = f"scattergather: cannot fork a worker: {error}"
-            self.log.error("{why}", why=why)
-            left = events.Harvest(output=why)
-            self.handle(events.WorkerExited(worker=number, status=UNFORKED, harvest=left))
+            self.log.error("cannot fork a worker: {why}", why=error)
+            self.handle(events.WorkerExited(worker=number, status=UNFORKED, why=str(error)))
 
     # ---- what happens ----
 

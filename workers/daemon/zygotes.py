@@ -104,6 +104,8 @@ class ZygoteLink:
             self.kill()
             self._end()
         except OSError:
+            while self._read():  # what it said before its end, as why it was never forked
+                pass
             self._end()
 
     # ---- its process ----
@@ -144,20 +146,27 @@ class ZygoteLink:
 
     def doRead(self) -> None:
         """For the reactor: a datagram, or the end."""
+        self._read()
+
+    def _read(self) -> bool:
+        """Hear one datagram; False if there was none, or the end."""
+        if not self.open:
+            return False
         try:
             data = self._channel.recv(MAX_DATAGRAM, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self._end()
-            return
+            return False
         message = messages.read_from_zygote(data)
         if isinstance(message, messages.Forked) and message.worker in self._unborn:
             self._unborn.pop(message.worker).pid = message.pid
         else:
             self._on_message(message)
+        return True
 
     def connectionLost(self, reason: failure.Failure) -> None:
         """For the reactor: the descriptor is broken, or the reactor ends."""

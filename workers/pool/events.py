@@ -98,12 +98,13 @@ class Harvest(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class WorkerExited(Struct, frozen=True, kw_only=True, gc=False):
-    """A worker is dead and all it had written was read."""
+    """A worker is dead and all it had written was read; ``why`` says why it was never born."""
 
     worker: int
     status: int = 0
     signal: int = 0
     peak: int = 0
+    why: str = ""
     out_of_memory: bool = False
     harvest: Harvest = field(default_factory=Harvest)
 

@@ -32,6 +32,7 @@ from typing import Never
 from scattergather.machine import kernel, loading, proc
 from scattergather.machine.lossy import lossy
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.zygote import UNFORKED
 from scattergather.workers.process import worker
 from scattergather.workers.process.channel import Channel
 from scattergather.workers.process.children import Children
@@ -132,7 +133,14 @@ class RootZygote(Zygote):
             return
         self._sessions += 1
         root = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            # It is heard before the end of this socket, which only the daemon has then.
+            unborn = Channel(os.dup(descriptors[0]))
+            unborn.send(_unforked(0, error))
+            unborn.close()
+            return
         if pid:
             self.children.enter(self._sessions, pid)
             # It may be stopped before it can say who it is.
@@ -197,8 +205,7 @@ class SessionZygote(Zygote):
         try:
             pid = os.fork()
         except OSError as error:  # no process or no memory left: as if it had died at once
-            os.write(2, f"scattergather: cannot fork a worker: {error}\n".encode())
-            self.channel.send(messages.Exited(worker=number, pid=0, status=71))
+            self.channel.send(_unforked(number, error))
             return
         if pid:
             self.children.enter(number, pid)
@@ -218,6 +225,10 @@ class SessionZygote(Zygote):
     def reaped(self, message: messages.Exited) -> None:
         """The daemon hears that a worker ended."""
         self.channel.send(message)
+
+
+def _unforked(number: int, error: OSError) -> messages.Exited:
+    return messages.Exited(worker=number, pid=0, status=UNFORKED, why=kernel.no_process(error))
 
 
 def _wake(_number: int, _frame: FrameType | None) -> None:

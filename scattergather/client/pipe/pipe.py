@@ -110,6 +110,7 @@ class Pipe:
         self._users: list[weakref.ref[Any]] = [self._listener]
         outbox.watch(listener, self.hang_up)
         self.process: subprocess.Popen[bytes] | None = None
+        self._writer: threading.Thread | None = None
         self.failure: BaseException | None = None
         """What ended the connection here, if that was neither the pipe nor the process."""
         self.reader = threading.Thread(target=self._read, name="scattergather-reader", daemon=True)
@@ -200,6 +201,15 @@ class Pipe:
     def _begin(self) -> socket.socket | None:
         try:
             ours, self.process = self._start()
+            self._writer = threading.Thread(
+                target=self._write, args=(ours,), name="scattergather-writer", daemon=True
+            )
+            try:
+                self._writer.start()
+            except RuntimeError:
+                ours.close()
+                self._reap()
+                raise
         except BaseException as error:
             self._line = error
             if not isinstance(error, Exception):
@@ -214,10 +224,6 @@ class Pipe:
             self._begun.ring()
 
     def _serve(self, ours: socket.socket) -> int | None:
-        writer = threading.Thread(
-            target=self._write, args=(ours,), name="scattergather-writer", daemon=True
-        )
-        writer.start()
         self._outbox.open(ours)
         try:
             try:
@@ -232,7 +238,8 @@ class Pipe:
             self._outbox.close()
             self.hang_up()
             # A descriptor closed under a writer could be another file's by the time it writes.
-            writer.join(GRACE)
+            if self._writer is not None:
+                self._writer.join(GRACE)
             self._outbox.left(GRACE)
             ours.close()
 

@@ -58,11 +58,20 @@ BENT = 76
 line that it printed says what."""
 
 
+UNFORKED = 71
+"""Exit status of a worker that could not be forked (``EX_OSERR``)."""
+
+
 class Exited(Message, frozen=True, kw_only=True):
-    """A worker ended: exit ``status`` or ``signal``; ``peak`` is its largest memory, in bytes."""
+    """A worker ended: exit ``status`` or ``signal``; ``peak`` is its largest memory, in bytes.
+
+    ``why`` says why it could not be forked. Worker 0 stands for the zygote of a session, of which
+    the root says so.
+    """
 
     worker: int
     pid: int
     status: int = 0
     signal: int = 0
     peak: int = 0
+    why: str = ""

@@ -145,9 +145,13 @@ def _died_early(turn: Turn, tenant: Tenant, event: events.WorkerExited) -> None:
         return
     turn.crew.wake(restarts.until)
     how = signal_name(event.signal) if event.signal else f"exit status {event.status}"
+    what = (
+        f"could not be forked ({event.why})"
+        if event.why
+        else f"died before they were ready, the last with {how}"
+    )
     why = (
-        f"{restarts.count} workers in a row died before they were ready, the last with "
-        f"{how}; the next is tried in {restarts.pause:.0f} s"
+        f"{restarts.count} workers in a row {what}; the next is tried in {restarts.pause:.0f} s"
     )
     if event.harvest.output:
         why += f"; it printed: {event.harvest.output[-2000:]}"
