@@ -149,13 +149,16 @@ class ZygoteLink:
         self._read()
 
     def _read(self) -> bool:
-        """Hear one datagram; False if there was none, or the end."""
+        """Hear one datagram; False if there is nothing more to hear now."""
         if not self.open:
             return False
         try:
             data = self._channel.recv(MAX_DATAGRAM, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
+        except ConnectionResetError:
+            # It left unread what we had sent. The kernel says so once, before what it had said.
+            return True
         except OSError:
             data = b""
         if not data:

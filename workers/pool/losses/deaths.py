@@ -150,9 +150,7 @@ def _died_early(turn: Turn, tenant: Tenant, event: events.WorkerExited) -> None:
         if event.why
         else f"died before they were ready, the last with {how}"
     )
-    why = (
-        f"{restarts.count} workers in a row {what}; the next is tried in {restarts.pause:.0f} s"
-    )
+    why = f"{restarts.count} workers in a row {what}; the next is tried in {restarts.pause:.0f} s"
     if event.harvest.output:
         why += f"; it printed: {event.harvest.output[-2000:]}"
     changed = messages.WorkersChanged(workers=tenant.alive, alive=tenant.alive, why=why)
