@@ -7,6 +7,7 @@ that has passed the gate by the time its protocol is connected.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from foolscap.ipb import IConnectionHintHandler, InvalidHintError
@@ -20,6 +21,11 @@ from scattergather.settings.furl import Furl
 
 HINT = "gate"
 SECONDS_TO_ANSWER = 5.0
+
+AGAIN_SECONDS = 0.25
+MOST_CALLS = 4
+"""A call that was not heard is made again so often. Where strangers press, the queue of those who
+call is often full; the system itself tries again after 1 s, 3 s and 7 s."""
 
 
 class Silent(Exception):
@@ -89,9 +95,48 @@ class GatedEndpoint:
             lambda: _Knocking(self._reactor, self._key, self._plane, factory)
         )
         knock.noisy = False
-        connecting = self._inner.connect(knock)
-        connecting.addCallback(lambda knocking: knocking.passed)
-        return connecting
+        calling = _Calling(self._reactor, lambda: self._inner.connect(knock))
+        calling.first.addCallback(lambda knocking: knocking.passed)
+        return calling.first
+
+
+class _Calling:
+    """Calls until one call is heard; the others are called off, whatever becomes of the first.
+
+    Attributes:
+        first: fires with what came of the first call that came to an end.
+
+    Args:
+        call: makes one call.
+    """
+
+    def __init__(self, reactor: Reactor, call: Callable[[], defer.Deferred[Any]]) -> None:
+        self.first: defer.Deferred[Any] = defer.Deferred(lambda _: self._end())
+        self._reactor = reactor
+        self._call = call
+        self._calls: list[defer.Deferred[Any]] = []
+        self._timer: Timer | None = None
+        self._over = False
+        self._again()
+
+    def _again(self) -> None:
+        if len(self._calls) + 1 < MOST_CALLS:
+            self._timer = self._reactor.callLater(AGAIN_SECONDS, self._again)
+        made = self._call()
+        self._calls.append(made)
+        made.addBoth(self._heard)
+
+    def _heard(self, outcome: Any) -> None:
+        if self._over:  # called off
+            return
+        self._end()
+        self.first.callback(outcome)  # a Failure, too
+
+    def _end(self) -> None:
+        self._over = True
+        call_off(self._timer)
+        for made in self._calls:
+            made.cancel()
 
 
 class _Knocking(protocol.Protocol):

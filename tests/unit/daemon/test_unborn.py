@@ -1,4 +1,4 @@
-"""Where no process can be had: the pool hears why, whichever of them it is, and it is tried again."""
+"""Where no process can be had, the pool hears why, and it is tried again."""
 
 from __future__ import annotations
 

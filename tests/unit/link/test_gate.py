@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from twisted.internet import defer
 from twisted.internet.defer import succeed
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -165,3 +168,54 @@ def test_the_caller_can_tell_why_it_was_not_let_in(knock, heard, error):
     assert endpoint.wire.aborting
     assert not inner.built
     assert not clock.getDelayedCalls()
+
+
+class Deaf:
+    """An endpoint at whose far end the queue is full; calls are heard as the test says."""
+
+    def __init__(self) -> None:
+        self.calls: list[defer.Deferred[object]] = []
+        self.called_off = 0
+
+    def connect(self, _: object) -> defer.Deferred[object]:
+        self.calls.append(defer.Deferred(self._called_off))
+        return self.calls[-1]
+
+    def _called_off(self, _: object) -> None:
+        self.called_off += 1
+
+
+@pytest.fixture
+def deaf():
+    clock, endpoint, outcome = Clock(), Deaf(), []
+    calling = caller.GatedEndpoint(clock, endpoint, gate.Key.of(NAME)).connect(None)
+    calling.addCallbacks(outcome.append, lambda failure: outcome.append(failure.value))
+    return clock, endpoint, calling, outcome
+
+
+@pytest.mark.parametrize("heard", range(caller.MOST_CALLS))
+def test_a_call_that_is_not_heard_is_made_again_and_the_first_that_is_heard_counts(deaf, heard):
+    clock, endpoint, _, outcome = deaf
+    for _ in range(20):
+        clock.advance(caller.AGAIN_SECONDS)
+    assert len(endpoint.calls) == caller.MOST_CALLS
+    endpoint.calls[heard].callback(SimpleNamespace(passed="the protocol"))
+    assert outcome == ["the protocol"]
+    assert endpoint.called_off == caller.MOST_CALLS - 1
+
+
+def test_a_call_that_is_refused_is_not_made_again(deaf):
+    clock, endpoint, _, outcome = deaf
+    refused = ConnectionRefusedError()
+    endpoint.calls[0].errback(refused)
+    clock.advance(10)
+    assert (outcome, len(endpoint.calls)) == ([refused], 1)
+
+
+def test_who_gives_up_calls_off_all_calls(deaf):
+    clock, endpoint, calling, outcome = deaf
+    clock.advance(caller.AGAIN_SECONDS)
+    calling.cancel()
+    clock.advance(10)
+    assert (len(endpoint.calls), endpoint.called_off) == (2, 2)
+    assert isinstance(outcome[0], defer.CancelledError)
