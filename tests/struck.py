@@ -73,6 +73,7 @@ def _struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
             return strike
 
         before = sys.gettrace()
+        gc.disable()  # or the garbage of other tests, which has finalisers, is struck
         trace_instructions(strike)
         try:
             action()
@@ -80,6 +81,7 @@ def _struck_everywhere(action: Callable[[], object]) -> Iterator[int]:
             pass
         finally:
             sys.settrace(before)
+            gc.enable()
             last.clear()  # who has a frame has all that is in it
         if left > 0:
             return
