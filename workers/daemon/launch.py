@@ -37,6 +37,9 @@ def launch(services: Sequence[str] = (), hash_seed: int | None = None) -> Root:
 
     All workers of a pool agree on ``hash(text)``, those that come after its death, too: it starts
     with ``hash_seed``, else with that of this process's environment, else with 0.
+
+    Raises:
+        OSError: there is no process or no descriptor to be had.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
@@ -48,11 +51,15 @@ def launch(services: Sequence[str] = (), hash_seed: int | None = None) -> Root:
         variables = {b"PYTHONHASHSEED": b"0"} | os.environb
         if hash_seed is not None:
             variables[b"PYTHONHASHSEED"] = str(hash_seed).encode()
-        process = subprocess.Popen(
-            command,
-            pass_fds=[number],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env=variables,
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                pass_fds=[number],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=variables,
+            )
+        except BaseException:
+            ours.close()
+            raise
     return Root(process, ours)
