@@ -3,6 +3,7 @@
 ``spawn``       starts a controller and returns the client: all parts meet here
 ``ending``      what becomes of what is outstanding when the program ends
 ``client``      ``ScatterGather``, what the user holds
+``hosts``       ``c.hosts``: hosts are looked at, added, resized and dropped
 ``executor``    ``submit`` and ``map``, for the client and for views with options
 ``everywhere``  one call on every worker
 ``unread``      what ``waitForResult`` returns next

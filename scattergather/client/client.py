@@ -13,6 +13,7 @@ from scattergather.client.calling import names_its_arguments
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import OptionsView, Submissions
 from scattergather.client.homebound import Homebound, Named
+from scattergather.client.hosts import HostsInUse
 from scattergather.client.jobs.gathering import Gathering
 from scattergather.client.jobs.job import Job, finish, wait
 from scattergather.client.jobs.scatter import Scatter
@@ -308,6 +309,11 @@ class ScatterGather(Named, Homebound, Executor):
             CannotPickle, Closed, ControllerLost: as for ``addJob``.
         """
         return call_everywhere(self._session, function, args, kwargs)
+
+    @property
+    def hosts(self) -> HostsInUse:
+        """The hosts that work for this client, by name: ``c.hosts.add(url)``, ``drop(name)``."""
+        return HostsInUse(self._session)
 
     # ---- concurrent.futures.Executor ------------------------------------------------------------
 

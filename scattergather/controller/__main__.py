@@ -18,8 +18,6 @@ import socket
 import sys
 from typing import Any
 
-import msgspec
-
 import scattergather
 from scattergather.controller.watch import POLL_SECONDS, has_left
 from scattergather.machine.kernel import allow_descriptors, die_with_parent, dump_no_core
@@ -85,16 +83,6 @@ def main() -> None:
         with contextlib.suppress(OSError):  # it is tried again, and the client hears why
             root = launch()
     heartbeat = Heartbeat(sys.stderr, client)
-    workers = len(os.sched_getaffinity(0))
-    spawn = msgspec.structs.replace(
-        spawn,
-        hosts=tuple(
-            msgspec.structs.replace(spec, workers=spec.workers or workers)
-            if isinstance(spec, EmbeddedSpec)
-            else spec
-            for spec in spawn.hosts
-        ),
-    )
 
     # Only now: see above.
     from twisted.logger import globalLogBeginner, textFileLogObserver  # noqa: PLC0415

@@ -53,6 +53,7 @@ class EmbeddedHost:
         self._upward = _Upward(pool, listener, self._open)
         self._place = place
         self._session: PoolSession | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Fork the workers."""
@@ -60,6 +61,8 @@ class EmbeddedHost:
         self._open()
 
     def _open(self) -> None:
+        if self._stopped:
+            return
         self._session = self._pool.open(
             self._upward, controller="the embedded controller", workers=0, place=self._place
         )
@@ -86,8 +89,14 @@ class EmbeddedHost:
     def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
         """Nothing is on its way to a pool in this process: it has all objects already."""
 
+    def resize(self, workers: int) -> None:
+        """The pool, which is all ours, has so many workers."""
+        if self._session is not None:
+            self._pool.resize(self._session, workers)
+
     def stop(self) -> None:
         """Close the session; the service is stopped by whoever owns it."""
+        self._stopped = True
         if self._session is not None:
             self._session.close("the controller leaves")
             self._session = None

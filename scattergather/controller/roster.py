@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from scattergather.controller.values.shelf import Shelf
 from scattergather.link.seams import Host, PoolFacts
@@ -32,16 +33,28 @@ class EntryStatistics:
     version: str
     services: tuple[str, ...]
     chosen: tuple[str, ...]
+    most: int
+    leaving: bool
 
 
-@dataclass(slots=True)
+class Leaving(Enum):
+    """How a host is left that was dropped."""
+
+    DRAINED = auto()
+    """What has begun there is waited for."""
+    AT_ONCE = auto()
+    """Its workers were ended."""
+
+
+@dataclass(slots=True, eq=False)
 class Entry:
     """One host.
 
     ``workers`` is how many it has for us, ``slots`` how many chunks it can work on now: more while
     workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
     digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
-    ``held`` its bytes. ``round_trip`` is what was measured of the way to it, 0.0 before.
+    ``held`` its bytes. ``round_trip`` is what was measured of the way to it, 0.0 before. Once it
+    is ``leaving``, ``brought`` are the objects that were fetched from there before it is gone.
     """
 
     spec: HostSpec
@@ -56,6 +69,8 @@ class Entry:
     objects: set[bytes] = field(default_factory=set)
     held: int = 0
     round_trip: float = 0.0
+    leaving: Leaving | None = None
+    brought: set[bytes] = field(default_factory=set)
 
     @property
     def settled(self) -> bool:
@@ -82,6 +97,8 @@ class Entry:
             version=facts.version if facts else "",
             services=facts.services if facts else (),
             chosen=facts.chosen if facts else (),
+            most=facts.workers if facts else 0,
+            leaving=self.leaving is not None,
         )
 
 
@@ -105,6 +122,10 @@ class Roster:
     def up(self) -> list[Entry]:
         """The hosts that work for us now."""
         return [entry for entry in self.entries.values() if entry.up]
+
+    def staying(self) -> list[Entry]:
+        """Those of the hosts that work for us now which are not being left."""
+        return [entry for entry in self.entries.values() if entry.up and entry.leaving is None]
 
     def push(self, resident: messages.Resident) -> None:
         """Keep pushed source and send it to every host."""

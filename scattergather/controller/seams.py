@@ -45,6 +45,9 @@ class HostBuilder(Protocol):
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> Host:
         """A host, not started; ``objects`` are those that go there, or come from there."""
 
+    def discard(self, host: Host) -> None:
+        """A host that was made here is not used any more, and was stopped."""
+
     def settle(self, place: messages.TaskPlace) -> None:
         """Workers on this machine that are forked from now on see another place."""
 

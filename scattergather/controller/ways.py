@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,9 @@ class Ways:
         self._spawn = spawn
         self._store = store
         self._root = root
-        self._pools: list[PoolService] = []
-        self._embedded: list[EmbeddedHost] = []
+        self._place = spawn.place
+        self._pools: dict[EmbeddedHost, PoolService] = {}
+        self._stopping: dict[PoolService, Deferred[None]] = {}
         self._links: Links | None = None
         self.can_wait: Callable[[], bool] = lambda: False
         self.heard: Callable[[], None] = lambda: None
@@ -68,20 +70,31 @@ class Ways:
     def _embed(self, spec: EmbeddedSpec, listener: HostListener) -> Host:
         pool = PoolService(
             self._reactor,
-            Pool(spec.workers, MOST),  # whoever uses it has this process to himself
+            # Whoever uses it has this process to himself.
+            Pool(spec.workers or len(os.sched_getaffinity(0)), MOST, own=True),
             ThisMachine(self._reactor, self._root),
             name=spec.name,
             store=self._store,
             shared=True,
             memory=self._spawn.memory // 2,
         )
-        self._pools.append(pool)
-        self._embedded.append(EmbeddedHost(pool, listener, self._spawn.place))
-        return self._embedded[-1]
+        self._root = None  # a pool that is made later launches its own
+        host = EmbeddedHost(pool, listener, self._place)
+        self._pools[host] = pool
+        return host
+
+    def discard(self, host: Host) -> None:
+        """A host that was stopped is not used any more: a pool in this process ends."""
+        if isinstance(host, EmbeddedHost):
+            pool = self._pools.pop(host)
+            self._stopping[pool] = pool.stop().addBoth(lambda _: self._stopping.pop(pool, None))
+        elif self._links is not None:
+            self._links.discard(host)
 
     def settle(self, place: messages.TaskPlace) -> None:
         """Workers of the pool in this process that are forked from now on see another place."""
-        for host in self._embedded:
+        self._place = place
+        for host in self._pools:
             host.settle(place)
 
     def room(self) -> None:
@@ -91,7 +104,8 @@ class Ways:
 
     def stop(self) -> list[Deferred[None]]:
         """End the pool in this process, and all links; each fires when it is over."""
-        waiting = [pool.stop() for pool in self._pools]
+        waiting = [pool.stop() for pool in self._pools.values()]
+        waiting += self._stopping.values()
         if self._links is not None:
             waiting.append(self._links.stop())
         return waiting

@@ -6,7 +6,7 @@
                    |            | ^
                    v            v |
                 Surveys       hosts --> Arrivals --> HostsDesk --> Driver, Surveys, ObjectLedger
-                                |           ^
+              HostChanges       |           ^
                                 v           |
                       block streams --> Landing --> Store
 
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 
 from scattergather.controller.desks.board import Board
+from scattergather.controller.desks.changes import HostChanges
 from scattergather.controller.desks.client_desk import ClientDesk
 from scattergather.controller.desks.hosts_desk import HostsDesk
 from scattergather.controller.desks.surveys import Surveys
@@ -38,10 +39,13 @@ from scattergather.wire.messages.client import HostSpec
 class _Listener:
     """Hears one host, and says which one it was; implements ``link.seams.HostListener``."""
 
-    def __init__(self, entry: Entry, arrivals: Arrivals, desk: HostsDesk) -> None:
+    def __init__(
+        self, entry: Entry, arrivals: Arrivals, desk: HostsDesk, changes: HostChanges
+    ) -> None:
         self._entry = entry
         self._arrivals = arrivals
         self._desk = desk
+        self._changes = changes
         self.joined = partial(desk.joined, entry)
         self.received = partial(arrivals.said, entry)
         self.arrived = partial(arrivals.arrived, entry)
@@ -54,7 +58,10 @@ class _Listener:
         try:
             self._arrivals.left(self._entry)
         finally:  # whatever it has brought about, its leases run elsewhere
-            self._desk.left(self._entry, reason)
+            try:
+                self._desk.left(self._entry, reason)
+            finally:
+                self._changes.lost(self._entry)
 
 
 class Wiring:
@@ -98,28 +105,46 @@ class Wiring:
             board=self.board,
             send=client.send,
         )
+        self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)
+        self.changes = HostChanges(
+            reactor=reactor,
+            roster=self.roster,
+            driver=self.driver,
+            objects=self.objects,
+            surveys=self.surveys,
+            arrivals=self.arrivals,
+            desk=self.hosts_desk,
+            builder=builder,
+            enter=self._enter,
+        )
         self.client_desk = ClientDesk(
             roster=self.roster,
             driver=self.driver,
             objects=self.objects,
             store=store,
             surveys=self.surveys,
+            changes=self.changes,
             board=self.board,
             client=client,
             settle=builder.settle,
             die=die,
         )
-        self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)
 
         store.spills = True  # what finds no room in memory lands on disk
         store.room.append(builder.room)
         store.slab_gone.append(self.shown.slab_gone)
         self.roster.code_users += [self.driver.used_code, self.surveys.used_code]
+        self.driver.drained = self.changes.drained
+        self._builder = builder
         builder.can_wait = self.driver.can_wait
         builder.heard = client.send_gathered
         for entry in self.roster.entries.values():
-            listener = _Listener(entry, self.arrivals, self.hosts_desk)
-            entry.host = builder.build(entry.spec, listener, self.landing)
+            self._enter(entry)
+
+    def _enter(self, entry: Entry) -> None:
+        """There is what leads to this host, not started."""
+        listener = _Listener(entry, self.arrivals, self.hosts_desk, self.changes)
+        entry.host = self._builder.build(entry.spec, listener, self.landing)
 
     def start(self) -> None:
         """The hosts begin to join."""

@@ -132,6 +132,11 @@ class RemoteHost:
         if isinstance(self._state, _Joined):
             self._state.dialler.courier.withdraw(objects)
 
+    def resize(self, workers: int) -> None:
+        """The pool works for us with at most so many workers, now and in sessions to come."""
+        self.spec = msgspec.structs.replace(self.spec, workers=workers)
+        self.send(messages.Resize(workers=workers))
+
     def stop(self) -> None:
         """Leave for good. The listener hears nothing more."""
         state, self._state = self._state, _Left()
@@ -167,6 +172,7 @@ class RemoteHost:
         try:
             pool = await self._switchboard.call(self._furl)
             begun = self._switchboard.reactor.seconds()
+            wanted = self.spec.workers
             answer = await self._hello(pool, line, line.received if resumed else remote.NEW)
             round_trip = self._switchboard.reactor.seconds() - begun
         except defer.CancelledError:
@@ -180,6 +186,8 @@ class RemoteHost:
                 self._turned_away(answer)
             else:
                 self._welcomed(answer, line, pool, round_trip)
+                if self.spec.workers != wanted:  # that was said while the pool answered
+                    self.send(messages.Resize(workers=self.spec.workers))
         if line is not self._line:
             line.close()
             return False

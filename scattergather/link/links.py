@@ -8,7 +8,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 
 from scattergather.link.host import RemoteHost
-from scattergather.link.seams import HostListener, NoObjectStore, ObjectStore
+from scattergather.link.seams import Host, HostListener, NoObjectStore, ObjectStore
 from scattergather.link.switchboard import Switchboard
 from scattergather.reactor.seam import Reactor
 from scattergather.wire.messages.client import RemoteSpec
@@ -58,6 +58,10 @@ class Links:
         host = RemoteHost(self.switchboard, spec, listener, self._objects)
         self.hosts.append(host)
         return host
+
+    def discard(self, host: Host) -> None:
+        """A host that was stopped is told nothing more."""
+        self.hosts = [each for each in self.hosts if each is not host]
 
     def room(self) -> None:
         """There may be room again for objects of results: each host may take some, in turn."""

@@ -185,6 +185,9 @@ class Host(Protocol):
     def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
         """Those of them that are not there yet are not wanted any more."""
 
+    def resize(self, workers: int) -> None:
+        """The pool works for us with at most so many workers, now and in sessions to come."""
+
     def stop(self) -> None:
         """Leave for good. The listener hears nothing more."""
 

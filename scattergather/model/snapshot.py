@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-HostPhase = Literal["connecting", "up", "down"]
-"""Of a host: it has not answered yet, it works for us, it cannot be used for now."""
+HostPhase = Literal["connecting", "up", "leaving", "down"]
+"""Of a host: it has not answered yet, it works for us, it was dropped and is not through yet, it
+cannot be used for now."""
+
+NO_HOSTS = "there is no host; c.hosts.add(url) adds one"
 
 
 def in_bytes(size: int) -> str:
@@ -37,8 +40,9 @@ def in_time(seconds: float) -> str:
 class HostView:
     """One host as the controller last knew it. ``why`` says why it is not up.
 
-    ``round_trip`` is in seconds; ``memory`` are the bytes of large values there, on the client's
-    own machine results that it has not done with too.
+    ``most`` is how many workers it has, and ``workers`` how many of them work for this client, of
+    which ``busy`` do now. ``round_trip`` is in seconds; ``memory`` are the bytes of large values
+    there, on the client's own machine results that it has not done with too.
     """
 
     name: str
@@ -53,15 +57,30 @@ class HostView:
     why: str = ""
     round_trip: float = 0.0
     memory: int = 0
+    most: int = 0
 
     def line(self) -> str:
         """The host in one line."""
         text = f"{self.name}  {self.state}"
-        if self.state == "up":
+        if self.state in ("up", "leaving"):
             text += f"  {plural(self.workers, 'worker')}, {self.busy} busy"
             text += f", python {self.python}" if self.python else ""
             text += f", holds {in_bytes(self.memory)}" if self.memory else ""
         return text + (f"  ({self.why})" if self.why else "")
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What is known of it, each with the name of what it is."""
+        runs = f"{plural(self.busy, 'task')}, {plural(self.queued, 'chunk')} behind"
+        facts = [
+            ("workers", f"{self.workers} of {self.most}" if self.most else str(self.workers)),
+            ("runs", runs if self.busy or self.queued else "nothing"),
+            ("done", plural(self.done, "task")),
+            ("holds", in_bytes(self.memory)),
+        ]
+        facts += [("python", self.python)] if self.python else []
+        facts += [("round trip", f"{1000 * self.round_trip:.3g} ms")] if self.round_trip else []
+        facts += [("services", ", ".join(self.services))] if self.services else []
+        return facts + ([("why", self.why)] if self.why else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +162,9 @@ class Snapshot:
         return sum(host.workers for host in self.hosts if host.state == "up")
 
     def absent(self) -> str:
-        """Which hosts are not up, and why; empty when all are."""
+        """Which hosts are not up, and why, or that there is none; empty when all are."""
+        if not self.hosts:
+            return NO_HOSTS
         return "; ".join(
             f"{host.name} is not up: {host.why or host.state}"
             for host in self.hosts
@@ -182,6 +203,8 @@ class Go:
     workers: int
 
     def __repr__(self) -> str:
+        if not self.hosts:
+            return f"Go: {NO_HOSTS}"
         up = sum(host.state == "up" for host in self.hosts)
         head = f"Go: {plural(self.workers, 'worker')} on {up} of {plural(len(self.hosts), 'host')}"
         return "\n".join([head, *("  " + host.line() for host in self.hosts)])

@@ -91,6 +91,12 @@ class ReportPlaced(Struct, frozen=True, kw_only=True, gc=False):
     count: int
 
 
+class LeaveHost(Struct, frozen=True, kw_only=True, gc=False):
+    """A host that was to be drained has nothing any more."""
+
+    host: str
+
+
 class EndJob(Struct, frozen=True, kw_only=True, gc=False):
     """Every task of the job has its outcome."""
 
@@ -106,4 +112,5 @@ Action = (
     | ReportCancelled
     | ReportPlaced
     | EndJob
+    | LeaveHost
 )

@@ -74,6 +74,16 @@ class HostJoined(Struct, frozen=True, kw_only=True, gc=False):
     services: frozenset[str] = frozenset()
 
 
+class HostDraining(Struct, frozen=True, kw_only=True, gc=False):
+    """A pool is to get nothing more, and to be left once it has nothing any more."""
+
+    host: str
+
+
+class HostsAwaited(Struct, frozen=True, kw_only=True, gc=False):
+    """Hosts were added or dropped: until they have settled again, what fits none of them waits."""
+
+
 class HostLeft(Struct, frozen=True, kw_only=True, gc=False):
     """A pool is gone with all that it held; ``reason`` says why."""
 
@@ -133,6 +143,8 @@ Event = (
     | JobForgotten
     | TasksWithdrawn
     | HostJoined
+    | HostDraining
+    | HostsAwaited
     | HostLeft
     | SlotsChanged
     | RoundTripMeasured

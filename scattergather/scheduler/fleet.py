@@ -29,6 +29,7 @@ class Fleet:
         longest_trip: seconds to the farthest of them and back.
         settled: every host has answered or failed once.
         crowded: those that hold more chunks than they have workers.
+        drained: those that were to be drained, and have just become so.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class Fleet:
         self.longest_trip = 0.0
         self.settled = False
         self.crowded: dict[str, ScheduledHost] = {}
+        self.drained: list[ScheduledHost] = []
         self._pythons: Counter[str] = Counter()
         self._services: Counter[str] = Counter()
         self._list: list[_Place] = []
@@ -56,6 +58,16 @@ class Fleet:
         self._services.update(host.services)
         self.enlist(host)
 
+    def drain(self, host: ScheduledHost) -> None:
+        """A host gets nothing more: it has no slots but for what it has begun."""
+        slots = host.slots
+        self.resize(host, 0)
+        host.leaving = slots
+        self.crowded.pop(host.name, None)
+        self.set_aside(host)
+        if not host.leases:
+            self.drained.append(host)
+
     def leave(self, host: ScheduledHost) -> None:
         """A host is gone."""
         del self.hosts[host.name]
@@ -65,6 +77,7 @@ class Fleet:
         self._pythons[host.python] -= 1
         self._services.subtract(host.services)
         self.crowded.pop(host.name, None)
+        self.drained = [each for each in self.drained if each is not host]
 
     def measure(self, host: ScheduledHost, round_trip: float) -> None:
         """The way to a host and back takes so many seconds now."""
@@ -76,6 +89,9 @@ class Fleet:
 
     def resize(self, host: ScheduledHost, slots: int) -> None:
         """A host can keep more workers busy, or fewer."""
+        if host.leaving is not None:
+            host.leaving = slots
+            return
         self.slots += slots - host.slots
         host.slots = slots
         self.crowded.pop(host.name, None)
@@ -112,6 +128,8 @@ class Fleet:
         has, slots = len(host.leases), host.slots
         if has == slots:
             self.crowded.pop(host.name, None)
+            if host.leaving is not None:
+                self.drained.append(host)
         if slots and has / slots < host.listed:
             self.enlist(host)
 

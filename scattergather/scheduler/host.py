@@ -18,7 +18,8 @@ class ScheduledHost:
     ``round_trip`` is what was measured last, in seconds; a pool in the controller's own process is
     never measured. ``recalling``: it was asked to give chunks back and has not yet. ``order`` tells
     which of two hosts joined first. ``listed`` is the load under which it stands in the list of its
-    fleet, and ``stamp`` the number of its place there, 0 for none.
+    fleet, and ``stamp`` the number of its place there, 0 for none. Once it is ``leaving`` it has no
+    slots, so that it gets nothing more; that field says how many it has for what it has begun.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ScheduledHost:
     recalling: bool = False
     listed: float = math.inf
     stamp: int = 0
+    leaving: int | None = None
 
     @property
     def load(self) -> float:

@@ -8,6 +8,8 @@ Rules, and why:
 - Only the task that ran in a dead worker is charged an attempt: the pool says which one it was, and
   gives back the rest of the chunk. When a whole host is lost nobody can say which tasks had begun,
   so each task there is charged: with ``retries=0`` none of them may run a second time.
+- A host that is dropped gives back what it has not begun, and is left when it has nothing any more.
+  That charges nobody.
 - A refresh charges nothing; but a task that it interrupted and that may not run twice is lost.
 - Whenever the door closes, no host has an idle worker while something is queued that it may run. So
   tasks that join others of their job in line change nothing, and cost nothing.
@@ -85,11 +87,18 @@ class Scheduler:
                 self._round_trip_measured(event, out)
             case events.HostLeft():
                 self._host_left(event, out)
+            case events.HostDraining():
+                self._host_draining(event, out)
+            case events.HostsAwaited():
+                self._fleet.settled = False
             case events.HostsSettled():
                 self._fleet.settled = True
                 self._fail_stranded(out)
             case _:
                 assert_never(event)
+        if self._fleet.drained:
+            out += [actions.LeaveHost(host=host.name) for host in self._fleet.drained]
+            self._fleet.drained.clear()
         return out
 
     def job_of(self, chunk: int, host: str) -> JobId | None:
@@ -319,6 +328,14 @@ class Scheduler:
         if host is not None:
             self._fleet.measure(host, event.seconds)
             self._feeding.feed(host, out)
+
+    def _host_draining(self, event: events.HostDraining, out: list[actions.Action]) -> None:
+        host = self._fleet.hosts.get(event.host)
+        if host is None or host.leaving is not None:
+            return
+        self._fleet.drain(host)
+        if tasks := sum(lease.stop - lease.next for lease in host.leases.values()):
+            out.append(actions.TakeBackFrom(host=host.name, count=tasks))
 
     def _host_left(self, event: events.HostLeft, out: list[actions.Action]) -> None:
         host = self._fleet.hosts.get(event.host)

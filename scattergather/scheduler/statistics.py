@@ -55,7 +55,9 @@ def statistics_of(
     for host in hosts:
         counted.append(HostStatistics(name=host.name, slots=host.slots, chunks=len(host.leases)))
         # Of a chunk one task runs, and the rest waits for it.
-        running.update(lease.job.spec.job for lease in islice(host.leases.values(), host.slots))
+        running.update(
+            lease.job.spec.job for lease in islice(host.leases.values(), host.leaving or host.slots)
+        )
     return SchedulerStatistics(
         hosts=tuple(counted),
         jobs=tuple(

@@ -8,6 +8,8 @@ None is the embedded pool. Otherwise one, or a list, of:
 - ``("pb://host:", 12345, "/all_series", 8)``: host, port, service, how many workers; the key is
   found by host and port among the stored hosts and the pools of this machine
 - anything else: the name of a stored host
+
+An empty list is no host: they are added later.
 """
 
 from __future__ import annotations
@@ -35,12 +37,20 @@ SEED = '("pb://host:", 12345, "/all_series", 8)'
 FORMS = f"a FURL, 'local', the path of a FURL file, the name of a stored host, or a tuple {SEED}"
 
 
-def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
+def resolve(
+    urls: Any = None,
+    *,
+    workers: Any = None,
+    called: str = "urls",
+    there: Iterable[HostSpec] = (),
+) -> tuple[HostSpec, ...]:
     """The hosts that ``urls`` name, in their order.
 
     Args:
         urls: one of the forms that this module's docstring lists, or a list of them; or None.
         workers: for the embedded pool, and only without ``urls``; None means one a core.
+        called: what the argument is called, where it is complained of.
+        there: hosts that are used already, which none of them may be.
 
     Raises:
         BadRequest: something in ``urls`` is none of the forms; it is named, with the cure.
@@ -49,12 +59,20 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
     if workers is not None:
         if urls is not None:
             raise BadRequest("workers= is for the embedded pool: with urls, say 'local:N' there")
-        workers = _workers(workers, "workers=")
+        workers = check_workers(workers, "workers=")
     if urls is None:
         return (EmbeddedSpec(name=LOCAL, workers=workers or 0),)
     specs: list[HostSpec] = []
-    for place, url in _each(urls):
+    there = tuple(there)
+    for place, url in _each(urls, called):
         spec = _resolve_one(url, place)
+        for other in there:
+            if spec.name == other.name or _pool_of(spec) == _pool_of(other):
+                also = "" if spec.name == other.name else f", which is the same pool as {spec.name}"
+                raise BadRequest(
+                    f"{place}: {other.name!r}{also}, is there already; "
+                    f"c.hosts[{other.name!r}].workers = N says how many workers it has for you"
+                )
         for other in specs:
             if _pool_of(spec) == _pool_of(other):
                 raise BadRequest(
@@ -64,8 +82,6 @@ def resolve(urls: Any = None, *, workers: Any = None) -> tuple[HostSpec, ...]:
             if spec.name == other.name:
                 raise BadRequest(f"{place}: two hosts are called {spec.name!r}")
         specs.append(spec)
-    if not specs:
-        raise BadRequest("urls is empty: name a host, or leave urls out to use this machine")
     return tuple(specs)
 
 
@@ -74,14 +90,16 @@ def _pool_of(spec: HostSpec) -> str:
     return Furl.parse(spec.furl).tub if isinstance(spec, RemoteSpec) else ""
 
 
-def _each(urls: Any) -> Iterator[tuple[str, Any]]:
+def _each(urls: Any, called: str) -> Iterator[tuple[str, Any]]:
     if isinstance(urls, str | Path) or _is_seed(urls):
-        yield "urls", urls
+        yield called, urls
         return
     if isinstance(urls, dict | bytes) or not isinstance(urls, Iterable):
-        raise BadRequest(f"urls is a {type(urls).__name__}; it must be one or a list of: {FORMS}")
+        raise BadRequest(
+            f"{called} is a {type(urls).__name__}; it must be one or a list of: {FORMS}"
+        )
     for number, url in enumerate(urls):
-        yield f"urls[{number}]", url
+        yield f"{called}[{number}]", url
 
 
 def _is_seed(urls: Any) -> bool:
@@ -125,10 +143,15 @@ def _local(url: str, place: str) -> HostSpec:
         return EmbeddedSpec(name=LOCAL)
     count = url[len(LOCAL) + 1 :]
     number = int(count) if re.fullmatch("[0-9]{1,9}", count) else count
-    return EmbeddedSpec(name=LOCAL, workers=_workers(number, f"{place}: N of {quoted(url)}"))
+    return EmbeddedSpec(name=LOCAL, workers=check_workers(number, f"{place}: N of {quoted(url)}"))
 
 
-def _workers(count: Any, place: str) -> int:
+def check_workers(count: Any, place: str) -> int:
+    """A number of workers as the user may give one; ``place`` says where it stands.
+
+    Raises:
+        BadRequest: it is none, or none that can be meant.
+    """
     if not is_whole(count) or not 1 <= count <= MOST_WORKERS:
         raise BadRequest(
             f"{place} is {quoted(count)}; it must be a number of workers, from 1 to {MOST_WORKERS}"
@@ -164,7 +187,7 @@ def _seed_tuple(url: tuple[Any, ...], place: str) -> HostSpec:
         raise BadRequest(
             f"{place}[2] is {quoted(service)}; it must be a service, such as '/all_series'"
         )
-    workers = _workers(workers, f"{place}[3]")
+    workers = check_workers(workers, f"{place}[3]")
     name, furl = _key_of(match[2].strip("[]"), port, place)
     return RemoteSpec(name=name, furl=furl.text, workers=workers, service=service.strip("/"))
 

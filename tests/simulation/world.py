@@ -98,6 +98,14 @@ class _Builder:
         self.links.hosts.append(host)
         return host
 
+    def discard(self, host: Any) -> None:
+        if self.links is not None and host in self.links.hosts:
+            self.links.discard(host)
+        else:
+            assert self._world.embedded is not None
+            self._world.embedded.stop()
+            self._world.embedded = None
+
     def settle(self, place: messages.TaskPlace) -> None:
         """What a simulated task sees does not matter."""
 

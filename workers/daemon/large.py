@@ -133,6 +133,17 @@ class Slabs:
         self._allowance = messages.Allowance(size=memory // workers, most=memory)
         store.slab_gone.append(self._gone)
 
+    def divide(self, workers: int) -> None:
+        """The room for results is divided among so many workers from now on."""
+        most = self._allowance.most
+        self._allowance = messages.Allowance(size=most // workers, most=most)
+        for worker in self._workers() if most else ():
+            worker.tell(self._allowance)
+
+    def close(self) -> None:
+        """There are no workers any more."""
+        self._store.slab_gone.remove(self._gone)
+
     def show(self, worker: WorkerSeam, message: Taking) -> Taking:
         """The worker has the slabs of what it is about to take; the message says where it lies."""
         if not message.objects:

@@ -172,6 +172,8 @@ class PoolService:
         self._stopping = True
         for member in list(self._members.values()):
             self.close_session(member, "the pool stops")
+        self.store.pressed.remove(self._pressed)
+        self._slabs.close()
         self._watch.stop()
         call_off(self._wake)
         return self._nursery.stop()
@@ -231,6 +233,11 @@ class PoolService:
         """Workers of this session that are forked from now on see another place."""
         if isinstance(session, _Member):
             self._nursery.settle(session.brood, place)
+
+    def resize(self, session: PoolSession, workers: int) -> None:
+        """This pool, which is all this session's, has so many workers."""
+        session.receive(messages.Resize(workers=workers), b"")
+        self._slabs.divide(self._pool.slots)
 
     @property
     def most(self) -> int:

@@ -9,11 +9,13 @@ from scattergather.workers.pool.worker import PoolWorker
 class Crew:
     """Tenants and workers of one host, each by its number.
 
-    ``slots`` is how many workers run at a time, ``wake_at`` when to tick the pool, or None.
+    ``slots`` is how many workers run at a time, ``wake_at`` when to tick the pool, or None. With
+    ``own`` the one tenant that there is says how many they are.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, own: bool = False) -> None:
         self.slots = slots
+        self.own = own
         self.tenants: dict[int, Tenant] = {}
         self.workers: dict[int, PoolWorker] = {}
         self.wake_at: float | None = None

@@ -26,6 +26,7 @@ from scattergather.workers.pool.staffing import (
     end_bent,
     fork,
     report_slots,
+    resize,
     retire_spares,
     set_idle,
 )
@@ -53,13 +54,18 @@ class Pool:
     Args:
         slots: how many workers run at a time.
         most: about how many bytes of chunks, code and calls one tenant may have here.
+        own: the pool is its one tenant's own, who may have more workers than it began with.
     """
 
-    def __init__(self, slots: int, most: int = MOST_HELD) -> None:
-        self.slots = slots
+    def __init__(self, slots: int, most: int = MOST_HELD, *, own: bool = False) -> None:
         self.most = most
-        self.crew = Crew(slots)
+        self.crew = Crew(slots, own=own)
         self._turn = Turn(self.crew)
+
+    @property
+    def slots(self) -> int:
+        """How many workers run at a time."""
+        return self.crew.slots
 
     @property
     def wake_at(self) -> float | None:
@@ -248,6 +254,11 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
             leases.take_back(turn, tenant, message.count)
         case messages.Cancel():
             cancelling.cancel(turn, tenant, message.chunks)
+        case messages.Resize():
+            resize(turn, tenant, message.workers)
+            feeding.feed(turn)
+        case messages.Leave():
+            roll_calls.leave(turn, tenant)
         case messages.Refresh():
             roll_calls.refresh(turn, tenant, message.call)
         case messages.Everywhere() if event.missing:

@@ -39,6 +39,16 @@ def fork(turn: Turn, tenant: Tenant) -> list[int]:
     return forked
 
 
+def resize(turn: Turn, tenant: Tenant, workers: int) -> None:
+    """A tenant may keep so many workers busy, 0: all there are; those too many end when idle."""
+    if turn.crew.own and workers:
+        turn.crew.slots = workers
+    tenant.limit = min(workers or turn.crew.slots, turn.crew.slots)
+    fork(turn, tenant)
+    retire_spares(turn, tenant, 0.0)
+    report_slots(turn, tenant)
+
+
 def set_idle(turn: Turn, tenant: Tenant, worker: PoolWorker) -> None:
     """A worker that has nothing to do may be given a chunk, unless it is to end."""
     if worker.doom is None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
-from scattergather.model.snapshot import JobView, Snapshot, hosts_table, jobs_table
+from scattergather.model.snapshot import (
+    NO_HOSTS,
+    HostView,
+    JobView,
+    Snapshot,
+    hosts_table,
+    jobs_table,
+    plural,
+)
 
 WIDTH = 20
 
@@ -42,6 +51,35 @@ def client_bundle(snapshot: Snapshot, done: int, failed: int, rate: float) -> di
         f"{hosts_table(snapshot.hosts)}</details>{jobs_table(snapshot.jobs)}</div>"
     )
     return {"text/plain": "\n".join(lines), "text/html": html}
+
+
+def hosts_text(hosts: Sequence[HostView]) -> str:
+    """The hosts of a client in one line each."""
+    if not hosts:
+        return f"hosts: {NO_HOSTS}"
+    return "\n".join([plural(len(hosts), "host"), *("  " + host.line() for host in hosts)])
+
+
+def hosts_html(hosts: Sequence[HostView]) -> str:
+    """The hosts of a client as a table in HTML."""
+    if not hosts:
+        return f"<div><b>hosts</b>: {escape(NO_HOSTS)}</div>"
+    return f"<div><b>{plural(len(hosts), 'host')}</b>{hosts_table(tuple(hosts))}</div>"
+
+
+def host_text(host: HostView) -> str:
+    """One host, in a line for each thing that is known of it."""
+    return "\n".join([host.line(), *(f"  {what:<12} {said}" for what, said in host.facts())])
+
+
+def host_html(host: HostView) -> str:
+    """One host, as a table in HTML."""
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{escape(what)}</td>"
+        f"<td style='text-align:left'>{escape(said)}</td></tr>"
+        for what, said in host.facts()
+    )
+    return f"<div><b>{escape(host.line())}</b><table>{rows}</table></div>"
 
 
 def closed_bundle(how: str) -> dict[str, str]:

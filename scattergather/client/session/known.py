@@ -12,13 +12,19 @@ from scattergather.client.session.receiver import Receivers
 from scattergather.model.ids import JobId
 from scattergather.model.snapshot import Go, HostView, Snapshot
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import HostSpec, HostState, JobState, RemoteSpec
+from scattergather.wire.messages.client import (
+    EmbeddedSpec,
+    HostSpec,
+    HostState,
+    JobState,
+    RemoteSpec,
+)
 
 GO_SECONDS = 5.0
 
 
 class Known:
-    """What is known of one controller, of which ``hosts`` were asked for.
+    """What is known of one controller, of which ``hosts`` were asked for at its start.
 
     Any thread, but where it is said. ``bell`` is rung when there is a go value.
     """
@@ -27,6 +33,8 @@ class Known:
         self, hosts: Sequence[HostSpec], life: Life, pipe: Pipe, receivers: Receivers, bell: Bell
     ) -> None:
         self._hosts = tuple(hosts)
+        self.near = any(isinstance(host, EmbeddedSpec) for host in hosts)
+        """Tasks run on this machine, or did."""
         self._life = life
         self._pipe = pipe
         self._receivers = receivers
@@ -48,6 +56,16 @@ class Known:
         self._bell.ring()
 
     # ---- hosts ----------------------------------------------------------------------------------
+
+    def added(self, host: HostSpec) -> None:
+        """The controller has taken this host, too."""
+        self._hosts = (*(each for each in self._hosts if each.name != host.name), host)
+        self.near = self.near or isinstance(host, EmbeddedSpec)
+
+    def hosts(self) -> tuple[HostSpec, ...]:
+        """What was asked for, but for hosts that were dropped and are gone."""
+        there = {host.name for host in self.snapshot().hosts}
+        return tuple(host for host in self._hosts if host.name in there)
 
     def wait_go(self, timeout: float | None) -> Go | None:
         """The go value: from the controller, or after five seconds what is known by then.
@@ -88,7 +106,7 @@ class Known:
 
     def services_of_urls(self) -> list[str]:
         """The services that the urls name, sorted."""
-        remote = (host for host in self._hosts if isinstance(host, RemoteSpec))
+        remote = (host for host in self.hosts() if isinstance(host, RemoteSpec))
         return sorted({host.service for host in remote if host.service})
 
     # ---- how it stands --------------------------------------------------------------------------
@@ -154,6 +172,7 @@ def _view(host: HostState, outstanding: int) -> HostView:
         why=host.why,
         round_trip=host.round_trip,
         memory=host.memory,
+        most=host.most,
     )
 
 

@@ -12,7 +12,14 @@ from scattergather.errors import RequestError
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import Declined
 
-Numbered = messages.CancelTasks | messages.Command | messages.RunEverywhere
+Numbered = (
+    messages.CancelTasks
+    | messages.Command
+    | messages.RunEverywhere
+    | messages.AddHost
+    | messages.DropHost
+    | messages.ResizeHost
+)
 
 
 class Question:

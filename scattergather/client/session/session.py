@@ -26,7 +26,7 @@ from scattergather.client.values.large import LargeValues
 from scattergather.errors import Closed, ControllerLost
 from scattergather.model.snapshot import JobView, counted
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
+from scattergather.wire.messages.client import HostSpec
 
 DROPPED = "nobody holds this client any more; cancelled "
 
@@ -65,8 +65,6 @@ class Session:
         self.pushed = PushedCode(self.outbox)
         self.draws = EqualDraws(self.echo.notice)
         self.edited = EditedModules(self.echo.notice)
-        # Other hosts have files of their own.
-        near = any(isinstance(host, EmbeddedSpec) for host in hosts)
         self.lost: list[JobView] = []
         """What was outstanding when the controller was gone."""
         self.inbox = ClientInbox(
@@ -79,7 +77,7 @@ class Session:
             self.large,
             self.echo,
             # No method of ours: a session that nobody holds is gone at once, without a search.
-            partial(_look_around, self.draws, self.edited if near else None),
+            partial(_look_around, self.draws, self.edited, self.known),
         )
 
     # ---- begin and end: any thread --------------------------------------------------------------
@@ -180,8 +178,8 @@ class Session:
         return lambda: ControllerLost(message, status=status, log=lines)
 
 
-def _look_around(draws: EqualDraws, edited: EditedModules | None) -> None:
+def _look_around(draws: EqualDraws, edited: EditedModules, known: Known) -> None:
     """Something goes on: whatever the user had better know of it is told."""
     draws.look()
-    if edited is not None:
+    if known.near:  # other hosts have files of their own
         edited.look()

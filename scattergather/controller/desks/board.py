@@ -8,6 +8,7 @@ from collections.abc import Callable
 from scattergather.controller import heap
 from scattergather.controller.jobs.driver import Driver, DriverStatistics
 from scattergather.controller.roster import EntryStatistics, Roster
+from scattergather.model.snapshot import HostPhase
 from scattergather.reactor.seam import Clock
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
@@ -80,7 +81,7 @@ class Board:
             hosts.append(
                 HostState(
                     name=host.name,
-                    state="up" if host.up else "down" if host.why else "connecting",
+                    state=_phase(host),
                     workers=host.workers if host.up else 0,
                     busy=busy,
                     queued=has - busy,
@@ -89,6 +90,7 @@ class Board:
                     version=host.version,
                     services=host.services,
                     chosen=host.chosen,
+                    most=host.most,
                     why=host.why,
                     round_trip=host.round_trip,
                     memory=host.held if host.remote else here,
@@ -117,3 +119,9 @@ class Board:
             rerun=driver.scheduler.rerun,
             held=sum(job.held for job in driver.jobs),
         )
+
+
+def _phase(host: EntryStatistics) -> HostPhase:
+    if host.leaving:
+        return "leaving"
+    return "up" if host.up else "down" if host.why else "connecting"

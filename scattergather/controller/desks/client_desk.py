@@ -8,6 +8,7 @@ from typing import assert_never
 from twisted.logger import Logger
 
 from scattergather.controller.desks.board import Board
+from scattergather.controller.desks.changes import HostChanges
 from scattergather.controller.desks.surveys import Surveys
 from scattergather.controller.jobs.driver import Driver
 from scattergather.controller.roster import Roster
@@ -16,7 +17,7 @@ from scattergather.controller.values.objects import ObjectLedger
 from scattergather.scheduler import actions, events
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import TasksDropped
+from scattergather.wire.messages.client import Declined, Done, TasksDropped
 
 
 class ClientDesk:
@@ -32,6 +33,7 @@ class ClientDesk:
         objects: ObjectLedger,
         store: Store,
         surveys: Surveys,
+        changes: HostChanges,
         board: Board,
         client: ClientEnd,
         settle: Callable[[messages.TaskPlace], None],
@@ -42,6 +44,7 @@ class ClientDesk:
         self._objects = objects
         self._store = store
         self._surveys = surveys
+        self._changes = changes
         self._board = board
         self._client = client
         self._send = client.send
@@ -80,10 +83,20 @@ class ClientDesk:
                 self._command(message)
             case messages.RunEverywhere():
                 self._surveys.run_everywhere(message, body)
+            case messages.AddHost():
+                self._changed(message.call, self._changes.add(message))
+            case messages.DropHost():
+                self._changed(message.call, self._changes.drop(message))
+            case messages.ResizeHost():
+                self._changed(message.call, self._changes.resize(message))
             case messages.Spawn():
                 self.log.warn("a second Spawn was ignored")
             case _:
                 assert_never(message)
+
+    def _changed(self, call: int, value: Done | Declined) -> None:
+        self._board.push()  # whoever hears the answer finds the hosts as they are now
+        self._send(messages.Answer(call=call, value=value), b"")
 
     def _cancel_tasks(self, message: messages.CancelTasks) -> None:
         done = self._driver.handle(

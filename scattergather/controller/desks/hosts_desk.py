@@ -14,7 +14,7 @@ from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.link.seams import PoolFacts
 from scattergather.model.snapshot import plural
-from scattergather.reactor.seam import Clock
+from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.scheduler import events
 from scattergather.wire.messages import page as messages
 
@@ -46,10 +46,22 @@ class HostsDesk:
         self._board = board
         self._send = send
         self._gone = False
+        self._patience: Timer | None = None
 
     def start(self) -> None:
-        """The hosts have ``GO_SECONDS`` from now on to answer."""
-        self._reactor.callLater(GO_SECONDS, self._go)
+        """The hosts have ``GO_SECONDS`` from now on to answer; without hosts nobody is awaited."""
+        self._await()
+        self._look_whether_settled()
+
+    def _await(self) -> None:
+        call_off(self._patience)
+        self._patience = self._reactor.callLater(GO_SECONDS, self._settle)
+
+    def awaited(self) -> None:
+        """A host was added, and has ``GO_SECONDS`` from now on to answer."""
+        self._driver.handle(events.HostsAwaited())
+        self._surveys.hosts_awaited()
+        self._await()
 
     # ---- where a host stands --------------------------------------------------------------------
 
@@ -84,8 +96,23 @@ class HostsDesk:
 
     def left(self, entry: Entry, reason: str) -> None:
         """A host that was up is lost."""
-        self._roster.left(entry, reason)
         self.notice(f"{entry.spec.name} is lost: {reason}")
+        self._forget(entry, reason)
+
+    def dropped(self, entry: Entry) -> None:
+        """A host is not used any more: its connection, if there was one, is closed.
+
+        What fits no host now waits for ``GO_SECONDS``: another may be added in its place.
+        """
+        self.log.info("{h} was dropped", h=entry.spec.name)
+        self._driver.handle(events.HostsAwaited())
+        self._await()
+        self._forget(entry, "it was dropped")
+        if self._roster.settled:
+            self._go()
+
+    def _forget(self, entry: Entry, reason: str) -> None:
+        self._roster.left(entry, reason)
         try:
             self._objects.left(entry)
         finally:  # whatever it has brought about, its leases run elsewhere
@@ -98,16 +125,20 @@ class HostsDesk:
 
     def _look_whether_settled(self) -> None:
         if self._roster.settled:
-            self._go()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Count on the hosts that there are; the client is told so once."""
+        call_off(self._patience)
+        self._patience = None
+        self._go()
+        self._driver.handle(events.HostsSettled())
 
     def _go(self) -> None:
-        """Tell the client once that it may count on the hosts that there are."""
-        if self._gone:
-            return
-        self._gone = True
-        status = self._board.push()
-        self._send(messages.GoReady(hosts=status.hosts), b"")
-        self._driver.handle(events.HostsSettled())
+        if not self._gone:
+            self._gone = True
+            status = self._board.push()
+            self._send(messages.GoReady(hosts=status.hosts), b"")
         self._surveys.hosts_settled()
 
     # ---- what a host says -----------------------------------------------------------------------

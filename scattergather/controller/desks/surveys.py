@@ -71,7 +71,7 @@ class Surveys:
         self, message: messages.RunEverywhere, body: bytes, code: tuple[Digest, ...]
     ) -> None:
         bound = self._roster.shelf.python_of(code)
-        unfit = [entry for entry in self._roster.up() if bound and not entry.runs(bound)]
+        unfit = [entry for entry in self._roster.staying() if bound and not entry.runs(bound)]
         if unfit:
             names = ", ".join(entry.spec.name for entry in unfit)
             why = f"the function is byte code of Python {bound}, which {names} cannot run"
@@ -95,9 +95,9 @@ class Surveys:
         code: tuple[Digest, ...] = (),
         objects: tuple[Extent, ...] = (),
     ) -> None:
-        up = self._roster.up()
-        self._open[call] = Survey({entry.spec.name for entry in up}, code, objects)
-        for entry in up:
+        asked = self._roster.staying()
+        self._open[call] = Survey({entry.spec.name for entry in asked}, code, objects)
+        for entry in asked:
             self._roster.teach(entry, code)
             self._roster.send(entry, message, body)
         self._answer()
@@ -110,6 +110,15 @@ class Surveys:
             yield from code
 
     # ---- what hosts say -------------------------------------------------------------------------
+
+    def hosts_awaited(self) -> None:
+        """Hosts are about to join: what is asked of every worker is put off until then."""
+        if self._postponed is None:
+            self._postponed = []
+
+    def awaits(self, host: str) -> bool:
+        """Something that this host was asked is not answered."""
+        return any(host in survey.waiting for survey in self._open.values())
 
     def hosts_settled(self) -> None:
         """Every host has answered or failed: what was put off is asked now."""

@@ -6,7 +6,7 @@ ranges; the bytes stay here, and are cut and joined by their offset tables. Reac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -69,6 +69,8 @@ class Driver:
             clock, scheduler, self._jobs, roster, objects, self._nested, client
         )
         self._turns = Turns(self._perform)
+        self.drained: Callable[[str], None] = lambda _: None
+        """Hears of a host that was to be drained, and has nothing any more."""
 
     def statistics(self) -> DriverStatistics:
         """What there is to do, and how much of it is done."""
@@ -240,6 +242,10 @@ class Driver:
             self.handle(events.JobCancelled(job=job))
         self.handle(events.HostLeft(host=host, reason=reason))
 
+    def has_calls_of(self, host: str) -> bool:
+        """Calls that tasks of this host have submitted are not over."""
+        return self._nested.any_of(host)
+
     def _cancel_nested(self, chunk: int) -> None:
         for job in self._nested.of_chunk(chunk):
             self.handle(events.JobCancelled(job=job))
@@ -287,6 +293,8 @@ class Driver:
                     self._cancel_nested(chunk)
                 entry = self._roster.entries[action.host]
                 self._roster.send(entry, messages.Cancel(chunks=action.chunks))
+            case actions.LeaveHost():
+                self.drained(action.host)
             case actions.TakeBackFrom():
                 entry = self._roster.entries[action.host]
                 self._roster.send(entry, messages.TakeBack(count=action.count))

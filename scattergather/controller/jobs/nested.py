@@ -149,6 +149,10 @@ class NestedCalls:
             if (worker_gone or index in ended) and self._origins[job].host == host
         )
 
+    def any_of(self, host: str) -> bool:
+        """A call that a task of this host has submitted is not over."""
+        return any(origin.host == host for origin in self._origins.values())
+
     def abandon(self, host: str) -> Iterable[JobId]:
         """Nobody waits any more for what tasks of this host submitted: for these jobs."""
         jobs = tuple(job for job, origin in self._origins.items() if origin.host == host)

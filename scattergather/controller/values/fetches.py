@@ -22,10 +22,18 @@ class Fetches:
         if maker is None or not maker.up:
             ship(name, entry)
             return
+        self.bring(name, maker)
+        self._waiting[name][1].add(entry.spec.name)
+
+    def bring(self, name: ObjectId, maker: Entry) -> None:
+        """What lies where it was made is wanted here."""
         if name not in self._waiting:
             self._waiting[name] = maker, set()
             self._roster.send(maker, messages.Want(objects=(name,)))
-        self._waiting[name][1].add(entry.spec.name)
+
+    def awaits(self, maker: Entry) -> bool:
+        """Something is to come from this host."""
+        return any(entry is maker for entry, _ in self._waiting.values())
 
     def ended(self, name: ObjectId, maker: Entry) -> list[Entry] | None:
         """This has come from a host, or never will; returns who waits for it.
@@ -40,6 +48,8 @@ class Fetches:
 
     def left(self, maker: Entry) -> list[tuple[ObjectId, list[Entry]]]:
         """A host is gone; returns what will not come from there, and who waits for each."""
+        for _, waiting in self._waiting.values():
+            waiting.discard(maker.spec.name)
         names = [name for name, (entry, _) in self._waiting.items() if entry is maker]
         return [(name, self._hosts(self._waiting.pop(name)[1])) for name in names]
 

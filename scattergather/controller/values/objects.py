@@ -267,6 +267,19 @@ class ObjectLedger:
                 known.asked.discard(entry.spec.name)
         self._free(names)
 
+    def bring_home(self, entry: Entry) -> bool:
+        """What others need and lies on this host only comes here; True once all of it has come.
+
+        What could not be brought is not asked for again.
+        """
+        for name, each in self._objects.items():
+            elsewhere = each.client or each.tasks or each.workers.keys() - {entry.spec.name}
+            if each.maker is entry and elsewhere and name not in entry.brought:
+                entry.brought.add(name)
+                if self._store.length(name) is None:
+                    self._fetches.bring(name, entry)
+        return not self._fetches.awaits(entry)
+
     def left(self, entry: Entry) -> None:
         """A host is gone, with its copies and its workers.
 

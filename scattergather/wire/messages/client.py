@@ -179,13 +179,47 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
     objects: tuple[Extent, ...] = ()
 
 
+class AddHost(Message, frozen=True, kw_only=True):
+    """One host more is to be used; ``place`` is what its tasks see if it is the embedded pool.
+
+    Answered by ``Answer`` with ``Done`` at once; the host joins when it answers.
+    """
+
+    call: Count
+    spec: HostSpec
+    place: TaskPlace = TaskPlace()
+
+
+class DropHost(Message, frozen=True, kw_only=True):
+    """The host of this ``name`` is to be left, once what runs there is through.
+
+    It gets nothing more, and gives back what it has not begun. With ``now`` its workers end at
+    once, as by a refresh. Answered by ``Answer`` with ``Done`` at once.
+    """
+
+    call: Count
+    name: str
+    now: bool = False
+
+
+class ResizeHost(Message, frozen=True, kw_only=True):
+    """The host of this ``name`` is to work for this client with so many workers.
+
+    Answered by ``Answer`` with ``Done`` at once; workers that are too many end when they are idle.
+    """
+
+    call: Count
+    name: str
+    workers: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+
+
 class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What is known of one host; ``why`` says why it is down.
 
-    ``workers`` are those that work for this client, ``busy`` of them do; ``queued`` counts chunks
-    that wait there, ``done`` tasks that came back. It runs ``python``, and ``version`` of ours.
-    ``round_trip`` is in seconds; ``memory`` are the bytes of large values there. Those of its
-    ``services`` are ``chosen`` that whoever started the pool named.
+    ``workers`` of the ``most`` that it has work for this client, ``busy`` of them do; ``queued``
+    counts chunks that wait there, ``done`` tasks that came back. It runs ``python``, and
+    ``version`` of ours. ``round_trip`` is in seconds; ``memory`` are the bytes of large values
+    there. Those of its ``services`` are ``chosen`` that whoever started the pool named.
     """
 
     name: str
@@ -201,6 +235,7 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     round_trip: float = 0.0
     memory: int = 0
     chosen: tuple[str, ...] = ()
+    most: Workers = 0
 
 
 class GoReady(Message, frozen=True, kw_only=True):

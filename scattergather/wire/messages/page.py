@@ -19,12 +19,14 @@ from __future__ import annotations
 import msgspec
 
 from scattergather.wire.messages.client import (
+    AddHost,
     AddJob,
     AddTasks,
     Answer,
     CancelJob,
     CancelTasks,
     Command,
+    DropHost,
     EndTasks,
     EverywhereOutcome,
     ForgetJob,
@@ -32,6 +34,7 @@ from scattergather.wire.messages.client import (
     GoReady,
     Notice,
     Refused,
+    ResizeHost,
     RunEverywhere,
     Spawn,
     SpawnVersions,
@@ -52,6 +55,7 @@ from scattergather.wire.messages.pool import (
     EverywhereDone,
     GaveBack,
     Kept,
+    Leave,
     LetGo,
     NestedOutcome,
     NestedSubmit,
@@ -60,6 +64,7 @@ from scattergather.wire.messages.pool import (
     Recycle,
     Refresh,
     RefreshDone,
+    Resize,
     Resumed,
     Run,
     TakeBack,
@@ -87,7 +92,7 @@ from scattergather.wire.messages.zygote import (
     ZygoteReady,
 )
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 ToController = (
     Spawn
@@ -105,6 +110,9 @@ ToController = (
     | ForgetJob
     | Command
     | RunEverywhere
+    | AddHost
+    | DropHost
+    | ResizeHost
 )
 
 
@@ -137,6 +145,8 @@ ToPool = (
     | NestedOutcome
     | Drop
     | Want
+    | Resize
+    | Leave
 )
 ToWorker = (
     Code

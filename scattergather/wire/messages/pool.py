@@ -19,6 +19,7 @@ from scattergather.wire.messages.shared import (
     Pid,
     Sentence,
     Slots,
+    Workers,
 )
 
 
@@ -65,6 +66,22 @@ class Refresh(Message, frozen=True, kw_only=True):
     """Replace every worker of this session; answered by ``RefreshDone``."""
 
     call: Count
+
+
+class Resize(Message, frozen=True, kw_only=True):
+    """The session may keep ``workers`` busy from now on, 0: all that the pool has.
+
+    Workers that are too many end when they are idle.
+    """
+
+    workers: Workers
+
+
+class Leave(Message, frozen=True, kw_only=True):
+    """The session is about to end: its workers end as by a ``Refresh``, and none is forked again.
+
+    What they had not begun, and what is queued, is given back.
+    """
 
 
 class Everywhere(Message, frozen=True, kw_only=True):

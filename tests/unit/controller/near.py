@@ -25,6 +25,7 @@ class FarHost:
         self.listener = listener
         self.told: list[Any] = []
         self.bodies: list[bytes] = []
+        self.stopped = False
 
     def start(self) -> None:
         pass
@@ -39,8 +40,11 @@ class FarHost:
     def withdraw(self, objects: tuple[bytes, ...]) -> None:
         pass
 
+    def resize(self, workers: int) -> None:
+        self.send(messages.Resize(workers=workers))
+
     def stop(self) -> None:
-        pass
+        self.stopped = True
 
     def take(self, kind: type[Any]) -> list[Any]:
         """What it was told of a kind."""
@@ -60,6 +64,7 @@ class Near:
         self.clock = Clock()
         self.store = Store(BOUND)
         self.hosts: list[FarHost] = []
+        self.discarded: list[Any] = []
         self.told: list[Any] = []
         self.bodies: list[bytes] = []
         self.can_wait: Callable[[], bool] = lambda: False
@@ -86,6 +91,9 @@ class Near:
     def build(self, spec: HostSpec, listener: HostListener, objects: ObjectStore) -> FarHost:
         self.hosts.append(FarHost(listener))
         return self.hosts[-1]
+
+    def discard(self, host: Any) -> None:
+        self.discarded.append(host)
 
     def settle(self, place: messages.TaskPlace) -> None:
         """There are no workers here."""

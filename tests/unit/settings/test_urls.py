@@ -72,7 +72,6 @@ def test_loopback_has_many_names():
 @pytest.mark.parametrize(
     ("urls", "culprit"),
     [
-        ([], "urls is empty"),
         (7, "urls is a int"),
         ({"a": 1}, "urls is a dict"),
         ([7], r"urls\[0\] is a int"),

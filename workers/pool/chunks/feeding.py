@@ -7,8 +7,9 @@
   chunk, if that has not begun: so nothing waits behind a task that turns out to be long.
 - Of several that are idle the one that was busy last is first: what it needs is warm, its free
   memory too.
-- At most ``slots`` workers run at a time, whichever tenant they belong to. A free slot goes to the
-  tenant that runs least; one that got none for a second is given a worker beyond the slots.
+- At most ``slots`` workers run at a time, and at most ``limit`` of one tenant. A free slot
+  goes to the tenant that runs least; one that got none for a second is given a worker
+  beyond the slots.
 - Before a chunk goes the code that it needs and the worker lacks.
 - A tenant whose controller does not keep up with its outcomes gets nothing more until it does.
 """
@@ -32,12 +33,12 @@ def feed(turn: Turn) -> None:
         (tenant,) = tenants.values()
         if tenant.clogged:
             return
-        while tenant.queue and tenant.idle and tenant.running < turn.crew.slots:
+        while tenant.queue and tenant.idle and tenant.running < tenant.limit:
             _assign(turn, tenant, tenant.idle.popitem()[1])
         if tenant.queue:
             _feed_ahead(turn, tenant)
         elif tenant.ahead and tenant.idle:
-            free = min(len(tenant.idle), turn.crew.slots - tenant.running)
+            free = min(len(tenant.idle), tenant.limit - tenant.running)
             for _ in range(min(free, len(tenant.ahead))):
                 recall(turn, tenant)
     else:
@@ -48,12 +49,13 @@ def _feed_fairly(turn: Turn) -> None:
     crew, now = turn.crew, turn.now
     tenants = list(crew.tenants.values())  # one of them may have to leave
     ready = [each for each in tenants if each.queue and each.idle and not each.clogged]
+    ready = [each for each in ready if each.running < each.limit]
     free = crew.slots - sum(each.running for each in tenants)
     while ready and free > 0:
         tenant = min(ready, key=lambda each: each.running)
         _assign(turn, tenant, tenant.idle.popitem()[1])
         free -= 1
-        if not (tenant.queue and tenant.idle):
+        if not (tenant.queue and tenant.idle and tenant.running < tenant.limit):
             ready.remove(tenant)
     for tenant in tenants:
         if tenant.running or not tenant.queue or tenant.clogged:

@@ -40,7 +40,7 @@ def recalled(turn: Turn, tenant: Tenant, worker: PoolWorker, chunk: int) -> None
     for lease in list(worker.leases)[1:]:
         if lease.run.chunk == chunk:
             worker.leases.remove(lease)
-            if tenant.idle and tenant.running < turn.crew.slots and not lease.cancelled:
+            if tenant.idle and tenant.running < tenant.limit and not lease.cancelled:
                 assign(turn, tenant, tenant.idle.popitem()[1], lease.run, lease.body)
             else:
                 return_rest(turn, tenant, lease, lease.next)

@@ -1,4 +1,4 @@
-"""A refresh and a call everywhere: each is over when all workers of a tenant have answered."""
+"""A refresh, a leave and a call everywhere: over when all workers of a tenant have answered."""
 
 from __future__ import annotations
 
@@ -50,6 +50,19 @@ def _end_refresh(turn: Turn, tenant: Tenant) -> None:
                 seconds=turn.now - ended.begun,
             ),
         )
+
+
+def leave(turn: Turn, tenant: Tenant) -> None:
+    """All workers end and none is forked any more; what they had not begun is given back."""
+    tenant.limit = 0
+    while tenant.queue or tenant.waiting:
+        chunk, queued = tenant.unqueue_last()
+        turn.report(tenant, messages.GaveBack(chunk=chunk, first=queued.run.first))
+    for worker in tenant.workers.values():
+        kill(turn, worker, Doom.REFRESH)
+    tenant.idle.clear()
+    if not tenant.workers:
+        _end_refresh(turn, tenant)
 
 
 # ---- everywhere ----

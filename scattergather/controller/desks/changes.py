@@ -1,0 +1,180 @@
+"""Hosts that come, change and go while the controller works.
+
+::
+
+                 drop                 nothing of it is left there
+      (in use) --------> Leaving ------------------------------------> gone
+         |                  |          or it is lost before
+         +------------------+
+          drop, while it is down: at once
+
+A host that is leaving gets nothing more and gives back what it has not begun. It is left once all
+that it was asked is answered, the calls that its tasks have submitted are through, and what others
+need of what was made there has come here. That charges nobody. Whoever does not want to wait for
+its tasks has its workers ended, which is to their tasks what a refresh is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from scattergather.controller.desks.hosts_desk import HostsDesk
+from scattergather.controller.desks.surveys import Surveys
+from scattergather.controller.jobs.driver import Driver
+from scattergather.controller.roster import Entry, Leaving, Roster
+from scattergather.controller.seams import HostBuilder
+from scattergather.controller.values.arrivals import Arrivals
+from scattergather.controller.values.objects import ObjectLedger
+from scattergather.errors import BadRequest
+from scattergather.model.nearest import there_are
+from scattergather.model.quoting import quoted
+from scattergather.model.snapshot import plural
+from scattergather.reactor.seam import Clock
+from scattergather.scheduler import events
+from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import Declined, Done, EmbeddedSpec, RemoteSpec
+
+LOOK_SECONDS = 0.05
+"""How often is looked whether a host that has no tasks any more can be left."""
+
+
+class HostChanges:
+    """Adds, drops and resizes hosts as the client says. Reactor thread only.
+
+    Args:
+        enter: makes what leads to a host, not started, for its entry.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Clock,
+        roster: Roster,
+        driver: Driver,
+        objects: ObjectLedger,
+        surveys: Surveys,
+        arrivals: Arrivals,
+        desk: HostsDesk,
+        builder: HostBuilder,
+        enter: Callable[[Entry], None],
+    ) -> None:
+        self._reactor = reactor
+        self._roster = roster
+        self._driver = driver
+        self._objects = objects
+        self._surveys = surveys
+        self._arrivals = arrivals
+        self._desk = desk
+        self._builder = builder
+        self._enter = enter
+
+    # ---- what the client asks -------------------------------------------------------------------
+
+    def add(self, message: messages.AddHost) -> Done | Declined:
+        """One host more is used, as soon as it has joined."""
+        name = message.spec.name
+        if name in self._roster.entries:
+            return Declined(why=f"a host {quoted(name)} is there already")
+        entry = Entry(message.spec)
+        try:
+            if isinstance(message.spec, EmbeddedSpec):
+                self._builder.settle(message.place)
+            self._enter(entry)
+        except BadRequest as error:
+            return Declined(why=f"{name}: {error}")
+        self._roster.entries[name] = entry
+        self._desk.awaited()
+        if entry.host is not None:
+            entry.host.start()
+        return Done()
+
+    def drop(self, message: messages.DropHost) -> Done | Declined:
+        """A host gets nothing more, and is left when it can be. What was said before still holds.
+
+        One that was to be drained may yet be left at once.
+        """
+        entry = self._roster.entries.get(message.name)
+        if entry is None:
+            return self._unknown(message.name)
+        if not entry.up:
+            self._leave(entry)
+            return Done()
+        if entry.leaving is None:
+            entry.leaving = Leaving.DRAINED
+            self._driver.handle(events.HostDraining(host=message.name))
+        if message.now and entry.leaving is not Leaving.AT_ONCE:
+            entry.leaving = Leaving.AT_ONCE
+            self._roster.send(entry, messages.Leave())
+        return Done()
+
+    def resize(self, message: messages.ResizeHost) -> Done | Declined:
+        """A host works for us with more workers, or fewer, now and when it joins again."""
+        name, workers = message.name, message.workers
+        entry = self._roster.entries.get(name)
+        if entry is None:
+            return self._unknown(name)
+        if entry.leaving is not None:
+            return Declined(why=f"{name} was dropped, and takes nothing more")
+        if isinstance(entry.spec, RemoteSpec) and entry.up and entry.facts is not None:
+            most = entry.facts.workers
+            if workers > most:
+                return Declined(why=f"{name} has {plural(most, 'worker')}, not {workers:,}")
+        entry.spec = msgspec.structs.replace(entry.spec, workers=workers)
+        if entry.up:
+            entry.workers = workers
+        if entry.host is not None:
+            entry.host.resize(workers)
+        return Done()
+
+    def _unknown(self, name: str) -> Declined:
+        return Declined(
+            why=f"no host is called {quoted(name)}; {there_are(self._roster.entries, name)}"
+        )
+
+    # ---- what happens ---------------------------------------------------------------------------
+
+    def drained(self, name: str) -> None:
+        """A host that is leaving has no tasks any more.
+
+        It is left in a turn of its own: whoever found that out is in the middle of what it said.
+        """
+        self._reactor.callLater(0, self._look, self._roster.entries[name])
+
+    def lost(self, entry: Entry) -> None:
+        """The session with a host is over. One that was leaving is not dialled again.
+
+        It is forgotten in a turn of its own: something may be about to be told to it in this one.
+        """
+        if entry.leaving is not None:
+            self._reactor.callLater(0, self._end, entry)
+
+    def _end(self, entry: Entry) -> None:
+        if self._roster.entries.get(entry.spec.name) is entry:
+            self._leave(entry)
+
+    def _look(self, entry: Entry) -> None:
+        name = entry.spec.name
+        if self._roster.entries.get(name) is not entry:
+            return  # it was lost meanwhile
+        if self._surveys.awaits(name) or self._has_calls(entry) or not self._is_home(entry):
+            self._reactor.callLater(LOOK_SECONDS, self._look, entry)
+        else:
+            self._leave(entry)
+
+    def _has_calls(self, entry: Entry) -> bool:
+        return entry.leaving is Leaving.DRAINED and self._driver.has_calls_of(entry.spec.name)
+
+    def _is_home(self, entry: Entry) -> bool:
+        return self._objects.bring_home(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        if entry.host is not None:
+            entry.host.stop()
+            self._builder.discard(entry.host)
+        try:
+            self._arrivals.left(entry)
+        finally:
+            del self._roster.entries[entry.spec.name]
+            self._desk.dropped(entry)
