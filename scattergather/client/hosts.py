@@ -45,6 +45,10 @@ class HostsInUse(Named, Homebound, Mapping[str, "HostInUse"]):
         _find(self._session, name)
         return HostInUse(self._session, name)
 
+    def get(self, name: object, default: Any = None) -> Any:
+        """The host of this name, or ``default`` where there is none."""
+        return HostInUse(self._session, str(name)) if name in self else default
+
     def __iter__(self) -> Iterator[str]:
         return iter([view.name for view in _views(self._session)])
 
@@ -212,10 +216,7 @@ def _resize(session: Session, name: str, value: Any) -> None:
         raise BadRequest(
             f"{name!r} was dropped and takes nothing more; add it again when it is gone"
         )
-    local = any(
-        isinstance(host, EmbeddedSpec) for host in session.known.hosts() if host.name == name
-    )
-    if view.state == "up" and workers > view.most and not local:
+    if view.state == "up" and 0 < view.most < workers:
         raise BadRequest(
             f"workers of {name!r} is {workers}; that host has {plural(view.most, 'worker')}: "
             "scattergather pool --workers N gives it more"

@@ -18,7 +18,8 @@ class EntryStatistics:
     """One host as others may know it: ``done`` tasks, ``held`` bytes of large objects there.
 
     ``round_trip`` is what was measured last of the way there and back, in seconds, 0.0 before.
-    ``why`` says why it is down, or less than it should be.
+    ``why`` says why it is down, or less than it should be. ``most`` are the workers that it has, 0
+    where it may have as many as are wanted.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Entry:
             version=facts.version if facts else "",
             services=facts.services if facts else (),
             chosen=facts.chosen if facts else (),
-            most=facts.workers if facts else 0,
+            most=facts.workers if facts and isinstance(self.spec, RemoteSpec) else 0,
             leaving=self.leaving is not None,
         )
 

@@ -138,12 +138,13 @@ class RemoteHost:
         self.send(messages.Resize(workers=workers))
 
     def stop(self) -> None:
-        """Leave for good. The listener hears nothing more."""
+        """Leave for good, and close the connection. The listener hears nothing more."""
         state, self._state = self._state, _Left()
         self._redial.stop()
         if isinstance(state, _Joined):
             _leave(state.line, state.pool)
             state.dialler.stop()
+            state.pool.tracker.broker.close()
 
     # ---- what concerns all hosts ----
 

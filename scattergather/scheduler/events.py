@@ -75,9 +75,13 @@ class HostJoined(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class HostDraining(Struct, frozen=True, kw_only=True, gc=False):
-    """A pool is to get nothing more, and to be left once it has nothing any more."""
+    """A pool is to get nothing more, and to be left once it has nothing any more.
+
+    ``closed``: its workers are ended.
+    """
 
     host: str
+    closed: bool = False
 
 
 class HostsAwaited(Struct, frozen=True, kw_only=True, gc=False):

@@ -34,6 +34,8 @@ class Feeding:
                 aside.append(host)
         for host in aside:
             fleet.enlist(host)
+        if queued and fleet.leaving:
+            self._feed_leaving(out)
         self._recall(out)
 
     def _full(self, host: ScheduledHost) -> bool:
@@ -59,6 +61,29 @@ class Feeding:
             pass
         if not queued:
             self._recall(out)
+        elif self._fleet.leaving:
+            self._feed_leaving(out)
+
+    def _feed_leaving(self, out: list[actions.Action]) -> None:
+        """Calls that tasks have submitted go to hosts that are leaving, if no other can run them.
+
+        What runs there waits for them perhaps, and is waited for.
+        """
+        for host in self._fleet.leaving.values():
+            while not host.closed and len(host.leases) < (host.leaving or 0):
+                job = next(filter(lambda job: self._needs(job, host), self._lines.in_order()), None)
+                if job is None:
+                    break
+                self._send(job, host, out)
+
+    def _needs(self, job: ScheduledJob, host: ScheduledHost) -> bool:
+        """A job of a call can run on this host, and on none that stays."""
+        eligible, staying = self._fleet.eligible, self._fleet.hosts.values()
+        return bool(
+            job.spec.depth
+            and eligible(host, job)
+            and not any(each.slots and eligible(each, job) for each in staying)
+        )
 
     def _has_plenty(self, host: ScheduledHost, half: int) -> bool:
         """It lacks less than half a chunk a worker, and tasks are slow.
@@ -87,10 +112,14 @@ class Feeding:
             job.estimate, slots=host.slots, round_trip=host.round_trip
         ):
             return False
+        self._send(job, host, out)
+        return True
+
+    def _send(self, job: ScheduledJob, host: ScheduledHost, out: list[actions.Action]) -> None:
         size = chunk_size(
             job.estimate,
             queued=job.queued,
-            slots=self._fleet.slots,
+            slots=self._fleet.slots or 1,
             proven=job.proven,
             mean_bytes=job.size / max(1, job.added),
         )
@@ -111,7 +140,6 @@ class Feeding:
         )
         if job.spec.stream:
             out.append(actions.ReportPlaced(job=job.spec.job, first=taken.first, count=count))
-        return True
 
     def _recall(self, out: list[actions.Action]) -> None:
         """Ask the fullest host for unstarted chunks when another one has idle workers."""

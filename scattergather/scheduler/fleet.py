@@ -29,7 +29,8 @@ class Fleet:
         longest_trip: seconds to the farthest of them and back.
         settled: every host has answered or failed once.
         crowded: those that hold more chunks than they have workers.
-        drained: those that were to be drained, and have just become so.
+        leaving: those that get nothing more, but for calls of what they have begun.
+        drained: those of them that have just become idle.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Fleet:
         self.longest_trip = 0.0
         self.settled = False
         self.crowded: dict[str, ScheduledHost] = {}
+        self.leaving: dict[str, ScheduledHost] = {}
         self.drained: list[ScheduledHost] = []
         self._pythons: Counter[str] = Counter()
         self._services: Counter[str] = Counter()
@@ -65,8 +67,13 @@ class Fleet:
         host.leaving = slots
         self.crowded.pop(host.name, None)
         self.set_aside(host)
+        self.leaving[host.name] = host
         if not host.leases:
-            self.drained.append(host)
+            self._drained(host)
+
+    def _drained(self, host: ScheduledHost) -> None:
+        host.closed = True
+        self.drained.append(host)
 
     def leave(self, host: ScheduledHost) -> None:
         """A host is gone."""
@@ -77,6 +84,7 @@ class Fleet:
         self._pythons[host.python] -= 1
         self._services.subtract(host.services)
         self.crowded.pop(host.name, None)
+        self.leaving.pop(host.name, None)
         self.drained = [each for each in self.drained if each is not host]
 
     def measure(self, host: ScheduledHost, round_trip: float) -> None:
@@ -129,7 +137,7 @@ class Fleet:
         if has == slots:
             self.crowded.pop(host.name, None)
             if host.leaving is not None:
-                self.drained.append(host)
+                self._drained(host)
         if slots and has / slots < host.listed:
             self.enlist(host)
 

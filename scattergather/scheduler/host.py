@@ -19,7 +19,8 @@ class ScheduledHost:
     never measured. ``recalling``: it was asked to give chunks back and has not yet. ``order`` tells
     which of two hosts joined first. ``listed`` is the load under which it stands in the list of its
     fleet, and ``stamp`` the number of its place there, 0 for none. Once it is ``leaving`` it has no
-    slots, so that it gets nothing more; that field says how many it has for what it has begun.
+    slots, so that it gets nothing more; that field says how many it has for what it has begun, and
+    for calls that this has submitted. When it is ``closed`` it gets none of those either.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ScheduledHost:
     listed: float = math.inf
     stamp: int = 0
     leaving: int | None = None
+    closed: bool = False
 
     @property
     def load(self) -> float:

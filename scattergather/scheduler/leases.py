@@ -33,7 +33,7 @@ class Leases:
         lease = HostLease(self._last, job, host.name, taken.first, taken.stop, taken.attempt)
         self._leases[lease.chunk] = job.leases[lease.chunk] = host.leases[lease.chunk] = lease
         job.running += taken.stop - taken.first
-        if len(host.leases) == host.slots + 1:
+        if len(host.leases) == host.slots + 1 and host.leaving is None:
             self._fleet.crowded[host.name] = host
         return lease
 

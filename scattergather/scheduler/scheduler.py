@@ -9,7 +9,7 @@ Rules, and why:
   gives back the rest of the chunk. When a whole host is lost nobody can say which tasks had begun,
   so each task there is charged: with ``retries=0`` none of them may run a second time.
 - A host that is dropped gives back what it has not begun, and is left when it has nothing any more.
-  That charges nobody.
+  That charges nobody. Calls that tasks there have submitted run there, too, where nobody else can.
 - A refresh charges nothing; but a task that it interrupted and that may not run twice is lost.
 - Whenever the door closes, no host has an idle worker while something is queued that it may run. So
   tasks that join others of their job in line change nothing, and cost nothing.
@@ -331,11 +331,15 @@ class Scheduler:
 
     def _host_draining(self, event: events.HostDraining, out: list[actions.Action]) -> None:
         host = self._fleet.hosts.get(event.host)
-        if host is None or host.leaving is not None:
+        if host is None:
+            return
+        host.closed = host.closed or event.closed
+        if host.leaving is not None:
             return
         self._fleet.drain(host)
         if tasks := sum(lease.stop - lease.next for lease in host.leases.values()):
             out.append(actions.TakeBackFrom(host=host.name, count=tasks))
+        self._feeding.feed_all(out)
 
     def _host_left(self, event: events.HostLeft, out: list[actions.Action]) -> None:
         host = self._fleet.hosts.get(event.host)

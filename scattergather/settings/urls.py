@@ -68,9 +68,11 @@ def resolve(
         spec = _resolve_one(url, place)
         for other in there:
             if spec.name == other.name or _pool_of(spec) == _pool_of(other):
-                also = "" if spec.name == other.name else f", which is the same pool as {spec.name}"
+                also = (
+                    "" if spec.name == other.name else f" is the same pool as {other.name!r}, and"
+                )
                 raise BadRequest(
-                    f"{place}: {other.name!r}{also}, is there already; "
+                    f"{place}: {spec.name!r}{also} is there already; "
                     f"c.hosts[{other.name!r}].workers = N says how many workers it has for you"
                 )
         for other in specs:

@@ -99,6 +99,11 @@ class CheckedScheduler(Scheduler):
         self._last_chunk = action.chunk
         check(action.attempt <= job.attempts, f"attempt {action.attempt} of {job.attempts}")
         check(not job.cancelled, "tasks of a cancelled job were sent")
+        leaving = host.leaving is not None
+        check(not leaving or job.spec.depth, f"tasks were sent to {host.name}, which was dropped")
+        check(not host.closed, f"calls were sent to {host.name}, whose workers were ended")
+        if leaving:
+            return host.leaving or 0
         ahead = read_ahead(job.estimate, slots=host.slots, round_trip=host.round_trip)
         return host.slots + ahead
 

@@ -8,7 +8,7 @@ from typing import assert_never
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import Declined
+from scattergather.wire.messages.client import Declined, HostSpec
 from tests.simulation.ledger import Ledger
 from tests.simulation.workload import MOST_OBJECTS, Job
 
@@ -105,6 +105,18 @@ class Client:
         call = messages.RunEverywhere(call=self._call(), function="f", objects=objects)
         self._ask(call, b"")
         self._large.release([extent.object for extent in objects], 0.0)
+
+    def add_host(self, spec: HostSpec) -> None:
+        self._ledger.note("add", spec.name)
+        self._ask(messages.AddHost(call=self._call(), spec=spec), b"")
+
+    def drop_host(self, name: str, now: bool) -> None:
+        self._ledger.note("drop", name, "now" if now else "")
+        self._ask(messages.DropHost(call=self._call(), name=name, now=now), b"")
+
+    def resize_host(self, name: str, workers: int) -> None:
+        self._ledger.note("resize", name, workers)
+        self._ask(messages.ResizeHost(call=self._call(), name=name, workers=workers), b"")
 
     def _call(self) -> int:
         self.calls.add(len(self.calls) + 1)

@@ -213,7 +213,7 @@ class Service(PoolService):
 
     def handle(self, event: events.Event) -> None:
         if isinstance(event, events.MessageReceived) and isinstance(
-            event.message, messages.Refresh
+            event.message, messages.Refresh | messages.Leave
         ):
             self._spare(event.tenant)
         try:
@@ -234,7 +234,7 @@ class Service(PoolService):
         return found
 
     def _spare(self, tenant: int) -> None:
-        """A refresh takes these workers: their tasks are not charged."""
+        """A refresh, or a leave, takes these workers: their tasks are not charged."""
         for number, process in self.processes.items():
             worker = self.pool.crew.workers.get(number)
             if worker is not None and worker.tenant == tenant and worker.doom is None:

@@ -30,6 +30,9 @@ class Faults:
     cut_stream: float = 0.0
     shut: float = 0.0
     refresh: float = 0.0
+    add_host: float = 0.0
+    drop_host: float = 0.0
+    resize_host: float = 0.0
     run_everywhere: float = 0.0
     cancel_job: float = 0.0
     cancel_tasks: float = 0.0
@@ -45,6 +48,8 @@ class Nemesis:
 
     def __init__(self, world: World, faults: Faults, seconds: float) -> None:
         self._world, self._chance = world, world.chance
+        self.patient = False
+        """Whoever drops a host waits for what runs there."""
         self._until = world.clock.now + seconds
         world.torn, world.stillborn = faults.torn, faults.stillborn
         for path in world.paths.values():
@@ -60,6 +65,9 @@ class Nemesis:
             (faults.cut_stream, self.cut_stream),
             (faults.shut, self.shut),
             (faults.refresh, world.client.refresh),
+            (faults.add_host, self.add_host),
+            (faults.drop_host, self.drop_host),
+            (faults.resize_host, self.resize_host),
             (faults.run_everywhere, world.client.run_everywhere),
             (faults.cancel_job, self.cancel_job),
             (faults.cancel_tasks, self.cancel_tasks),
@@ -159,6 +167,20 @@ class Nemesis:
             self._world.clock.callLater(seconds, path.open, direction)
 
     # ---- the client ----
+
+    def _any_host(self) -> str:
+        return self._chance.choice(list(self._world.specs))
+
+    def add_host(self) -> None:
+        self._world.add_host(self._any_host())
+
+    def drop_host(self) -> None:
+        now = not self.patient and self._chance.random() < 0.4
+        self._world.drop_host(self._any_host(), now)
+
+    def resize_host(self) -> None:
+        workers = self._chance.randrange(1, self._world.shape.workers + 1)
+        self._world.resize_host(self._any_host(), workers)
 
     def add_job(self, tasks: int) -> None:
         """A job whose tasks come in up to three lots."""

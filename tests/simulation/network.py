@@ -65,6 +65,10 @@ class End:
         if other.alive:
             self.wire.path.after(self.side, other, other.hear_the_end)
 
+    def close(self) -> None:
+        """What was sent arrives before the other end hears of it."""
+        self.cut("the connection was closed")
+
     def hear_the_end(self) -> None:
         """The other end closed the connection."""
         if self.alive:

@@ -52,6 +52,7 @@ def whatever_goes_wrong(seed: int) -> World:
     def mean(often: float) -> float:
         return often * lots.choice((0, 0, 1, 3))
 
+    changes = random.Random(f"hosts {seed}").choice((0, 0, 1, 3))
     faults = Faults(
         kill_worker=mean(4),
         kill_zygote=mean(0.5),
@@ -63,6 +64,9 @@ def whatever_goes_wrong(seed: int) -> World:
         cut_stream=mean(3),
         shut=mean(1),
         refresh=mean(0.5),
+        add_host=2 * changes,
+        drop_host=changes,
+        resize_host=changes,
         run_everywhere=mean(0.5),
         cancel_job=mean(0.3),
         cancel_tasks=mean(0.3),
@@ -212,6 +216,22 @@ def test_a_task_that_is_to_be_retried_does_not_cancel_the_calls_of_the_next(seed
     job.seconds = 1e-5
     job.natures.update((index, Nature(children=1)) for index in range(1, 100, 10))
     run(world, Faults())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_hosts_that_come_and_go_cost_no_task_anything(seed: int) -> None:
+    world = World(seed, Shape(daemons=3, workers=3, embedded=bool(seed % 2)))
+    for retries in (0, 3):
+        plain_job(world, 200, retries=retries, odd=Nature(slow=0.3, children=seed % 3))
+    faults = Faults(add_host=40, drop_host=20, resize_host=20, run_everywhere=3)
+    nemesis = Nemesis(world, faults, 5.0)
+    nemesis.patient = True
+    world.run_until(5.0)
+    world.settle()
+    world.check_at_rest()
+    tasks = {b"%d.%d" % (job, index) for job in range(2) for index in range(200)}
+    assert {world.ledger.begun[task] for task in tasks} == {1}, "calls of theirs may kill"
+    assert not tasks & world.ledger.charges.keys()
 
 
 def one_service(seed: int) -> tuple[World, Service]:

@@ -91,7 +91,7 @@ class _Builder:
             return EmbeddedHost(world.embedded, watched, place)  # type: ignore[arg-type]
         if self.links is None:
             self.links = SimulatedLinks(world.clock, world.chance, objects)
-        path = Path(world.clock, world.chance, world.ledger.fail)
+        path = world.paths.get(name) or Path(world.clock, world.chance, world.ledger.fail)
         world.paths[name] = self.links.board.paths[f"{name:x<16}"] = path
         host = Host(self.links.board, spec, watched, objects)
         host.path = path
@@ -145,6 +145,7 @@ class World:
         ]
         if shape.embedded:
             specs.insert(0, EmbeddedSpec(name="here"))  # what it answers at once comes first
+        self.specs = {spec.name: spec for spec in specs}
         self.client = Client(self.ledger, self._ask)
         room = random.Random(f"room {seed}").choice((None, 1, 2, 8))
         self.store = self.large.store(None if room is None else room * PAGE)
@@ -180,6 +181,36 @@ class World:
             self.paths[name].daemon = Daemon(
                 self.clock, self.ledger, self.chance, name, self.shape.workers
             )
+
+    # ---- hosts, as the user wants them ----
+
+    def add_host(self, name: str) -> None:
+        """The user adds a host that is not there."""
+        if name not in self.controller.roster.entries:
+            self.client.add_host(self.specs[name])
+
+    def drop_host(self, name: str, now: bool) -> None:
+        """The user drops a host, or wants one to be left at once that is leaving."""
+        if name in self.controller.roster.entries:
+            self.client.drop_host(name, now)
+
+    def resize_host(self, name: str, workers: int) -> None:
+        """The user wants so many workers of a host."""
+        entry = self.controller.roster.entries.get(name)
+        if entry is not None and entry.leaving is None:
+            self.client.resize_host(name, workers)
+
+    def _take_back_hosts(self) -> bool:
+        """All hosts are used, with all their workers; False while one of them is leaving."""
+        entries = self.controller.roster.entries
+        if any(entry.leaving is not None for entry in entries.values()):
+            return False
+        for name in self.specs:
+            self.add_host(name)
+        for name, entry in entries.items():
+            if entry.spec.workers not in (0, self.shape.workers):
+                self.resize_host(name, self.shape.workers)
+        return True
 
     def kill_daemon(self, name: str) -> None:
         """A daemon dies with all it has; its machine closes the connection."""
@@ -245,7 +276,7 @@ class World:
             self.thaw(name)
             self.start_daemon(name)
         deadline = self.clock.now + LONGEST
-        while not (self.client.satisfied and self.large.at_rest):
+        while not (self._take_back_hosts() and self.client.satisfied and self.large.at_rest):
             self.step()
             if self.clock.now > deadline:
                 self.ledger.check(False, self.client.missing() + self.large.left())

@@ -9,8 +9,9 @@
           drop, while it is down: at once
 
 A host that is leaving gets nothing more and gives back what it has not begun. It is left once all
-that it was asked is answered, the calls that its tasks have submitted are through, and what others
-need of what was made there has come here. That charges nobody. Whoever does not want to wait for
+that it was asked is answered, the calls that its tasks have submitted are through (where others can
+run them: nobody waits for them any more), and what others need of what was made there has come
+here. That charges nobody. Whoever does not want to wait for
 its tasks has its workers ended, which is to their tasks what a refresh is.
 """
 
@@ -101,11 +102,11 @@ class HostChanges:
         if not entry.up:
             self._leave(entry)
             return Done()
-        if entry.leaving is None:
-            entry.leaving = Leaving.DRAINED
-            self._driver.handle(events.HostDraining(host=message.name))
-        if message.now and entry.leaving is not Leaving.AT_ONCE:
-            entry.leaving = Leaving.AT_ONCE
+        if entry.leaving is Leaving.AT_ONCE or (entry.leaving is not None and not message.now):
+            return Done()
+        entry.leaving = Leaving.AT_ONCE if message.now else Leaving.DRAINED
+        self._driver.handle(events.HostDraining(host=message.name, closed=message.now))
+        if message.now:
             self._roster.send(entry, messages.Leave())
         return Done()
 
@@ -164,7 +165,8 @@ class HostChanges:
             self._leave(entry)
 
     def _has_calls(self, entry: Entry) -> bool:
-        return entry.leaving is Leaving.DRAINED and self._driver.has_calls_of(entry.spec.name)
+        patient = entry.leaving is Leaving.DRAINED and bool(self._roster.staying())
+        return patient and self._driver.has_calls_of(entry.spec.name)
 
     def _is_home(self, entry: Entry) -> bool:
         return self._objects.bring_home(entry)

@@ -195,6 +195,11 @@ class LinkBroker(broker.Broker):
             self.shutdown(Failure(error.ConnectionLost(reason)))
         self.transport.abortConnection()
 
+    def close(self) -> None:
+        """End the connection once what was sent has left."""
+        if not self.disconnected:
+            self.shutdown(Failure(error.ConnectionDone()))
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called by Twisted, also at the end of a connection that we have ended."""
         call_off(self._look)
