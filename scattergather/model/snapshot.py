@@ -40,9 +40,9 @@ def in_time(seconds: float) -> str:
 class HostView:
     """One host as the controller last knew it. ``why`` says why it is not up.
 
-    ``most`` is how many workers it has (0: as many as are wanted), and ``workers`` how many of them work for this client, of
-    which ``busy`` do now. ``round_trip`` is in seconds; ``memory`` are the bytes of large values
-    there, on the client's own machine results that it has not done with too.
+    ``most`` is how many workers it has (0: as many as are wanted), and ``workers`` how many of them
+    work for this client, of which ``busy`` do now. ``round_trip`` is in seconds; ``memory`` are the
+    bytes of large values there, on the client's own machine results that it has not done with too.
     """
 
     name: str
