@@ -22,7 +22,7 @@ from tests.simulation.network import DOWN, UP
 from tests.simulation.workload import PLAIN, POISON, Nature
 from tests.simulation.world import Shape, World
 
-SEEDS = int(os.environ.get("SCATTERGATHER_SEEDS", "1000"))
+SEEDS = int(os.environ.get("SCATTERGATHER_SEEDS", "500"))
 BATCH = 50
 FULL_EVERY = 50
 """Every so many seeds the world is the largest: five daemons, fifty workers."""

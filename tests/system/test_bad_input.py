@@ -251,7 +251,6 @@ def test_words_that_do_not_exist_are_answered_with_those_that_do(c) -> None:
     [
         ({"urls": 5}, "urls is a int"),
         ({"urls": ["local", 5]}, r"urls\[1\] is a int"),
-        ({"urls": []}, "urls is empty"),
         ({"urls": "alpha"}, "no host is called 'alpha'"),
         ({"urls": "pb://alpha:1/x"}, "this is not a FURL"),
         ({"urls": [("pbu://alpha:", 1, "/x", 2)]}, "scattergather hosts add"),

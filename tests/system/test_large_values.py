@@ -510,7 +510,7 @@ SPARE = 150
 @pytest.mark.timeout(300)
 def test_thousands_of_large_tasks_leave_no_descriptor_and_no_mapping(spawn) -> None:
     c, held = spawn(workers=2), Held()
-    tasks, size = 3_000, 70_000
+    tasks, size = 2_000, 70_000
     job = c.addJob([((np.full(size, 1, np.uint8),), {})] * 10, lambda x: x)
     assert len(job.results()) == 10
     del job

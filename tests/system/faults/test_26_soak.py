@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
+from tests.system.faults.ledger import LONG
 from tests.system.faults.traces import ROOT
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.alone]
 
-SECONDS = 60
+SECONDS = 60 if LONG else 30
 SEED = 26
 LONGEST = 120
 """Seconds that a soak may take beyond those that it is asked for: it ends by itself long before."""

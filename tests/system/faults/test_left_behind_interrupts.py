@@ -12,7 +12,7 @@ from tests.system.faults.traces import ROOT
 
 pytestmark = pytest.mark.system
 
-SEEDS, ROUNDS = (range(1, 11), 100) if LONG else ((1,), 32)
+SEEDS, ROUNDS = (range(1, 11), 100) if LONG else ((1,), 16)
 
 
 @pytest.mark.timeout(300)
