@@ -18,10 +18,10 @@ from scattergather.errors import BadRequest, UnknownName
 from scattergather.model.nearest import there_are
 from scattergather.model.quoting import quoted
 from scattergather.model.snapshot import HostView, plural
-from scattergather.settings.urls import check_workers, resolve
+from scattergather.settings.urls import check_workers, pool_of, resolve
 from scattergather.wire.code.origin import workers_see
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import EmbeddedSpec
+from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
 from scattergather.wire.messages.shared import TaskPlace
 
 
@@ -73,7 +73,8 @@ class HostsInUse(Named, Homebound, Mapping[str, "HostInUse"]):
                 host in the settings; or a list of these.
 
         Raises:
-            BadRequest: it is none of these, or is there already.
+            BadRequest: it is none of these, or is there already. One that is leaving comes again
+                when it is gone.
             UnknownName: no host of that name is stored.
             Closed, ControllerLost: there is no controller.
         """
@@ -81,7 +82,10 @@ class HostsInUse(Named, Homebound, Mapping[str, "HostInUse"]):
         session.life.check()
         if url is None:
             raise BadRequest("url is None; this machine is 'local', or 'local:2'")
-        for spec in resolve(url, called="url", there=session.known.hosts()):
+        specs = resolve(url, called="url")
+        for spec in specs:
+            _check_new(session, spec)
+        for spec in specs:
             seen = TaskPlace()
             if isinstance(spec, EmbeddedSpec):
                 seen = place.here()
@@ -114,10 +118,18 @@ class HostsInUse(Named, Homebound, Mapping[str, "HostInUse"]):
     # ---- how it looks ---------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return showing.hosts_text(_views(self._session))
+        return self._shown()["text/plain"]
 
     def _repr_html_(self) -> str:
-        return showing.hosts_html(_views(self._session))
+        return self._shown()["text/html"]
+
+    def _shown(self) -> dict[str, str]:
+        closed = self._session.life.closed
+        return (
+            showing.closed_bundle("closed")
+            if closed
+            else showing.hosts_bundle(_views(self._session))
+        )
 
 
 class HostInUse(Named, Homebound):
@@ -174,9 +186,52 @@ class HostInUse(Named, Homebound):
         return self.view.busy
 
     @property
+    def jobs(self) -> tuple[str, ...]:
+        """The names of the jobs whose tasks are at work there; ten of them at most."""
+        return self.view.jobs
+
+    @property
     def python(self) -> str:
         """Which minor version of Python its workers run; empty before it has joined."""
         return self.view.python
+
+    @property
+    def platform(self) -> str:
+        """Which system it is, as ``Linux 6.1 x86_64``; empty before it has joined."""
+        return self.view.platform
+
+    @property
+    def cpus(self) -> int:
+        """How many processors the pool may use; 0 before it has joined."""
+        return self.view.cpus
+
+    @property
+    def load(self) -> float:
+        """How many processes ran there on average within a minute.
+
+        This, and what is free, the host says when it joins, and six seconds at most after a change.
+        """
+        return self.view.load
+
+    @property
+    def free_memory(self) -> int:
+        """Bytes of memory that are free there, to two digits."""
+        return self.view.free_memory
+
+    @property
+    def free_disk(self) -> int:
+        """Bytes that are free in the folder for temporary files there, to two digits."""
+        return self.view.free_disk
+
+    @property
+    def sent(self) -> int:
+        """Bytes that have gone there, messages and large values; 0 on this machine."""
+        return self.view.sent
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come from there, messages and large values; 0 on this machine."""
+        return self.view.received
 
     @property
     def held(self) -> int:
@@ -189,10 +244,10 @@ class HostInUse(Named, Homebound):
         return self.view.round_trip
 
     def __repr__(self) -> str:
-        return showing.host_text(self.view)
+        return showing.host_bundle(self.view)["text/plain"]
 
     def _repr_html_(self) -> str:
-        return showing.host_html(self.view)
+        return showing.host_bundle(self.view)["text/html"]
 
 
 def _views(session: Session) -> tuple[HostView, ...]:
@@ -206,6 +261,19 @@ def _find(session: Session, name: Any) -> HostView:
             return view
     known = there_are([view.name for view in views], name)
     raise UnknownName(f"no host is called {quoted(name)}; {known}")
+
+
+def _check_new(session: Session, spec: HostSpec) -> None:
+    states = {view.name: view.state for view in _views(session)}
+    for other in session.known.hosts():
+        if states.get(other.name) == "leaving" and spec.name == other.name:
+            continue
+        if spec.name == other.name or pool_of(spec) == pool_of(other):
+            also = "" if spec.name == other.name else f" is the same pool as {other.name!r}, and"
+            raise BadRequest(
+                f"{spec.name!r}{also} is there already; c.hosts[{other.name!r}].workers = N says "
+                "how many workers it has for you"
+            )
 
 
 def _resize(session: Session, name: str, value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scattergather.link.seams import HostListener, PoolSession
+from scattergather.link.seams import HostListener, PoolSession, Traffic
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.service import PoolService
@@ -88,6 +88,10 @@ class EmbeddedHost:
 
     def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
         """Nothing is on its way to a pool in this process: it has all objects already."""
+
+    def traffic(self) -> Traffic:
+        """Nothing passes: memory is shared."""
+        return Traffic()
 
     def resize(self, workers: int) -> None:
         """The pool, which is all ours, has so many workers."""

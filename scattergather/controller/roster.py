@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from scattergather.controller.values.shelf import Shelf
-from scattergather.link.seams import Host, PoolFacts
+from scattergather.link.seams import Host, PoolFacts, Traffic
 from scattergather.model.ids import Digest
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostSpec, RemoteSpec
@@ -36,6 +36,14 @@ class EntryStatistics:
     chosen: tuple[str, ...]
     most: int
     leaving: bool
+    platform: str
+    cpus: int
+    vitals: messages.Vitals
+    traffic: Traffic
+
+
+UNKNOWN = messages.Vitals()
+"""Of a machine that has said nothing yet."""
 
 
 class Leaving(Enum):
@@ -55,7 +63,8 @@ class Entry:
     workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
     digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
     ``held`` its bytes. ``round_trip`` is what was measured of the way to it, 0.0 before. Once it
-    is ``leaving``, ``brought`` are the objects that were fetched from there before it is gone.
+    is ``leaving``, ``brought`` are the objects that were fetched from there before it is gone, and
+    ``successor`` is what is to be used in its place then.
     """
 
     spec: HostSpec
@@ -72,6 +81,8 @@ class Entry:
     round_trip: float = 0.0
     leaving: Leaving | None = None
     brought: set[bytes] = field(default_factory=set)
+    successor: HostSpec | None = None
+    vitals: messages.Vitals = UNKNOWN
 
     @property
     def settled(self) -> bool:
@@ -100,6 +111,10 @@ class Entry:
             chosen=facts.chosen if facts else (),
             most=facts.workers if facts and isinstance(self.spec, RemoteSpec) else 0,
             leaving=self.leaving is not None,
+            platform=facts.platform if facts else "",
+            cpus=facts.cpus if facts else 0,
+            vitals=self.vitals,
+            traffic=self.host.traffic() if self.host is not None else Traffic(),
         )
 
 
@@ -158,6 +173,7 @@ class Roster:
     def joined(self, entry: Entry, facts: PoolFacts) -> None:
         """A host joined, knowing nothing: it gets the pushed source at once."""
         entry.facts, entry.up, entry.why = facts, True, ""
+        entry.vitals = facts.vitals
         limit = entry.spec.workers
         entry.workers = min(limit, facts.workers) if limit else facts.workers
         entry.slots = entry.workers

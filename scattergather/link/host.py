@@ -32,7 +32,7 @@ from scattergather.link.blocks.courier import Courier
 from scattergather.link.blocks.dialler import Dialler
 from scattergather.link.pauses import Pauses
 from scattergather.link.redial import Redial
-from scattergather.link.seams import HostListener, ObjectStore
+from scattergather.link.seams import HostListener, ObjectStore, Traffic
 from scattergather.link.sentences import Reason, explain
 from scattergather.link.stream.line import Line
 from scattergather.link.stream.stream import StreamStatistics
@@ -70,6 +70,12 @@ class _Joined:
     dialler: Dialler
     complaint: str = ""
 
+    def traffic(self) -> Traffic:
+        """What has passed in it so far."""
+        said, courier = self.line.statistics(), self.dialler.courier
+        messages = Traffic(sent=said.bytes_sent, received=said.bytes_received)
+        return messages + courier.traffic
+
 
 @dataclass(frozen=True, slots=True)
 class _Left:
@@ -100,6 +106,8 @@ class RemoteHost:
         self._listener = listener
         self._objects = objects
         self._state: _Away | _Joined | _Left = _Away()
+        self._passed = Traffic()
+        """In sessions that are over."""
         self._pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE, switchboard.chance)
         self._pauses.short()
         self._redial = Redial(switchboard.reactor, self._pauses, self._attempt)
@@ -107,6 +115,12 @@ class RemoteHost:
     def statistics(self) -> StreamStatistics | None:
         """What passed in this session, if there is one."""
         return self._state.line.statistics() if isinstance(self._state, _Joined) else None
+
+    def traffic(self) -> Traffic:
+        """What has passed so far, in all sessions."""
+        return self._passed + (
+            self._state.traffic() if isinstance(self._state, _Joined) else Traffic()
+        )
 
     # ---- seams.Host ----
 
@@ -326,6 +340,7 @@ class RemoteHost:
 
     def _lose(self, joined: _Joined, reason: str, *, told: str = "") -> None:
         self._state = _Away(told)
+        self._passed += joined.traffic()
         joined.line.close()
         joined.dialler.stop()
         self._log.info("{host}: session lost: {reason}", host=self.spec.name, reason=reason)

@@ -7,19 +7,21 @@ All of it runs on the reactor thread.
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Annotated, Protocol
 
 import msgspec
 
 from scattergather.model.ids import ObjectId
-from scattergather.wire.messages.page import FromPool, ToPool
+from scattergather.wire.messages.page import FromPool, ToPool, Vitals
 from scattergather.wire.messages.shared import Slots
 
 
 class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What a pool says of itself when a controller joins it.
 
-    Of its ``services`` those are ``chosen`` that whoever started the pool named.
+    Of its ``services`` those are ``chosen`` that whoever started the pool named. It may use so many
+    ``cpus``, and ``vitals`` say how its machine is.
     """
 
     host: str
@@ -31,6 +33,21 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     problems: tuple[str, ...] = ()
     pid: int = 0
     chosen: tuple[str, ...] = ()
+    platform: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    cpus: Slots = 0
+    vitals: Vitals = Vitals()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Bytes that passed to a host and from it: of messages, and of large values beside them."""
+
+    sent: int = 0
+    received: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(sent=self.sent + other.sent, received=self.received + other.received)
 
 
 class ObjectStore(Protocol):
@@ -184,6 +201,9 @@ class Host(Protocol):
 
     def withdraw(self, objects: tuple[ObjectId, ...]) -> None:
         """Those of them that are not there yet are not wanted any more."""
+
+    def traffic(self) -> Traffic:
+        """What has passed so far over a link to it, in all sessions."""
 
     def resize(self, workers: int) -> None:
         """The pool works for us with at most so many workers, now and in sessions to come."""

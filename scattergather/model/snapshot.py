@@ -42,7 +42,10 @@ class HostView:
 
     ``most`` is how many workers it has (0: as many as are wanted), and ``workers`` how many of them
     work for this client, of which ``busy`` do now. ``round_trip`` is in seconds; ``memory`` are the
-    bytes of large values there, on the client's own machine results that it has not done with too.
+    bytes of large values there, on the client's own machine results that it has not done with too;
+    ``sent`` and ``received`` are bytes that passed between it and the controller. ``load`` is how
+    many processes ran there on average within a minute, on ``cpus`` processors; ``free_memory`` and
+    ``free_disk`` (for temporary files) are in bytes. Its workers run tasks of ``jobs``.
     """
 
     name: str
@@ -58,6 +61,14 @@ class HostView:
     round_trip: float = 0.0
     memory: int = 0
     most: int = 0
+    platform: str = ""
+    cpus: int = 0
+    load: float = 0.0
+    free_memory: int = 0
+    free_disk: int = 0
+    sent: int = 0
+    received: int = 0
+    jobs: tuple[str, ...] = ()
 
     def line(self) -> str:
         """The host in one line."""
@@ -68,9 +79,31 @@ class HostView:
             text += f", holds {in_bytes(self.memory)}" if self.memory else ""
         return text + (f"  ({self.why})" if self.why else "")
 
+    def machine(self) -> str:
+        """What it is that it runs on, in one line; empty while it is not there."""
+        if not self.cpus or self.state not in ("up", "leaving"):
+            return ""
+        parts = [self.platform, plural(self.cpus, "processor"), f"load {self.load:.1f}"]
+        parts += [f"{in_bytes(self.free_memory)} free", f"{in_bytes(self.free_disk)} of disk"]
+        parts += [self.passed] if self.sent else []
+        parts += [f"round trip {self.trip}"] if self.round_trip else []
+        return " · ".join(parts)
+
+    @property
+    def passed(self) -> str:
+        """How many bytes went there, and came from there."""
+        return f"{in_bytes(self.sent)} out, {in_bytes(self.received)} in"
+
+    @property
+    def trip(self) -> str:
+        """How long a word there and back takes."""
+        return f"{1000 * self.round_trip:.3g} ms"
+
     def facts(self) -> list[tuple[str, str]]:
         """What is known of it, each with the name of what it is."""
-        runs = f"{plural(self.busy, 'task')}, {plural(self.queued, 'chunk')} behind"
+        runs = plural(self.busy, "task")
+        runs += f" of {', '.join(self.jobs)}" if self.jobs else ""
+        runs += f", {plural(self.queued, 'chunk')} behind" if self.queued else ""
         facts = [
             ("workers", f"{self.workers} of {self.most}" if self.most else str(self.workers)),
             ("runs", runs if self.busy or self.queued else "nothing"),
@@ -78,7 +111,15 @@ class HostView:
             ("holds", in_bytes(self.memory)),
         ]
         facts += [("python", self.python)] if self.python else []
-        facts += [("round trip", f"{1000 * self.round_trip:.3g} ms")] if self.round_trip else []
+        if self.cpus:
+            facts += [
+                ("platform", self.platform),
+                ("processors", f"{self.cpus}, load {self.load:.1f}"),
+                ("free memory", in_bytes(self.free_memory)),
+                ("free disk", in_bytes(self.free_disk)),
+            ]
+        facts += [("bytes", self.passed)] if self.sent else []
+        facts += [("round trip", self.trip)] if self.round_trip else []
         facts += [("services", ", ".join(self.services))] if self.services else []
         return facts + ([("why", self.why)] if self.why else [])
 
@@ -285,6 +326,36 @@ def hosts_table(hosts: tuple[HostView, ...]) -> str:
     return _table(("host", "state", "workers", "busy", "python", "holds", ""), rows)
 
 
+def machines_table(hosts: Sequence[HostView]) -> str:
+    """The hosts and what they run on as an HTML table."""
+    rows = [
+        (
+            host.name,
+            host.state,
+            str(host.workers),
+            str(host.busy),
+            host.python,
+            host.platform,
+            f"{host.cpus}, load {host.load:.1f}" if host.cpus else "",
+            in_bytes(host.free_memory) if host.cpus else "",
+            in_bytes(host.free_disk) if host.cpus else "",
+            in_bytes(host.memory) if host.memory else "",
+            host.passed if host.sent else "",
+            host.trip if host.round_trip else "",
+            host.why,
+        )
+        for host in hosts
+    ]
+    head = ("host", "state", "workers", "busy", "python", "platform", "processors")
+    more = ("free memory", "free disk", "holds", "bytes", "round trip", "")
+    return _table((*head, *more), rows)
+
+
+def facts_table(host: HostView) -> str:
+    """What is known of one host as an HTML table."""
+    return _table((), host.facts())
+
+
 def jobs_table(jobs: tuple[JobView, ...]) -> str:
     """The jobs as an HTML table, empty without jobs."""
     rows = [
@@ -306,7 +377,7 @@ def jobs_table(jobs: tuple[JobView, ...]) -> str:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     cells = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
-    lines = [f"<tr>{cells}</tr>"]
+    lines = [f"<tr>{cells}</tr>"] if head else []
     for row in rows:
         cells = "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
         lines.append(f"<tr>{cells}</tr>")

@@ -14,11 +14,15 @@ from scattergather.scheduler.job import ScheduledJob
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatistics:
-    """One host: for how many workers it takes chunks, and how many it has."""
+    """One host: for how many workers it takes chunks, and how many it has.
+
+    Its workers run tasks of ``jobs``.
+    """
 
     name: str
     slots: int
     chunks: int
+    jobs: tuple[JobId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +57,14 @@ def statistics_of(
     running: Counter[JobId] = Counter()
     counted = []
     for host in hosts:
-        counted.append(HostStatistics(name=host.name, slots=host.slots, chunks=len(host.leases)))
+        begun = islice(host.leases.values(), host.leaving or host.slots)
         # Of a chunk one task runs, and the rest waits for it.
-        running.update(
-            lease.job.spec.job for lease in islice(host.leases.values(), host.leaving or host.slots)
+        runs = Counter(lease.job.spec.job for lease in begun)
+        running.update(runs)
+        counted.append(
+            HostStatistics(
+                name=host.name, slots=host.slots, chunks=len(host.leases), jobs=tuple(runs)
+            )
         )
     return SchedulerStatistics(
         hosts=tuple(counted),

@@ -37,20 +37,13 @@ SEED = '("pb://host:", 12345, "/all_series", 8)'
 FORMS = f"a FURL, 'local', the path of a FURL file, the name of a stored host, or a tuple {SEED}"
 
 
-def resolve(
-    urls: Any = None,
-    *,
-    workers: Any = None,
-    called: str = "urls",
-    there: Iterable[HostSpec] = (),
-) -> tuple[HostSpec, ...]:
+def resolve(urls: Any = None, *, workers: Any = None, called: str = "urls") -> tuple[HostSpec, ...]:
     """The hosts that ``urls`` name, in their order.
 
     Args:
         urls: one of the forms that this module's docstring lists, or a list of them; or None.
         workers: for the embedded pool, and only without ``urls``; None means one a core.
         called: what the argument is called, where it is complained of.
-        there: hosts that are used already, which none of them may be.
 
     Raises:
         BadRequest: something in ``urls`` is none of the forms; it is named, with the cure.
@@ -63,20 +56,10 @@ def resolve(
     if urls is None:
         return (EmbeddedSpec(name=LOCAL, workers=workers or 0),)
     specs: list[HostSpec] = []
-    there = tuple(there)
     for place, url in _each(urls, called):
         spec = _resolve_one(url, place)
-        for other in there:
-            if spec.name == other.name or _pool_of(spec) == _pool_of(other):
-                also = (
-                    "" if spec.name == other.name else f" is the same pool as {other.name!r}, and"
-                )
-                raise BadRequest(
-                    f"{place}: {spec.name!r}{also} is there already; "
-                    f"c.hosts[{other.name!r}].workers = N says how many workers it has for you"
-                )
         for other in specs:
-            if _pool_of(spec) == _pool_of(other):
+            if pool_of(spec) == pool_of(other):
                 raise BadRequest(
                     f"{place}: {spec.name!r} is the same pool as {other.name!r}; name it once, "
                     "with the sum of the workers"
@@ -87,7 +70,7 @@ def resolve(
     return tuple(specs)
 
 
-def _pool_of(spec: HostSpec) -> str:
+def pool_of(spec: HostSpec) -> str:
     """What two FURLs of one pool have in common; empty for the embedded pool."""
     return Furl.parse(spec.furl).tub if isinstance(spec, RemoteSpec) else ""
 

@@ -44,6 +44,10 @@ class TwinPool:
         (session,) = self.sessions
         return session
 
+    def resize(self, session: TwinSession, workers: int) -> None:
+        """What a service does for the host in its own process."""
+        session.receive(messages.Resize(workers=workers), b"")
+
 
 class TwinSession:
     """Answers every ``Run`` with its body, and writes down what it hears."""

@@ -188,6 +188,7 @@ class Service(PoolService):
             store=store,
             shared=shared,
             memory=1 << 20,
+            look=lambda: messages.Vitals(load=float(len(self.pool.working()))),
         )
         self.name, self.scope, self.ledger = name, scope, ledger
         store.services.append(self)

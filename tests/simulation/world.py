@@ -185,8 +185,9 @@ class World:
     # ---- hosts, as the user wants them ----
 
     def add_host(self, name: str) -> None:
-        """The user adds a host that is not there."""
-        if name not in self.controller.roster.entries:
+        """The user adds a host that is not there, or is leaving."""
+        entry = self.controller.roster.entries.get(name)
+        if entry is None or entry.leaving is not None:
             self.client.add_host(self.specs[name])
 
     def drop_host(self, name: str, now: bool) -> None:

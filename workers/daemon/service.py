@@ -13,10 +13,11 @@ and sends messages, and cannot tell the difference. Reactor thread only.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -27,6 +28,7 @@ from twisted.python.failure import Failure
 
 import scattergather
 from scattergather.link.seams import ObjectStore, Peer, PoolFacts, PoolSession
+from scattergather.machine import vitals
 from scattergather.model.ids import ObjectId
 from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.reactor.turns import Turns
@@ -46,6 +48,11 @@ SERVICES = "scattergather.services"
 """Group of entry points that name resident functions."""
 
 _NOTHING: frozenset[ObjectId] = frozenset()
+
+
+def how_it_is() -> messages.Vitals:
+    """What works on this machine, and what is free."""
+    return messages.Vitals(load=vitals.load(), memory=vitals.free_memory(), disk=vitals.free_disk())
 
 
 @dataclass(slots=True)
@@ -111,6 +118,7 @@ class PoolService:
         store: where large objects are.
         shared: it is the controller's of an embedded pool.
         memory: bytes that large results may take in all; 0 keeps them in messages.
+        look: says how the machine is.
     """
 
     log = Logger()
@@ -126,7 +134,9 @@ class PoolService:
         store: Store | None = None,
         shared: bool = False,
         memory: int = 0,
+        look: Callable[[], messages.Vitals] = how_it_is,
     ) -> None:
+        self._look, self._told = look, messages.Vitals()
         self._reactor = reactor
         self._pool = pool
         self._name = name or socket.gethostname()
@@ -152,6 +162,7 @@ class PoolService:
             working=pool.working,
             handle=self.handle,
             rest=self.store.rest,
+            tell=self._tell_vitals,
         )
         self._count = 0
         self._stopping = False
@@ -201,6 +212,9 @@ class PoolService:
             problems=root.problems,
             pid=root.pid,
             chosen=root.services,
+            platform=vitals.system(),
+            cpus=len(os.sched_getaffinity(0)),
+            vitals=self._tell_vitals(),
         )
 
     def open(
@@ -390,6 +404,15 @@ class PoolService:
         self._pressing = False
         for number in list(self._members):
             self.handle(events.RoomWanted(tenant=number))
+
+    def _tell_vitals(self) -> messages.Vitals:
+        """Every controller knows how this machine is."""
+        vitals = self._look()
+        if vitals != self._told:
+            self._told = vitals
+            for member in list(self._members.values()):
+                member.peer.send(vitals)
+        return vitals
 
     # ---- time ----
 

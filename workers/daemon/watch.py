@@ -5,6 +5,7 @@
   long task, what a task has printed that runs for more than a second, output that floods.
 - Zygotes are looked at every two seconds, always.
 - When nothing has worked for a few of those looks, free memory goes back to the system.
+- Every six seconds is told how the machine is, also at rest: others may use it, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ PRINTS_AFTER = 1.0
 PRINT_LOOKS = 5
 """Each so many looks it is."""
 
+VITAL_LOOKS = 3
+"""Each so many looks at zygotes it is told how the machine is."""
+
 REST_LOOKS = 3
 """After so many looks at zygotes without work free memory goes back to the system."""
 
@@ -45,6 +49,7 @@ class WorkerWatch:
         working: which workers have a chunk.
         handle: takes what was seen.
         rest: called when nothing has worked for a while.
+        tell: called when it is time to tell how the machine is.
     """
 
     log = Logger()
@@ -58,6 +63,7 @@ class WorkerWatch:
         working: Callable[[], list[AtWork]],
         handle: Callable[[events.Event], None],
         rest: Callable[[], None],
+        tell: Callable[[], object],
     ) -> None:
         self._reactor = reactor
         self._nursery = nursery
@@ -65,10 +71,12 @@ class WorkerWatch:
         self._working = working
         self._handle = handle
         self._rest = rest
+        self._tell = tell
         self.looking = False
         self._next: Timer | None = None
         self._next_zygotes: Timer | None = None
         self._quiet = 0
+        self._until_told = VITAL_LOOKS
         self._count = 0
         self._stopped = False
 
@@ -148,5 +156,9 @@ class WorkerWatch:
         self._quiet = 0 if self._working() else self._quiet + 1
         if self._quiet == REST_LOOKS:
             self._rest()
+        self._until_told -= 1
+        if not self._until_told:
+            self._until_told = VITAL_LOOKS
+            self._tell()
         self._nursery.end_stopped()
         self._next_zygotes = self._reactor.callLater(LOOK_SECONDS, self._look_at_zygotes)

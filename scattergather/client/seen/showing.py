@@ -10,8 +10,10 @@ from scattergather.model.snapshot import (
     HostView,
     JobView,
     Snapshot,
+    facts_table,
     hosts_table,
     jobs_table,
+    machines_table,
     plural,
 )
 
@@ -53,33 +55,23 @@ def client_bundle(snapshot: Snapshot, done: int, failed: int, rate: float) -> di
     return {"text/plain": "\n".join(lines), "text/html": html}
 
 
-def hosts_text(hosts: Sequence[HostView]) -> str:
-    """The hosts of a client in one line each."""
+def hosts_bundle(hosts: Sequence[HostView]) -> dict[str, str]:
+    """The hosts of a client in two lines each, and as a table in HTML."""
     if not hosts:
-        return f"hosts: {NO_HOSTS}"
-    return "\n".join([plural(len(hosts), "host"), *("  " + host.line() for host in hosts)])
+        html = f"<div><b>hosts</b>: {escape(NO_HOSTS)}</div>"
+        return {"text/plain": f"hosts: {NO_HOSTS}", "text/html": html}
+    head, lines = plural(len(hosts), "host"), []
+    for host in hosts:
+        lines += [f"  {host.line()}", *(f"      {more}" for more in filter(None, [host.machine()]))]
+    html = f"<div><b>{head}</b>{machines_table(hosts)}</div>"
+    return {"text/plain": "\n".join([head, *lines]), "text/html": html}
 
 
-def hosts_html(hosts: Sequence[HostView]) -> str:
-    """The hosts of a client as a table in HTML."""
-    if not hosts:
-        return f"<div><b>hosts</b>: {escape(NO_HOSTS)}</div>"
-    return f"<div><b>{plural(len(hosts), 'host')}</b>{hosts_table(tuple(hosts))}</div>"
-
-
-def host_text(host: HostView) -> str:
+def host_bundle(host: HostView) -> dict[str, str]:
     """One host, in a line for each thing that is known of it."""
-    return "\n".join([host.line(), *(f"  {what:<12} {said}" for what, said in host.facts())])
-
-
-def host_html(host: HostView) -> str:
-    """One host, as a table in HTML."""
-    rows = "".join(
-        f"<tr><td style='text-align:left'>{escape(what)}</td>"
-        f"<td style='text-align:left'>{escape(said)}</td></tr>"
-        for what, said in host.facts()
-    )
-    return f"<div><b>{escape(host.line())}</b><table>{rows}</table></div>"
+    text = "\n".join([host.line(), *(f"  {what:<12} {said}" for what, said in host.facts())])
+    html = f"<div><b>{escape(host.line())}</b>{facts_table(host)}</div>"
+    return {"text/plain": text, "text/html": html}
 
 
 def closed_bundle(how: str) -> dict[str, str]:

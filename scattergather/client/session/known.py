@@ -173,6 +173,14 @@ def _view(host: HostState, outstanding: int) -> HostView:
         round_trip=host.round_trip,
         memory=host.memory,
         most=host.most,
+        platform=host.platform,
+        cpus=host.cpus,
+        load=host.load,
+        free_memory=host.free_memory,
+        free_disk=host.free_disk,
+        sent=host.sent,
+        received=host.received,
+        jobs=host.jobs if outstanding else (),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from scattergather.controller import heap
 from scattergather.controller.jobs.driver import Driver, DriverStatistics
@@ -15,6 +16,9 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostState, JobState
 
 STATUS_SECONDS = 0.5
+
+MOST_NAMED = 10
+"""Jobs that the client is told a host works at."""
 
 _Seen = tuple[tuple[EntryStatistics, ...], DriverStatistics, int]
 """The last are the bytes of the large objects that lie on this machine."""
@@ -73,6 +77,8 @@ class Board:
     ) -> messages.Status:
         now = self._reactor.seconds()
         chunks = {host.name: host.chunks for host in driver.scheduler.hosts}
+        names = {job.job: job.name for job in driver.jobs}
+        runs = {host.name: host.jobs for host in driver.scheduler.hosts}
         counts = {job.job: job for job in driver.scheduler.jobs}
         hosts = []
         for host in roster:
@@ -91,6 +97,14 @@ class Board:
                     services=host.services,
                     chosen=host.chosen,
                     most=host.most,
+                    platform=host.platform,
+                    cpus=host.cpus,
+                    load=host.vitals.load,
+                    free_memory=host.vitals.memory,
+                    free_disk=host.vitals.disk,
+                    sent=host.traffic.sent,
+                    received=host.traffic.received,
+                    jobs=_some(names[job] for job in runs.get(host.name, ()) if job in names),
                     why=host.why,
                     round_trip=host.round_trip,
                     memory=host.held if host.remote else here,
@@ -119,6 +133,10 @@ class Board:
             rerun=driver.scheduler.rerun,
             held=sum(job.held for job in driver.jobs),
         )
+
+
+def _some(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(names), MOST_NAMED))
 
 
 def _phase(host: EntryStatistics) -> HostPhase:

@@ -8,6 +8,8 @@
          +------------------+
           drop, while it is down: at once
 
+A host that is added again while it is leaving comes again when it is gone.
+
 A host that is leaving gets nothing more and gives back what it has not begun. It is left once all
 that it was asked is answered, the calls that its tasks have submitted are through (where others can
 run them: nobody waits for them any more), and what others need of what was made there has come
@@ -35,7 +37,7 @@ from scattergather.model.snapshot import plural
 from scattergather.reactor.seam import Clock
 from scattergather.scheduler import events
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import Declined, Done, EmbeddedSpec, RemoteSpec
+from scattergather.wire.messages.client import Declined, Done, EmbeddedSpec, HostSpec, RemoteSpec
 
 LOOK_SECONDS = 0.05
 """How often is looked whether a host that has no tasks any more can be left."""
@@ -74,18 +76,25 @@ class HostChanges:
     # ---- what the client asks -------------------------------------------------------------------
 
     def add(self, message: messages.AddHost) -> Done | Declined:
-        """One host more is used, as soon as it has joined."""
-        name = message.spec.name
-        if name in self._roster.entries:
-            return Declined(why=f"a host {quoted(name)} is there already")
-        entry = Entry(message.spec)
+        """One host more is used, as soon as it has joined: one that is leaving, when it is left."""
+        spec = message.spec
+        there = self._roster.entries.get(spec.name)
+        if there is not None and there.leaving is None:
+            return Declined(why=f"a host {quoted(spec.name)} is there already")
+        if isinstance(spec, EmbeddedSpec):
+            self._builder.settle(message.place)
+        if there is not None:
+            there.successor = spec
+            return Done()
+        return self._use(spec)
+
+    def _use(self, spec: HostSpec) -> Done | Declined:
+        entry = Entry(spec)
         try:
-            if isinstance(message.spec, EmbeddedSpec):
-                self._builder.settle(message.place)
             self._enter(entry)
         except BadRequest as error:
-            return Declined(why=f"{name}: {error}")
-        self._roster.entries[name] = entry
+            return Declined(why=f"{spec.name}: {error}")
+        self._roster.entries[spec.name] = entry
         self._desk.awaited()
         if entry.host is not None:
             entry.host.start()
@@ -99,6 +108,7 @@ class HostChanges:
         entry = self._roster.entries.get(message.name)
         if entry is None:
             return self._unknown(message.name)
+        entry.successor = None
         if not entry.up:
             self._leave(entry)
             return Done()
@@ -180,3 +190,5 @@ class HostChanges:
         finally:
             del self._roster.entries[entry.spec.name]
             self._desk.dropped(entry)
+            if entry.successor is not None:
+                self._use(entry.successor)

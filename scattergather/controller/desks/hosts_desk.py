@@ -173,6 +173,8 @@ class HostsDesk:
                 self._objects.dropped(entry, message.objects)
             case messages.Release():
                 self._objects.release_from_worker(entry, message.objects)
+            case messages.Vitals():
+                entry.vitals = message
             case messages.Code():
                 entry.known.add(message.digest)
                 if self._roster.shelf.keep_passing(message, body):

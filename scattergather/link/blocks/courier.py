@@ -20,7 +20,7 @@ from scattergather.link.blocks.exchange import (
     GoOn,
     Shipped,
 )
-from scattergather.link.seams import ObjectStore
+from scattergather.link.seams import ObjectStore, Traffic
 from scattergather.model.ids import ObjectId
 from scattergather.reactor.turns import Turns
 
@@ -87,6 +87,11 @@ class Courier:
     def connected(self) -> bool:
         """There is a connection."""
         return self._road is not None
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes of objects that have left and arrived, each as often as it did."""
+        return Traffic(sent=self._exchange.sent, received=self._exchange.received)
 
     @property
     def leaving(self) -> int:

@@ -46,6 +46,10 @@ Action = Send | ObjectArrived | Lost | Shipped | GoOn | CutConnection
 class Exchange:
     """One end. It begins without a connection.
 
+    Attributes:
+        sent: bytes of objects that have left so far.
+        received: bytes of objects that have come so far.
+
     Args:
         objects: what is read and filled.
     """
@@ -54,6 +58,7 @@ class Exchange:
         self._shipments = Shipments(objects)
         self._deliveries = Deliveries(objects)
         self._cutter: Cutter | None = None
+        self.sent = self.received = 0
 
     @property
     def outstanding(self) -> int:
@@ -91,7 +96,10 @@ class Exchange:
 
     def block(self) -> tuple[bytes, ...]:
         """The parts of a frame with bytes of what the other end wants; none if it wants nothing."""
-        return self._shipments.block()
+        parts = self._shipments.block()
+        if len(parts) > 1:
+            self.sent += len(parts[1])
+        return parts
 
     def space(self) -> memoryview:
         """Where the next bytes go that come over the connection; empty when there is none."""
@@ -112,6 +120,7 @@ class Exchange:
         number = frame.number
         match frame.kind:
             case block.BLOCK:
+                self.received += len(frame.payload)
                 return [*self._deliveries.block(number, frame.value, frame.payload)]
             case block.OFFER:
                 return [*self._deliveries.offered(number, bytes(frame.payload), frame.value)]

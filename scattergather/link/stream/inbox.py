@@ -16,17 +16,19 @@ class Inbox:
 
     Attributes:
         received: number of the last piece taken in order.
+        bytes_received: how many bytes were in all of them.
         since: when that one arrived; any time before the first.
         owed: pieces taken since the last acknowledgement left.
         due: when an acknowledgement must leave at the latest; None if nothing is owed.
         repeated: pieces that arrived again.
     """
 
-    __slots__ = ("_reader", "due", "owed", "received", "repeated", "since")
+    __slots__ = ("_reader", "bytes_received", "due", "owed", "received", "repeated", "since")
 
     def __init__(self, refusal: Callable[[int], str] | None = None) -> None:
         self._reader = FrameReader(refusal=refusal)
         self.received = 0
+        self.bytes_received = 0
         self.since = 0.0
         self.owed = 0
         self.due: float | None = None
@@ -50,6 +52,7 @@ class Inbox:
             self.repeated += 1
             return []
         self.received = piece.number
+        self.bytes_received += len(piece.data)
         self.since = now
         return list(self._reader.feed(piece.data))
 

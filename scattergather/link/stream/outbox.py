@@ -15,6 +15,7 @@ class SendWindow:
         waiting: bytes that no piece holds yet.
         under_way: bytes in pieces that were handed out and not acknowledged; they are kept.
         sent: number of the last piece handed out.
+        bytes_sent: how many bytes were in all of them.
         confirmed: number of the last piece acknowledged.
         left: when that one was handed out, for the last time.
     """
@@ -25,6 +26,7 @@ class SendWindow:
         "_parts",
         "_piece_bytes",
         "_window",
+        "bytes_sent",
         "confirmed",
         "left",
         "sent",
@@ -41,6 +43,7 @@ class SendWindow:
         self.waiting = 0
         self.under_way = 0
         self.sent = 0
+        self.bytes_sent = 0
         self.confirmed = 0
         self.left = 0.0
 
@@ -59,6 +62,7 @@ class SendWindow:
             self._left.append(now)
             self.waiting -= len(data)
             self.under_way += len(data)
+            self.bytes_sent += len(data)
             self.sent += 1
             yield self.sent, data
 

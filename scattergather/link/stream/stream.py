@@ -183,8 +183,9 @@ class _Lost:
 class StreamStatistics:
     """Counts since the stream began, and what it holds now, in bytes.
 
-    ``waiting`` are bytes that no piece holds yet, ``under_way`` those that were sent and are not
-    acknowledged; ``sent`` and ``received`` are numbers of pieces, ``resumed`` of connections.
+    ``bytes_sent`` and ``bytes_received`` have passed, each once. ``waiting`` are bytes that no
+    piece holds yet, ``under_way`` those that were sent and are not acknowledged; ``sent`` and
+    ``received`` are numbers of pieces, ``resumed`` of connections.
     ``round_trip`` is in seconds; None before it was measured.
     """
 
@@ -195,6 +196,8 @@ class StreamStatistics:
     repeated: int
     resumed: int
     round_trip: float | None
+    bytes_sent: int
+    bytes_received: int
 
 
 class Stream:
@@ -261,6 +264,8 @@ class Stream:
             repeated=self._inbox.repeated,
             resumed=max(self._connections - 1, 0),
             round_trip=self._round_trip.seconds,
+            bytes_sent=self._outbox.bytes_sent,
+            bytes_received=self._inbox.bytes_received,
         )
 
     def handle(self, event: Event, now: float) -> list[Action]:

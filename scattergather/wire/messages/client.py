@@ -219,7 +219,10 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     ``workers`` of the ``most`` that it has work for this client, ``busy`` of them do; ``queued``
     counts chunks that wait there, ``done`` tasks that came back. It runs ``python``, and
     ``version`` of ours. ``round_trip`` is in seconds; ``memory`` are the bytes of large values
-    there. Those of its ``services`` are ``chosen`` that whoever started the pool named.
+    there. ``load`` is the average number of processes that ran there, on ``cpus`` processors;
+    ``free_memory`` and ``free_disk`` are in bytes, and so are ``sent`` to it and ``received``.
+    ``jobs`` are names of some whose tasks its workers run.
+    Those of its ``services`` are ``chosen`` that whoever started the pool named.
     """
 
     name: str
@@ -236,6 +239,14 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     memory: int = 0
     chosen: tuple[str, ...] = ()
     most: Workers = 0
+    platform: str = ""
+    cpus: Workers = 0
+    load: Amount = 0.0
+    free_memory: Count = 0
+    free_disk: Count = 0
+    sent: Count = 0
+    received: Count = 0
+    jobs: tuple[str, ...] = ()
 
 
 class GoReady(Message, frozen=True, kw_only=True):

@@ -68,6 +68,7 @@ from scattergather.wire.messages.pool import (
     Resumed,
     Run,
     TakeBack,
+    Vitals,
     Waiting,
     Want,
     WorkersChanged,
@@ -191,6 +192,7 @@ FromPool = (
     | Want
     | Dropped
     | Release
+    | Vitals
 )
 
 

@@ -199,6 +199,17 @@ class WorkersChanged(Message, frozen=True, kw_only=True):
     why: Sentence = ""
 
 
+class Vitals(Message, frozen=True, kw_only=True):
+    """How the machine is: its ``load``, and bytes of ``memory`` and ``disk`` that are free.
+
+    ``disk`` is where temporary files go. Said a few seconds at most after a change.
+    """
+
+    load: Amount = 0.0
+    memory: Count = 0
+    disk: Count = 0
+
+
 class RefreshDone(Message, frozen=True, kw_only=True):
     """Every worker was replaced; ``interrupted`` tasks were running."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from scattergather.controller.wiring import Wiring
-from scattergather.link.seams import HostListener, ObjectStore, PoolFacts
+from scattergather.link.seams import HostListener, ObjectStore, PoolFacts, Traffic
 from scattergather.model.outcome import Kind
 from scattergather.store.store import Store
 from scattergather.wire import blobs
@@ -39,6 +39,9 @@ class FarHost:
 
     def withdraw(self, objects: tuple[bytes, ...]) -> None:
         pass
+
+    def traffic(self) -> Traffic:
+        return Traffic()
 
     def resize(self, workers: int) -> None:
         self.send(messages.Resize(workers=workers))

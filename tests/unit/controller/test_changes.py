@@ -68,7 +68,6 @@ def test_a_dropped_host_is_left_when_its_tasks_are_through_and_may_come_again() 
     assert there.drop("host0") == Done()
     assert there.states()["host0"] == "leaving"
     assert there.drop("host0") == Done(), "saying it again changes nothing"
-    assert isinstance(there.enter("host0"), Declined)
     there.clock.advance(60)
     assert not there.hosts[0].stopped
     there.hosts[0].say(returned(run))
@@ -81,6 +80,28 @@ def test_a_dropped_host_is_left_when_its_tasks_are_through_and_may_come_again() 
     assert there.enter("host0") == Done()
     there.hosts[2].listener.joined(FACTS)
     assert there.states()["host0"] == "connecting"
+
+
+def test_a_host_that_is_added_again_while_it_leaves_comes_when_it_is_gone() -> None:
+    there = There()
+    there.add(JOB, 2)
+    (run,) = there.runs(0)
+    there.drop("host0")
+    assert there.enter("host0") == Done()
+    assert there.states() == {"host0": "leaving"}
+    assert len(there.hosts) == 1
+    there.hosts[0].say(returned(run))
+    there.clock.advance(0)
+    assert there.hosts[0].stopped
+    there.hosts[1].listener.joined(FACTS)
+    assert len(there.runs(1)) == 1
+    there.drop("host0")
+    there.enter("host0")
+    there.drop("host0")
+    there.hosts[1].say(returned(there.runs(1)[0]))
+    there.clock.advance(1)
+    assert len(there.hosts) == 2, "it was not meant any more"
+    assert there.states() == {}
 
 
 def test_a_host_that_is_down_is_left_at_once() -> None:

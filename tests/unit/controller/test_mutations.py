@@ -138,6 +138,7 @@ def samples(run: messages.Run) -> list[tuple[msgspec.Struct, bytes]]:
         (messages.Want(objects=(A,)), b""),
         (messages.Dropped(objects=(A,)), b""),
         (messages.Release(objects=(A,)), b""),
+        (messages.Vitals(load=1.5, memory=1 << 30, disk=1 << 40), b""),
     ]
 
 

@@ -69,7 +69,7 @@ class Bench:
         self.clock = Clock()
         self.seen: list[events.Event] = []
         self.working = [AtWork(worker=1, limited=True), AtWork(worker=2, limited=False)]
-        self.rests = 0
+        self.rests = self.told = 0
         nursery: Any = Nursery()
         self.worker = nursery.only
         clock: Any = self.clock
@@ -80,10 +80,14 @@ class Bench:
             working=lambda: self.working,
             handle=handle or self.seen.append,
             rest=self.rest,
+            tell=self.tell,
         )
 
     def rest(self) -> None:
         self.rests += 1
+
+    def tell(self) -> None:
+        self.told += 1
 
 
 def test_a_worker_that_has_a_chunk_is_looked_at_until_it_has_none() -> None:
@@ -149,6 +153,14 @@ def test_who_stops_during_a_look_looks_no_more() -> None:
     bench.clock.pump([WATCH_SECONDS] * 3)
     assert bench.worker.looks == 1
     assert not bench.clock.getDelayedCalls()
+
+
+def test_how_the_machine_is_is_told_every_six_seconds_also_while_nothing_works() -> None:
+    bench = Bench()
+    bench.working = []
+    bench.watch.start()
+    bench.clock.pump([2.0] * 9)
+    assert bench.told == 3
 
 
 def test_memory_goes_back_to_the_system_once_when_nothing_has_worked_for_a_while() -> None:
