@@ -42,6 +42,8 @@ class EntryStatistics:
     traffic: Traffic
 
 
+COMES_AGAIN = "it was added again and comes again when it is gone"
+
 UNKNOWN = messages.Vitals()
 """Of a machine that has said nothing yet."""
 
@@ -100,7 +102,7 @@ class Entry:
             name=self.spec.name,
             remote=isinstance(self.spec, RemoteSpec),
             up=self.up,
-            why=self.why,
+            why=self.why or (COMES_AGAIN if self.successor is not None else ""),
             workers=self.workers,
             done=self.done,
             held=self.held,

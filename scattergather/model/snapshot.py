@@ -11,6 +11,12 @@ HostPhase = Literal["connecting", "up", "leaving", "down"]
 """Of a host: it has not answered yet, it works for us, it was dropped and is not through yet, it
 cannot be used for now."""
 
+_STATES: dict[HostPhase, str] = {
+    "connecting": "connecting",
+    "leaving": "it was dropped and takes nothing more",
+    "down": "down",
+}
+
 NO_HOSTS = "there is no host; c.hosts.add(url) adds one"
 
 
@@ -207,7 +213,7 @@ class Snapshot:
         if not self.hosts:
             return NO_HOSTS
         return "; ".join(
-            f"{host.name} is not up: {host.why or host.state}"
+            f"{host.name} is not up: {host.why or _STATES[host.state]}"
             for host in self.hosts
             if host.state != "up"
         )

@@ -46,6 +46,12 @@ class Lines:
         for rank in list(self.ranks):
             yield from list(self._lines[rank])
 
+    def calls(self) -> Iterator[ScheduledJob]:
+        """Those of them that a task has submitted."""
+        for rank in self.ranks:
+            if rank[1]:
+                yield from self._lines[rank]
+
     def first(self) -> ScheduledJob | None:
         """The job whose turn it is."""
         return self._lines[self.ranks[0]][0] if self.ranks else None

@@ -71,18 +71,16 @@ class Feeding:
         """
         for host in self._fleet.leaving.values():
             while not host.closed and len(host.leases) < (host.leaving or 0):
-                job = next(filter(lambda job: self._needs(job, host), self._lines.in_order()), None)
+                job = next((job for job in self._lines.calls() if self._needs(job, host)), None)
                 if job is None:
                     break
                 self._send(job, host, out)
 
     def _needs(self, job: ScheduledJob, host: ScheduledHost) -> bool:
-        """A job of a call can run on this host, and on none that stays."""
+        """A job can run on this host, and on none that stays."""
         eligible, staying = self._fleet.eligible, self._fleet.hosts.values()
         return bool(
-            job.spec.depth
-            and eligible(host, job)
-            and not any(each.slots and eligible(each, job) for each in staying)
+            eligible(host, job) and not any(each.slots and eligible(each, job) for each in staying)
         )
 
     def _has_plenty(self, host: ScheduledHost, half: int) -> bool:

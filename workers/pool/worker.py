@@ -16,6 +16,7 @@ class Doom(Enum):
     """Why the pool itself ended a worker; anything else is the task's or the kernel's doing."""
 
     REFRESH = "refresh"
+    LEFT = "left"
     CANCEL = "cancel"
     TIME = "time limit"
     MEMORY = "memory limit"

@@ -10,12 +10,15 @@ from scattergather.controller import heap
 from scattergather.controller.jobs.driver import Driver, DriverStatistics
 from scattergather.controller.roster import EntryStatistics, Roster
 from scattergather.model.snapshot import HostPhase
-from scattergather.reactor.seam import Clock
+from scattergather.reactor.seam import Clock, Timer, planned
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import HostState, JobState
 
 STATUS_SECONDS = 0.5
+
+SOON_SECONDS = 0.05
+"""After a host came or went; many come at once."""
 
 MOST_NAMED = 10
 """Jobs that the client is told a host works at."""
@@ -47,10 +50,17 @@ class Board:
         self._begun = reactor.seconds()
         self._shown: _Seen | None = None
         self._tidy = False
+        self._next: Timer | None = None
 
     def start(self) -> None:
         """From now on the client is told twice a second, while something changes."""
-        self._reactor.callLater(STATUS_SECONDS, self._look)
+        self._next = self._reactor.callLater(STATUS_SECONDS, self._look)
+
+    def hurry(self) -> None:
+        """A host came or went: the client is told soon."""
+        soon = self._reactor.seconds() + SOON_SECONDS
+        if planned(self._next) and self._next.getTime() > soon:
+            self._next.reset(SOON_SECONDS)
 
     def push(self) -> messages.Status:
         """Tell the client what is going on; returns what it was told."""
@@ -70,7 +80,7 @@ class Board:
             self._tidy = True
             heap.trim()
             self._store.rest()
-        self._reactor.callLater(STATUS_SECONDS, self._look)
+        self._next = self._reactor.callLater(STATUS_SECONDS, self._look)
 
     def _status(
         self, roster: tuple[EntryStatistics, ...], driver: DriverStatistics, here: int

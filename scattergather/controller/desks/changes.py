@@ -14,7 +14,9 @@ A host that is leaving gets nothing more and gives back what it has not begun. I
 that it was asked is answered, the calls that its tasks have submitted are through (where others can
 run them: nobody waits for them any more), and what others need of what was made there has come
 here. That charges nobody. Whoever does not want to wait for
-its tasks has its workers ended, which is to their tasks what a refresh is.
+its tasks has its workers ended, which is to their tasks what a refresh is. Where that takes too
+long (a worker that the kernel does not let go, a machine that hardly moves) the host is left with
+its tasks, as one that is lost.
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ from scattergather.wire.messages.client import Declined, Done, EmbeddedSpec, Hos
 
 LOOK_SECONDS = 0.05
 """How often is looked whether a host that has no tasks any more can be left."""
+
+LEAVE_SECONDS = 15.0
+"""What ends the workers of a host is not waited for longer. It kills them after two seconds, and
+their zygote, if that stands still, after ten."""
 
 
 class HostChanges:
@@ -118,6 +124,7 @@ class HostChanges:
         self._driver.handle(events.HostDraining(host=message.name, closed=message.now))
         if message.now:
             self._roster.send(entry, messages.Leave())
+            self._reactor.callLater(LEAVE_SECONDS, self._give_up, entry)
         return Done()
 
     def resize(self, message: messages.ResizeHost) -> Done | Declined:
@@ -162,12 +169,21 @@ class HostChanges:
             self._reactor.callLater(0, self._end, entry)
 
     def _end(self, entry: Entry) -> None:
-        if self._roster.entries.get(entry.spec.name) is entry:
+        if self._is_used(entry):
             self._leave(entry)
+
+    def _give_up(self, entry: Entry) -> None:
+        if self._is_used(entry):
+            name = entry.spec.name
+            self._desk.notice(f"{name} did not end its workers in {LEAVE_SECONDS:g} s and is left")
+            self._leave(entry)
+
+    def _is_used(self, entry: Entry) -> bool:
+        return self._roster.entries.get(entry.spec.name) is entry
 
     def _look(self, entry: Entry) -> None:
         name = entry.spec.name
-        if self._roster.entries.get(name) is not entry:
+        if not self._is_used(entry):
             return  # it was lost meanwhile
         if self._surveys.awaits(name) or self._has_calls(entry) or not self._is_home(entry):
             self._reactor.callLater(LOOK_SECONDS, self._look, entry)

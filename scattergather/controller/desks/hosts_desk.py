@@ -79,6 +79,7 @@ class HostsDesk:
                 services=frozenset(facts.services),
             )
         )
+        self._board.hurry()
         self._look_whether_settled()
 
     def refused(self, entry: Entry, reason: str) -> None:
@@ -87,6 +88,7 @@ class HostsDesk:
             entry.why = reason
             self.log.warn("{h}: {r}", h=entry.spec.name, r=reason)
             self.notice(reason if entry.spec.name in reason else f"{entry.spec.name}: {reason}")
+            self._board.hurry()
         self._look_whether_settled()
 
     def measured(self, entry: Entry, seconds: float) -> None:
@@ -113,6 +115,7 @@ class HostsDesk:
 
     def _forget(self, entry: Entry, reason: str) -> None:
         self._roster.left(entry, reason)
+        self._board.hurry()
         try:
             self._objects.left(entry)
         finally:  # whatever it has brought about, its leases run elsewhere

@@ -6,6 +6,8 @@ import gc
 import sys
 from typing import Any
 
+from scattergather.controller.desks.board import SOON_SECONDS
+from scattergather.link.seams import PoolFacts
 from scattergather.model.outcome import LossKind
 from scattergather.scheduler import events
 from scattergather.wire import blobs
@@ -13,6 +15,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from tests.unit.controller.near import Near, returned
 
+FACTS = PoolFacts(host="", workers=1, python="", version="", protocol=0)
 A, B = b"a" * 16, b"b" * 16
 
 
@@ -30,6 +33,20 @@ def test_it_is_pushed_while_something_changes_and_not_else() -> None:
     near.hosts[0].say(returned(near.hosts[0].take(messages.Run)[0]))
     near.clock.pump([0.5] * 4)
     assert near.take(messages.Status)[1].jobs[0].done == 1
+
+
+def test_of_hosts_that_come_and_go_the_client_is_told_at_once_and_together() -> None:
+    near = Near(hosts=3)
+    near.clock.pump([0.5] * 4)
+    for host in near.hosts:
+        host.listener.left("the connection broke")
+    near.clock.advance(SOON_SECONDS)
+    (status,) = near.take(messages.Status)
+    assert [host.state for host in status.hosts] == ["down"] * 3
+    near.clock.advance(0.3)
+    near.hosts[0].listener.joined(FACTS)
+    near.clock.advance(SOON_SECONDS)
+    assert near.take(messages.Status)[1].hosts[0].state == "up"
 
 
 def landed(near: Near) -> Extent:

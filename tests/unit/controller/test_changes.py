@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scattergather.controller.desks.changes import LOOK_SECONDS
+from scattergather.controller.desks.changes import LEAVE_SECONDS, LOOK_SECONDS
+from scattergather.controller.roster import COMES_AGAIN
 from scattergather.link.seams import PoolFacts
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import Declined, Done, RemoteSpec
@@ -88,7 +89,8 @@ def test_a_host_that_is_added_again_while_it_leaves_comes_when_it_is_gone() -> N
     (run,) = there.runs(0)
     there.drop("host0")
     assert there.enter("host0") == Done()
-    assert there.states() == {"host0": "leaving"}
+    (status,) = there.take(messages.Status)[-1].hosts
+    assert (status.state, status.why) == ("leaving", COMES_AGAIN)
     assert len(there.hosts) == 1
     there.hosts[0].say(returned(run))
     there.clock.advance(0)
@@ -131,6 +133,19 @@ def test_whoever_does_not_want_to_wait_has_the_workers_ended_once() -> None:
     there.drop("host0", now=True)
     there.drop("host0", now=True)
     assert len(there.hosts[0].take(messages.Leave)) == 1
+
+
+def test_a_host_whose_workers_do_not_end_is_left_with_its_tasks() -> None:
+    there = There(hosts=2)
+    there.add(JOB, 2)
+    there.drop("host0", now=True)
+    there.clock.advance(LEAVE_SECONDS - 1)
+    assert not there.hosts[0].stopped
+    there.clock.advance(1)
+    assert there.hosts[0].stopped
+    there.hosts[1].say(returned(there.runs(1)[0]))
+    assert there.runs(1)[-1].attempt == 2, "nobody can say what became of it"
+    assert "did not end its workers" in there.take(messages.Notice)[-1].text
 
 
 def test_a_call_on_every_worker_is_waited_for_and_skips_hosts_that_leave() -> None:

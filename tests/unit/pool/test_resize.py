@@ -7,7 +7,7 @@ from scattergather.wire.messages import page as messages
 from scattergather.workers.pool import actions, events
 from scattergather.workers.pool.pool import Pool
 from scattergather.workers.pool.staffing import SPARE_SECONDS
-from tests.unit.pool.test_pool import Bench, reports, told
+from tests.unit.pool.test_pool import Bench, losses, reports, told
 
 
 def forked(out: list[actions.Action]) -> list[int]:
@@ -76,6 +76,7 @@ def test_a_session_that_ends_gives_back_what_has_not_begun_and_interrupts_the_re
     out = bench.exited(worker, signal=9, harvest=harvest)
     (outcome,) = (each for each in reports(out) if isinstance(each, messages.Outcomes))
     assert outcome.kinds == bytes([Kind.INTERRUPTED])
+    assert "host was dropped" in losses(out)[0].reason
     assert not forked(out)
 
 

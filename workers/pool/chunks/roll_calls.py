@@ -59,7 +59,7 @@ def leave(turn: Turn, tenant: Tenant) -> None:
         chunk, queued = tenant.unqueue_last()
         turn.report(tenant, messages.GaveBack(chunk=chunk, first=queued.run.first))
     for worker in tenant.workers.values():
-        kill(turn, worker, Doom.REFRESH)
+        kill(turn, worker, Doom.LEFT)
     tenant.idle.clear()
     if not tenant.workers:
         _end_refresh(turn, tenant)

@@ -29,6 +29,7 @@ from scattergather.workers.pool.worker import Doom, PoolWorker, WorkerLease
 
 _KINDS: dict[Doom | None, Kind] = {
     Doom.REFRESH: Kind.INTERRUPTED,
+    Doom.LEFT: Kind.INTERRUPTED,
     Doom.TIME: Kind.EXCEEDED,
     Doom.MEMORY: Kind.EXCEEDED,
 }

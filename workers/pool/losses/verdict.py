@@ -31,6 +31,8 @@ def loss_of(worker: PoolWorker, event: WorkerExited, limits: Limits | None = Non
     match worker.doom:
         case Doom.REFRESH:
             kind, reason = LossKind.LOST, "its worker was replaced by a refresh"
+        case Doom.LEFT:
+            kind, reason = LossKind.LOST, "its host was dropped, which did not wait for it"
         case Doom.TIME | Doom.MEMORY if limits is None:
             kind, reason = LossKind.LOST, "its worker was ended, for a task that exceeded a limit"
         case Doom.TIME:
