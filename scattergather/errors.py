@@ -237,6 +237,10 @@ class TooLarge(RequestError, MemoryError):
         )
 
 
+class CannotTransfer(RequestError, OSError):
+    """A file or folder cannot be sent or fetched; the sentence names it."""
+
+
 class CannotImport(RequestError, ImportError):
     """A host lacks a module that a task needs; ``module`` names it."""
 

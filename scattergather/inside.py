@@ -1,7 +1,8 @@
 """What a running task may call: ``from scattergather import inside``.
 
 ``submit`` and ``map`` run further calls on the same cluster; a task that waits for them lends its
-place to others, so that nested calls never starve. ``where`` says where the task runs.
+place to others, so that nested calls never starve. ``where`` says where the task runs. ``data`` is
+the folder of the files that were sent to this host, and ``send_file`` sends one home.
 
 Everything here works inside a task only, from any of its threads. The worker joins it to itself by
 ``join``; at home the same import works and each call says why it cannot.
@@ -9,12 +10,15 @@ Everything here works inside a task only, from any of its threads. The worker jo
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from scattergather.errors import RequestError, in_protocol
+from scattergather.errors import CannotTransfer, RequestError, in_protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,12 @@ class Hook(Protocol):
 
     def running(self) -> bool:
         """True while a task runs."""
+
+    def data(self) -> str:
+        """The folder of the files that were sent to this host; RequestError if it has none."""
+
+    def send_file(self, fd: int, name: bytes) -> int:
+        """Send the file that is open there; returns the ticket of what comes of it."""
 
 
 AT_HOME = (
@@ -152,6 +162,62 @@ def _results(futures: list[NestedFuture]) -> Iterator[Any]:
 def where() -> Where:
     """Where this task runs."""
     return _joined().where()
+
+
+def send_file(path: str | os.PathLike[str], to: str | None = None) -> str:
+    """Send a file to the notebook; returns where it lies there, when all of it has come.
+
+    It lies below the folder ``received`` of the client (``spawnScatterGather(received=...)``), and
+    replaces nothing: what is there already must have the same content, as when a task is run again.
+
+    Args:
+        path: of the file, as this task sees it.
+        to: what it is to be called there. None keeps a path that leads down from the directory of
+            the task, or from ``inside.data``, and else the last part of it.
+
+    Raises:
+        OSError: there is no such file here, or it is none.
+        CannotTransfer: it cannot be put there; the message says why.
+    """
+    hook = _joined()
+    path = os.fspath(path)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise CannotTransfer(f"{path!r} is no file; of a folder send each file")
+        ticket = hook.send_file(fd, os.fsencode(_name(path) if to is None else to))
+    finally:
+        os.close(fd)
+    where: str = NestedFuture(ticket).result()
+    return where
+
+
+def _name(path: str) -> str:
+    """What a file is called at home that has this path here."""
+    if os.path.isabs(path):
+        try:
+            folder = _joined().data()
+        except RequestError:
+            folder = ""
+        below = os.path.relpath(path, folder) if folder else ".."
+        return os.path.basename(path) if below.split("/")[0] == ".." else below
+    path = os.path.normpath(path)
+    return os.path.basename(path) if path.split("/")[0] == ".." else path
+
+
+if TYPE_CHECKING:
+    data: Path
+    """The folder of the files that clients have sent to this host."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "data":
+        if _hook is None:
+            raise RequestError(_refusal)
+        folder = Path(_hook.data())
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def running() -> bool:

@@ -44,6 +44,14 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
     metavar="SIZE",
     help="What large values may take here, such as 8G; default: a quarter of this machine's.",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Where files lie that are sent here; default: a folder beside key and FURL.",
+)
+@click.option(
+    "--anywhere", is_flag=True, help="Files may be written and read outside of that folder, too."
+)
 @click.option("--directory", type=click.Path(path_type=Path), help="Where key and FURL are kept.")
 @click.option(
     "--end-with-stdin", is_flag=True, help="End when standard input does, as whoever holds it ends."
@@ -58,6 +66,8 @@ def command(
     quiet: bool,
     log_file: Path | None,
     memory: str | None,
+    data: Path | None,
+    anywhere: bool,
     directory: Path | None,
     end_with_stdin: bool,
 ) -> None:
@@ -92,6 +102,8 @@ def command(
         log_file=log_file,
         directory=directory,
         memory=room,
+        data=data,
+        anywhere=anywhere,
         end_with_stdin=end_with_stdin,
         words=tuple(sys.argv[1:]),
     )

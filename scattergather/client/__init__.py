@@ -17,6 +17,7 @@
 ``session``     one controller as this process knows it
 ``jobs``        what ``addJob`` returns: from a list of tasks to a list of results
 ``futures``     what ``submit`` returns
+``files``       files and folders that go to hosts, or come from there
 ``values``      values and functions as bytes, and what is too large for messages
 ``seen``        what the user sees without asking: output, bars, reprs
 """

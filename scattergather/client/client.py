@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, get_args
 
@@ -12,6 +13,7 @@ from scattergather.client import naming, place
 from scattergather.client.calling import names_its_arguments
 from scattergather.client.everywhere import call_everywhere
 from scattergather.client.executor import OptionsView, Submissions
+from scattergather.client.files.asking import fetch_file, send_file
 from scattergather.client.homebound import Homebound, Named
 from scattergather.client.hosts import HostsInUse
 from scattergather.client.jobs.gathering import Gathering
@@ -82,6 +84,60 @@ class ScatterGather(Named, Homebound, Executor):
         """
         with Wait(self._session, lambda: "putting a value", "Nothing was put."):
             return put(self._session, value)
+
+    @names_its_arguments
+    def send_file(
+        self, path: Any, to: Any = None, on: Any = None, *, progress: bool | None = None
+    ) -> str:
+        """A file or folder of this machine lies on hosts, where tasks find it.
+
+        It lies below the host's folder of files, which is ``inside.data`` in a task and outlives
+        the session. It is checked by a checksum, appears there when all of it has come, and
+        replaces what was there; of a folder that holds for each file. A link below a folder is
+        refused, as is all that is no file. If a host is lost meanwhile, this waits for it and goes
+        on where it was.
+
+        Args:
+            path: of the file or folder.
+            to: what it is to be called there, if not as here; with a ``/`` at its end, in what
+                folder it is to lie.
+            on: the name of a host, or several; None is every host that is up by then.
+            progress: show a bar meanwhile; None shows one after two seconds, in a notebook or a
+                terminal.
+
+        Returns:
+            What it is called there.
+
+        Raises:
+            CannotTransfer: it cannot be read here, or written there; the message says why.
+            UnknownName: there is no such host.
+            CannotConnect: no host is up.
+            Closed, ControllerLost: there is no controller.
+        """
+        return send_file(self._session, path, to, on, check_progress(progress))
+
+    @names_its_arguments
+    def fetch_file(
+        self, name: Any, on: Any = None, to: Any = None, *, progress: bool | None = None
+    ) -> Path:
+        """A file or folder of a host's folder of files lies here; returns where.
+
+        As by :meth:`send_file`, the other way round.
+
+        Args:
+            name: what it is called there; ``"."`` is all that lies there.
+            on: the name of the host; None where there is only one.
+            to: where it is to lie, or in what folder; None is the current directory.
+            progress: show a bar meanwhile; None shows one after two seconds, in a notebook or a
+                terminal.
+
+        Raises:
+            CannotTransfer: it cannot be read there, or written here; the message says why.
+            BadRequest: several hosts are up, and ``on`` names none.
+            UnknownName: there is no such host.
+            Closed, ControllerLost: there is no controller.
+        """
+        return fetch_file(self._session, name, on, to, check_progress(progress))
 
     # ---- jobs -----------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ def spawnScatterGather(
     logFile: Any = None,
     workers: int | None = None,
     memory: int | str | None = None,
+    received: Any = "received",
 ) -> ScatterGather:
     """Start a controller; returns at once, hosts join when they answer.
 
@@ -62,6 +63,8 @@ def spawnScatterGather(
         memory: how many bytes large values may take on this machine, half of it arguments, half
             results; those of other hosts take as much as that half again, and beyond it temporary
             files. A number, or text like ``"8G"``. None is a quarter of what there is.
+        received: the folder for what tasks send by ``inside.send_file``, made with the first file.
+            Nothing that is there is ever replaced.
 
     Raises:
         BadRequest, UnknownName: urls that cannot be meant, or this is a worker that loads a
@@ -76,12 +79,16 @@ def spawnScatterGather(
     check_files()
     occupy_standard_descriptors()
     room = default_size() if memory is None else read_size(memory)
+    try:
+        folder = os.path.abspath(os.path.expanduser(os.fsdecode(received)))
+    except TypeError:
+        raise BadRequest(f"received must be a path, not {quoted(received)}") from None
     log = process.Log(logFile)
 
     def pipe(outbox: Outbox, session: Session) -> Pipe:
         return Pipe(outbox, lambda: process.start(log), session)
 
-    session = Session(hosts, pipe, log, room // 2)
+    session = Session(hosts, pipe, log, room // 2, folder)
     # Functions of C, which neither another thread nor an interrupt can come between.
     _sessions.append(weakref.ref(session, _sessions.remove))
     first = first_message(hosts, room)

@@ -11,10 +11,12 @@ from twisted.internet.defer import Deferred
 from scattergather.controller.embedded import EmbeddedHost
 from scattergather.link.seams import Host, HostListener, ObjectStore
 from scattergather.reactor.seam import Reactor
+from scattergather.settings import paths
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import EmbeddedSpec, HostSpec
 from scattergather.wire.messages.shared import MOST
+from scattergather.workers.daemon.files import HostFiles
 from scattergather.workers.daemon.launch import Root
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.daemon.this_machine import ThisMachine
@@ -77,6 +79,7 @@ class Ways:
             store=self._store,
             shared=True,
             memory=self._spawn.memory // 2,
+            files=HostFiles(self._reactor, paths.state() / "data"),
         )
         self._root = None  # a pool that is made later launches its own
         host = EmbeddedHost(pool, listener, self._place)

@@ -21,6 +21,7 @@ from functools import partial
 from scattergather.controller.desks.board import Board
 from scattergather.controller.desks.changes import HostChanges
 from scattergather.controller.desks.client_desk import ClientDesk
+from scattergather.controller.desks.file_desk import FileDesk
 from scattergather.controller.desks.hosts_desk import HostsDesk
 from scattergather.controller.desks.surveys import Surveys
 from scattergather.controller.jobs.driver import Driver
@@ -96,6 +97,7 @@ class Wiring:
         self.driver = Driver(reactor, self.scheduler, self.roster, self.objects, client)
         self.surveys = Surveys(self.roster, self.objects, client.send)
         self.board = Board(reactor, self.roster, self.driver, store, client.send)
+        self.files = FileDesk(self.roster, client.send)
         self.hosts_desk = HostsDesk(
             reactor=reactor,
             roster=self.roster,
@@ -103,6 +105,7 @@ class Wiring:
             objects=self.objects,
             surveys=self.surveys,
             board=self.board,
+            files=self.files,
             send=client.send,
         )
         self.arrivals = Arrivals(store, self.objects.fetched, self.hosts_desk.said)
@@ -125,6 +128,7 @@ class Wiring:
             surveys=self.surveys,
             changes=self.changes,
             board=self.board,
+            files=self.files,
             client=client,
             settle=builder.settle,
             die=die,

@@ -187,6 +187,17 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransferView(JobView):
+    """How far a transfer of files is: in bytes, and bytes per second."""
+
+    def counts(self) -> str:
+        """How far it is."""
+        text = f"{in_bytes(self.done)} of {in_bytes(self.total or 0)}"
+        text += f" · {in_bytes(int(self.rate))}/s" if self.rate else ""
+        return text + (f" · {self.left} left" if self.left else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What is going on in a controller.
 

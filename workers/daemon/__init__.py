@@ -4,6 +4,7 @@
 ``process``       one worker process: its pipe, its journal, its output
 ``overheard``     what a task prints while it runs
 ``zygotes``       one zygote: datagrams with descriptors to and from it, in the reactor
+``files``         files of clients on this host: sent, fetched, sent by tasks
 ``large``         what sessions hold of large objects, and which slabs workers see
 ``memory_kills``  whether the kernel killed a process for want of memory
 ``machine``       where processes come from: the seam under which the simulation puts its own

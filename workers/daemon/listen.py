@@ -40,6 +40,7 @@ from scattergather.settings.furl import Furl
 from scattergather.settings.hosts import own_folder, remember_start
 from scattergather.settings.invitations import Invitations
 from scattergather.store.store import Store
+from scattergather.workers.daemon.files import HostFiles
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.daemon.this_machine import ThisMachine
 from scattergather.workers.pool.pool import MOST_HELD, Pool
@@ -58,6 +59,8 @@ class Options:
     """What the command line says; ``port`` 0 takes any that is free.
 
     ``memory`` are the bytes that large values may take, half for arguments and half for results.
+    ``data`` is the folder for files that are sent here, if not the pool's own; with ``anywhere``
+    they may lie outside of it.
     ``words`` are those of the command line, as they were.
     """
 
@@ -71,6 +74,8 @@ class Options:
     log_file: Path | None = None
     directory: Path | None = None
     memory: int = 0
+    data: Path | None = None
+    anywhere: bool = False
     end_with_stdin: bool = False
     words: tuple[str, ...] = ()
 
@@ -110,6 +115,7 @@ def listen(options: Options) -> int:
             services=options.services,
             store=store,
             memory=options.memory // 2,
+            files=HostFiles(reactor, _data(options, known), anywhere=options.anywhere),
         )
         server = LinkServer(
             reactor,
@@ -213,6 +219,12 @@ class _Input:
     def logPrefix(self) -> str:
         """For Twisted's log."""
         return "stdin"
+
+
+def _data(options: Options, known: identity.Identity) -> Path:
+    if options.data is not None:
+        return options.data.expanduser().absolute()
+    return known.furl_file.parent / "data"
 
 
 def _identity(options: Options) -> identity.Identity:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,6 +36,7 @@ from scattergather.reactor.turns import Turns
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import UNFORKED
+from scattergather.workers.daemon.files import HostFiles
 from scattergather.workers.daemon.large import Holdings, Slabs, Taking
 from scattergather.workers.daemon.machine import Machine, WorkerSeam
 from scattergather.workers.daemon.nursery import Brood, Nursery
@@ -78,6 +80,10 @@ class _Member:
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
         missing, refused = _NOTHING, ""
+        if isinstance(message, messages.AskFiles):
+            reply, data = self.service.files.serve(self.number, message.request, body)
+            self.peer.send(messages.FilesAnswer(call=message.call, reply=reply), data)
+            return
         if isinstance(message, Taking) and message.objects:
             missing, refused = self.large.lacks(message.objects)
         self.service.handle(
@@ -119,6 +125,7 @@ class PoolService:
         shared: it is the controller's of an embedded pool.
         memory: bytes that large results may take in all; 0 keeps them in messages.
         look: says how the machine is.
+        files: what controllers may do with files here; None: nothing.
     """
 
     log = Logger()
@@ -135,6 +142,7 @@ class PoolService:
         shared: bool = False,
         memory: int = 0,
         look: Callable[[], messages.Vitals] = how_it_is,
+        files: HostFiles | None = None,
     ) -> None:
         self._look, self._told = look, messages.Vitals()
         self._reactor = reactor
@@ -142,6 +150,7 @@ class PoolService:
         self._name = name or socket.gethostname()
         self.store = store or Store()
         self._shared = shared
+        self.files = files or HostFiles(reactor)
         self.store.pressed.append(self._pressed)
         self._pressing = False
         self._ready: Deferred[PoolService] = Deferred()
@@ -184,6 +193,7 @@ class PoolService:
         for member in list(self._members.values()):
             self.close_session(member, "the pool stops")
         self.store.pressed.remove(self._pressed)
+        self.files.close()
         self._slabs.close()
         self._watch.stop()
         call_off(self._wake)
@@ -238,7 +248,7 @@ class PoolService:
             peer,
             self,
             Holdings(self.store, shared=self._shared),
-            self._nursery.open(self._count, place or messages.TaskPlace(), hash_seed),
+            self._nursery.open(self._count, self._with_files(place), hash_seed),
         )
         self.handle(events.TenantJoined(tenant=member.number, workers=workers))
         return member
@@ -246,7 +256,11 @@ class PoolService:
     def settle(self, session: PoolSession, place: messages.TaskPlace) -> None:
         """Workers of this session that are forked from now on see another place."""
         if isinstance(session, _Member):
-            self._nursery.settle(session.brood, place)
+            self._nursery.settle(session.brood, self._with_files(place))
+
+    def _with_files(self, place: messages.TaskPlace | None) -> messages.TaskPlace:
+        place = place or messages.TaskPlace()
+        return msgspec.structs.replace(place, files=self.files.folder)
 
     def resize(self, session: PoolSession, workers: int) -> None:
         """This pool, which is all this session's, has so many workers."""
@@ -271,6 +285,7 @@ class PoolService:
         for worker in self._nursery.close(member.brood):
             self._slabs.died(worker)
         member.large.close()
+        self.files.left(member.number)
 
     # ---- performing ----
 
@@ -388,6 +403,9 @@ class PoolService:
         worker = self._nursery.worker(number)
         if worker is not None:
             self._slabs.said(worker, message, member.large)
+            if isinstance(message, messages.SendFile):
+                fd = worker.take_descriptor()
+                self.files.lend(member.number, message.transfer, fd, message.name)
         self.handle(events.WorkerSaid(worker=number, message=message, body=body))
 
     def _worker_exited(self, worker: WorkerSeam, exited: events.WorkerExited) -> None:

@@ -271,8 +271,8 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
             objects.postpone(turn, tenant, message, body, event.missing)
         case messages.NestedOutcome():
             objects.deliver_nested(turn, tenant, message, body)
-        case messages.Want():
-            pass  # the link sees to it
+        case messages.Want() | messages.AskFiles():
+            pass  # the link, or the service, sees to it
         case _:
             assert_never(message)
 
@@ -316,6 +316,9 @@ def _worker_said(turn: Turn, worker: PoolWorker, message: messages.FromWorker, b
             objects.keeps_no_more(turn, tenant, worker, message.objects)
         case messages.Release():
             objects.released(turn, tenant, worker, message.objects)
+        case messages.SendFile():
+            worker.asked += 1
+            turn.report(tenant, msgspec.structs.replace(message, worker=worker.number))
         case messages.Slab() | messages.SlabGone():
             pass  # the service has taken what they bring
         case messages.Waiting():

@@ -67,7 +67,7 @@ def live(
         reseed()
         line = WorkerLine(socket.socket(fileno=raised_descriptor(connection)))
         circumstances = Circumstances(socket.gethostname(), surroundings.advice)
-        Worker(line, memory, capture, services, circumstances).serve()
+        Worker(line, memory, capture, services, circumstances, surroundings.files).serve()
     except LineLost:
         status = 0
     except Spent as why:
@@ -115,6 +115,7 @@ class Worker:
         capture: Capture,
         services: Services,
         circumstances: Circumstances,
+        files: bytes = b"",
     ) -> None:
         self._line = line
         self._calls = Calls(services)
@@ -137,7 +138,7 @@ class Worker:
             displays=displays,
             libraries=libraries,
         )
-        self._nested = Nested(line, self._chunks, self._calls, interrupts, self._large)
+        self._nested = Nested(line, self._chunks, self._calls, interrupts, self._large, files)
         inside.join(self._nested)
         copies.watch(partial(self._withdraw, journal, interrupts), self._large.copied)
         line.sort = lambda message, body: (

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import assert_never
 
 import scattergather
+from scattergather.client.files.calls import FileCalls
+from scattergather.client.files.receiving import Receiving
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.seen.echo import Echo
 from scattergather.client.session.known import Known
@@ -36,6 +38,8 @@ class ClientInbox:
         life: Life,
         known: Known,
         large: LargeValues,
+        files: FileCalls,
+        receiving: Receiving,
         echo: Echo,
         look_around: Callable[[], None],
     ) -> None:
@@ -46,6 +50,8 @@ class ClientInbox:
         self._life = life
         self._known = known
         self._large = large
+        self._files = files
+        self._receiving = receiving
         self._echo = echo
         self._look_around = look_around
         self.returned = 0
@@ -98,6 +104,10 @@ class ClientInbox:
                 self._large.adopt(message.slab, message.size, self._descriptors.take())
             case messages.SlabGone():
                 self._large.abandon(message.slab)
+            case messages.HostAnswer():
+                self._files.answered(message, body)
+            case messages.FileSent():
+                self._receiving.sent(message)
             case messages.Refused():
                 self._life.refuse(_mismatch(message))
             case _:

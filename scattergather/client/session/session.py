@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from scattergather.client.files.calls import FileCalls
+from scattergather.client.files.receiving import Receiving
 from scattergather.client.pipe.outbox import Outbox
 from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.pipe.process import Log, describe_end
@@ -39,6 +41,7 @@ class Session:
         pipe: builds the pipe to a controller: ``pipe(outbox, listener)``.
         log: the controller's log.
         memory: bytes that large arguments may take at a time; 0 keeps them in messages.
+        received: the folder for files that tasks send.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Session:
         pipe: Callable[[Outbox, Session], Pipe],
         log: Log,
         memory: int,
+        received: str = "received",
     ) -> None:
         bell = Bell()
         self._bell = bell
@@ -58,6 +62,7 @@ class Session:
         self.known = Known(hosts, self.life, self.pipe, self.receivers, bell)
         self.questions = Questions(self.outbox, self.life)
         self.waits = Waits(self.known)
+        self.files = FileCalls(self.outbox, self.life)
         self.large = LargeValues(self.outbox, memory)
         self.echo = Echo(anywhere())
         at_end_of_cells(self.echo.flush)
@@ -75,6 +80,8 @@ class Session:
             self.life,
             self.known,
             self.large,
+            self.files,
+            Receiving(self.files, received),
             self.echo,
             # No method of ours: a session that nobody holds is gone at once, without a search.
             partial(_look_around, self.draws, self.edited, self.known),
@@ -135,7 +142,11 @@ class Session:
     @property
     def waiting(self) -> bool:
         """True while something is to come: the hosts, an answer, an outcome."""
-        return self.known.go is None or bool(len(self.questions)) or self.receivers.busy
+        return (
+            self.known.go is None
+            or bool(len(self.questions) or len(self.files))
+            or self.receivers.busy
+        )
 
     def received(self, head: bytes, body: bytes) -> None:
         """A frame has come."""
@@ -159,6 +170,7 @@ class Session:
         error = self.life.end(lambda: self._loss(status))
         self.receivers.lose(error)
         self.questions.lose()
+        self.files.lose()
         self.large.close()
         self.echo.close()
         self.log.close()

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from scattergather.controller.desks.board import Board
 from scattergather.controller.desks.changes import HostChanges
+from scattergather.controller.desks.file_desk import FileDesk
 from scattergather.controller.desks.surveys import Surveys
 from scattergather.controller.jobs.driver import Driver
 from scattergather.controller.roster import Roster
@@ -35,6 +36,7 @@ class ClientDesk:
         surveys: Surveys,
         changes: HostChanges,
         board: Board,
+        files: FileDesk,
         client: ClientEnd,
         settle: Callable[[messages.TaskPlace], None],
         die: Callable[[], None],
@@ -46,6 +48,7 @@ class ClientDesk:
         self._surveys = surveys
         self._changes = changes
         self._board = board
+        self._files = files
         self._client = client
         self._send = client.send
         self._settle = settle
@@ -89,6 +92,10 @@ class ClientDesk:
                 self._changed(message.call, self._changes.drop(message))
             case messages.ResizeHost():
                 self._changed(message.call, self._changes.resize(message))
+            case messages.AskHost():
+                self._files.ask(message, body)
+            case messages.FileTaken():
+                self._files.taken(message, body)
             case messages.Spawn():
                 self.log.warn("a second Spawn was ignored")
             case _:

@@ -8,6 +8,7 @@ from typing import assert_never
 from twisted.logger import Logger
 
 from scattergather.controller.desks.board import Board
+from scattergather.controller.desks.file_desk import FileDesk
 from scattergather.controller.desks.surveys import Surveys
 from scattergather.controller.jobs.driver import Driver
 from scattergather.controller.roster import Entry, Roster
@@ -36,6 +37,7 @@ class HostsDesk:
         objects: ObjectLedger,
         surveys: Surveys,
         board: Board,
+        files: FileDesk,
         send: Callable[[messages.ToClient, bytes], None],
     ) -> None:
         self._reactor = reactor
@@ -44,6 +46,7 @@ class HostsDesk:
         self._objects = objects
         self._surveys = surveys
         self._board = board
+        self._files = files
         self._send = send
         self._gone = False
         self._patience: Timer | None = None
@@ -121,6 +124,7 @@ class HostsDesk:
         finally:  # whatever it has brought about, its leases run elsewhere
             self._driver.host_left(entry.spec.name, reason)
             self._surveys.host_left(entry.spec.name, reason)
+            self._files.host_left(entry.spec.name, reason)
 
     def notice(self, sentence: str) -> None:
         """The user should see this."""
@@ -170,6 +174,10 @@ class HostsDesk:
                 self._surveys.ran(name, message, body)
             case messages.NestedSubmit():
                 self._driver.nested(name, message, body)
+            case messages.FilesAnswer():
+                self._files.answered(name, message, body)
+            case messages.SendFile():
+                self._files.sent(name, message)
             case messages.Want():
                 self._objects.want(entry, message.objects)
             case messages.Dropped():

@@ -44,6 +44,15 @@ from scattergather.wire.messages.client import (
     TasksCancelled,
     TasksPlaced,
 )
+from scattergather.wire.messages.files import (
+    AskFiles,
+    AskHost,
+    FilesAnswer,
+    FileSent,
+    FileTaken,
+    HostAnswer,
+    SendFile,
+)
 from scattergather.wire.messages.pool import (
     Allowance,
     Born,
@@ -114,6 +123,8 @@ ToController = (
     | AddHost
     | DropHost
     | ResizeHost
+    | AskHost
+    | FileTaken
 )
 
 
@@ -131,6 +142,8 @@ ToClient = (
     | Answer
     | Notice
     | Refused
+    | HostAnswer
+    | FileSent
 )
 
 
@@ -148,6 +161,7 @@ ToPool = (
     | Want
     | Resize
     | Leave
+    | AskFiles
 )
 ToWorker = (
     Code
@@ -178,6 +192,7 @@ FromWorker = (
     | Kept
     | LetGo
     | Release
+    | SendFile
 )
 FromPool = (
     Outcomes
@@ -193,6 +208,8 @@ FromPool = (
     | Dropped
     | Release
     | Vitals
+    | FilesAnswer
+    | SendFile
 )
 
 

@@ -71,7 +71,11 @@ def test_a_type_error_from_within_is_the_users_own(c):
 @pytest.mark.parametrize(
     ("holder", "name", "said"),
     [
-        (lambda c: c, "addjob", "there are: addJob, command, hosts, map.* Did you mean 'addJob'?"),
+        (
+            lambda c: c,
+            "addjob",
+            "there are: addJob, command, fetch_file, hosts, map.* Did you mean 'addJob'?",
+        ),
         (lambda c: c.addJob([], len), "result", "Did you mean 'results'?"),
         (lambda c: c.submit(work.noop, 1), "results", "Did you mean 'result'?"),
         (lambda c: scattergather, "JobFailled", "Did you mean 'JobFailed'?"),

@@ -16,12 +16,14 @@ from scattergather.controller.jobs.nested import size_of
 from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.files import FileEntry, Seen
 from scattergather.wire.messages.shared import Extent, Loss
 from tests.nasty import A, B, head, mutated
 from tests.unit.controller.near import Near, returned
 
 JOB, OTHER = b"j" * 16, b"o" * 16
 TASKS = 300
+FILE = FileEntry(path=b"file", folder=False, size=1, mode=0o600)
 
 
 class There(Near):
@@ -139,6 +141,8 @@ def samples(run: messages.Run) -> list[tuple[msgspec.Struct, bytes]]:
         (messages.Dropped(objects=(A,)), b""),
         (messages.Release(objects=(A,)), b""),
         (messages.Vitals(load=1.5, memory=1 << 30, disk=1 << 40), b""),
+        (messages.FilesAnswer(call=1, reply=Seen(found=FILE, entries=(FILE,))), b"."),
+        (messages.SendFile(ticket=1, transfer=A, name=b"file", size=1, mode=0o600), b""),
     ]
 
 

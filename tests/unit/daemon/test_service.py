@@ -149,7 +149,7 @@ def test_a_pool_in_the_controllers_process_that_ends_its_session_opens_another()
         refused=heard.append,
         received=lambda *_: None,
     )
-    host = EmbeddedHost(service, listener, messages.OpenSession())  # type: ignore[arg-type]
+    host = EmbeddedHost(service, listener, messages.TaskPlace())  # type: ignore[arg-type]
     host.start()
     machine.said[1](messages.Born(pid=1))
     for _ in range(2):

@@ -48,10 +48,13 @@ class Surroundings:
         self._directory = environment.current_directory()
         self._withheld: frozenset[bytes] = frozenset()
         self._of_a_daemon = True
+        self.files = b""
+        """The folder of files that clients have sent to this host; empty if there is none."""
 
     def settle(self, place: TaskPlace) -> list[str]:
         """This process sees ``place``; returns a sentence for each part that cannot be had."""
         self._take_environment(place)
+        self.files = place.files
         found = [os.fsdecode(each) for each in place.path]
         # Ours stay reachable behind the client's: scattergather itself may be found only there.
         sys.path[:] = [*found, *(each for each in self._path if each not in found)]

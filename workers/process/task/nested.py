@@ -12,6 +12,8 @@ the main thread only.
 from __future__ import annotations
 
 import itertools
+import os
+import stat
 import threading
 import time
 from collections import deque
@@ -66,7 +68,9 @@ class Nested:
         calls: Calls,
         interrupts: Interrupts,
         large: TaskValues,
+        files: bytes = b"",
     ) -> None:
+        self._files = files
         self._line = line
         self._large = large
         self._chunks = chunks
@@ -136,6 +140,30 @@ class Nested:
         except BaseException:  # an interrupt, too
             outside.discard()
             raise
+        return ticket
+
+    def data(self) -> str:
+        """The folder of the files that were sent to this host; RequestError if it has none."""
+        if not self._files:
+            raise RequestError("This host has no folder for files.")
+        return os.fsdecode(self._files)
+
+    def send_file(self, fd: int, name: bytes) -> int:
+        """Send the file that is open there; returns the ticket of what comes of it."""
+        status = os.fstat(fd)
+        with self._submitting, self._interrupts.shielded():
+            ticket = next(self._tickets)
+            self._open.add(ticket)
+            self._line.send_with(
+                fd,
+                messages.SendFile(
+                    ticket=ticket,
+                    transfer=os.urandom(16),
+                    name=name,
+                    size=status.st_size,
+                    mode=stat.S_IMODE(status.st_mode),
+                ),
+            )
         return ticket
 
     def settled(self, ticket: int, timeout: float | None) -> bool:
