@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from scattergather.client.options import (
     check_flag,
     check_progress,
     check_timeout,
+    read_hosts,
 )
 from scattergather.client.seen import showing
 from scattergather.client.seen.here import current_display, current_name, show_moving
@@ -156,6 +157,7 @@ class ScatterGather(Named, Homebound, Executor):
         echo: bool = True,
         keep_children: bool = False,
         supersede: bool = True,
+        on: str | Sequence[str] | None = None,
     ) -> Job[Any]:
         """Queue a scatter set: one call of ``function`` for each ``(args, kwargs)``.
 
@@ -179,6 +181,8 @@ class ScatterGather(Named, Homebound, Executor):
                 their worker is replaced.
             supersede: in a notebook, when a cell is run again: what its earlier runs have added and
                 nobody has read is cancelled, if a wait for it was interrupted or the run failed.
+            on: the name of the host that the tasks run on, or several, as ``c.command("status")``
+                shows them; None lets any run them. Where none of these is up, the tasks wait.
 
         Raises:
             BadRequest, UnknownName, CannotPickle: it cannot be done; nothing was started.
@@ -193,6 +197,7 @@ class ScatterGather(Named, Homebound, Executor):
             memory_limit=memory_limit,
             echo=echo,
             keep_children=keep_children,
+            on=on,
         )
         superseding = check_flag("supersede", supersede)
         return self._scatter.add(tasks, function, options, supersede=superseding)
@@ -356,15 +361,27 @@ class ScatterGather(Named, Homebound, Executor):
         return session.pushed.push(source)
 
     def run_everywhere(
-        self, function: naming.Function, /, *args: Any, **kwargs: Any
+        self,
+        function: naming.Function,
+        /,
+        *args: Any,
+        on: str | Sequence[str] | None = None,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """Call ``function`` once on every worker; results keyed ``host/process id``.
 
+        Args:
+            function: a callable, or the name of a service.
+            *args: what it is called with.
+            on: the host whose workers call it, or several; None takes all that are up. Those that
+                are named are waited for.
+            **kwargs: what it is called with by name.
+
         Raises:
             JobFailed: it raised somewhere; the message names where.
-            CannotPickle, Closed, ControllerLost: as for ``addJob``.
+            BadRequest, UnknownName, CannotPickle, Closed, ControllerLost: as for ``addJob``.
         """
-        return call_everywhere(self._session, function, args, kwargs)
+        return call_everywhere(self._session, function, args, kwargs, read_hosts(on) or ())
 
     @property
     def hosts(self) -> HostsInUse:

@@ -22,19 +22,27 @@ from scattergather.wire.messages import page as messages
 
 
 def call_everywhere(
-    session: Session, function: naming.Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+    session: Session,
+    function: naming.Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    on: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What the function returned on each worker, keyed ``host/process id``. Any thread.
 
+    With ``on`` on each worker of these hosts, which are waited for.
+
     Raises:
+        UnknownName: a host in ``on`` is not there.
         JobFailed: it raised somewhere; its ``results`` holds the pairs of key and result or error.
         CannotConnect: no host is up.
     """
     session.life.check()
+    session.known.check_hosts(on)
     what = title_of(function) if callable(function) else function
     display = current_display()
     then = "Where it has begun it goes on."
-    with Wait(session, lambda: f"waiting for {what} on every worker", then):
+    with Wait(session, lambda: _waiting(session, what, on), then):
         shipment = session.shipper.shipment()
         frozen = naming.resolve(session, function, None, shipment)
         # Held until every worker has called it: no job names the code.
@@ -51,13 +59,21 @@ def call_everywhere(
                     needs=every,
                     code_version=version,
                     objects=distinct(objects),
+                    on=on,
                 ),
                 blob,
             )
-        if not question.outcomes and (absent := session.known.snapshot().absent()):
+        if not question.outcomes and (absent := session.known.snapshot().absent(on)):
             raise CannotConnect(f"no worker is there to call {frozen.title}: {absent}")
         _show_printed(question, display.lines(frozen.title, lambda: False))
         return _read(question, frozen.title)
+
+
+def _waiting(session: Session, what: str, on: tuple[str, ...]) -> str:
+    text = f"waiting for {what} on every worker"
+    text += f" of {', '.join(on)}" if on else ""
+    absent = session.known.snapshot().absent(on) if on else ""
+    return text + (f", where {absent}" if absent else "")
 
 
 def _show_printed(question: Question, place: JobLines) -> None:

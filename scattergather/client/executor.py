@@ -34,6 +34,14 @@ class Submissions:
         self._life = scatter.session.life
         self.streams = CallStreams(scatter.session)
 
+    def check_hosts(self, options: JobOptions) -> None:
+        """The hosts that the options name are there, up or not.
+
+        Raises:
+            UnknownName: one is not.
+        """
+        self._session.known.check_hosts(options.on or ())
+
     def submit(
         self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions
     ) -> TaskFuture:
@@ -101,9 +109,13 @@ class OptionsView(Named, Homebound, Executor):
 
     Args:
         client: kept alive, and named in the repr.
+
+    Raises:
+        UnknownName: the options name a host that is not there.
     """
 
     def __init__(self, client: object, submissions: Submissions, options: JobOptions) -> None:
+        submissions.check_hosts(options)
         self._client = client
         self._submissions = submissions
         self._options = options

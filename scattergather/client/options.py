@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from scattergather.client.values.ref import Ref
 from scattergather.errors import BadRequest, UnknownName
 from scattergather.model.nearest import there_are
 from scattergather.model.numeric import is_real, is_whole
+from scattergather.model.placement import Placement
 from scattergather.model.quoting import quoted
 from scattergather.settings.memory import read_size
 from scattergather.wire.messages.shared import Limits
@@ -27,6 +30,7 @@ class JobOptions:
         memory_limit: bytes for each attempt of a task: a number, or text like ``"300M"``.
         echo: what tasks print is shown here.
         keep_children: processes that tasks leave stay for the next task in that worker.
+        on: the names of the hosts that may run the tasks, one as text or several; None lets any.
 
     Raises:
         BadRequest: a value that cannot be meant.
@@ -40,6 +44,7 @@ class JobOptions:
     memory_limit: int | str | None = None
     echo: bool = True
     keep_children: bool = False
+    on: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         # What is annotated is what is meant; what comes may be anything.
@@ -65,6 +70,7 @@ class JobOptions:
         object.__setattr__(self, "retry_on", tuple(kinds))
         check_flag("echo", self.echo)
         check_flag("keep_children", self.keep_children)
+        object.__setattr__(self, "on", read_hosts(self.on))
         _check_limit("time_limit", self.time_limit, "seconds")
         _check_limit("memory_limit", self._size_in_bytes(), "bytes")
 
@@ -82,6 +88,11 @@ class JobOptions:
             memory=None if self.memory_limit is None else int(self.memory_limit),
         )
 
+    @property
+    def placement(self) -> Placement:
+        """Where tasks may run, as it is sent."""
+        return Placement(on=tuple(self.on or ()))
+
     def changed(self, **wanted: Any) -> JobOptions:
         """A copy with other values.
 
@@ -93,6 +104,29 @@ class JobOptions:
             if name not in known:
                 raise UnknownName(f"unknown option {name!r}; {there_are(known, name)}")
         return JobOptions(**{name: getattr(self, name) for name in known} | wanted)
+
+
+def read_hosts(on: Any) -> tuple[str, ...] | None:
+    """The names of hosts that somebody gave, each once; None where he gave none.
+
+    Raises:
+        BadRequest: these are no names.
+    """
+    if on is None:
+        return None
+    if isinstance(on, Ref):
+        raise BadRequest(
+            "on takes names of hosts; of a Ref nobody knows yet where it lies. Any host that runs "
+            "a task gets its value: leave on out"
+        )
+    names: Any = (on,) if isinstance(on, str) else on
+    if not isinstance(names, (tuple, list, set, frozenset)) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise BadRequest(f"on must be the name of a host, or a list of names, not {quoted(on)}")
+    if not names:
+        raise BadRequest("on names no host, so nothing could run; None lets any host")
+    return tuple(sorted(set(names)))
 
 
 LONGEST_NAME = 100

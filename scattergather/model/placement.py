@@ -6,8 +6,9 @@ import msgspec
 
 
 class Placement(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """Where the tasks of a job may run: on every host that can run them.
+    """Where the tasks of a job may run: ``on`` the hosts of these names; with none, on any.
 
-    It has no fields yet. What the user says of it will be one each: ``on``, the hosts that may take
-    the tasks, and ``per_host``, how many of them one host may run at a time.
+    One that is not up is waited for.
     """
+
+    on: tuple[str, ...] = ()

@@ -134,7 +134,8 @@ class HostView:
 class JobView:
     """Counts of one job, in tasks; ``rate`` in tasks per second; ``total`` None: not known yet.
 
-    ``lost`` says why nothing more will come of a job that is not through.
+    ``lost`` says why nothing more will come of a job that is not through. It runs ``on`` the hosts
+    of these names only, where there are any, and ``awaits`` says for which it waits as none is up.
     """
 
     name: str
@@ -146,6 +147,8 @@ class JobView:
     cancelled: int = 0
     rate: float = 0.0
     lost: str = ""
+    on: tuple[str, ...] = ()
+    awaits: str = ""
 
     @property
     def settled(self) -> int:
@@ -183,6 +186,7 @@ class JobView:
             text += f" · {count} {word}" if count else ""
         text += f" · {self.speed}" if self.speed else ""
         text += f" · {self.left} left" if self.left else ""
+        text += f" · {self.awaits}" if self.awaits else ""
         return text + (f" · {self.lost}" if self.lost else "")
 
 
@@ -219,14 +223,17 @@ class Snapshot:
         """How many workers the hosts that are up have together."""
         return sum(host.workers for host in self.hosts if host.state == "up")
 
-    def absent(self) -> str:
-        """Which hosts are not up, and why, or that there is none; empty when all are."""
+    def absent(self, among: Sequence[str] = ()) -> str:
+        """Which hosts are not up, and why, or that there is none; empty when all are.
+
+        Of all hosts, or of those ``among`` them.
+        """
         if not self.hosts:
             return NO_HOSTS
         return "; ".join(
             f"{host.name} is not up: {host.why or _STATES[host.state]}"
             for host in self.hosts
-            if host.state != "up"
+            if host.state != "up" and (not among or host.name in among)
         )
 
     def headline(self) -> str:
@@ -323,6 +330,7 @@ def together(views: Sequence[JobView]) -> JobView:
         done=sum(view.done for view in views),
         failed=sum(view.failed for view in views),
         cancelled=sum(view.cancelled for view in views),
+        awaits="; ".join(dict.fromkeys(view.awaits for view in views if view.awaits)),
     )
 
 
@@ -383,7 +391,7 @@ def jobs_table(jobs: tuple[JobView, ...]) -> str:
             str(job.queued),
             str(job.failed),
             job.speed,
-            job.left,
+            job.awaits or job.left,
         )
         for job in jobs
     ]

@@ -20,10 +20,11 @@ class SendChunk(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TakeBackFrom(Struct, frozen=True, kw_only=True, gc=False):
-    """Ask a host for queued chunks of about ``count`` tasks."""
+    """Ask a host for queued chunks of about ``count`` tasks: any, or some of ``chunks``."""
 
     host: str
     count: int
+    chunks: tuple[int, ...] = ()
 
 
 class CancelChunks(Struct, frozen=True, kw_only=True, gc=False):
@@ -61,7 +62,13 @@ class NoHostFits(Struct, frozen=True, kw_only=True, gc=False):
     hosts: tuple[tuple[str, str], ...]
 
 
-Cause = HostGone | NoHostFits
+class HostsDropped(Struct, frozen=True, kw_only=True, gc=False):
+    """Why tasks are lost: they are bound to ``hosts``, all of which were dropped."""
+
+    hosts: tuple[str, ...]
+
+
+Cause = HostGone | NoHostFits | HostsDropped
 
 
 class DeliverLoss(Struct, frozen=True, kw_only=True, gc=False):

@@ -95,6 +95,18 @@ class HostLeft(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class HostDropped(Struct, frozen=True, kw_only=True, gc=False):
+    """A host that is not up is not to come any more: what is bound to it alone cannot run."""
+
+    host: str
+
+
+class HostExpected(Struct, frozen=True, kw_only=True, gc=False):
+    """A host was added: what is bound to its name may wait for it, though one was dropped."""
+
+    host: str
+
+
 class SlotsChanged(Struct, frozen=True, kw_only=True, gc=False):
     """A pool can now keep ``slots`` workers busy for us."""
 
@@ -150,6 +162,8 @@ Event = (
     | HostDraining
     | HostsAwaited
     | HostLeft
+    | HostDropped
+    | HostExpected
     | SlotsChanged
     | RoundTripMeasured
     | OutcomesArrived

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from scattergather.scheduler import actions
 from scattergather.scheduler.chunking import chunk_size, read_ahead
-from scattergather.scheduler.fairness import Lines
+from scattergather.scheduler.fairness import Lines, before
 from scattergather.scheduler.fleet import Fleet
 from scattergather.scheduler.host import ScheduledHost
 from scattergather.scheduler.job import ScheduledJob
@@ -25,7 +25,9 @@ class Feeding:
 
     def feed_all(self, out: list[actions.Action]) -> None:
         """Hand out what is queued, always to the host with the fewest chunks a worker."""
-        fleet, queued, aside = self._fleet, self._lines.ranks, []
+        fleet, queued, fresh, aside = self._fleet, self._lines.ranks, self._lines.fresh, []
+        while fresh:
+            self._feed_bound(fresh.popitem()[0], out)
         while queued and (host := fleet.least_loaded()) is not None:
             if not self._send_one(host, out):
                 if self._full(host):
@@ -34,9 +36,17 @@ class Feeding:
                 aside.append(host)
         for host in aside:
             fleet.enlist(host)
-        if queued and fleet.leaving:
+        if fleet.leaving and (queued or self._lines.bound):
             self._feed_leaving(out)
         self._recall(out)
+
+    def _feed_bound(self, on: tuple[str, ...], out: list[actions.Action]) -> None:
+        """Hand out what is bound to these hosts, to the one with the fewest chunks a worker."""
+        up = self._fleet.up(on)
+        while up and self._lines.waits_for(on):
+            host = min(up, key=lambda each: each.load)
+            if not self._send_one(host, out):
+                up.remove(host)
 
     def _full(self, host: ScheduledHost) -> bool:
         """Whether the host with the least to do refuses what the hosts behind it refuse, too.
@@ -54,14 +64,15 @@ class Feeding:
 
     def feed(self, host: ScheduledHost, out: list[actions.Action]) -> None:
         """Fill up one host that has just become less busy."""
-        queued, half = self._lines.ranks, host.slots // 2
-        if queued and len(host.leases) - host.slots >= half > 1 and self._has_plenty(host, half):
+        queued, bound, half = self._lines.ranks, self._lines.bound, host.slots // 2
+        some = queued or bound
+        if some and len(host.leases) - host.slots >= half > 1 and self._has_plenty(host, half):
             return
-        while host.slots and queued and self._send_one(host, out):
+        while (queued or bound) and host.slots and self._send_one(host, out):
             pass
         if not queued:
             self._recall(out)
-        elif self._fleet.leaving:
+        if self._fleet.leaving and (queued or bound):
             self._feed_leaving(out)
 
     def _feed_leaving(self, out: list[actions.Action]) -> None:
@@ -96,10 +107,16 @@ class Feeding:
 
     def _next_for(self, host: ScheduledHost) -> ScheduledJob | None:
         """The job whose turn it is among those that the host may run."""
-        job, eligible = self._lines.first(), self._fleet.eligible
-        if job is None or eligible(host, job):
-            return job
-        return next((job for job in self._lines.in_order() if eligible(host, job)), None)
+        lines, eligible = self._lines, self._fleet.eligible
+        job = lines.first()
+        if job is not None and not eligible(host, job):
+            job = next((each for each in lines.in_order() if eligible(host, each)), None)
+        if lines.bound:
+            for line in lines.bound_to(host.name):
+                first = next((each for each in line if eligible(host, each)), None)
+                if first is not None and before(first, job):
+                    job = first
+        return job
 
     def _send_one(self, host: ScheduledHost, out: list[actions.Action]) -> bool:
         job = self._next_for(host)
@@ -117,7 +134,7 @@ class Feeding:
         size = chunk_size(
             job.estimate,
             queued=job.queued,
-            slots=self._fleet.slots or 1,
+            slots=(self._fleet.slots_for(job) if job.on else self._fleet.slots) or 1,
             proven=job.proven,
             mean_bytes=job.size / max(1, job.added),
         )
@@ -140,12 +157,14 @@ class Feeding:
             out.append(actions.ReportPlaced(job=job.spec.job, first=taken.first, count=count))
 
     def _recall(self, out: list[actions.Action]) -> None:
-        """Ask the fullest host for unstarted chunks when another one has idle workers."""
+        """Ask a host that is full for unstarted chunks when another one has idle workers."""
         if not self._fleet.crowded or self._lines.ranks:
             return
         if (found := self._fleet.recallable()) is None:
             return
-        victim, unstarted = found
+        victim, movable, every = found
         victim.recalling = True
-        tasks = sum(lease.stop - lease.next for lease in unstarted)
-        out.append(actions.TakeBackFrom(host=victim.name, count=max(1, tasks // 2)))
+        tasks = sum(lease.stop - lease.next for lease in movable)
+        chunks = () if every else tuple(lease.chunk for lease in movable)
+        count = max(1, tasks // 2)
+        out.append(actions.TakeBackFrom(host=victim.name, count=count, chunks=chunks))

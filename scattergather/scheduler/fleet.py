@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from heapq import heapify, heappop, heappush, heapreplace
 
+from scattergather.scheduler import actions
 from scattergather.scheduler.host import ScheduledHost
 from scattergather.scheduler.job import HostLease, ScheduledJob
 
@@ -31,6 +32,7 @@ class Fleet:
         crowded: those that hold more chunks than they have workers.
         leaving: those that get nothing more, but for calls of what they have begun.
         drained: those of them that have just become idle.
+        dropped: the names of those that nobody wants any more, there or not.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class Fleet:
         self.crowded: dict[str, ScheduledHost] = {}
         self.leaving: dict[str, ScheduledHost] = {}
         self.drained: list[ScheduledHost] = []
+        self.dropped: set[str] = set()
         self._pythons: Counter[str] = Counter()
         self._services: Counter[str] = Counter()
         self._list: list[_Place] = []
@@ -54,6 +57,7 @@ class Fleet:
         self._joined += 1
         host.order = self._joined
         self.hosts[host.name] = host
+        self.dropped.discard(host.name)
         self.slots += host.slots
         self.longest_trip = max(self.longest_trip, host.round_trip)
         self._pythons[host.python] += 1
@@ -112,22 +116,52 @@ class Fleet:
     def eligible(self, host: ScheduledHost, job: ScheduledJob) -> bool:
         """Whether this host may run the job: its code loads there, and its service is there.
 
-        A name that no host lists may come from pushed code: then any host will do, and answers.
+        A name that no host lists may come from pushed code: then any host will do, and answers. Of
+        a job that is bound to hosts only these count.
         """
-        spec = job.spec
-        if spec.python and spec.python != host.python:
+        spec, on = job.spec, job.on
+        if (on and host.name not in on) or (spec.python and spec.python != host.python):
             return False
         service = spec.service
-        return not service or service in host.services or not self._services[service]
+        if not service or service in host.services:
+            return True
+        if on:
+            return not any(service in each.services for each in self.up(on))
+        return not self._services[service]
 
-    def pythons(self) -> tuple[tuple[str, str], ...]:
-        """Which version of Python each host runs."""
-        return tuple((host.name, host.python) for host in self.hosts.values())
+    def _leaves(self, on: tuple[str, ...]) -> bool:
+        """Some of these hosts are still there, and finish what they have begun."""
+        return any((host := self.leaving.get(name)) is not None and not host.closed for name in on)
 
-    def strands(self, job: ScheduledJob) -> bool:
-        """No host can run the job, and all have answered; with no host at all, it waits."""
-        python = job.spec.python
-        return bool(python and self.settled and self.hosts and not self._pythons[python])
+    def up(self, on: tuple[str, ...]) -> list[ScheduledHost]:
+        """Those of the hosts of these names that have workers for us now."""
+        found = (self.hosts.get(name) for name in on)
+        return [host for host in found if host is not None and host.slots]
+
+    def slots_for(self, job: ScheduledJob) -> int:
+        """How many workers there are for a job that is bound to hosts."""
+        return sum(host.slots for host in self.up(job.on))
+
+    def obstacle(self, job: ScheduledJob) -> actions.Cause | None:
+        """Why no host can run the job, and none will; None if one can, or may yet join.
+
+        With no host at all a job waits, and so does one that is bound to hosts which are not up.
+        Calls of tasks on a host that leaves may run there.
+        """
+        python, on = job.spec.python, job.on
+        if on and self.dropped.issuperset(on) and not (job.spec.depth and self._leaves(on)):
+            return actions.HostsDropped(hosts=on)
+        if not python or not self.settled or not self.hosts or (not on and self._pythons[python]):
+            return None
+        hosts = list(self.hosts.values())
+        if on:
+            hosts = [host for host in hosts if host.name in on]
+        if not hosts:
+            return None
+        pythons = tuple((host.name, host.python) for host in hosts)
+        if any(theirs == python for _, theirs in pythons):
+            return None
+        return actions.NoHostFits(python=python, hosts=pythons)
 
     # ---- what each has to do --------------------------------------------------------------------
 
@@ -168,21 +202,42 @@ class Fleet:
             self._list = [place for place in self._list if place[2] == place[3].stamp]
             heapify(self._list)
 
-    def recallable(self) -> tuple[ScheduledHost, list[HostLease]] | None:
-        """The fullest host and its unstarted chunks, if idle workers of others may run them all.
+    def recallable(self) -> tuple[ScheduledHost, list[HostLease], bool] | None:
+        """The fullest host, its unstarted chunks for idle workers of others, and if these are all.
 
-        What no idle host may run would go back to the fullest, and be recalled, for ever.
+        What no idle host may run would go back to the fullest, and be recalled, for ever. A host
+        that has nothing else is passed over.
         """
         least = self.least_loaded() if self.crowded else None
         if least is None or least.surplus >= 0:
             return None
-        surplus = [len(host.leases) - host.slots for host in self.crowded.values()]
-        victim = list(self.crowded.values())[surplus.index(max(surplus))]
-        if victim.recalling:
-            return None
-        unstarted = list(victim.leases.values())[victim.slots :]
-        jobs = {lease.job.spec.job: lease.job for lease in unstarted}.values()
-        idle = [host for host in self.hosts.values() if len(host.leases) < host.slots]
-        if not all(any(self.eligible(host, job) for host in idle) for job in jobs):
-            return None
-        return victim, unstarted
+        wanted: dict[tuple[tuple[str, ...], str, str], bool] = {}
+        for victim in sorted(self.crowded.values(), key=_emptier):
+            if victim.recalling:
+                return None
+            unstarted = list(victim.leases.values())[victim.slots :]
+            movable = []
+            for lease in unstarted:
+                spec = lease.job.spec
+                needs = lease.job.on, spec.python, spec.service
+                if needs not in wanted:
+                    wanted[needs] = self._some_idle(least, lease.job)
+                if wanted[needs]:
+                    movable.append(lease)
+            if movable:
+                return victim, movable, len(movable) == len(unstarted)
+        return None
+
+    def _some_idle(self, least: ScheduledHost, job: ScheduledJob) -> bool:
+        """Whether some host with idle workers may run the job; ``least`` is the one that has most.
+
+        Mostly that one may, or the job is bound to a few.
+        """
+        if self.eligible(least, job):
+            return True
+        hosts = self.up(job.on) if job.on else self.hosts.values()
+        return any(len(host.leases) < host.slots and self.eligible(host, job) for host in hosts)
+
+
+def _emptier(host: ScheduledHost) -> int:
+    return host.slots - len(host.leases)

@@ -39,10 +39,15 @@ class HostLease:
 
 @dataclass(slots=True)
 class ScheduledJob:
-    """One job. ``total`` is None while tasks may still come."""
+    """One job. ``total`` is None while tasks may still come.
+
+    ``on`` are the hosts that it is bound to, none if it may run anywhere; ``turn`` says since when
+    it has waited for its turn.
+    """
 
     spec: JobAdded
     estimate: Estimate
+    on: tuple[str, ...] = ()
     pending: deque[Range] = field(default_factory=deque)
     queued: int = 0
     running: int = 0
@@ -52,6 +57,7 @@ class ScheduledJob:
     total: int | None = None
     proven: int = 1
     cancelled: bool = False
+    turn: int = 0
     leases: dict[int, HostLease] = field(default_factory=dict)
 
     @property

@@ -11,6 +11,8 @@ Rules, and why:
 - A host that is dropped gives back what it has not begun, and is left when it has nothing any more.
   That charges nobody. Calls that tasks there have submitted run there, too, where nobody else can.
 - A refresh charges nothing; but a task that it interrupted and that may not run twice is lost.
+- A job that is bound to hosts runs on no other, whatever happens: it waits for one that is down.
+  Once all of them were dropped it is lost, but for calls of what they have begun.
 - Whenever the door closes, no host has an idle worker while something is queued that it may run. So
   tasks that join others of their job in line change nothing, and cost nothing.
 
@@ -91,6 +93,11 @@ class Scheduler:
                 self._host_draining(event, out)
             case events.HostsAwaited():
                 self._fleet.settled = False
+            case events.HostDropped():
+                self._fleet.dropped.add(event.host)
+                self._fail_stranded(out)
+            case events.HostExpected():
+                self._fleet.dropped.discard(event.host)
             case events.HostsSettled():
                 self._fleet.settled = True
                 self._fail_stranded(out)
@@ -121,8 +128,12 @@ class Scheduler:
             return False
         if not all(job.estimate.slow for job in self._jobs.values() if job.running):
             return False
-        hosts = self._fleet.hosts.values()
-        return not self._lines.ranks or all(host.surplus > 0 for host in hosts if host.slots)
+        lines, hosts = self._lines, self._fleet.hosts.values()
+        return not (lines.ranks or lines.bound) or all(
+            host.surplus > 0
+            for host in hosts
+            if host.slots and (lines.ranks or host.name in lines.bound)
+        )
 
     def statistics(self) -> SchedulerStatistics:
         """What there is to do, and who does how much of it."""
@@ -135,7 +146,7 @@ class Scheduler:
         self._estimates[event.function] = estimate
         if len(self._estimates) > KNOWN_FUNCTIONS:
             del self._estimates[next(iter(self._estimates))]
-        self._jobs[event.job] = ScheduledJob(event, estimate)
+        self._jobs[event.job] = ScheduledJob(event, estimate, event.placement.on)
 
     def _tasks_added(self, event: events.TasksAdded, out: list[actions.Action]) -> None:
         job = self._jobs.get(event.job)
@@ -153,8 +164,8 @@ class Scheduler:
             return
         self._lines.join(job)
         self._feeding.feed_all(out)
-        if job.pending and self._fleet.strands(job):
-            self._fail(job, out)
+        if job.pending and (cause := self._fleet.obstacle(job)) is not None:
+            self._fail(job, cause, out)
 
     def _tasks_ended(self, event: events.TasksEnded, out: list[actions.Action]) -> None:
         job = self._jobs.get(event.job)
@@ -279,10 +290,19 @@ class Scheduler:
     def _again(
         self, job: ScheduledJob, first: int, stop: int, attempt: int, out: list[actions.Action]
     ) -> None:
+        if not job.cancelled:
+            self._rerun += stop - first
+        self._put_back(job, first, stop, attempt, out)
+
+    def _put_back(
+        self, job: ScheduledJob, first: int, stop: int, attempt: int, out: list[actions.Action]
+    ) -> None:
+        """Tasks that a host had are queued again, unless nobody wants or can run them any more."""
         if job.cancelled:
             self._cancelled(job, first, stop, out)
+        elif job.on and (cause := self._fleet.obstacle(job)) is not None:
+            self._lose(job, first, stop, cause, attempt, out)
         else:
-            self._rerun += stop - first
             job.put_back(first, stop, attempt)
             self._lines.join(job)
 
@@ -290,15 +310,10 @@ class Scheduler:
         lease = self._leases.of(event.chunk, event.host)
         if lease is None:
             return
-        job = lease.job
         first, stop = self._leases.shorten(lease, event.first)
         if first == stop:  # they came back before
             return
-        if job.cancelled:
-            self._cancelled(job, first, stop, out)
-        else:
-            job.put_back(first, stop, lease.attempt)
-            self._lines.join(job)
+        self._put_back(lease.job, first, stop, lease.attempt, out)
         self._feeding.feed_all(out)
 
     def _cancel_completed(self, event: events.CancelCompleted, out: list[actions.Action]) -> None:
@@ -313,6 +328,7 @@ class Scheduler:
 
     def _host_joined(self, event: events.HostJoined, out: list[actions.Action]) -> None:
         self._fleet.join(ScheduledHost(event.host, event.slots, event.python, event.services))
+        self._lines.hosts_changed(event.host)
         self._feeding.feed_all(out)
 
     def _slots_changed(self, event: events.SlotsChanged, out: list[actions.Action]) -> None:
@@ -335,8 +351,12 @@ class Scheduler:
             return
         host.closed = host.closed or event.closed
         if host.leaving is not None:
+            self._fail_stranded(out)
             return
         self._fleet.drain(host)
+        self._fleet.dropped.add(event.host)
+        self._lines.hosts_changed(event.host)
+        self._fail_stranded(out)
         if tasks := sum(lease.stop - lease.next for lease in host.leases.values()):
             out.append(actions.TakeBackFrom(host=host.name, count=tasks))
         self._feeding.feed_all(out)
@@ -356,6 +376,7 @@ class Scheduler:
                 cause = actions.HostGone(host=event.host, reason=event.reason)
                 self._lose(job, lease.next, lease.stop, cause, lease.attempt, out)
         self._fleet.leave(host)
+        self._lines.hosts_changed(event.host)
         self._fail_stranded(out)
         self._feeding.feed_all(out)
 
@@ -363,13 +384,12 @@ class Scheduler:
 
     def _fail_stranded(self, out: list[actions.Action]) -> None:
         """End what no host can run: hosts have changed."""
-        for job in list(self._lines.in_order()):
-            if self._fleet.strands(job):
-                self._fail(job, out)
+        for job in list(self._lines.all()):
+            if (cause := self._fleet.obstacle(job)) is not None:
+                self._fail(job, cause, out)
 
-    def _fail(self, job: ScheduledJob, out: list[actions.Action]) -> None:
+    def _fail(self, job: ScheduledJob, cause: actions.Cause, out: list[actions.Action]) -> None:
         """End what is queued of a job that no host can run."""
-        cause = actions.NoHostFits(python=job.spec.python, hosts=self._fleet.pythons())
         for first, stop in list(job.drop(0, job.added)):
             self._lose(job, first, stop, cause, 1, out)
         self._lines.leave(job)

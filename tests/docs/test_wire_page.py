@@ -67,7 +67,6 @@ def test_what_a_message_says_of_its_fields_is_true(name: str) -> None:
         for each in STRUCTS
         for field in msgspec.structs.fields(STRUCTS[each])
     }
-    known |= {"on", "per_host"} if name == "Placement" else set()  # they are to come
     known |= {word for word in said if word.startswith(("wire.", "outcome.", "__"))}
     assert said - known == set()
 

@@ -65,7 +65,7 @@ class CheckedScheduler(Scheduler):
         """No host has an idle worker while something is queued that it may run."""
         for host in self._fleet.hosts.values():
             idle = len(host.leases) < host.slots
-            waits = [job for job in self._lines.in_order() if self._fleet.eligible(host, job)]
+            waits = [job for job in self._lines.all() if self._fleet.eligible(host, job)]
             self._ledger.check(not (idle and waits), f"{host.name} is idle, and tasks wait")
 
     def _check_job(self, job: ScheduledJob, thorough: bool) -> None:
@@ -99,6 +99,7 @@ class CheckedScheduler(Scheduler):
         self._last_chunk = action.chunk
         check(action.attempt <= job.attempts, f"attempt {action.attempt} of {job.attempts}")
         check(not job.cancelled, "tasks of a cancelled job were sent")
+        check(not job.on or host.name in job.on, f"a job for {job.on} was sent to {host.name}")
         leaving = host.leaving is not None
         check(not leaving or job.spec.depth, f"tasks were sent to {host.name}, which was dropped")
         check(not host.closed, f"calls were sent to {host.name}, whose workers were ended")

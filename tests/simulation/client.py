@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from scattergather.model.outcome import Kind
+from scattergather.model.placement import Placement
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import Declined, HostSpec
@@ -62,6 +63,7 @@ class Client:
             retries=job.retries,
             limits=job.limits,
             stream=job.stream,
+            placement=Placement(on=job.on),
         )
         self._ask(spec, b"")
 

@@ -50,8 +50,8 @@ class NoMemoryKills:
 class Machine:
     """Twin of ``workers.daemon.machine``: makes zygotes and processes that are simulated."""
 
-    def __init__(self, scope: Scope, ledger: Ledger, chance: random.Random) -> None:
-        self.scope, self.ledger, self.chance = scope, ledger, chance
+    def __init__(self, scope: Scope, ledger: Ledger, chance: random.Random, host: str) -> None:
+        self.scope, self.ledger, self.chance, self.host = scope, ledger, chance, host
         self.memory_kills = NoMemoryKills()
 
     def root(
@@ -64,7 +64,9 @@ class Machine:
         return Zygote(self, on_message, on_end)
 
     def worker(self, number: int, on_message: OnWorker, on_broken: OnBroken) -> Process:
-        return Process(self.scope, self.ledger, self.chance, number, on_message, on_broken)
+        return Process(
+            self.scope, self.ledger, self.chance, self.host, number, on_message, on_broken
+        )
 
 
 class Zygote:
@@ -183,7 +185,7 @@ class Service(PoolService):
         super().__init__(
             scope,
             self.pool,
-            Machine(scope, ledger, chance),
+            Machine(scope, ledger, chance, name),
             name=name,
             store=store,
             shared=shared,

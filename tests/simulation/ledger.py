@@ -81,6 +81,8 @@ class Ledger:
         """A process begins a task."""
         task, attempt, chunk = process.task, run.attempt, run.chunk
         self.note("begin", task, "attempt", attempt, "chunk", chunk, "worker", process.pid)
+        if on := self.workload.bound_to(task):
+            self.check(process.host in on, f"{task!r}, bound to {on}, runs on {process.host}")
         self.check(
             attempt - 1 <= self.charges[task],
             f"{task!r} is at attempt {attempt}, but may be charged {self.charges[task]} times only",

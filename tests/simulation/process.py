@@ -41,11 +41,12 @@ class Process:
         machine: Scope,
         ledger: Ledger,
         chance: random.Random,
+        host: str,
         number: int,
         on_message: Callable[[int, messages.FromWorker, bytes], None],
         on_broken: OnBroken,
     ) -> None:
-        self.ledger, self.chance, self.number = ledger, chance, number
+        self.ledger, self.chance, self.host, self.number = ledger, chance, host, number
         self.scope = Scope(machine.clock, machine)
         self.zygote: Zygote | None = None
         self.pid = ledger.new_pid()

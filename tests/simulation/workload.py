@@ -68,7 +68,8 @@ class Job:
     """A job of the client; ``natures`` holds the tasks that are not plain.
 
     ``loads`` are the large objects of its tasks, which the client ``lets_go`` when all tasks are
-    added, or holds until all have their outcomes.
+    added, or holds until all have their outcomes. Its tasks, and what they call, run ``on`` these
+    hosts only, if any are named.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Job:
     objects: list[Extent] = field(default_factory=list)
     loads: dict[int, Load] = field(default_factory=dict)
     lets_go: bool = True
+    on: tuple[str, ...] = ()
 
     def blob(self, index: int) -> bytes:
         return b"%d.%d" % (self.number, index)
@@ -94,6 +96,7 @@ class Workload:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
+        self.hosts: list[str] = []
         self.jobs: list[Job] = []
         self._by_identity: dict[bytes, Job] = {}
         self._nested: dict[bytes, Load] = {}
@@ -114,6 +117,9 @@ class Workload:
             seconds=chance.choice((1e-5, 1e-3, 0.01, 0.2)),
             plain=plain,
         )
+        if not plain and chance.random() < 0.3:
+            count = chance.randrange(1, 3)
+            job.on = tuple(chance.sample(self.hosts, min(count, len(self.hosts))))
         if not plain:
             self._give_natures(job)
         self.jobs.append(job)
@@ -180,6 +186,10 @@ class Workload:
     def job_of(self, task: bytes) -> Job | None:
         """The client's job that a task is of; None for a nested call."""
         return None if b"/" in task else self.jobs[int(task.partition(b".")[0])]
+
+    def bound_to(self, task: bytes) -> tuple[str, ...]:
+        """The hosts that a task may run on, or the task that has called it; none if any may."""
+        return self.jobs[int(task.partition(b".")[0])].on
 
     def nature(self, task: bytes) -> Nature:
         """What a task does."""

@@ -143,6 +143,7 @@ class World:
             RemoteSpec(name=name, furl=f"pb://{'a' * 32}@tcp:127.0.0.1:1/{name:x<16}")
             for name in names
         ]
+        self.workload.hosts = names + ["here"] * shape.embedded
         if shape.embedded:
             specs.insert(0, EmbeddedSpec(name="here"))  # what it answers at once comes first
         self.specs = {spec.name: spec for spec in specs}

@@ -251,7 +251,7 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
                 if worker.born and worker.doom is None:
                     turn.tell(worker, message)
         case messages.TakeBack():
-            leases.take_back(turn, tenant, message.count)
+            leases.take_back(turn, tenant, message.count, message.chunks)
         case messages.Cancel():
             cancelling.cancel(turn, tenant, message.chunks)
         case messages.Resize():

@@ -53,6 +53,7 @@ class CallStream:
         self.ended = False
         self.session = session
         self._outbox = session.outbox
+        self._on = options.placement.on
         self.bell = Bell()
         """Rung when one of its futures is over."""
         self._lock = threading.Lock()
@@ -257,6 +258,7 @@ class CallStream:
             failed=failed,
             cancelled=cancelled,
             rate=rate,
+            on=self._on,
         )
 
     def lately(self) -> JobView:
@@ -264,7 +266,8 @@ class CallStream:
         total = (0 if self._growing is None else self._growing.next) - self._since
         failed = min(self._failed, total)
         done = max(0, total - len(self._futures) - failed)
-        return JobView(name=self.title, total=total, done=done, failed=failed)
+        view = JobView(name=self.title, total=total, done=done, failed=failed, on=self._on)
+        return self.session.known.placed(view) if self._on else view
 
     def lose(self, error: Refusal) -> None:
         """The controller is gone: every outstanding future gets ``error``."""

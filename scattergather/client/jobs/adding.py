@@ -73,6 +73,7 @@ def begin(
                 limits=options.limits(),
                 code_version=session.pushed.version,
                 stream=stream,
+                placement=options.placement,
                 keep_children=options.keep_children,
             )
         )

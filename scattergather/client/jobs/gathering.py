@@ -36,10 +36,12 @@ class Gathering:
     Args:
         label: how the job is called in messages: ``job 3``.
         inputs: its packed tasks; None for a job that forgets.
+        on: the hosts that it is bound to, none if it may run anywhere.
     """
 
-    def __init__(self, label: str, inputs: KeptInputs | None) -> None:
+    def __init__(self, label: str, inputs: KeptInputs | None, on: tuple[str, ...] = ()) -> None:
         self.label = label
+        self.on = on
         self.inputs = inputs
         self.printed = Printed()
         self.bell = Bell()
@@ -243,6 +245,7 @@ class Gathering:
             cancelled=self.cancelled,
             rate=0.0 if self.finished else rate,
             lost="" if error is None else error.gist,
+            on=self.on,
         )
 
     def find(self, index: int) -> Segment | None:

@@ -280,7 +280,7 @@ def wait(
         KeyboardInterrupt: the user's, with a sentence on how to go on.
     """
     gathering.want_whole()
-    bar = Progress(lambda: gathering.view(0, 0.0), progress)
+    bar = Progress(lambda: session.known.placed(gathering.view(0, 0.0)), progress)
     try:
         with Wait(session, lambda: f"waiting for {gathering.title}", _then(again)):
             if not _through(gathering, timeout, bar):

@@ -74,7 +74,8 @@ class Rounds:
         states = [self._session.known.state_of(each.job) for each in self._rounds if not each.done]
         running = sum(state.running for state in states if state is not None)
         seconds = max(time.monotonic() - self._begun, 1e-3)
-        return self.gathering.view(running, self.gathering.settled / seconds)
+        view = self.gathering.view(running, self.gathering.settled / seconds)
+        return self._session.known.placed(view)
 
     def look(self) -> tuple[bool, dict[str, str]]:
         """What is displayed of the job, and before it whether that is the last."""

@@ -136,6 +136,7 @@ class Scatter:
     ) -> _Start:
         session = self.session
         session.life.check()
+        session.known.check_hosts(options.on or ())
         with Wait(session, lambda: "adding a job", "Nothing of it was added."):
             iterator = iterated(tasks)
             plain = isinstance(tasks, (list, tuple)) and are_plain(tasks)
@@ -146,7 +147,8 @@ class Scatter:
             session.draws.look(many=not isinstance(tasks, Sized) or len(tasks) > 1)
             retry_on = freeze_types(options.retry_on, shipment)
         label = options.name or f"job {next(self._numbers)}"
-        gathering = Gathering(label, KeptInputs(shipment.code) if keeps else None)
+        inputs = KeptInputs(shipment.code) if keeps else None
+        gathering = Gathering(label, inputs, options.placement.on)
         channel = None
         if options.echo:
             channel = JobEcho(label, current_display(), lambda: not gathering.finished)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scattergather.client.pipe.pipe import Pipe
 from scattergather.client.pipe.waiting import Bell
 from scattergather.client.session.life import Life
 from scattergather.client.session.receiver import Receivers
+from scattergather.errors import UnknownName
 from scattergather.model.ids import JobId
-from scattergather.model.snapshot import Go, HostView, Snapshot
+from scattergather.model.nearest import there_are
+from scattergather.model.quoting import quoted
+from scattergather.model.snapshot import Go, HostView, JobView, Snapshot
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import (
     EmbeddedSpec,
@@ -85,6 +89,19 @@ class Known:
             self.go = Go(hosts=hosts, workers=sum(host.workers for host in hosts))
         return self.go
 
+    def check_hosts(self, names: Sequence[str]) -> None:
+        """All of these are hosts of this client, up or not.
+
+        Raises:
+            UnknownName: one is not; all that there are are listed.
+        """
+        if names:
+            hosts = self._hosts if self.status is None else self.status.hosts
+            known = [host.name for host in hosts]
+            for name in names:
+                if name not in known:
+                    raise UnknownName(f"unknown host {quoted(name)}; {there_are(known, name)}")
+
     @property
     def workers(self) -> int:
         """How many workers there are, as far as is known; at least 1."""
@@ -121,7 +138,22 @@ class Known:
         if process is not None and self.is_stopped():
             return stopped(process.pid)
         snapshot = self.snapshot()
-        return "" if snapshot.workers else f"No worker is there: {snapshot.absent()}"
+        if not snapshot.workers:
+            return f"No worker is there: {snapshot.absent()}"
+        return "\n".join(f"{job.name} {job.awaits}" for job in snapshot.jobs if job.awaits)
+
+    def awaited(self, on: Sequence[str]) -> str:
+        """That whatever may run on these hosts only waits for them; empty if one of them is up."""
+        return _awaited(on, self.snapshot().hosts) if on else ""
+
+    def placed(self, view: JobView) -> JobView:
+        """The same, with the hosts that the job waits for: none of those that it may run on is up.
+
+        Looked up where a job is bound to hosts and is not through.
+        """
+        if not view.on or view.settled == view.total:
+            return view
+        return replace(view, awaits=self.awaited(view.on))
 
     def snapshot(self) -> Snapshot:
         """What the controller pushed last, and of jobs what has come here since."""
@@ -130,11 +162,12 @@ class Known:
         jobs = self._receivers.views(states)
         if status is None:
             hosts = self.go.hosts if self.go is not None else tuple(map(_expected, self._hosts))
-            return Snapshot(hosts=hosts, jobs=jobs)
+            return Snapshot(hosts=hosts, jobs=_with_awaited(jobs, hosts))
         outstanding = sum(view.running + view.queued for view in jobs)
+        hosts = tuple(_view(host, outstanding) for host in status.hosts)
         return Snapshot(
-            hosts=tuple(_view(host, outstanding) for host in status.hosts),
-            jobs=jobs,
+            hosts=hosts,
+            jobs=_with_awaited(jobs, hosts),
             controller_pid=status.controller_pid,
             uptime=status.uptime,
             rerun=status.rerun,
@@ -182,6 +215,25 @@ def _view(host: HostState, outstanding: int) -> HostView:
         received=host.received,
         jobs=host.jobs if outstanding else (),
     )
+
+
+def _with_awaited(jobs: Sequence[JobView], hosts: Sequence[HostView]) -> tuple[JobView, ...]:
+    return tuple(
+        replace(job, awaits=_awaited(job.on, hosts)) if job.on and job.settled != job.total else job
+        for job in jobs
+    )
+
+
+def _awaited(on: Sequence[str], hosts: Sequence[HostView]) -> str:
+    """For which hosts it is waited, and why they are not up; empty if one of them is."""
+    named = [host for host in hosts if host.name in on]
+    if not named or any(host.state == "up" for host in named):
+        return ""
+    if len(named) == 1:
+        return f"waits for {named[0].name}, which is not up: {named[0].why or named[0].state}"
+    names = " or ".join(host.name for host in named)
+    whys = "; ".join(f"{host.name}: {host.why or host.state}" for host in named)
+    return f"waits for {names}, none of which is up ({whys})"
 
 
 def _expected(host: HostSpec) -> HostView:

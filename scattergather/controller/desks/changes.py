@@ -91,6 +91,7 @@ class HostChanges:
             self._builder.settle(message.place)
         if there is not None:
             there.successor = spec
+            self._driver.handle(events.HostExpected(host=spec.name))
             return Done()
         return self._use(spec)
 
@@ -101,6 +102,7 @@ class HostChanges:
         except BadRequest as error:
             return Declined(why=f"{spec.name}: {error}")
         self._roster.entries[spec.name] = entry
+        self._driver.handle(events.HostExpected(host=spec.name))
         self._desk.awaited()
         if entry.host is not None:
             entry.host.start()
@@ -114,6 +116,8 @@ class HostChanges:
         entry = self._roster.entries.get(message.name)
         if entry is None:
             return self._unknown(message.name)
+        if not entry.up or entry.successor is not None:
+            self._driver.handle(events.HostDropped(host=message.name))
         entry.successor = None
         if not entry.up:
             self._leave(entry)
@@ -122,6 +126,7 @@ class HostChanges:
             return Done()
         entry.leaving = Leaving.AT_ONCE if message.now else Leaving.DRAINED
         self._driver.handle(events.HostDraining(host=message.name, closed=message.now))
+        self._surveys.hosts_changed()
         if message.now:
             self._roster.send(entry, messages.Leave())
             self._reactor.callLater(LEAVE_SECONDS, self._give_up, entry)

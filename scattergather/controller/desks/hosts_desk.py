@@ -83,6 +83,7 @@ class HostsDesk:
             )
         )
         self._board.hurry()
+        self._surveys.hosts_changed()
         self._look_whether_settled()
 
     def refused(self, entry: Entry, reason: str) -> None:
@@ -113,6 +114,7 @@ class HostsDesk:
         self._driver.handle(events.HostsAwaited())
         self._await()
         self._forget(entry, "it was dropped")
+        self._surveys.hosts_changed()
         if self._roster.settled:
             self._go()
 

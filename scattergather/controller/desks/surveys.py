@@ -2,7 +2,8 @@
 
 A call is answered once no host that it was sent to is awaited any more: each has said that it is
 done, or has left. A call on every worker that comes before all hosts have answered or failed is put
-off until then, as it would leave out those that are about to join.
+off until then, as it would leave out those that are about to join. One that names hosts waits until
+all of these are up.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from scattergather.controller.jobs import losses
-from scattergather.controller.roster import Roster
+from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.objects import ObjectLedger
 from scattergather.model.ids import Digest, code_of
 from scattergather.wire.messages import page as messages
@@ -51,32 +52,62 @@ class Surveys:
         self._send = send
         self._open: dict[int, Survey] = {}
         self._postponed: list[_Postponed] | None = []
+        self._bound: list[_Postponed] = []
+        """What waits for the hosts that it names."""
 
     # ---- what the client asks -------------------------------------------------------------------
 
     def refresh(self, call: int) -> None:
         """Every worker of every host is to be replaced."""
-        self._ask_all(call, messages.Refresh(call=call))
+        self._ask(self._roster.staying(), call, messages.Refresh(call=call))
 
     def run_everywhere(self, message: messages.RunEverywhere, body: bytes) -> None:
-        """Every worker of every host is to run this call."""
+        """Every worker of every host, or of those that it names, is to run this call."""
         code = code_of(message.function, message.needs)
         self._objects.hold_for_tasks(message.objects)
-        if self._postponed is None:
+        if message.on:
+            self._bound.append((message, body, code))
+            self.hosts_changed()
+        elif self._postponed is None:
             self._run_everywhere(message, body, code)
         else:
             self._postponed.append((message, body, code))
+
+    def hosts_changed(self) -> None:
+        """A host has joined, or was dropped: what has waited for hosts is asked when all are up."""
+        entries = self._roster.entries
+        for call in list(self._bound):
+            message = call[0]
+            gone = [
+                name
+                for name in message.on
+                if (entry := entries.get(name)) is None or entry.leaving is not None
+            ]
+            if gone:
+                self._bound.remove(call)
+                self._decline(message, f"{', '.join(gone)} was dropped before it could be called")
+            elif all(entries[name].up for name in message.on):
+                self._bound.remove(call)
+                self._run_everywhere(*call)
+
+    def _decline(self, message: messages.RunEverywhere, why: str) -> None:
+        self._send(messages.Answer(call=message.call, value=Declined(why=why)), b"")
+        self._objects.release_from_tasks(message.objects)
 
     def _run_everywhere(
         self, message: messages.RunEverywhere, body: bytes, code: tuple[Digest, ...]
     ) -> None:
         bound = self._roster.shelf.python_of(code)
-        unfit = [entry for entry in self._roster.staying() if bound and not entry.runs(bound)]
+        asked = [
+            each
+            for each in self._roster.staying()
+            if not message.on or each.spec.name in message.on
+        ]
+        unfit = [entry for entry in asked if bound and not entry.runs(bound)]
         if unfit:
             names = ", ".join(entry.spec.name for entry in unfit)
             why = f"the function is byte code of Python {bound}, which {names} cannot run"
-            self._send(messages.Answer(call=message.call, value=Declined(why=why)), b"")
-            self._objects.release_from_tasks(message.objects)
+            self._decline(message, why)
             return
         everywhere = messages.Everywhere(
             call=message.call,
@@ -85,19 +116,19 @@ class Surveys:
             code_version=message.code_version,
             objects=message.objects,
         )
-        self._ask_all(message.call, everywhere, body, code, message.objects)
+        self._ask(asked, message.call, everywhere, body, code, message.objects)
 
-    def _ask_all(
+    def _ask(
         self,
+        hosts: list[Entry],
         call: int,
         message: messages.ToPool,
         body: bytes = b"",
         code: tuple[Digest, ...] = (),
         objects: tuple[Extent, ...] = (),
     ) -> None:
-        asked = self._roster.staying()
-        self._open[call] = Survey({entry.spec.name for entry in asked}, code, objects)
-        for entry in asked:
+        self._open[call] = Survey({entry.spec.name for entry in hosts}, code, objects)
+        for entry in hosts:
             self._roster.teach(entry, code)
             self._roster.send(entry, message, body)
         self._answer()
@@ -106,7 +137,7 @@ class Surveys:
         """The digests that unanswered calls name, some more than once."""
         for survey in self._open.values():
             yield from survey.code
-        for _, _, code in self._postponed or ():
+        for _, _, code in (*(self._postponed or ()), *self._bound):
             yield from code
 
     # ---- what hosts say -------------------------------------------------------------------------

@@ -102,6 +102,9 @@ class Driver:
         """
         if spec.job in self._jobs:
             raise ValueError(f"the job {spec.job.hex()} came twice")
+        for host in spec.placement.on:
+            if host not in self._roster.entries:  # it was dropped when this was on its way
+                self.handle(events.HostDropped(host=host))
         code = code_of(spec.function, spec.needs)
         self._jobs[spec.job] = Record(spec, self._clock.seconds())
         self.handle(
@@ -297,7 +300,9 @@ class Driver:
                 self.drained(action.host)
             case actions.TakeBackFrom():
                 entry = self._roster.entries[action.host]
-                self._roster.send(entry, messages.TakeBack(count=action.count))
+                self._roster.send(
+                    entry, messages.TakeBack(count=action.count, chunks=action.chunks)
+                )
             case _:
                 assert_never(action)
 

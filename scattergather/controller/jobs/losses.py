@@ -28,6 +28,12 @@ def loss_of(action: actions.DeliverLoss) -> Loss:
     match action.cause:
         case actions.HostGone(host=host, reason=reason):
             kind = LossKind.HOST_LOST
+        case actions.HostsDropped(hosts=hosts):
+            kind, host = LossKind.HOST_LOST, ", ".join(hosts)
+            reason = (
+                f"c.hosts.drop took away {host}, and it may run nowhere else; add the host again, "
+                "or the tasks with another on=..."
+            )
         case actions.NoHostFits(python=python, hosts=hosts):
             kind, host = LossKind.VERSION_MISMATCH, ""
             pythons = ", ".join(f"{name} runs {theirs}" for name, theirs in hosts)

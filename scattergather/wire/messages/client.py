@@ -165,7 +165,9 @@ class Command(Message, frozen=True, kw_only=True):
 
 
 class RunEverywhere(Message, frozen=True, kw_only=True):
-    """One call on every worker; the body is one blob ``(args, kwargs)``.
+    """One call on every worker, or every one ``on`` these hosts, once all of those are up.
+
+    The body is one blob ``(args, kwargs)``.
 
     ``needs`` are the digests that ``function`` and the blob refer to, ``objects`` the large parts
     of the blob, ``code_version`` is the last ``Resident`` that the call sees. Answered by as many
@@ -177,6 +179,7 @@ class RunEverywhere(Message, frozen=True, kw_only=True):
     needs: tuple[Digest, ...] = ()
     code_version: Count = 0
     objects: tuple[Extent, ...] = ()
+    on: tuple[str, ...] = ()
 
 
 class AddHost(Message, frozen=True, kw_only=True):

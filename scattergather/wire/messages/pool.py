@@ -51,9 +51,13 @@ class Run(Message, frozen=True, kw_only=True):
 
 
 class TakeBack(Message, frozen=True, kw_only=True):
-    """Give back queued chunks that no worker has, newest first, until ``count`` tasks are free."""
+    """Give back queued chunks that no worker has, newest first, until ``count`` tasks are free.
+
+    Any of them, or some of ``chunks``: others may run on no other host.
+    """
 
     count: Count
+    chunks: Chunks = ()
 
 
 class Cancel(Message, frozen=True, kw_only=True):

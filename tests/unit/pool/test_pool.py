@@ -173,6 +173,19 @@ def test_what_workers_hold_behind_their_tasks_is_given_to_another_host_too() -> 
     assert reports(out) == [messages.GaveBack(chunk=2, first=200)]
 
 
+def test_of_what_is_queued_or_held_behind_only_what_may_run_elsewhere_goes_back() -> None:
+    bench = Bench(slots=2)
+    for chunk in range(1, 9):
+        bench.run(chunk, ahead=True)
+    out = bench.receive(messages.TakeBack(count=3, chunks=(2, 3, 5, 7, 99)))
+    assert reports(out) == [
+        messages.GaveBack(chunk=7, first=700),
+        messages.GaveBack(chunk=5, first=500),
+    ]
+    assert recalled(out) == [(1, 3)], "the first that a worker holds behind its task"
+    assert not reports(bench.receive(messages.TakeBack(count=3, chunks=(99,))))
+
+
 def test_no_more_is_taken_from_behind_tasks_than_was_asked_for_in_tasks() -> None:
     bench = Bench(slots=3)
     for chunk in range(1, 7):

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 )
 
 from scattergather.model.outcome import Kind
+from scattergather.model.placement import Placement
 from scattergather.scheduler import actions, events
 from scattergather.scheduler.scheduler import Scheduler
 
@@ -52,6 +53,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.leases: dict[int, Lease] = {}
         self.gone: list[events.Event] = []
         self.slots: dict[str, int] = {}
+        self.on: dict[bytes, tuple[str, ...]] = {}
+        self.dropped: set[str] = set()
 
     # ---- the book ----
 
@@ -64,6 +67,10 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case actions.Deliver():
                     assert isinstance(event, events.OutcomesArrived)
                     assert action.first == event.first + action.offset
+                    self.finish(action.job, action.first, action.count)
+                case actions.DeliverLoss(cause=actions.HostsDropped(hosts=gone)):
+                    assert gone == self.on[action.job]
+                    assert self.dropped.issuperset(gone)
                     self.finish(action.job, action.first, action.count)
                 case actions.DeliverLoss():
                     for index in range(action.first, action.first + action.count):
@@ -79,6 +86,8 @@ class SchedulerMachine(RuleBasedStateMachine):
                     self.ended.add(action.job)
                 case actions.TakeBackFrom() | actions.CancelChunks():
                     assert action.host in self.slots
+                    held = self.scheduler._fleet.hosts[action.host].leases
+                    assert set(action.chunks) <= set(held)
                 case actions.ReportPlaced():
                     pass
         return out
@@ -86,6 +95,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def sent(self, action: actions.SendChunk) -> None:
         assert action.host in self.slots
         assert self.slots[action.host]
+        assert action.host in (self.on[action.job] or self.slots), "it runs nowhere else"
         assert action.chunk not in self.leases
         assert action.count > 0
         places = self.places[action.job]
@@ -120,7 +130,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def know_the_function(self, each: float) -> None:
         """Chunks of a function that is known to be brief are long at once."""
         self.join("a", 1)
-        self.add_job(0, 0, False, 1)
+        self.add_job(0, 0, False, 1, ())
         self.outcomes(0, [Kind.RETURNED], each)
 
     # ---- the client ----
@@ -130,14 +140,22 @@ class SchedulerMachine(RuleBasedStateMachine):
         priority=st.integers(0, 1),
         stream=st.booleans(),
         tasks=st.integers(0, 50),
+        on=st.one_of(st.just(()), st.sets(hosts, min_size=1, max_size=2).map(sorted).map(tuple)),
     )
-    def add_job(self, retries: int, priority: int, stream: bool, tasks: int) -> None:
+    def add_job(
+        self, retries: int, priority: int, stream: bool, tasks: int, on: tuple[str, ...]
+    ) -> None:
         job = bytes([len(self.places)]) * 16
-        self.places[job], self.retries[job] = {}, retries
+        self.places[job], self.retries[job], self.on[job] = {}, retries, on
         self.open.add(job)
         self.tell(
             events.JobAdded(
-                job=job, function="f", retries=retries, priority=priority, stream=stream
+                job=job,
+                function="f",
+                retries=retries,
+                priority=priority,
+                stream=stream,
+                placement=Placement(on=on),
             )
         )
         if tasks:
@@ -195,6 +213,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def join(self, host: str, slots: int) -> None:
         if host not in self.slots:
             self.slots[host] = slots
+            self.dropped.discard(host)
             self.tell(events.HostJoined(host=host, slots=slots))
 
     @rule(host=hosts, slots=st.integers(0, 4))
@@ -211,6 +230,17 @@ class SchedulerMachine(RuleBasedStateMachine):
     def lose(self, host: str) -> None:
         if len(self.slots) > 1:
             self.leave(host)
+
+    @rule(host=hosts)
+    def drop(self, host: str) -> None:
+        """The user wants no more of it; it leaves later, or is added again."""
+        self.dropped.add(host)
+        self.tell(events.HostDropped(host=host))
+
+    @rule(host=hosts)
+    def expect(self, host: str) -> None:
+        self.dropped.discard(host)
+        self.tell(events.HostExpected(host=host))
 
     def leave(self, host: str) -> None:
         for chunk, lease in list(self.leases.items()):
@@ -335,14 +365,33 @@ class SchedulerMachine(RuleBasedStateMachine):
     def nobody_is_idle_while_something_waits(self) -> None:
         fleet, lines = self.scheduler._fleet, self.scheduler._lines
         for host in fleet.hosts.values():
-            waits = [job for job in lines.in_order() if fleet.eligible(host, job)]
+            waits = [job for job in lines.all() if fleet.eligible(host, job)]
             assert len(host.leases) >= host.slots or not waits
 
+    @invariant()
+    def nobody_waits_for_what_was_dropped(self) -> None:
+        for identity, job in self.scheduler._jobs.items():
+            gone = self.on[identity] and self.dropped.issuperset(self.on[identity])
+            assert not (gone and job.queued)
+
+    @invariant()
+    def who_stands_in_line_has_something_queued(self) -> None:
+        lines = self.scheduler._lines
+        standing = [job.spec.job for job in lines.all()]
+        queued = [identity for identity, job in self.scheduler._jobs.items() if job.queued]
+        assert sorted(standing) == sorted(queued)
+        assert not lines.fresh
+        for host, found in lines.bound.items():
+            assert found
+            assert all(host in on for on in found)
+
     def teardown(self) -> None:
-        """With one good host everything ends."""
+        """With good hosts everything ends."""
         for host in list(self.slots):
             self.leave(host)
         self.join("last", 2)
+        for host in HOSTS:
+            self.join(host, 1)
         for job in list(self.open):
             self.open.discard(job)
             self.tell(events.TasksEnded(job=job, total=len(self.places[job])))

@@ -80,12 +80,12 @@ def test_a_spawn_tells_hosts_of_this_process_from_those_of_a_daemon() -> None:
     assert "secret" not in repr(spawn)
 
 
-def test_a_placement_costs_a_job_one_byte() -> None:
+def test_a_placement_that_names_no_host_costs_a_job_two_bytes() -> None:
     job = messages.AddJob(job=b"j" * 16, name="job", function="sum")
     read = messages.read_to_controller(messages.encode(job))
     assert read == job
     place = messages.AddJob.__struct_fields__.index("placement") + 1  # behind the tag
-    assert msgspec.msgpack.decode(messages.encode(job))[place] == []
+    assert msgspec.msgpack.decode(messages.encode(job))[place] == [[]]
 
 
 @pytest.mark.parametrize(

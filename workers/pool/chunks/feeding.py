@@ -39,8 +39,8 @@ def feed(turn: Turn) -> None:
             _feed_ahead(turn, tenant)
         elif tenant.ahead and tenant.idle:
             free = min(len(tenant.idle), tenant.limit - tenant.running)
-            for _ in range(min(free, len(tenant.ahead))):
-                recall(turn, tenant)
+            for worker in list(tenant.ahead.values())[: max(free, 0)]:
+                recall(turn, tenant, worker)
     else:
         _feed_fairly(turn)
 
@@ -88,9 +88,9 @@ def _feed_ahead(turn: Turn, tenant: Tenant) -> None:
             _assign(turn, tenant, worker)
 
 
-def recall(turn: Turn, tenant: Tenant) -> messages.Run:
-    """Of the chunks that workers hold behind others the first is asked back, and returned."""
-    _, worker = tenant.ahead.popitem(last=False)
+def recall(turn: Turn, tenant: Tenant, worker: PoolWorker) -> messages.Run:
+    """The chunk that this worker holds behind another is asked back, and returned."""
+    del tenant.ahead[worker.number]
     run = worker.leases[1].run
     worker.skipping = run.chunk
     turn.ask(actions.RecallChunk(worker=worker.number, chunk=run.chunk))

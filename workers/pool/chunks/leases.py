@@ -22,17 +22,32 @@ from scattergather.workers.pool.turn import Turn
 from scattergather.workers.pool.worker import PoolWorker, WorkerLease
 
 
-def take_back(turn: Turn, tenant: Tenant, count: int) -> None:
+def take_back(turn: Turn, tenant: Tenant, count: int, chunks: tuple[int, ...] = ()) -> None:
     """The chunks that were queued last go back, until those have ``count`` tasks.
 
-    Then those do that workers hold behind others, as far as they have not begun.
+    Then those do that workers hold behind others, as far as they have not begun. With ``chunks``
+    only these do.
     """
+    if chunks:
+        _take_back_of(turn, tenant, count, frozenset(chunks))
+        return
     while count > 0 and (tenant.queue or tenant.waiting):
         chunk, queued = tenant.unqueue_last()
         count -= queued.run.count
         turn.report(tenant, messages.GaveBack(chunk=chunk, first=queued.run.first))
     while count > 0 and tenant.ahead:
-        count -= recall(turn, tenant).count
+        count -= recall(turn, tenant, next(iter(tenant.ahead.values()))).count
+
+
+def _take_back_of(turn: Turn, tenant: Tenant, count: int, chunks: frozenset[int]) -> None:
+    queued = [*reversed(tenant.waiting), *reversed(tenant.queue)]
+    for chunk in [each for each in queued if each in chunks]:
+        if count > 0 and (found := tenant.unqueue(chunk)) is not None:
+            count -= found.run.count
+            turn.report(tenant, messages.GaveBack(chunk=chunk, first=found.run.first))
+    for worker in list(tenant.ahead.values()):
+        if count > 0 and worker.leases[1].run.chunk in chunks:
+            count -= recall(turn, tenant, worker).count
 
 
 def recalled(turn: Turn, tenant: Tenant, worker: PoolWorker, chunk: int) -> None:
