@@ -31,10 +31,17 @@ class CheckedScheduler(Scheduler):
         self._ledger = ledger
         self._events = 0
         self._last_chunk = 0
+        self._unwanted: set[str] = set()
+        """Hosts that the user has dropped and not added again."""
 
     def handle(self, event: scheduler_events.Event) -> list[scheduler_actions.Action]:
         if isinstance(event, scheduler_events.HostLeft) and event.host in self._fleet.hosts:
             self._ledger.world.losing(event.host)
+        match event:
+            case scheduler_events.HostDraining() | scheduler_events.HostDropped():
+                self._unwanted.add(event.host)
+            case scheduler_events.HostExpected() | scheduler_events.HostJoined():
+                self._unwanted.discard(event.host)
         out = super().handle(event)
         self._events += 1
         thorough = not self._events % THOROUGH_EVERY
@@ -44,6 +51,8 @@ class CheckedScheduler(Scheduler):
         for action in out:
             if isinstance(action, scheduler_actions.SendChunk):
                 room[action.host] = max(room.get(action.host, 0), self._check_sent(action))
+            elif isinstance(action, scheduler_actions.DeliverLoss):
+                self._check_lost(action.cause)
         for host, most in room.items():
             held = len(self._fleet.hosts[host].leases)
             self._ledger.check(held <= most, f"{held} chunks on {host}, which has room for {most}")
@@ -67,6 +76,11 @@ class CheckedScheduler(Scheduler):
             idle = len(host.leases) < host.slots
             waits = [job for job in self._lines.all() if self._fleet.eligible(host, job)]
             self._ledger.check(not (idle and waits), f"{host.name} is idle, and tasks wait")
+
+    def _check_lost(self, cause: scheduler_actions.Cause) -> None:
+        if isinstance(cause, scheduler_actions.HostsDropped):
+            there = set(cause.hosts) - self._unwanted
+            self._ledger.check(not there, f"tasks are lost for {cause}, and {there} may come")
 
     def _check_job(self, job: ScheduledJob, thorough: bool) -> None:
         check = self._ledger.check

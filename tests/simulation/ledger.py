@@ -149,6 +149,10 @@ class Ledger:
             memory = self.workload.memory(task)
             self.check(loss.kind[0] == "T" or memory > loss.limit, f"{task!r} is small: {loss}")
             return
+        if loss.kind == "HostLost" and "c.hosts.drop" in loss.reason:  # charged to nobody
+            on = self.workload.bound_to(task)
+            self.check(on and loss.host == ", ".join(on), f"{task!r} is bound to {on}: {loss}")
+            return
         if loss.kind == "TaskLost":  # by a refresh: free, but for what may not run twice
             self.check(retries == 0, f"{task!r} is lost to a refresh: {loss}")
             return
