@@ -47,8 +47,8 @@ class Lines:
             none.
         bound: by host, those who stand in lines that are bound to it, and to which others; no host
             that has none.
-        fresh: the hosts of lines that somebody has joined, or whose hosts have changed; whoever
-            feeds them takes them out.
+        fresh: the hosts of lines that somebody has joined, or whose hosts have changed or have
+            room; whoever feeds them takes them out.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Lines:
         return found
 
     def hosts_changed(self, host: str) -> None:
-        """A host has joined or left: who is bound to it and others may run elsewhere now."""
+        """A host has joined, has left or has room: who is bound to it may run there or elsewhere."""
         self.fresh.update(dict.fromkeys(self.bound.get(host, ())))
 
     def all(self) -> Iterator[ScheduledJob]:

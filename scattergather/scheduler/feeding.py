@@ -26,8 +26,6 @@ class Feeding:
     def feed_all(self, out: list[actions.Action]) -> None:
         """Hand out what is queued, always to the host with the fewest chunks a worker."""
         fleet, queued, fresh, aside = self._fleet, self._lines.ranks, self._lines.fresh, []
-        while fresh:
-            self._feed_bound(fresh.popitem()[0], out)
         while queued and (host := fleet.least_loaded()) is not None:
             if not self._send_one(host, out):
                 if self._full(host):
@@ -36,6 +34,9 @@ class Feeding:
                 aside.append(host)
         for host in aside:
             fleet.enlist(host)
+        # Only now: a host that is full would get what idle ones have to take back from it.
+        while fresh:
+            self._feed_bound(fresh.popitem()[0], out)
         if fleet.leaving and (queued or self._lines.bound):
             self._feed_leaving(out)
         self._recall(out)

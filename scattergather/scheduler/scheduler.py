@@ -238,6 +238,7 @@ class Scheduler:
             self._leases.end(lease)
         self._end_if_done(job, out)
         if again:  # more than this host has idle workers for, it may be
+            self._lines.hosts_changed(event.host)
             self._feeding.feed_all(out)
         else:
             self._feeding.feed(self._fleet.hosts[event.host], out)
@@ -314,6 +315,7 @@ class Scheduler:
         if first == stop:  # they came back before
             return
         self._put_back(lease.job, first, stop, lease.attempt, out)
+        self._lines.hosts_changed(event.host)
         self._feeding.feed_all(out)
 
     def _cancel_completed(self, event: events.CancelCompleted, out: list[actions.Action]) -> None:

@@ -238,3 +238,27 @@ def test_outcomes_are_urgent_where_a_worker_waits_for_what_is_bound_to_its_host(
     for each in waiting[2:]:
         cluster.done(each, each=5.0)
     assert not cluster.scheduler.can_wait, "nothing is read ahead of tasks as long as these"
+
+
+def test_a_place_that_a_task_leaves_which_runs_again_goes_to_who_is_bound_to_its_host() -> None:
+    cluster = Cluster()
+    cluster.host("alpha", slots=2)
+    first, _ = chunks(cluster.job(B, tasks=2, retries=3))
+    cluster.host("beta", slots=2)
+    assert chunks(cluster.bound("alpha", tasks=1)) == []
+    again = chunks(cluster.done(first, kinds=bytes([Kind.RETRYABLE])))
+    assert {(each.host, each.job) for each in again} == {("beta", B), ("alpha", A)}
+
+
+def test_what_is_taken_back_goes_to_the_idle_host_and_not_where_it_came_from() -> None:
+    cluster = Cluster()
+    cluster.host("alpha", slots=1)
+    (first,) = chunks(cluster.job(B, tasks=1))
+    cluster.done(first, each=0.5)
+    held = chunks(cluster.job(B, tasks=2))
+    assert len(held) == 2
+    cluster.bound("alpha", tasks=20, priority=-1)
+    (back,) = cluster.host("beta", slots=1)
+    assert isinstance(back, actions.TakeBackFrom)
+    given = cluster(events.ChunkGivenBack(host="alpha", chunk=held[1].chunk, first=held[1].first))
+    assert ("beta", B) in {(each.host, each.job) for each in chunks(given)}
