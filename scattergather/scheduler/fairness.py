@@ -85,7 +85,7 @@ class Lines:
         return found
 
     def hosts_changed(self, host: str) -> None:
-        """A host has joined, has left or has room: who is bound to it may run there or elsewhere."""
+        """A host has joined, has left or has room: who is bound to it may run now, there or not."""
         self.fresh.update(dict.fromkeys(self.bound.get(host, ())))
 
     def all(self) -> Iterator[ScheduledJob]:
