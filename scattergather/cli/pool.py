@@ -16,6 +16,7 @@ from scattergather.machine.addresses import addresses
 from scattergather.machine.lossy import lossy
 from scattergather.settings.hosts import is_loopback
 from scattergather.settings.memory import default_size, read_size
+from scattergather.settings.scratch import scratch_folder
 from scattergather.settings.urls import MOST_WORKERS
 
 SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?")
@@ -45,6 +46,16 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
     help="What large values may take here, such as 8G; default: a quarter of this machine's.",
 )
 @click.option(
+    "--scratch",
+    type=click.Path(path_type=Path),
+    help="Where temporary files go, none of which has a name; default: TMPDIR, else /var/tmp.",
+)
+@click.option(
+    "--scratch-size",
+    metavar="SIZE",
+    help="What they may take, such as 500G; default: all but a twentieth of the disk, or 10 GiB.",
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Where files lie that are sent here; default: a folder beside key and FURL.",
@@ -66,6 +77,8 @@ def command(
     quiet: bool,
     log_file: Path | None,
     memory: str | None,
+    scratch: Path | None,
+    scratch_size: str | None,
     data: Path | None,
     anywhere: bool,
     directory: Path | None,
@@ -102,6 +115,8 @@ def command(
         log_file=log_file,
         directory=directory,
         memory=room,
+        scratch=_scratch(scratch),
+        scratch_size=None if scratch_size is None else read_size(scratch_size, "--scratch-size"),
         data=data,
         anywhere=anywhere,
         end_with_stdin=end_with_stdin,
@@ -128,6 +143,12 @@ def _why(number: int, error: str, interface: str, port: int) -> str:
         f"cannot listen on {interface}, port {port}: {error}. The addresses of this machine are "
         f"{', '.join(addresses())}; --interface takes one of them"
     )
+
+
+def _scratch(folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    return scratch_folder(str(folder.expanduser().absolute()), "--scratch")
 
 
 def _check_address(interface: str, advertise: str) -> None:

@@ -24,6 +24,7 @@ from scattergather.machine.kernel import check_files, no_process, occupy_standar
 from scattergather.machine.loading import check_may_spawn
 from scattergather.model.quoting import quoted
 from scattergather.settings.memory import default_size, read_size
+from scattergather.settings.scratch import scratch_folder
 from scattergather.settings.urls import resolve
 from scattergather.wire.code.origin import workers_see
 from scattergather.wire.messages import page as messages
@@ -45,6 +46,7 @@ def spawnScatterGather(
     workers: int | None = None,
     memory: int | str | None = None,
     received: Any = "received",
+    scratch: Any = None,
 ) -> ScatterGather:
     """Start a controller; returns at once, hosts join when they answer.
 
@@ -65,6 +67,8 @@ def spawnScatterGather(
             files. A number, or text like ``"8G"``. None is a quarter of what there is.
         received: the folder for what tasks send by ``inside.send_file``, made with the first file.
             Nothing that is there is ever replaced.
+        scratch: the folder on this machine for temporary files; None is ``TMPDIR``, else
+            ``/var/tmp``. None of them has a name, so nothing is left there however this ends.
 
     Raises:
         BadRequest, UnknownName: urls that cannot be meant, or this is a worker that loads a
@@ -79,10 +83,8 @@ def spawnScatterGather(
     check_files()
     occupy_standard_descriptors()
     room = default_size() if memory is None else read_size(memory)
-    try:
-        folder = os.path.abspath(os.path.expanduser(os.fsdecode(received)))
-    except TypeError:
-        raise BadRequest(f"received must be a path, not {quoted(received)}") from None
+    folder = _folder("received", received)
+    disk = "" if scratch is None else scratch_folder(_folder("scratch", scratch), "scratch")
     log = process.Log(logFile)
 
     def pipe(outbox: Outbox, session: Session) -> Pipe:
@@ -91,7 +93,7 @@ def spawnScatterGather(
     session = Session(hosts, pipe, log, room // 2, folder)
     # Functions of C, which neither another thread nor an interrupt can come between.
     _sessions.append(weakref.ref(session, _sessions.remove))
-    first = first_message(hosts, room)
+    first = first_message(hosts, room, disk)
     workers_see(map(os.fsdecode, first.place.path))
     try:
         session.open(first)
@@ -103,7 +105,16 @@ def spawnScatterGather(
     return ScatterGather(session, function)
 
 
-def first_message(hosts: tuple[HostSpec, ...], memory: int = 0) -> messages.Spawn:
+def _folder(name: str, path: Any) -> str:
+    try:
+        return os.path.abspath(os.path.expanduser(os.fsdecode(path)))
+    except TypeError:
+        raise BadRequest(f"{name} must be a path, not {quoted(path)}") from None
+
+
+def first_message(
+    hosts: tuple[HostSpec, ...], memory: int = 0, scratch: str = ""
+) -> messages.Spawn:
     """What the controller must know of this process."""
     return messages.Spawn(
         protocol=messages.PROTOCOL,
@@ -114,6 +125,7 @@ def first_message(hosts: tuple[HostSpec, ...], memory: int = 0) -> messages.Spaw
         place=place.here(),
         hash_seed=place.hash_seed(),
         memory=memory,
+        scratch=os.fsencode(scratch),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -16,6 +17,7 @@ from scattergather.model.ids import SlabId
 from scattergather.reactor.frame_pipe import FramePipe
 from scattergather.reactor.seam import Reactor
 from scattergather.store.store import Store
+from scattergather.wire.memory import scratch
 from scattergather.wire.messages import page as messages
 from scattergather.workers.daemon.launch import Root
 
@@ -58,6 +60,7 @@ class Controller:
     ) -> None:
         self._reactor = reactor
         self._stopped = False
+        scratch.use(os.fsdecode(spawn.scratch))
         store = Store(spawn.memory // 2 or None)
         self._pipe = FramePipe(reactor, connection, self._client_said, self._client_left)
         self._ways = Ways(reactor, spawn, store, root)

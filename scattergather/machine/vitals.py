@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 
 KIB = 1 << 10
 
@@ -33,10 +32,10 @@ def free_memory() -> int:
         return 0
 
 
-def free_disk() -> int:
-    """Bytes that may still be written where temporary files go, about; 0 where nobody says so."""
+def free_disk(folder: str) -> int:
+    """Bytes that may still be written to this folder, about; 0 where nobody says so."""
     try:
-        disk = os.statvfs(tempfile.gettempdir())
+        disk = os.statvfs(folder)
     except OSError:
         return 0
     return about(disk.f_bavail * disk.f_frsize)

@@ -6,6 +6,7 @@
 ``hosts``        the named hosts of this user, and the pools of this machine
 ``urls``         ``urls`` of ``spawnScatterGather``, resolved to hosts
 ``memory``       how much of it large values may take
+``scratch``      which folder files without a name go to
 ``identity``     the key and the secret name of a pool, the same after every restart
 ``invitations``  who may use a pool: its owner and the guests, each with a secret of his own
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
-from scattergather.wire.memory import slabs
+from scattergather.wire.memory import scratch, slabs
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.slabs import whole_pages
 from scattergather.wire.messages.shared import Extent
@@ -78,6 +78,8 @@ class Store:
         """Who hears that there was none: whoever has what nobody needs just now drops it."""
         self.held = 0
         """Bytes of the objects that lie here or are known here."""
+        self.disk_bound: int | None = None
+        """Bytes that what lies here may take in files; None: what the disk has to spare."""
         self.spills = False
         """What finds no room in memory goes elsewhere."""
         self._overdraws = False
@@ -309,7 +311,9 @@ class Store:
         disk = os.fstatvfs(fd)
         spared = min(int(SPARED * disk.f_blocks * disk.f_frsize), MOST_SPARED)
         if disk.f_bavail * disk.f_frsize - size < spared:
-            raise OSError(f"{spared:,} bytes of a disk are left to others")
+            raise OSError(f"{spared:,} bytes of the disk of {scratch.folder()} are left to others")
+        if self.disk_bound is not None and self._disk.used > self.disk_bound:
+            raise OSError(f"files take {self.disk_bound:,} bytes at most: --scratch-size")
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(fd, offset, size)
 

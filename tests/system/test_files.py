@@ -25,6 +25,8 @@ from tests.pace import Promise
 from tests.system.daemons import SEES_TESTS, Daemon, free_port
 from tests.system.relay import Relay
 
+pytestmark = pytest.mark.system
+
 DATA = random.Random(7).randbytes(3_000_001)
 BIG = 4_000_000
 

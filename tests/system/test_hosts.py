@@ -14,6 +14,7 @@ import pytest
 from scattergather import BadRequest, UnknownName, spawnScatterGather
 from scattergather.inside import submit
 from scattergather.machine.vitals import free_disk, free_memory
+from scattergather.wire.memory import scratch
 from tests.pace import Promise
 from tests.system.daemons import SEES_TESTS, Daemon
 
@@ -169,7 +170,7 @@ def test_what_is_known_of_a_host_is_true_also_of_one_that_has_been_at_rest(c, fu
     c.hosts.add(furls[0])
     local, far = c.hosts.values()
     until(lambda: far.state == local.state == "up")
-    disk, memory = free_disk(), free_memory()
+    disk, memory = free_disk(scratch.folder()), free_memory()
     for host in (local, far):
         assert host.python == f"{sys.version_info.major}.{sys.version_info.minor}"
         assert host.platform.startswith("Linux ")

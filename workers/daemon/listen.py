@@ -40,6 +40,7 @@ from scattergather.settings.furl import Furl
 from scattergather.settings.hosts import own_folder, remember_start
 from scattergather.settings.invitations import Invitations
 from scattergather.store.store import Store
+from scattergather.wire.memory import scratch
 from scattergather.workers.daemon.files import HostFiles
 from scattergather.workers.daemon.service import PoolService
 from scattergather.workers.daemon.this_machine import ThisMachine
@@ -60,7 +61,8 @@ class Options:
 
     ``memory`` are the bytes that large values may take, half for arguments and half for results.
     ``data`` is the folder for files that are sent here, if not the pool's own; with ``anywhere``
-    they may lie outside of it.
+    they may lie outside of it. Temporary files go to ``scratch``, if not to the usual folder, and
+    take ``scratch_size`` bytes at most.
     ``words`` are those of the command line, as they were.
     """
 
@@ -74,6 +76,8 @@ class Options:
     log_file: Path | None = None
     directory: Path | None = None
     memory: int = 0
+    scratch: str = ""
+    scratch_size: int | None = None
     data: Path | None = None
     anywhere: bool = False
     end_with_stdin: bool = False
@@ -106,7 +110,9 @@ def listen(options: Options) -> int:
         log_to(file)
         heartbeat = Heartbeat(file)
         known = _identity(options)
+        scratch.use(options.scratch)
         store = Store(options.memory // 2)
+        store.disk_bound = options.scratch_size
         most = max(MOST_HELD, options.memory)
         pool = PoolService(
             reactor,

@@ -34,6 +34,7 @@ from scattergather.model.ids import ObjectId
 from scattergather.reactor.seam import Clock, Timer, call_off
 from scattergather.reactor.turns import Turns
 from scattergather.store.store import Store
+from scattergather.wire.memory import scratch
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.zygote import UNFORKED
 from scattergather.workers.daemon.files import HostFiles
@@ -54,7 +55,11 @@ _NOTHING: frozenset[ObjectId] = frozenset()
 
 def how_it_is() -> messages.Vitals:
     """What works on this machine, and what is free."""
-    return messages.Vitals(load=vitals.load(), memory=vitals.free_memory(), disk=vitals.free_disk())
+    return messages.Vitals(
+        load=vitals.load(),
+        memory=vitals.free_memory(),
+        disk=vitals.free_disk(scratch.folder()),
+    )
 
 
 @dataclass(slots=True)
@@ -219,7 +224,7 @@ class PoolService:
             version=scattergather.__version__,
             protocol=messages.PROTOCOL,
             services=root.services or _installed_services(),
-            problems=root.problems,
+            problems=(*root.problems, *_problems_of_scratch()),
             pid=root.pid,
             chosen=root.services,
             platform=vitals.system(),
@@ -259,8 +264,12 @@ class PoolService:
             self._nursery.settle(session.brood, self._with_files(place))
 
     def _with_files(self, place: messages.TaskPlace | None) -> messages.TaskPlace:
-        place = place or messages.TaskPlace()
-        return msgspec.structs.replace(place, files=self.files.folder)
+        """The same place, with the folders of this host."""
+        return msgspec.structs.replace(
+            place or messages.TaskPlace(),
+            files=self.files.folder,
+            scratch=os.fsencode(scratch.folder()),
+        )
 
     def resize(self, session: PoolSession, workers: int) -> None:
         """This pool, which is all this session's, has so many workers."""
@@ -448,6 +457,16 @@ class PoolService:
     def _tick(self) -> None:
         self._alarm = None
         self.handle(events.Ticked())
+
+
+def _problems_of_scratch() -> tuple[str, ...]:
+    folder = scratch.folder()
+    if kind := scratch.of_memory(folder):
+        return (
+            f"files that are to spare memory go to {folder}, which is memory itself ({kind}): "
+            "spawnScatterGather(scratch=...), or scattergather pool --scratch DIR, names a disk",
+        )
+    return ()
 
 
 def _installed_services() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 ``slabs``    a slab: made, written, read
 ``arena``    a process's own slabs, cut into extents
+``scratch``  where files without a name go
 ``views``    private mappings of extents, and whether anybody has written to them
 ``copying``  copying within memory, by several processors
 ``owned``    descriptors and mappings that belong to an object from their first instant

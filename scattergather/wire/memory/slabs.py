@@ -20,9 +20,9 @@ import fcntl
 import mmap
 import os
 import stat
-import tempfile
 from typing import Any
 
+from scattergather.wire.memory import scratch
 from scattergather.wire.memory.owned import Descriptor, own
 from scattergather.wire.messages.shared import Extent
 
@@ -68,9 +68,9 @@ def create(size: int, *, on_disk: bool = False) -> Descriptor:
         add, *seals = (getattr(fcntl, name) for name in _SEALS)
         fcntl.fcntl(slab, add, sum(seals))
         return slab
-    with tempfile.TemporaryFile(prefix="scattergather-slab-") as file:
-        file.truncate(size)
-        return own(os.dup, file.fileno())
+    file = scratch.create()
+    file.truncate(size)
+    return file
 
 
 def holds(fd: int, size: int) -> bool:

@@ -66,7 +66,7 @@ class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
 
     ``place`` is for the embedded pool; ``hash_seed`` is the client's where it is known.
     ``memory`` is how many bytes large values may take on the client's machine, arguments and
-    results.
+    results, and ``scratch`` the folder for files without a name there, if not the usual one.
     """
 
     python: str
@@ -75,6 +75,7 @@ class Spawn(SpawnVersions, frozen=True, kw_only=True, tag=True):
     place: TaskPlace = TaskPlace()
     hash_seed: HashSeed | None = None
     memory: Count = 0
+    scratch: bytes = b""
 
 
 class AddJob(Message, frozen=True, kw_only=True):

@@ -77,7 +77,8 @@ class TaskPlace(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     All of it is bytes, as the system has them: none of it has to be UTF-8. Empty
     ``directory`` and ``path`` (of modules) are the worker's own, and so is an ``environment`` of
     None. ``withheld`` are names of variables that the workers were not given. ``files`` is the
-    folder of files that clients have sent to the host, by the host's own word.
+    folder of files that clients have sent to the host, and ``scratch`` that of files without a
+    name, both by the host's own word.
     """
 
     directory: bytes = b""
@@ -85,6 +86,7 @@ class TaskPlace(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     environment: dict[bytes, bytes] | None = None
     withheld: tuple[bytes, ...] = ()
     files: bytes = b""
+    scratch: bytes = b""
 
 
 HashSeed = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]

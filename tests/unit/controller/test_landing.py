@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ from twisted.internet.task import Clock
 from scattergather.controller.values.landing import PATIENCE, Landing
 from scattergather.model.ids import ObjectId
 from scattergather.store.store import MOST_SPARED, Store
+from scattergather.wire.memory import scratch
 from scattergather.wire.memory.slabs import PAGE
 from scattergather.wire.messages.shared import Extent
 
@@ -107,7 +107,7 @@ def test_what_others_free_does_not_count_as_reading(here: Here) -> None:
 def test_where_no_file_can_be_had_it_is_memory_after_all(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    monkeypatch.setattr(scratch, "_named", "/nowhere")
     here.offer(A, B, C)
     assert here.waiting == []
     assert here.lies(C) == "memory"
@@ -143,13 +143,27 @@ def test_where_the_disk_is_left_to_others_as_much_memory_again_is_all_there_is(
         assert landing.reserve(name, PAGE)
         store.stored(name)
     with pytest.raises(
-        OSError, match=r"no room for a value of .* of a disk are left to others.* memory="
+        OSError, match=r"no room for a value of .* of the disk of .* are left to others.* memory="
     ):
         landing.reserve(b"e" * 16, PAGE)
     assert store.statistics().memory == 2 * BOUND
     assert store.statistics().disk == 0
     store.drop([D])
     assert landing.reserve(b"e" * 16, PAGE)
+    store.close()
+
+
+def test_files_take_no_more_than_they_may() -> None:
+    store = Store(BOUND)
+    store.spills, store.disk_bound = True, 2 * PAGE
+    landing = Landing(Clock(), store, lambda: None)
+    for number in range(2 * BOUND // PAGE + 2):
+        name = number.to_bytes(16, "big")
+        assert landing.reserve(name, PAGE)
+        store.stored(name)
+    with pytest.raises(OSError, match=f"files take {2 * PAGE:,} bytes at most: --scratch-size"):
+        landing.reserve(b"e" * 16, PAGE)
+    assert store.statistics().disk == 2 * PAGE
     store.close()
 
 

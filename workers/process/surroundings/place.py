@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from scattergather.machine import environment
+from scattergather.wire.memory import scratch
 from scattergather.wire.messages.page import read_place
 from scattergather.wire.messages.shared import TaskPlace
 
@@ -55,6 +56,7 @@ class Surroundings:
         """This process sees ``place``; returns a sentence for each part that cannot be had."""
         self._take_environment(place)
         self.files = place.files
+        scratch.use(os.fsdecode(place.scratch))
         found = [os.fsdecode(each) for each in place.path]
         # Ours stay reachable behind the client's: scattergather itself may be found only there.
         sys.path[:] = [*found, *(each for each in self._path if each not in found)]
