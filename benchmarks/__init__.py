@@ -20,6 +20,8 @@ The modules
     ``scale``: how much of everything.
     ``cases``: what is measured.
     ``large``: the cases of large values.
+    ``hosts``: what many hosts cost the controller.
+    ``between``: the cases of what passes between hosts.
     ``stage``: one system in one process, through the cases.
     ``rounds``: all systems, in turn, round after round.
     ``targets``: what the figures have to reach.

@@ -25,6 +25,8 @@ SHORT = (
 def picked(text: str | None, known: list[str], what: str) -> list[str]:
     """The names in a comma-separated list, each by any unique beginning; ``none`` picks none.
 
+    The name of a group picks all of it.
+
     Raises:
         click.BadParameter: a name is unknown or fits several.
     """
@@ -38,9 +40,9 @@ def picked(text: str | None, known: list[str], what: str) -> list[str]:
         fitting = [name for name in known if name.lower() == word] or [
             name for name in known if name.lower().startswith(word)
         ]
-        if word and len(fitting) > 1:
+        if word and word not in cases.GROUPS and len(fitting) > 1:
             raise click.BadParameter(f"{word!r} fits several: {', '.join(fitting)}")
-        if len(fitting) != 1:
+        if not word or not fitting:
             raise click.BadParameter(f"no {what} {word!r}; there are: {', '.join(known)}")
         names += fitting
     return names
@@ -79,7 +81,8 @@ def main(
     An embedded pool, a pool daemon on loopback and each peer, two workers each, go through the
     same cases in turn. Prints Markdown: the medians, and how our ratios stand to their targets.
 
-    Names may be cut short while they are unique: --only round,map --peers multi,joblib.
+    Names may be cut short while they are unique: --only round,map --peers multi,joblib. What
+    hosts do among themselves is --only between.
     """
     count = count or (1 if short else report.ROUNDS)
     if write and (short or count < report.ROUNDS):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import functions, hosts, large, memory
+from benchmarks import between, functions, hosts, large, memory
 from benchmarks.scale import FULL, Scale
 from benchmarks.system import WORKERS, Lacking, System
 
@@ -227,8 +227,17 @@ CASES: Sequence[Case] = (
             ("spread", "which end at any time", hosts.spread_cost),
         )
     ),
+    Case(
+        name="between-added",
+        title="a host that is added, until a task runs there",
+        unit="s",
+        measure=between.added,
+    ),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
 )
+
+#: The name of a group picks all cases that begin with it.
+GROUPS = (between.GROUP,)
 
 #: Taken by the stage itself while it starts the system.
 START = "start"

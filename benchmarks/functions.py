@@ -22,6 +22,11 @@ def noop(x: Any) -> Any:
     return x
 
 
+def begun(_: Any) -> float:
+    """When the task began, by the clock of all processes of the machine."""
+    return time.monotonic()
+
+
 def copied(x: Any) -> Any:
     """Another array with the same numbers."""
     return x.copy()

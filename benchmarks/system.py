@@ -94,6 +94,13 @@ class System(Protocol):
         """
         raise Lacking
 
+    def added(self, laps: int) -> list[float]:
+        """Seconds from the call that adds a host to the first line of a task there.
+
+        As often, each time in a system of its own, which has no host before and one task.
+        """
+        raise Lacking
+
     def over_hosts(self, hosts: int, workers: int) -> AbstractContextManager[tuple[Map, int]]:
         """Another one over so many hosts with so many workers: its map, and the middle's pid."""
         raise Lacking

@@ -214,6 +214,15 @@ TARGETS: Sequence[Target] = (
         limit=180e-6,
         unit="s",
     ),
+    *(
+        Target(
+            text=f"a host that is added, until a task runs there{how}",
+            values=absolute(system, "between-added"),
+            limit=0.5,
+            unit="s",
+        )
+        for system, how in ((EMBEDDED, ", on this machine"), (FOOLSCAP, ""))
+    ),
     Target(text="memory per queued task", values=absolute(EMBEDDED, "queued"), limit=300, unit="B"),
     Target(
         text="1,000,000 from a generator, peak",

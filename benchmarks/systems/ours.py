@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import functions
 from benchmarks.system import WORKERS, Lacking, Map, System
 
 
@@ -142,6 +143,24 @@ class Embedded(System):
                 before = after
         return took
 
+    def added(self, laps: int) -> list[float]:
+        """``c.hosts.add``, while a job waits for a host."""
+        from scattergather import spawnScatterGather  # noqa: PLC0415 - as in spawn
+
+        took = []
+        for _ in range(laps):
+            with spawnScatterGather([]) as c:
+                c.waitForResult()  # there is no job: the controller is up
+                job = c.addJob([((None,), {})], functions.begun)
+                began = time.monotonic()
+                c.hosts.add(self.host_to_add())
+                took.append(job.results()[0] - began)
+        return took
+
+    def host_to_add(self) -> str:
+        """As the user names it."""
+        return f"local:{WORKERS}"
+
     @contextmanager
     def over_hosts(self, hosts: int, workers: int) -> Iterator[tuple[Map, int]]:
         """So many daemons on loopback, and a controller of their own."""
@@ -186,6 +205,10 @@ class Foolscap(Embedded):
 
         self.laps["imported"] = time.perf_counter()
         return spawnScatterGather([self.furl])
+
+    def host_to_add(self) -> str:
+        """As the user names it."""
+        return self.furl
 
     def refresh(self, workers: int, laps: int) -> list[float]:
         """Left to the embedded pool: the daemon has as many workers as it was started with."""

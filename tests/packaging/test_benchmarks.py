@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import functions, large, memory, report, trees
-from benchmarks.__main__ import main
+from benchmarks.__main__ import main, picked
 from benchmarks.rounds import Figures
 from benchmarks.system import System
 from benchmarks.systems.roster import FLOORS, by_name
@@ -57,7 +57,7 @@ CASES = (
     "start", "roundtrip", "map", "submit", "seed", "naps", "refresh", "queued", "iterate-1M",
     "iterate-10M", "shared-held", "plus-one-held", "shared-sent", "echo", "copied", "plus-one",
     "arrays", "arrays-map", "shared", "put", "whole", "whole-put", "hosts-together",
-    "hosts-spread",
+    "hosts-spread", "between-added",
 )  # fmt: skip
 
 
@@ -88,6 +88,14 @@ def test_the_report_says_what_was_measured_what_was_wanted_and_how_far_it_went()
     assert "take 1.250 times serial / 2" in text
     assert "- joblib, iterate-1M: 7 of 9" in text
     assert "Not for quoting" in text
+
+
+def test_a_group_picks_all_of_its_cases_and_nothing_else():
+    assert picked("between", ["between-a", "betray", "between-b"], "case") == [
+        "between-a",
+        "between-b",
+    ]
+    assert picked("betw", ["between-a", "hosts"], "case") == ["between-a"]
 
 
 @pytest.mark.parametrize(
