@@ -8,9 +8,10 @@ A frame is a head of 29 bytes and what belongs to it, little-endian::
 
     sender  -> receiver    OFFER       value: the object's length; its 16 bytes of name follow
                            BLOCK       value: the offset of the bytes that follow
+                           AGAIN       what was under way in the last connection was offered again
                            WITHDRAWN   it will not be sent
                            GONE        it is not there any more; its 16 bytes of name follow
-    receiver -> sender     WANT        there is room for it
+    receiver -> sender     WANT        there is room for it; value: the offset that it has come to
                            STORED      it is there, whole (or its end was heard of, after GONE)
                            REFUSED     there never will be room; a sentence follows
     either                 HERE        nothing but that this end is there
@@ -38,6 +39,7 @@ MOST_REASON = 1000
 
 OFFER = b"O"
 BLOCK = b"B"
+AGAIN = b"A"
 WITHDRAWN = b"X"
 GONE = b"G"
 WANT = b"W"
@@ -51,6 +53,7 @@ HEAD_BYTES = _HEAD.size
 _SIZES = {
     OFFER: (NAME_BYTES, NAME_BYTES),
     BLOCK: (1, BLOCK_BYTES),
+    AGAIN: (0, 0),
     WITHDRAWN: (0, 0),
     GONE: (NAME_BYTES, NAME_BYTES),
     WANT: (0, 0),

@@ -139,7 +139,7 @@ class Courier:
                 self._objects.discard(action.object)
         self._expected.clear()
         self._missed.clear()
-        self._exchange.disconnected()
+        self._exchange.close()
         self._exchange = Exchange(self._objects)
         self._leave("the session ended")
 

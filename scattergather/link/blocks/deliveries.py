@@ -8,7 +8,12 @@ answers to what it sends itself are always heard.
 
 What was settled is remembered by its number, as far back as the sender's window goes, and answered
 again when it is offered again because the answer was lost with its connection. So each object
-arrives once. What had arrived of an object when a connection ended is discarded.
+arrives once.
+
+What had arrived of an object when a connection ended is kept, with its room, until the next one.
+Is it offered there again under its number, this end says how far it has come; otherwise the sender
+does not have it any more, or has withdrawn it, and it is discarded. A number stands for one and the
+same shipment, so what came before and what comes after are parts of the same bytes.
 """
 
 from __future__ import annotations
@@ -66,6 +71,7 @@ class Deliveries:
         self._open: dict[int, _Delivery] = {}
         self._names: set[ObjectId] = set()
         self._queue: dict[int, None] = {}  # those without room, in order
+        self._parted: dict[int, _Delivery] = {}  # those of the last connection that have room
         self._unfilled = 0
         self._settled: dict[int, bytes] = {}
         self._last = 0
@@ -74,19 +80,32 @@ class Deliveries:
     @property
     def outstanding(self) -> int:
         """How many objects have been offered and are not here yet."""
-        return len(self._open)
+        return len(self._open) + len(self._parted)
 
     def disconnected(self) -> None:
-        """Whatever was under way will come again from its beginning, or not at all."""
-        filling = [delivery.object for delivery in self._open.values() if delivery.has_room]
+        """Whatever has room will go on in the next connection, or be discarded in it."""
+        self._parted |= {number: each for number, each in self._open.items() if each.has_room}
         self._open.clear()
         self._names.clear()
         self._queue.clear()
-        self._unfilled = 0
         self._last = 0
+
+    def close(self) -> None:
+        """Nothing more will come: what had arrived of objects that are not here is discarded."""
+        self.disconnected()
+        self.all_again()
+
+    def all_again(self) -> list[Outcome]:
+        """The other end has offered again whatever of the last connection it still has for us."""
+        return self._discard(list(self._parted))
+
+    def _discard(self, numbers: list[int]) -> list[Outcome]:
+        doomed = [self._parted.pop(number) for number in numbers]
+        self._unfilled -= sum(each.length - each.filled for each in doomed)
         # Last: whoever hears that there is room may ask us at once if we want it.
-        for name in filling:
-            self._objects.discard(name)
+        for each in doomed:
+            self._objects.discard(each.object)
+        return self.room() if doomed else []
 
     def offered(self, number: int, name: ObjectId, length: int) -> list[Outcome]:
         """The other end has this object for us."""
@@ -94,6 +113,17 @@ class Deliveries:
             raise Violation(f"an object of {length} bytes")
         if answer := self._heard(number, name):
             return [Send(answer)]
+        parted = self._parted.get(number)
+        if parted is not None and (parted.object, parted.length) == (name, length):
+            del self._parted[number]
+            self._open[number] = parted
+            self._names.add(name)
+            return [Send(pack(WANT, number, parted.filled))]
+        other = [key for key, each in self._parted.items() if key == number or each.object == name]
+        discarded = self._discard(other)
+        return [*discarded, *self._offered(number, name, length)]
+
+    def _offered(self, number: int, name: ObjectId, length: int) -> list[Outcome]:
         if self._objects.length(name) is not None:
             return self._arrived(number, name, known=True)
         self._open[number] = _Delivery(name, length)
@@ -116,8 +146,14 @@ class Deliveries:
             return [Send(answer)]
         elif self._objects.length(name) is not None:
             return self._arrived(number, name, known=True)
+        discarded = self._discard([number] if number in self._parted else [])
         why = "the other side does not have it any more"
-        return [self._settle(number, pack(STORED, number)), Lost(name, why), *self.room()]
+        return [
+            *discarded,
+            self._settle(number, pack(STORED, number)),
+            Lost(name, why),
+            *self.room(),
+        ]
 
     def withdrawn(self, number: int) -> list[Outcome]:
         """The other end will not send it."""

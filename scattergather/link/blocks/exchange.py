@@ -89,10 +89,15 @@ class Exchange:
         return _send(self._shipments.connected())
 
     def disconnected(self) -> None:
-        """There is none any more: what is not settled will be sent anew from its beginning."""
+        """There is none any more: what is not settled goes on in the next one."""
         self._cutter = None
         self._shipments.disconnected()
         self._deliveries.disconnected()
+
+    def close(self) -> None:
+        """There will be none any more: nothing is kept of what has not come whole."""
+        self.disconnected()
+        self._deliveries.close()
 
     def block(self) -> tuple[bytes, ...]:
         """The parts of a frame with bytes of what the other end wants; none if it wants nothing."""
@@ -124,12 +129,14 @@ class Exchange:
                 return [*self._deliveries.block(number, frame.value, frame.payload)]
             case block.OFFER:
                 return [*self._deliveries.offered(number, bytes(frame.payload), frame.value)]
+            case block.AGAIN:
+                return [*self._deliveries.all_again()]
             case block.WITHDRAWN:
                 return [*self._deliveries.withdrawn(number)]
             case block.GONE:
                 return [*self._deliveries.gone(number, bytes(frame.payload))]
             case block.WANT:
-                self._shipments.wanted(number)
+                self._shipments.wanted(number, frame.value)
                 return [GoOn()]
             case block.STORED:
                 return _settled(*self._shipments.stored(number))

@@ -3,8 +3,8 @@
 An object is *waiting* until it gets a number and is offered, in the order in which it was shipped.
 At most ``WINDOW`` numbers are under way, counted from the oldest that is not settled: so the other
 end need not remember more than that many settled ones, to answer an offer that comes again. When
-the connection is gone everything under way is offered anew, under its number, and sent from its
-beginning::
+the connection is gone everything under way is offered anew, under its number, and sent from where
+the other end says that it has come to::
 
     waiting --> offered --WANT--> wanted --(all blocks)--> sent --STORED--> settled
                    |  STORED: it is there already                             ^
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from scattergather.link.blocks.block import (
+    AGAIN,
     BLOCK,
     BLOCK_BYTES,
     GONE,
@@ -61,6 +62,8 @@ class Shipments:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._connected = False
+        self._unsaid = False
+        """Something under way was withdrawn, and the other end, which keeps it, has not heard."""
         self._waiting: dict[ObjectId, None] = {}
         self._under_way: dict[int, _Shipment] = {}  # in the order of their numbers
         self._numbers: dict[ObjectId, int] = {}
@@ -69,8 +72,8 @@ class Shipments:
 
     @property
     def outstanding(self) -> int:
-        """How many objects are not settled."""
-        return len(self._waiting) + len(self._under_way)
+        """How many objects are not settled, and if it has to be said that some are withdrawn."""
+        return len(self._waiting) + len(self._under_way) + self._unsaid
 
     def ship(self, names: Iterable[ObjectId]) -> bytes:
         """These objects are to leave, also those that are about to."""
@@ -92,13 +95,17 @@ class Shipments:
                 self._under_way[number].again = False
                 self._settle(number)
                 frames.append(pack(WITHDRAWN, number))
-        return b"".join([*frames, self._offer()]) if self._connected else b""
+        if not self._connected:
+            self._unsaid = self._unsaid or bool(frames)
+            return b""
+        return b"".join([*frames, self._offer()])
 
     def connected(self) -> bytes:
         """There is a connection, on which nothing has been said yet."""
-        self._connected = True
+        self._connected, self._unsaid = True, False
         again = [self._announce(number, it) for number, it in self._under_way.items()]
-        return b"".join(again) + self._offer()
+        said = pack(AGAIN, 0) if self._next > 1 else b""
+        return b"".join([*again, said, self._offer()])
 
     def disconnected(self) -> None:
         """It is gone, and with it whatever was under way."""
@@ -125,18 +132,20 @@ class Shipments:
             return head(BLOCK, number, offset, data), data
         return ()
 
-    def wanted(self, number: int) -> None:
-        """There is room for it.
+    def wanted(self, number: int, offset: int) -> None:
+        """There is room for it, and its bytes up to ``offset`` are there.
 
         Raises:
-            Violation: it was not offered, or is under way.
+            Violation: it was not offered, is under way, or has no bytes beyond that.
         """
         shipment = self._find(number)
         if shipment is None or shipment.state is _State.GONE:
             return
         if shipment.state is not _State.OFFERED:
             raise Violation(f"wants number {number} twice")
-        shipment.state = _State.WANTED
+        if offset >= shipment.length:
+            raise Violation(f"wants {shipment.length} bytes of number {number} from {offset} on")
+        shipment.offset, shipment.state = offset, _State.WANTED
         self._wanted.append(number)
 
     def stored(self, number: int) -> tuple[ObjectId | None, bytes]:
@@ -189,11 +198,11 @@ class Shipments:
         return b"".join(frames)
 
     def _announce(self, number: int, shipment: _Shipment) -> bytes:
-        """The frame that says what this number is, from its beginning."""
+        """The frame that says what this number is."""
         length = self._objects.length(shipment.object)
         if length is None:
             return self._say_gone(number, shipment)
-        shipment.length, shipment.offset, shipment.state = length, 0, _State.OFFERED
+        shipment.length, shipment.state = length, _State.OFFERED
         return pack(OFFER, number, length, shipment.object)
 
     def _say_gone(self, number: int, shipment: _Shipment) -> bytes:

@@ -198,18 +198,125 @@ def offered(here: Stock, length: int = 1000) -> End:
         pack(block.BLOCK, 1, 0, b"x" * 600) + b"\0" * 100,
     ],
 )
-def test_who_breaks_the_protocol_is_dropped_and_what_came_of_his_object_discarded(stock, said):
+def test_who_breaks_the_protocol_is_dropped_and_nothing_of_it_is_kept_at_the_end(stock, said):
     here = stock()
     end = offered(here)
     end.hear(said)
     assert len(end.drops) == 1
-    assert not here.arriving
     whole = [name for what, name in here.log if what == "stored"]
     assert end.arrived == whole
     assert whole in ([], [FIRST])
     # Nothing is heard from that connection any more.
     end.hear(pack(block.OFFER, 5, 10, SECOND))
+    assert SECOND not in here.arriving
+    end.exchange.close()
     assert not here.arriving
+
+
+def test_bytes_are_wanted_of_an_object_and_not_beyond_it(stock):
+    there = stock()
+    there.put(FIRST, b"x" * 1000)
+    end = End(there)
+    end.connect()
+    end.ship(FIRST)
+    end.hear(pack(block.WANT, 1, 1000))
+    assert "from 1000 on" in end.drops[0]
+
+
+def test_what_had_come_when_a_connection_broke_is_not_sent_again(stock):
+    here, there = stock(), stock()
+    data = random.Random(1).randbytes(40 * BLOCK_BYTES + 7)
+    here.put(FIRST, data)
+    one, other = joined(here, there)
+    one.ship(FIRST)
+    for _ in range(10):
+        one.give(other)
+        other.give(one)
+        for _ in range(4):
+            one.fill()
+        one.give(other, 3 * BLOCK_BYTES + 1000)
+        for end in (one, other):
+            end.disconnect()
+        for end in (one, other):
+            end.connect()
+    pump(one, other)
+    assert there.get(FIRST) == data
+    assert (other.arrived, one.shipped) == ([FIRST], [FIRST])
+    assert [what for what, _ in there.log] == ["reserve", "stored"]
+    assert one.exchange.sent <= len(data) + 10 * 4 * BLOCK_BYTES
+    assert other.exchange.received == len(data)
+
+
+def broken_off(here: Stock, there: Stock, length: int = 3 * BLOCK_BYTES) -> tuple[End, End]:
+    """Two ends without a connection, when a block of the first object had come over."""
+    here.put(FIRST, b"x" * length)
+    one, other = joined(here, there)
+    one.ship(FIRST)
+    one.give(other)
+    other.give(one)
+    one.fill()
+    one.give(other)
+    assert there.arriving == {FIRST}
+    for end in (one, other):
+        end.disconnect()
+    assert there.arriving == {FIRST}
+    return one, other
+
+
+def test_what_is_withdrawn_while_there_is_no_connection_is_discarded_in_the_next(stock):
+    here, there = stock(), stock()
+    one, other = broken_off(here, there)
+    one.do(one.exchange.withdraw([FIRST]))
+    assert one.exchange.outstanding
+    assert other.exchange.outstanding
+    for end in (one, other):
+        end.connect()
+    pump(one, other)
+    assert not there.arriving
+    assert (other.arrived, other.lost) == ([], [])
+    assert not one.exchange.outstanding
+    assert not other.exchange.outstanding
+
+
+def test_what_is_withdrawn_meanwhile_and_shipped_again_begins_anew(stock):
+    here, there = stock(), stock()
+    one, other = broken_off(here, there)
+    one.do(one.exchange.withdraw([FIRST]))
+    here.forget(FIRST)
+    here.put(FIRST, b"y" * (3 * BLOCK_BYTES))
+    one.ship(FIRST)
+    for end in (one, other):
+        end.connect()
+    pump(one, other)
+    assert there.get(FIRST) == b"y" * (3 * BLOCK_BYTES)
+    assert not other.drops
+
+
+def test_an_offer_of_another_length_or_name_goes_on_with_nothing(stock):
+    for name, length in ((FIRST, 2 * BLOCK_BYTES), (SECOND, 3 * BLOCK_BYTES)):
+        here, there = stock(), stock()
+        _, other = broken_off(here, there)
+        other.connect()
+        other.hear(pack(block.OFFER, 1, length, name))
+        assert bytes(other.out) == pack(block.WANT, 1, 0)
+        assert there.arriving == {name}
+
+
+def test_the_end_of_a_session_discards_what_had_come(stock):
+    here, there = stock(), stock()
+    _, other = broken_off(here, there)
+    other.exchange.close()
+    assert not there.arriving
+    assert not other.exchange.outstanding
+
+
+def test_what_has_come_in_part_takes_of_what_may_come_ahead(stock):
+    here, there = stock(), stock()
+    _, other = broken_off(here, there, deliveries.AHEAD - BLOCK_BYTES)
+    other.connect()
+    for number in (2, 3, 4):
+        other.hear(pack(block.OFFER, number, BLOCK_BYTES, b"%16d" % number))
+    assert len(there.arriving) == 1 + 2
 
 
 def test_an_altered_payload_never_becomes_an_object_and_is_sent_again_on_the_next_connection(stock):
@@ -225,7 +332,7 @@ def test_an_altered_payload_never_becomes_an_object_and_is_sent_again_on_the_nex
     one.out[HEAD_BYTES + BLOCK_BYTES + HEAD_BYTES + 77] ^= 1
     one.give(other)
     assert "check sum" in other.drops[0]
-    assert (there.names, there.arriving) == (set(), set())
+    assert (there.names, there.arriving) == (set(), {FIRST})
     one.disconnect()
     one.connect()
     other.connect()
