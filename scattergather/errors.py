@@ -364,6 +364,10 @@ class HostLost(TaskLost):
     """The host, or the link to it, died while the task was there."""
 
 
+class RefLost(TaskLost):
+    """What a task, or a ``get()``, takes lay on a host that is lost, and cannot be made again."""
+
+
 class TimeLimitExceeded(TaskLost, TimeoutError):
     """The task ran longer than ``time_limit`` seconds; ``limit`` holds them."""
 

@@ -156,6 +156,7 @@ class ScatterGather(Named, Homebound, Executor):
         memory_limit: int | str | None = None,
         echo: bool = True,
         keep_children: bool = False,
+        keep: bool = False,
         supersede: bool = True,
         on: str | Sequence[str] | None = None,
     ) -> Job[Any]:
@@ -179,6 +180,9 @@ class ScatterGather(Named, Homebound, Executor):
             keep_children: processes that a task leaves (a pool, a server) stay for the next task in
                 its worker, until a refresh, a cancel, or the worker's end. Else they are ended, and
                 their worker is replaced.
+            keep: the results are ``Ref`` objects. What is large stays on the host that made it,
+                until nobody has the Ref any more: ``ref.get()`` brings it, and a task that takes
+                the Ref gets it.
             supersede: in a notebook, when a cell is run again: what its earlier runs have added and
                 nobody has read is cancelled, if a wait for it was interrupted or the run failed.
             on: the name of the host that the tasks run on, or several, as ``c.command("status")``
@@ -198,6 +202,7 @@ class ScatterGather(Named, Homebound, Executor):
             echo=echo,
             keep_children=keep_children,
             on=on,
+            keep=keep,
         )
         superseding = check_flag("supersede", supersede)
         return self._scatter.add(tasks, function, options, supersede=superseding)

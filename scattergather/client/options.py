@@ -31,6 +31,7 @@ class JobOptions:
         echo: what tasks print is shown here.
         keep_children: processes that tasks leave stay for the next task in that worker.
         on: the names of the hosts that may run the tasks, one as text or several; None lets any.
+        keep: results are ``Ref``s; what is large of them stays where it was made.
 
     Raises:
         BadRequest: a value that cannot be meant.
@@ -45,6 +46,7 @@ class JobOptions:
     echo: bool = True
     keep_children: bool = False
     on: str | Sequence[str] | None = None
+    keep: bool = False
 
     def __post_init__(self) -> None:
         # What is annotated is what is meant; what comes may be anything.
@@ -71,6 +73,7 @@ class JobOptions:
         check_flag("echo", self.echo)
         check_flag("keep_children", self.keep_children)
         object.__setattr__(self, "on", read_hosts(self.on))
+        check_flag("keep", self.keep)
         _check_limit("time_limit", self.time_limit, "seconds")
         _check_limit("memory_limit", self._size_in_bytes(), "bytes")
 

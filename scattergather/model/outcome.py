@@ -51,6 +51,9 @@ class LossKind(StrEnum):
     TIME_LIMIT = "TimeLimitExceeded"
     MEMORY_LIMIT = "MemoryLimitExceeded"
 
+    REF_LOST = "RefLost"
+    """What it takes is lost, and cannot be made again."""
+
     TOO_LARGE = "TooLarge"
     """It returned something that has no room where the result must go."""
 

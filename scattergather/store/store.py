@@ -8,9 +8,13 @@ descriptor, never bytes. Reactor thread only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
+
+import msgspec
 
 from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
@@ -18,12 +22,6 @@ from scattergather.wire.memory import scratch, slabs
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.slabs import whole_pages
 from scattergather.wire.messages.shared import Extent
-
-SPARED = 0.05
-"""The part of a disk that is left to others,"""
-
-MOST_SPARED = 10 << 30
-"""and how many bytes at most: a large disk is often nearly full, and has room all the same."""
 
 Recycle = Callable[[tuple[ObjectId, ...]], None]
 """Tells who wrote these objects that nobody reads them any more."""
@@ -38,6 +36,7 @@ class _ForeignSlab:
     recycle: Recycle | None
     live: set[ObjectId] = field(default_factory=set)
     gone: bool = False
+    on_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +68,8 @@ class Store:
         self._arenas = (self._arena, self._disk, self._beyond)
         self._lent: dict[SlabId, _ForeignSlab] = {}
         self._extents: dict[ObjectId, Extent] = {}
+        self._excerpts: set[ObjectId] = set()
+        """Those of them that are parts of others."""
         self._arriving: dict[ObjectId, tuple[Arena, Extent]] = {}
         self.slab_gone: list[Callable[[SlabId], None]] = []
         """Who hears that a slab is closed: whoever was given its descriptor closes it too."""
@@ -86,8 +87,18 @@ class Store:
 
     # ---- what others of this host have written --------------------------------------------------
 
-    def adopt(self, slab: SlabId, size: int, fd: int, recycle: Recycle | None = None) -> bool:
+    def adopt(
+        self,
+        slab: SlabId,
+        size: int,
+        fd: int,
+        recycle: Recycle | None = None,
+        *,
+        on_disk: bool = False,
+    ) -> bool:
         """A slab came; ``fd`` is ours. ``recycle`` hears of its objects that were dropped.
+
+        One that is ``on_disk`` is a file without a name, which whoever made it could shorten.
 
         Returns:
             False if it was here already: whoever sent it was interrupted, and sent it again.
@@ -99,18 +110,38 @@ class Store:
         if slab in self._lent:
             os.close(fd)
             return False
-        if not slabs.holds(fd, size):
+        if not slabs.holds(fd, size, on_disk=on_disk):
             os.close(fd)
             raise ValueError(f"a slab of less than {size:,} bytes")
-        self._lent[slab] = _ForeignSlab(fd, size, recycle)
+        self._lent[slab] = _ForeignSlab(fd, size, recycle, on_disk=on_disk)
         return True
 
     def abandon(self, slab: SlabId) -> None:
-        """Its owner is gone, or says that it is done with."""
+        """Its owner is gone, or says that it is done with: what lies there stays, all else goes."""
         lent = self._lent.get(slab)
         if lent is not None:
             lent.gone = True
-            self._close_if_done(slab, lent)
+            if not self._close_if_done(slab, lent):
+                self._clear(lent)
+
+    def _clear(self, lent: _ForeignSlab) -> None:
+        """Nobody will write there any more: pages in which nothing lies go back to the system."""
+        at = 0
+        whole = [self._extents[name] for name in lent.live - self._excerpts]
+        for extent in sorted(whole, key=attrgetter("offset")):
+            _punch(lent.fd, at, extent.offset - at)
+            at = extent.offset + whole_pages(extent.length)
+        _punch(lent.fd, at, lent.size - at)
+
+    @property
+    def orphaned(self) -> int:
+        """Bytes of memory in which things lie whose makers are gone."""
+        return sum(
+            whole_pages(self._extents[name].length)
+            for lent in self._lent.values()
+            if lent.gone and not lent.on_disk
+            for name in lent.live - self._excerpts
+        )
 
     def learn(self, extents: Iterable[Extent]) -> None:
         """These objects lie in slabs that were adopted.
@@ -129,6 +160,23 @@ class Store:
             self.held += extent.length
             if (lent := self._lent.get(extent.slab)) is not None:
                 lent.live.add(extent.object)
+
+    def excerpt(self, name: ObjectId, of: ObjectId, offset: int, length: int) -> None:
+        """A range of an object that is here is an object, too; dropped before that is.
+
+        Raises:
+            LookupError: that is not here.
+            ValueError: it does not lie within it, or its name is taken.
+        """
+        extent = self._extents[of]
+        if offset + length > extent.length or self.knows(name):
+            raise ValueError(f"{length} bytes at {offset} of {extent.length}")
+        self._extents[name] = msgspec.structs.replace(
+            extent, object=name, offset=extent.offset + offset, length=length
+        )
+        self._excerpts.add(name)
+        if (lent := self._lent.get(extent.slab)) is not None:
+            lent.live.add(name)
 
     # ---- where they are -------------------------------------------------------------------------
 
@@ -154,9 +202,19 @@ class Store:
         gone: dict[SlabId, list[ObjectId]] = {}
         for name in names:
             extent = self._extents.pop(name, None)
-            if extent is not None:
-                self.held -= extent.length
-                gone.setdefault(extent.slab, []).append(name)
+            if extent is None:
+                continue
+            lent = self._lent.get(extent.slab)
+            if name in self._excerpts:
+                self._excerpts.discard(name)
+                if lent is not None:
+                    lent.live.discard(name)
+                    self._close_if_done(extent.slab, lent)
+                continue
+            self.held -= extent.length
+            gone.setdefault(extent.slab, []).append(name)
+            if lent is not None and lent.gone:
+                _punch(lent.fd, extent.offset, whole_pages(extent.length))
         for slab, objects in gone.items():
             lent = self._lent.get(slab)
             if lent is None:
@@ -174,10 +232,12 @@ class Store:
         for told in self.room:
             told()
 
-    def _close_if_done(self, slab: SlabId, lent: _ForeignSlab) -> None:
-        if lent.gone and not lent.live and self._lent.pop(slab, None) is not None:
+    def _close_if_done(self, slab: SlabId, lent: _ForeignSlab) -> bool:
+        done = lent.gone and not lent.live
+        if done and self._lent.pop(slab, None) is not None:
             os.close(lent.fd)
             self._slab_gone(slab)
+        return done
 
     def _slab_gone(self, slab: SlabId) -> None:
         for told in self.slab_gone:
@@ -307,15 +367,10 @@ class Store:
         return self._disk, extent
 
     def _occupy(self, fd: int, offset: int, size: int) -> None:
-        """So much of a disk is ours, and a part of it is left to others. Raises OSError if not."""
-        disk = os.fstatvfs(fd)
-        spared = min(int(SPARED * disk.f_blocks * disk.f_frsize), MOST_SPARED)
-        if disk.f_bavail * disk.f_frsize - size < spared:
-            raise OSError(f"{spared:,} bytes of the disk of {scratch.folder()} are left to others")
+        """So much of a disk is ours. Raises OSError if there is no room for it."""
         if self.disk_bound is not None and self._disk.used > self.disk_bound:
             raise OSError(f"files take {self.disk_bound:,} bytes at most: --scratch-size")
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(fd, offset, size)
+        scratch.occupy(fd, offset, size)
 
     def overdraw(self) -> None:
         """One that waits for room gets it, whatever the bound: nothing else will end its wait."""
@@ -341,3 +396,9 @@ class Store:
             self._free([name])
         else:
             self.drop([name])
+
+
+def _punch(fd: int, offset: int, length: int) -> None:
+    if length > 0:
+        with contextlib.suppress(OSError):
+            slabs.punch(fd, offset, length)

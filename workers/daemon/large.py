@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -61,6 +62,17 @@ class Holdings:
             return
         self._here.update(each.object for each in (*extents, *lent))
         self._lent.update(each.object for each in lent)
+
+    def excerpt(self, message: messages.Excerpt) -> None:
+        """A part of an object of this session is an object, too.
+
+        What is not here, or no part of it, is heard of when it is wanted.
+        """
+        if message.of in self._here:
+            with suppress(LookupError, ValueError):
+                self._store.excerpt(message.object, message.of, message.offset, message.length)
+                self._here.add(message.object)
+                self._lent.add(message.object)
 
     def shipped(self, names: Iterable[ObjectId]) -> None:
         """The controller has these results now: all but what workers lend is dropped here."""
@@ -130,15 +142,21 @@ class Slabs:
     ) -> None:
         self._store = store
         self._workers = everyone
-        self._allowance = messages.Allowance(size=memory // workers, most=memory)
+        self._most, self._among = memory, workers
         store.slab_gone.append(self._gone)
 
     def divide(self, workers: int) -> None:
         """The room for results is divided among so many workers from now on."""
-        most = self._allowance.most
-        self._allowance = messages.Allowance(size=most // workers, most=most)
-        for worker in self._workers() if most else ():
-            worker.tell(self._allowance)
+        self._among = workers
+        if self._most:
+            allowance = self._allowance()
+            for worker in self._workers():
+                worker.tell(allowance)
+
+    def _allowance(self) -> messages.Allowance:
+        """What each worker may take: what dead ones have left, and is needed, counts for all."""
+        left = max(0, self._most - self._store.orphaned)
+        return messages.Allowance(size=left // self._among, most=self._most)
 
     def close(self) -> None:
         """There are no workers any more."""
@@ -172,14 +190,16 @@ class Slabs:
                 self._learn(worker, message.objects, (), holdings)
             case messages.NestedSubmit() if message.lent:
                 self._learn(worker, (), message.lent, holdings)
-            case messages.Born() if self._allowance.most:
-                worker.tell(self._allowance)
+            case messages.Born() if self._most:
+                worker.tell(self._allowance())
             case messages.Slab():
                 fd = worker.take_descriptor()
                 if len(worker.slabs) >= MOST_SLABS:
                     os.close(fd)
                     raise ValueError(f"more than {MOST_SLABS:,} slabs of one worker")
-                if self._store.adopt(message.slab, message.size, fd, worker.recycle):
+                if self._store.adopt(
+                    message.slab, message.size, fd, worker.recycle, on_disk=message.on_disk
+                ):
                     worker.slabs.add(message.slab)
             case messages.SlabGone() if message.slab in worker.slabs:
                 worker.slabs.discard(message.slab)

@@ -84,6 +84,9 @@ class _Member:
         return self.service.most
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
+        if isinstance(message, messages.Excerpt):
+            self.large.excerpt(message)
+            return
         missing, refused = _NOTHING, ""
         if isinstance(message, messages.AskFiles):
             reply, data = self.service.files.serve(self.number, message.request, body)

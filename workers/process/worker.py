@@ -194,7 +194,7 @@ class Worker:
         arguments = value = None
         try:
             call = self._calls.prepare(message.function, message.code_version, needs=message.needs)
-            self._large.arguments.open(message.objects)
+            self._large.arguments.open(message.objects, message.away)
             arguments = self._large.arguments.load(memoryview(body))
             value = call.function(*arguments[0], **arguments[1])
             copies.leave()

@@ -21,6 +21,7 @@ from scattergather.client.session.receiver import Refusal, new_job
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
 from scattergather.client.values.large import Part
+from scattergather.client.values.ref import kept_result
 from scattergather.errors import ScatterGatherError
 from scattergather.model.outcome import Kind
 from scattergather.model.snapshot import JobView
@@ -48,6 +49,7 @@ class CallStream:
         idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._idle = idle
+        self._keeps = options.keep
         self.job = new_job()
         self.title = options.name or function.title
         self.ended = False
@@ -183,7 +185,12 @@ class CallStream:
                 value: Any
                 if kind == Kind.RETURNED:
                     try:
-                        value = load(start, base + end)
+                        if self._keeps:
+                            value = kept_result(
+                                self.session, message, large, body[start : base + end]
+                            )
+                        else:
+                            value = load(start, base + end)
                     except Exception as error:
                         kind, value = Kind.RAISED, error
                         error.add_note(f"[scattergather] raised here by the result of {self.title}")

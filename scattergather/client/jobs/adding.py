@@ -75,6 +75,7 @@ def begin(
                 stream=stream,
                 placement=options.placement,
                 keep_children=options.keep_children,
+                keep=options.keep,
             )
         )
     if session.life.ended:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from scattergather.client.jobs.inputs import KeptInputs
+from scattergather.client.jobs.reading import Refer
 from scattergather.client.jobs.segment import VOID, Segment
 from scattergather.client.pipe.waiting import Bell
 from scattergather.client.seen.cells import CellRun
@@ -61,6 +62,8 @@ class Gathering:
         """True once somebody has its results, all of them or the first of them."""
         self.spoke = False
         """True once a task has printed something that is shown."""
+        self.refer: Refer | None = None
+        """Makes what stands for a result, of a job whose results stay where they are."""
         self.run: CellRun | None = None
         """The run of a notebook's cell that added the job."""
         self.interrupted = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from functools import partial
 from itertools import groupby
 
 from scattergather.client.jobs.gathering import Gathering
@@ -71,7 +72,10 @@ class Round:
     ) -> None:
         """Outcomes of neighbouring tasks have come: they are the job's, unless it has others."""
         where = message.host, message.worker, message.attempt
-        self._deliver(Segment(message.first, message.kinds, body, *where, large))
+        segment = Segment(message.first, message.kinds, body, *where, large)
+        if (refer := self._gathering.refer) is not None:
+            segment.refer = partial(refer, message, large)
+        self._deliver(segment)
 
     def dropped(self, first: int, count: int) -> None:
         """These tasks were cancelled, which is their outcome. Any thread."""

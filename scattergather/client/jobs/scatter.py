@@ -12,6 +12,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from scattergather.client import naming
@@ -33,6 +34,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
 from scattergather.client.values.freezing import freeze_types
 from scattergather.client.values.plain import are_plain
+from scattergather.client.values.ref import kept_result
 from scattergather.model.snapshot import plural
 from scattergather.wire.code.shipping import Shipment
 
@@ -149,6 +151,8 @@ class Scatter:
         label = options.name or f"job {next(self._numbers)}"
         inputs = KeptInputs(shipment.code) if keeps else None
         gathering = Gathering(label, inputs, options.placement.on)
+        if options.keep:
+            gathering.refer = partial(kept_result, session)
         channel = None
         if options.echo:
             channel = JobEcho(label, current_display(), lambda: not gathering.finished)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
 
 from scattergather.client.jobs.reading import Describe, read_outcomes
-from scattergather.client.values.large import Part
+from scattergather.client.values.large import Distant, Part
 from scattergather.wire import blobs
 
 VOID = 254
@@ -17,7 +18,7 @@ class Segment:
     """Outcomes of tasks ``first`` ...; whoever reads holds the gathering's reading lock."""
 
     __slots__ = (
-        "attempt", "body", "first", "host", "kinds", "large", "number", "values", "worker"
+        "attempt", "body", "first", "host", "kinds", "large", "number", "refer", "values", "worker"
     )  # fmt: skip
 
     def __init__(
@@ -39,11 +40,14 @@ class Segment:
         self.worker = worker
         self.attempt = attempt
         self.large = large
+        self.refer: Callable[[bytes], Any] | None = None
+        """Makes of a result's blob what stands for it; None: results are loaded."""
 
     @property
     def size(self) -> int:
         """Bytes that wait to be read."""
-        return len(self.body or b"") + sum(held.extent.length for held in self.large)
+        here = (each.extent.length for each in self.large if not isinstance(each, Distant))
+        return len(self.body or b"") + sum(here)
 
     def cut(self, start: int, stop: int, first: int) -> Segment:
         """The outcomes of its tasks ``start`` to ``stop``, as those of tasks ``first`` ...
@@ -52,7 +56,9 @@ class Segment:
         """
         body = None if self.body is None else blobs.part(self.body, len(self.kinds), start, stop)
         kinds = self.kinds[start:stop]
-        return Segment(first, kinds, body, self.host, self.worker, self.attempt, self.large)
+        cut = Segment(first, kinds, body, self.host, self.worker, self.attempt, self.large)
+        cut.refer = self.refer
+        return cut
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -67,13 +73,14 @@ class Segment:
                 ]
             else:
                 values, kinds = read_outcomes(
-                    self.kinds, self.body, self.first, describe, label, self.large
+                    self.kinds, self.body, self.first, describe, label, self.large, self.refer
                 )
                 # In this order: an interrupt in between only means reading again.
                 self.kinds = kinds
                 self.values = values
                 self.body = None
                 self.large = ()
+                self.refer = None
         return self.values
 
     def without(self, index: int) -> None:

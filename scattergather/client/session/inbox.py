@@ -24,6 +24,7 @@ from scattergather.model.ids import JobId
 from scattergather.model.outcome import Kind
 from scattergather.wire.descriptors import ReceivedDescriptors
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import Brought
 
 
 class ClientInbox:
@@ -70,6 +71,8 @@ class ClientInbox:
                 self.returned += returned
                 self.failed += len(message.kinds) - returned
                 large = self._large.hold(message.objects) if message.objects else ()
+                if message.kept:
+                    large += self._large.keep(message.kept)
                 if (receiver := self._receivers.find(message.job)) is not None:
                     self._receivers.delivering = True
                     receiver.outcomes(message, body, large)
@@ -95,7 +98,9 @@ class ClientInbox:
             case messages.EverywhereOutcome():
                 self._questions.outcome(message, body, self._large.hold(message.objects))
             case messages.Answer():
-                self._questions.answered(message)
+                value = message.value
+                brought = (value.extent,) if isinstance(value, Brought) else ()
+                self._questions.answered(message, self._large.hold(brought))
             case messages.Notice():
                 self._echo.notice(message.text)
             case messages.Freed():

@@ -16,6 +16,7 @@ Numbered = (
     messages.CancelTasks
     | messages.Command
     | messages.RunEverywhere
+    | messages.Bring
     | messages.AddHost
     | messages.DropHost
     | messages.ResizeHost
@@ -29,6 +30,8 @@ class Question:
         self.number = number
         self.bell = Bell()
         self.answer: messages.Answer | None = None
+        self.parts: tuple[Part, ...] = ()
+        """What has come with the answer."""
         self.outcomes: list[tuple[messages.EverywhereOutcome, bytes, tuple[Part, ...]]] = []
 
 
@@ -78,9 +81,10 @@ class Questions:
         if (question := self._open.get(message.call)) is not None:
             question.outcomes.append((message, body, parts))
 
-    def answered(self, message: messages.Answer) -> None:
+    def answered(self, message: messages.Answer, parts: tuple[Part, ...] = ()) -> None:
         """A call is over. Reader thread."""
         if (question := self._open.get(message.call)) is not None:
+            question.parts = parts
             question.answer = message
             question.bell.ring()
 

@@ -19,7 +19,6 @@ import threading
 import weakref
 from collections.abc import Iterable
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox, Ready
@@ -32,7 +31,7 @@ from scattergather.wire.frame import frame
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.outside import Placed
 from scattergather.wire.memory.owned import own
-from scattergather.wire.memory.slabs import punch, read, whole_pages
+from scattergather.wire.memory.slabs import PAGE, punch, read, whole_pages
 from scattergather.wire.memory.views import private
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
@@ -74,7 +73,7 @@ class Held:
         self.extent = extent
         self._slab = slab
         if slab is not None:
-            slab.held[extent.offset] = weakref.ref(self)
+            slab.enter(self)
         large.watch(self, extent.object)
 
     def view(self) -> Any:
@@ -86,12 +85,15 @@ class Held:
         """
         if self._slab is None:
             raise LookupError("a large result did not arrive")
-        return private(self._slab.file.fileno(), self.extent, self)
+        fd = self._slab.file.fileno()
+        if self.extent.offset % PAGE:  # a part of another, which nobody can map
+            return read(fd, self.extent)
+        return private(fd, self.extent, self)
 
     def __del__(self) -> None:
         # An interrupt can prevent it: then the memory goes with the last object of its slab.
         if self._slab is not None and self._slab.gone:
-            self._slab.punch(self.extent.offset, self.extent.length)
+            self._slab.leave(self)
 
 
 class Copied:
@@ -108,7 +110,32 @@ class Copied:
         return self._bytes
 
 
-Part = Loan | Held | Copied
+class Distant:
+    """An object that lies where a task has made it. It is released when this is garbage."""
+
+    __slots__ = ("__weakref__", "extent", "home")
+
+    def __init__(self, large: LargeValues, extent: Extent) -> None:
+        self.extent = extent
+        self.home: weakref.ref[Part] | None = None
+        """A copy of it here, while somebody has one."""
+        large.watch(self, extent.object)
+
+    def view(self) -> Any:
+        """It has to be brought first.
+
+        Raises:
+            LookupError: always.
+        """
+        raise LookupError("it lies where it was made")
+
+
+def _pages(extent: Extent) -> tuple[int, int]:
+    """From where to where the pages are in which something of it lies."""
+    return extent.offset // PAGE * PAGE, whole_pages(extent.offset + extent.length)
+
+
+Part = Loan | Held | Copied | Distant
 """A part of a result that lies outside of it."""
 
 
@@ -121,8 +148,8 @@ class _Foreign:
         self.file = own(int, fd)
         self.size = size
         # Here and elsewhere no collection of weak references: its callbacks swallow interrupts.
-        self.held: dict[int, weakref.ref[Held]] = {}
-        """By offset; some may be gone."""
+        self.held: dict[int, list[weakref.ref[Held]]] = {}
+        """By offset, as parts of one object may lie at the same; some may be gone."""
         self.gone = False
         self._process = os.getpid()
 
@@ -130,12 +157,29 @@ class _Foreign:
         """Its owner is gone: what nobody holds in it is garbage for good."""
         self.gone = True  # first: who lets go from now on does it himself
         at = 0
-        live = [held.extent for each in self.held.values() if (held := each()) is not None]
-        held = None
-        for extent in sorted(live, key=attrgetter("offset")):
-            self.punch(at, extent.offset - at)
-            at = extent.offset + whole_pages(extent.length)
+        for start, stop in sorted([_pages(each.extent) for each in self._live()]):
+            self.punch(at, start - at)
+            at = max(at, stop)
         self.punch(at, self.size - at)
+
+    def enter(self, held: Held) -> None:
+        """Somebody has this, which lies here."""
+        there = self.held.get(held.extent.offset, [])
+        self.held[held.extent.offset] = [
+            *(each for each in there if each() is not None),
+            weakref.ref(held),
+        ]
+
+    def leave(self, gone: Held) -> None:
+        """Nobody has this any more, and nobody writes here; parts of it may be another's, too."""
+        start, stop = _pages(gone.extent)
+        others = (_pages(each.extent) for each in self._live() if each is not gone)
+        if not any(begin < stop and start < end for begin, end in others):
+            self.punch(start, stop - start)
+
+    def _live(self) -> list[Held]:
+        lists = list(self.held.values())
+        return [held for each in lists for it in each if (held := it()) is not None]
 
     def punch(self, offset: int, length: int) -> None:
         """Nobody reads these bytes any more; a copy made by fork cannot say so of the original."""
@@ -314,6 +358,21 @@ class LargeValues:
             else:
                 parts.append(Held(self, extent, foreign))
         return tuple(parts)
+
+    def keep(self, extents: Iterable[Extent]) -> tuple[Distant, ...]:
+        """These stayed where they were made. Reader thread."""
+        return tuple(Distant(self, extent) for extent in extents)
+
+    def part(self, of: Distant, offset: int, length: int) -> Distant:
+        """A range of what stayed where it was made is an object of its own."""
+        # Held before it is named: however this is interrupted it is released.
+        part = Distant(self, Extent(object=self._arena.new_name(), length=length))
+        self._outbox.send(
+            messages.Excerpt(
+                object=part.extent.object, of=of.extent.object, offset=offset, length=length
+            )
+        )
+        return part
 
     def _returned(self, extent: Extent, fd: int) -> Part:
         """An argument came back as it was: it lies here already.

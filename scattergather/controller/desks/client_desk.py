@@ -86,6 +86,10 @@ class ClientDesk:
                 self._command(message)
             case messages.RunEverywhere():
                 self._surveys.run_everywhere(message, body)
+            case messages.Excerpt():
+                self._objects.excerpt(message)
+            case messages.Bring():
+                self._objects.bring(message)
             case messages.AddHost():
                 self._changed(message.call, self._changes.add(message))
             case messages.DropHost():

@@ -115,6 +115,7 @@ class Surveys:
             needs=message.needs,
             code_version=message.code_version,
             objects=message.objects,
+            away=self._objects.away(message.objects),
         )
         self._ask(asked, message.call, everywhere, body, code, message.objects)
 

@@ -334,6 +334,8 @@ class Driver:
                 objects=objects,
                 lend=origin is not None and origin.host == action.host,
                 keep_children=spec.keep_children,
+                keep=spec.keep,
+                away=self._objects.away(objects) if objects and origin is None else (),
             ),
             body,
         )

@@ -101,10 +101,12 @@ class Outgoing:
         return ""
 
     def _lends(self, host: str, chunk: int) -> bool:
-        """Who waits for this chunk is on the same host, so that its large parts stay there."""
+        """Large parts stay there: who waits is on the same host, or wants it so."""
         job = self._scheduler.job_of(chunk, host)
-        origin = None if job is None else self._nested.origin(job)
-        return job is None or (origin is not None and origin.host == host)
+        if job is None or ((record := self._jobs.get(job)) is not None and record.spec.keep):
+            return True
+        origin = self._nested.origin(job)
+        return origin is not None and origin.host == host
 
     def through(self, batch: Batch) -> None:
         """All is done that was to be done because of a batch."""
@@ -120,6 +122,7 @@ class Outgoing:
         if record is None:
             return
         objects = self._large_parts(action.job, batch)
+        kept = self._kept_parts(record, batch) if record.spec.keep and batch.message.lent else ()
         kinds, body = batch.message.kinds, batch.body
         if action.count != len(kinds):
             body = blobs.part(body, len(kinds), action.offset, action.offset + action.count)
@@ -138,9 +141,11 @@ class Outgoing:
                 worker=batch.message.worker,
                 attempt=action.attempt,
                 objects=objects,
+                kept=kept,
+                needs=batch.message.needs if kept else (),
             ),
             body,
-            patient=patient and not objects and self._scheduler.working,
+            patient=patient and not (objects or kept) and self._scheduler.working,
         )
         record.failed += len(kinds) - kinds.count(Kind.RETURNED)
         self._roster.entries[batch.host].done += action.count
@@ -158,6 +163,12 @@ class Outgoing:
         if origin is not None:
             return self._objects.hold_for_worker(entries[origin.host], entries[batch.host], message)
         return self._objects.hold_for_client(message.objects, message.borrowed)
+
+    def _kept_parts(self, record: Record, batch: Batch) -> tuple[Extent, ...]:
+        """What stayed on the host of an outcome that is about to be delivered to the client."""
+        batch.delivered = True
+        entry = self._roster.entries[batch.host]
+        return self._objects.hold_kept(entry, batch.message.lent)
 
     def lose(self, action: actions.Deliver, host: str) -> None:
         """We failed on these outcomes: their tasks are lost, unless they were delivered first."""

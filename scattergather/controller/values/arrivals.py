@@ -66,7 +66,7 @@ class Arrivals:
     def __init__(
         self,
         store: Store,
-        fetched: Callable[[Entry, Iterable[ObjectId]], Iterable[ObjectId]],
+        fetched: Callable[[Entry, Iterable[ObjectId], str], Iterable[ObjectId]],
         hear: Hear,
     ) -> None:
         self._store = store
@@ -111,7 +111,7 @@ class Arrivals:
     def arrived(self, entry: Entry, names: Iterable[ObjectId]) -> None:
         """These are here, complete."""
         host = self._hosts.setdefault(entry.spec.name, _Host())
-        host.early.update(self._fetched(entry, names))
+        host.early.update(self._fetched(entry, names, ""))
         self._drop_unwanted(host)
         for line in list(host.parked):
             queue = host.parked[line]
@@ -123,7 +123,7 @@ class Arrivals:
     def lost(self, entry: Entry, names: Iterable[ObjectId], reason: str) -> None:
         """These will not come: the tasks of results count as lost, also those not heard of yet."""
         host = self._hosts.setdefault(entry.spec.name, _Host())
-        names = tuple(self._fetched(entry, names))
+        names = tuple(self._fetched(entry, names, reason))
         host.lost |= {name: reason for name in names if name not in host.unwanted}
         host.unwanted.difference_update(names)
         for queue in host.parked.values():

@@ -9,7 +9,11 @@ Workers make such objects, too: what a nested call takes, and what it returns. T
 while a worker holds them, lie where they were made, and are fetched from there (``Want``, the other
 way) when another host wants them.
 
-Results of the client's own tasks are not counted here: the client holds each of them once, and they
+What a job keeps lies where it was made, too, and is needed while the client holds it. A range of it
+is an object of its own (``Excerpt``), which needs that of which it is a part. To read it the client
+has such a range brought here, of all of it perhaps.
+
+Other results of tasks are not counted here: the client holds each of them once, and they
 are dropped when it releases them.
 """
 
@@ -23,10 +27,11 @@ from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.fetches import Fetches, ship
 from scattergather.controller.values.shown import ShownSlabs
 from scattergather.model.ids import ObjectId
+from scattergather.model.outcome import LossKind
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import EmbeddedSpec, RemoteSpec
-from scattergather.wire.messages.shared import Extent
+from scattergather.wire.messages.client import Brought, EmbeddedSpec, Missed, RemoteSpec
+from scattergather.wire.messages.shared import Extent, Loss
 
 MOST_OF_ONE_HOST = 1 << 21
 """Objects that lie on one host, or are under way to it: of 64 KiB at least, if it means well."""
@@ -38,7 +43,9 @@ class _LargeObject:
 
     Who holds it, each as often as is counted: ``tasks`` that are unfinished, by runs of them; the
     ``client``, which got it when it made it, and with each result that it is a part of; ``workers``
-    of each host. ``asked`` are the hosts that were told to drop it and have not answered.
+    of each host; excerpts of it, ``parts``. ``asked`` are the hosts that were told to drop it and
+    have not answered. An excerpt is a part ``of`` another, at ``offset``. ``lost`` is the host that
+    has taken it with it, or empty.
     """
 
     extent: Extent
@@ -47,10 +54,14 @@ class _LargeObject:
     tasks: int = 0
     workers: Counter[str] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)
+    of: ObjectId = b""
+    offset: int = 0
+    parts: int = 0
+    lost: str = ""
 
     @property
     def needed(self) -> bool:
-        return bool(self.client or self.tasks or self.workers)
+        return bool(self.client or self.tasks or self.workers or self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +94,8 @@ class ObjectLedger:
         self._drop_results = drop_results
         self._objects: dict[ObjectId, _LargeObject] = {}
         self._fetches = Fetches(roster)
+        self._readers: dict[ObjectId, list[int]] = {}
+        """The calls of the client that wait until it can read an object."""
 
     def statistics(self) -> LedgerStatistics:
         """How many objects there are."""
@@ -142,6 +155,85 @@ class ObjectLedger:
             each.client += 1
         shown = self._shown.show(made) if made else ()
         return shown + tuple(each.extent for each in objects)
+
+    def hold_kept(self, entry: Entry, lent: tuple[Extent, ...]) -> tuple[Extent, ...]:
+        """The client gets a result that stays on this host."""
+        self.register(entry, lent)
+        for extent in lent:
+            self._objects[extent.object].client += 1
+        return lent
+
+    def away(self, extents: Iterable[Extent]) -> tuple[ObjectId, ...]:
+        """Those of these that lie where they were made, so that the client does not have them."""
+        return tuple(
+            extent.object
+            for extent in extents
+            if (known := self._objects.get(extent.object)) is not None and known.maker is not None
+        )
+
+    def excerpt(self, message: messages.Excerpt) -> None:
+        """The client has named a part of what it holds, and holds that, too.
+
+        Raises:
+            ValueError: it is no part of it, or has the name of another.
+        """
+        whole = self._objects.get(message.of)
+        if whole is None or whole.maker is None or message.object in self._objects:
+            raise ValueError("a part of what is not kept, or by a name that is taken")
+        if message.offset + message.length > whole.extent.length:
+            raise ValueError(f"{message.length} bytes at {message.offset} of a shorter object")
+        whole.parts += 1
+        extent = Extent(object=message.object, length=message.length)
+        self._objects[message.object] = _LargeObject(
+            extent, maker=whole.maker, client=1, of=message.of, offset=message.offset
+        )
+        self._objects[message.object].lost = whole.lost
+        if self._store.length(message.of) is not None:
+            self._store.excerpt(message.object, message.of, message.offset, message.length)
+        elif not whole.lost:
+            whole.maker.objects.add(message.object)
+            self._roster.send(whole.maker, message)
+
+    def bring(self, message: messages.Bring) -> None:
+        """The client wants to read what it holds; it is answered when that is here."""
+        name = message.object
+        known = self._objects.get(name)
+        if known is None:
+            self._miss([message.call], "it was freed")
+            return
+        self._readers.setdefault(name, []).append(message.call)
+        if self._store.length(name) is not None:
+            self._here(name, known)
+        elif known.lost or known.maker is None:
+            self._miss(self._readers.pop(name), _gone(known))
+        else:
+            self._fetches.bring(name, known.maker)
+
+    def _here(self, name: ObjectId, known: _LargeObject) -> None:
+        """What the client wants to read is here."""
+        for call in self._readers.pop(name, ()):
+            known.client += 1
+            extent = self._shown.show((known.extent,))[0]
+            self._send(messages.Answer(call=call, value=Brought(extent=extent)), b"")
+
+    def _part_with(self, name: ObjectId, known: _LargeObject, entry: Entry) -> None:
+        """What has come for the client to read needs nothing of the host that it came from."""
+        whole = self._objects.get(known.of)
+        known.of = b""
+        entry.objects.discard(name)
+        self._roster.send(entry, messages.Drop(objects=(name,)))
+        if whole is not None:
+            self._release_part(whole)
+
+    def _release_part(self, whole: _LargeObject) -> None:
+        whole.parts -= 1
+        if not whole.needed:
+            self._drop([whole.extent.object])
+
+    def _miss(self, calls: Iterable[int], reason: str) -> None:
+        loss = Loss(kind=LossKind.REF_LOST, reason=reason)
+        for call in calls:
+            self._send(messages.Answer(call=call, value=Missed(loss=loss)), b"")
 
     def release_from_client(self, names: Iterable[ObjectId]) -> None:
         """The client needs these no more: its own, or results that it has done with."""
@@ -234,7 +326,8 @@ class ObjectLedger:
             entry.host.ship(here)
         for name in needed:
             if name not in here:
-                self._fetches.fetch(name, known[name].maker, entry)
+                maker = None if known[name].lost else known[name].maker
+                self._fetches.fetch(name, maker, entry)
         dropped = tuple(name for name in known if name not in needed)
         if dropped:
             self._roster.send(entry, messages.Drop(objects=dropped))
@@ -242,16 +335,27 @@ class ObjectLedger:
             if name not in known and self._store.length(name) is None:
                 ship(name, entry)
 
-    def fetched(self, entry: Entry, names: Iterable[ObjectId]) -> tuple[ObjectId, ...]:
-        """These have come from a host, or never will; returns what was not fetched from there."""
+    def fetched(
+        self, entry: Entry, names: Iterable[ObjectId], reason: str = ""
+    ) -> tuple[ObjectId, ...]:
+        """These have come from a host, or never will; returns what was not fetched from there.
+
+        ``reason`` says why they never will.
+        """
         others = []
         for name in names:
             waiting = self._fetches.ended(name, entry)
             if waiting is None:
                 others.append(name)
-            elif name in self._objects:
-                for entry in waiting:
-                    ship(name, entry)
+            elif (known := self._objects.get(name)) is not None:
+                if self._store.length(name) is not None:
+                    if name in self._readers:
+                        self._part_with(name, known, entry)
+                        self._here(name, known)
+                elif name in self._readers:
+                    self._miss(self._readers.pop(name), reason)
+                for each in waiting:
+                    ship(name, each)
             else:
                 self._store.drop([name])
         return tuple(others)
@@ -262,7 +366,7 @@ class ObjectLedger:
             known = self._objects.get(name)
             if name in entry.objects:
                 entry.objects.discard(name)
-                entry.held -= known.extent.length if known is not None else 0
+                entry.held -= known.extent.length if known is not None and not known.of else 0
             if known is not None:
                 known.asked.discard(entry.spec.name)
         self._free(names)
@@ -273,8 +377,10 @@ class ObjectLedger:
         What could not be brought is not asked for again.
         """
         for name, each in self._objects.items():
-            elsewhere = each.client or each.tasks or each.workers.keys() - {entry.spec.name}
-            if each.maker is entry and elsewhere and name not in entry.brought:
+            others = each.workers.keys() - {entry.spec.name}
+            elsewhere = each.client or each.tasks or each.parts or others
+            # What is a part of another comes with that.
+            if each.maker is entry and elsewhere and not each.of and name not in entry.brought:
                 entry.brought.add(name)
                 if self._store.length(name) is None:
                     self._fetches.bring(name, entry)
@@ -287,6 +393,12 @@ class ObjectLedger:
         """
         host = entry.spec.name
         unfetched = self._fetches.left(entry)
+        for name, each in self._objects.items():
+            if each.maker is entry and self._store.length(name) is None:
+                if self._store.length(each.of) is None:
+                    each.lost = host
+                else:
+                    self._store.excerpt(name, each.of, each.offset, each.extent.length)
         asked = [name for name, each in self._objects.items() if host in each.asked]
         self.dropped(entry, sorted({*asked, *entry.objects}))
         entry.held = 0
@@ -294,8 +406,10 @@ class ObjectLedger:
         held = [name for name, each in self._objects.items() if each.workers.pop(host, 0)]
         self._drop([name for name in held if not self._objects[name].needed])
         for name, waiting in unfetched:
-            for each in waiting:
-                ship(name, each)
+            if name in self._readers:
+                self._miss(self._readers.pop(name), _gone(self._objects[name]))
+            for there in waiting:
+                ship(name, there)
 
     def _drop(self, names: list[ObjectId]) -> None:
         """Nobody needs these any more: every host that may have one is told."""
@@ -319,13 +433,25 @@ class ObjectLedger:
 
     def _free(self, names: Iterable[ObjectId]) -> None:
         """Those of them that nobody needs or reads are free."""
-        freed = []
+        freed: list[ObjectId] = []
+        parted: list[_LargeObject] = []
         for name in names:
             known = self._objects.get(name)
             if known is not None and not (known.needed or known.asked):
                 del self._objects[name]
                 self._store.drop([name])
+                if name in self._readers:
+                    self._miss(self._readers.pop(name), "it was freed")
                 if known.maker is None:
                     freed.append(name)
+                if (whole := self._objects.get(known.of)) is not None:
+                    parted.append(whole)
+        for whole in parted:
+            self._release_part(whole)
         if freed:
             self._send(messages.Freed(objects=tuple(freed)), b"")
+
+
+def _gone(known: _LargeObject) -> str:
+    where = known.lost or "this machine"
+    return f"it lay on {where}, which is lost"

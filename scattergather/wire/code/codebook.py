@@ -107,6 +107,19 @@ class CodeBook:
         code = self._codes.get(digest)
         return () if code is None else code.needs
 
+    def codes(self, digests: Iterable[bytes]) -> list[CodeBlob]:
+        """The blobs of these and of what they need, as far as they are known here; needs last."""
+        found: dict[bytes, CodeBlob] = {}
+        pending = list(digests)
+        while pending:
+            digest = pending.pop(0)
+            sent = self._sent.get(digest)
+            code = self._codes.get(digest) or (sent.code if sent is not None else None)
+            if code is not None and digest not in found:
+                found[digest] = code
+                pending += code.needs
+        return list(found.values())
+
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Which of these, and of what they need, were not added."""
         absent: dict[bytes, None] = {}

@@ -251,6 +251,31 @@ class Inline:
         return all(map(self._stands, parts))
 
 
+class Noting(Inline):
+    """The carrier of a worker for what others may read than those who sent the task.
+
+    They need the code by digest that a value needs: that is noted.
+    """
+
+    def __init__(self, book: CodeBook) -> None:
+        super().__init__(book)
+        self._noted: dict[bytes, None] = {}
+
+    def reduce_class(self, kind: type) -> Any:
+        """The reduction of a class; one that came by digest is noted."""
+        reduction = super().reduce_class(kind)
+        if reduction is not NotImplemented and reduction[0] is resolve:
+            self._noted[reduction[1][0]] = None
+        return reduction
+
+    def take_needs(self) -> tuple[bytes, ...]:
+        """Digests that the values written since the last call refer to."""
+        super().take_needs()
+        needs = tuple(self._noted)
+        self._noted.clear()
+        return needs
+
+
 def _shorten(entered: dict[Any, Any], length: int) -> None:
     while len(entered) > length:
         entered.popitem()

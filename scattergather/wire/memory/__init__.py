@@ -9,4 +9,5 @@
 ``garbage``  who is told when a value is no more
 ``outside``  what of a value goes there while it is packed
 ``stub``     a blob of which parts lie there
+``whole``    a value that stays where it is made, as one object
 """

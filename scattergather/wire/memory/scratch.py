@@ -15,6 +15,12 @@ from scattergather.wire.memory.owned import Descriptor, own
 PLAIN = "/var/tmp"
 """Where they go unless somebody says otherwise."""
 
+SPARED = 0.05
+"""The part of a disk that is left to others,"""
+
+MOST_SPARED = 10 << 30
+"""and how many bytes at most: a large disk is often nearly full, and has room all the same."""
+
 _named = ""
 
 
@@ -44,6 +50,20 @@ def create() -> Descriptor:
             return own(os.dup, file.fileno())
     except OSError as error:
         raise type(error)(error.errno, error.strerror, where) from error
+
+
+def occupy(fd: int, offset: int, size: int) -> None:
+    """So much of a disk is ours, for a file of it, and a part of it is left to others.
+
+    Raises:
+        OSError: it has no room for both.
+    """
+    disk = os.fstatvfs(fd)
+    spared = min(int(SPARED * disk.f_blocks * disk.f_frsize), MOST_SPARED)
+    if disk.f_bavail * disk.f_frsize - size < spared:
+        raise OSError(f"{spared:,} bytes of the disk of {folder()} are left to others")
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, offset, size)
 
 
 def of_memory(where: str) -> str:

@@ -73,11 +73,16 @@ def create(size: int, *, on_disk: bool = False) -> Descriptor:
     return file
 
 
-def holds(fd: int, size: int) -> bool:
-    """True if a slab of somebody else has so many bytes, and can never have fewer."""
+def holds(fd: int, size: int, *, on_disk: bool = False) -> bool:
+    """True if a slab of somebody else has so many bytes, and can never have fewer.
+
+    Of a file without a name nobody can say that. It is read by those whose tasks have made it.
+    """
     facts = os.fstat(fd)
     if not stat.S_ISREG(facts.st_mode) or facts.st_size < size:
         return False
+    if on_disk:
+        return not facts.st_nlink
     if not in_memory():
         return True
     try:

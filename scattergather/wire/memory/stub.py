@@ -8,9 +8,17 @@ A pickle ends with ``.``, a trailer never does, so one byte tells which it is. W
 ``INSIDE`` the pickle stands in front and the ids are those of its out-of-band buffers (pickle
 protocol 5), in order. With ``OUTSIDE`` the pickle is an object too, the first of the ids.
 
-What was put (``client.values.ref``) is an object that holds such a blob; a value that takes it
-calls :func:`resolve` when it is loaded. Classes of the notebook may have got other references
-since it was put: the value that takes it says which, so that all it holds is of the same classes.
+A value that stays where it was made is one object, whatever is in it (``wire.memory.whole``). Its
+stub has nothing but the id, with the flag ``WHOLE`` where the object is the blob of the value, and
+``PLAIN`` where it is the very bytes that are the value. In the blob of such an object, or of a
+value that is too small to be one, the buffers are inside as well, and the flag ``PACKED`` says so::
+
+    pickle | buffer ... | offset and length of each, uint64 | number of buffers, uint32 | flag
+
+What was put or kept (``client.values.ref``) is an object that holds such a blob; a value that takes
+it calls :func:`resolve` when it is loaded, or :func:`plain` where it is bytes. Classes of the
+notebook may have got other references since it was put: the value that takes it says which, so that
+all it holds is of the same classes.
 """
 
 from __future__ import annotations
@@ -26,9 +34,10 @@ from scattergather.model.ids import ObjectId
 from scattergather.wire.code.origin import missing
 
 STOP = ord(".")
-INSIDE, OUTSIDE = 0, 1
+INSIDE, OUTSIDE, WHOLE, PLAIN, PACKED = range(5)
 ID_BYTES = 16
 _END = struct.Struct("<IB")
+_RANGE = struct.Struct("<QQ")
 
 View = Callable[[ObjectId], Any]
 """The bytes of an object, as a buffer that the value may keep."""
@@ -46,6 +55,16 @@ def trailer(buffers: Sequence[ObjectId], pickled: ObjectId | None = None) -> byt
     """What follows a pickle with these buffers; ``pickled`` is the object of the pickle itself."""
     ids = buffers if pickled is None else [pickled, *buffers]
     return b"".join(ids) + _END.pack(len(ids), INSIDE if pickled is None else OUTSIDE)
+
+
+def lone(name: ObjectId, flag: int) -> bytes:
+    """The blob of a value that is one object: ``WHOLE`` or ``PLAIN``."""
+    return name + _END.pack(1, flag)
+
+
+def packed_end(ranges: Sequence[tuple[int, int]]) -> bytes:
+    """What follows a pickle and its buffers, which have these offsets and lengths."""
+    return b"".join(map(_RANGE.pack, *zip(*ranges, strict=True))) + _END.pack(len(ranges), PACKED)
 
 
 def is_stub(blob: bytes | memoryview) -> bool:
@@ -80,6 +99,23 @@ def resolve(name: ObjectId, moved: Mapping[Place, Place] | None = None) -> Any:
     if view is None:
         raise LookupError("a Ref can be resolved only where it was sent to")
     return load_moved(memoryview(view(name)).cast("B"), moved or {})
+
+
+def plain(name: ObjectId) -> bytes:
+    """The bytes that this object is.
+
+    Raises:
+        LookupError: nothing is being loaded here, or the object is not here.
+    """
+    view: View | None = getattr(_here, "view", None)
+    if view is None:
+        raise LookupError("a Ref can be resolved only where it was sent to")
+    return bytes(view(name))
+
+
+def itself(value: Any) -> Any:
+    """``value``: pickled in the place of something that stands for it."""
+    return value
 
 
 def moving(blob: bytes, moved: Mapping[Place, Place]) -> bytes:
@@ -125,19 +161,30 @@ def parts(blob: bytes | memoryview) -> list[ObjectId]:
     Raises:
         ValueError: the trailer makes no sense.
     """
-    return _cut(blob)[1] if is_stub(blob) else []
+    return _cut(blob)[1] if is_stub(blob) and not is_packed(blob) else []
+
+
+def is_packed(blob: bytes | memoryview) -> bool:
+    """True when all of the value is in the blob, also its large buffers."""
+    return bool(blob) and blob[-1] == PACKED
 
 
 def _load(blob: bytes | memoryview, view: View | None) -> Any:
     if not is_stub(blob):
         return pickle.loads(blob)
-    if view is None:
-        raise LookupError("parts of a value are not here")
-    at, ids, flag = _cut(blob)
     try:
+        if is_packed(blob):
+            return _load_packed(memoryview(blob))
+        if view is None:
+            raise LookupError("parts of a value are not here")
+        at, ids, flag = _cut(blob)
         if flag == INSIDE:
             return pickle.loads(memoryview(blob)[:at], buffers=map(view, ids))
-        return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+        if flag == OUTSIDE:
+            return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
+        if flag == PLAIN:
+            return bytes(view(ids[0]))
+        return _load(memoryview(view(ids[0])).cast("B"), view)
     except CannotImport:
         raise
     except ImportError as error:
@@ -151,7 +198,27 @@ def _cut(blob: bytes | memoryview) -> tuple[int, list[ObjectId], int]:
     count, flag = _END.unpack_from(blob, end) if end >= 0 else (0, INSIDE)
     at = end - ID_BYTES * count
     # The pickle stands in front of the ids, whole, or it is one of them.
-    fits = count and at == 0 if flag == OUTSIDE else at > 0 and blob[at - 1] == STOP
-    if flag not in (INSIDE, OUTSIDE) or not fits:
+    if flag == INSIDE:
+        fits = at > 0 and blob[at - 1] == STOP
+    else:
+        fits = at == 0 and (count == 1 or (count > 1 and flag == OUTSIDE))
+    if flag not in (INSIDE, OUTSIDE, WHOLE, PLAIN) or not fits:
         raise ValueError(f"a stub of {len(blob)} bytes cannot have {count} objects")
     return at, [bytes(blob[n : n + ID_BYTES]) for n in range(at, end, ID_BYTES)], flag
+
+
+def _load_packed(blob: memoryview) -> Any:
+    """The value of a blob that has its buffers inside: they are parts of what the blob lies in.
+
+    Where that cannot be written to, as it is a message, they get memory of their own.
+    """
+    end = len(blob) - _END.size
+    count = _END.unpack_from(blob, end)[0] if end >= 0 else 0
+    at = end - _RANGE.size * count
+    if count < 1 or at <= 0:
+        raise ValueError(f"a blob of {len(blob)} bytes cannot have {count} buffers inside")
+    ranges = list(_RANGE.iter_unpack(blob[at:end]))
+    if any(offset + length > at for offset, length in ranges):
+        raise ValueError("a buffer of a value does not lie within it")
+    whole = memoryview(bytearray(blob)) if blob.readonly else blob
+    return pickle.loads(blob, buffers=[whole[n : n + length] for n, length in ranges])

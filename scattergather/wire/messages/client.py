@@ -19,6 +19,7 @@ from scattergather.wire.messages.shared import (
     KindByte,
     Kinds,
     Limits,
+    Loss,
     MaybeId,
     Message,
     Pid,
@@ -87,7 +88,8 @@ class AddJob(Message, frozen=True, kw_only=True):
     within ``limits`` each time, where ``placement`` allows; tasks of a higher ``priority`` go
     first. ``stream`` marks the open job behind the calls that a user submits: its tasks are
     independent, and their start is reported. With ``keep_children`` processes that a task leaves
-    stay in its worker.
+    stay in its worker. With ``keep`` what is large of its results stays where it was made
+    (``TaskOutcomes.kept``).
     """
 
     job: JobId
@@ -102,6 +104,7 @@ class AddJob(Message, frozen=True, kw_only=True):
     stream: bool = False
     placement: Placement = Placement()
     keep_children: bool = False
+    keep: bool = False
 
 
 class AddTasks(Message, frozen=True, kw_only=True):
@@ -301,7 +304,8 @@ class TaskOutcomes(Message, frozen=True, kw_only=True):
 
     ``kinds`` is one ``outcome.Kind`` byte a task; ``host`` and ``worker`` (process id) say where
     they ran. ``objects`` are large parts of the outcomes, which the client holds until it says
-    ``Release``: among them may be some of its own, which it then holds once more.
+    ``Release``: among them may be some of its own, which it then holds once more. ``kept`` are such
+    as stayed where they were made; to load them one needs the code of the digests ``needs``.
     """
 
     job: JobId
@@ -311,6 +315,18 @@ class TaskOutcomes(Message, frozen=True, kw_only=True):
     worker: Pid = 0
     attempt: Count = 1
     objects: tuple[Extent, ...] = ()
+    kept: tuple[Extent, ...] = ()
+    needs: tuple[Digest, ...] = ()
+
+
+class Bring(Message, frozen=True, kw_only=True):
+    """The client wants to read this object, which it holds and does not have.
+
+    Answered by ``Answer`` with ``Brought``, or with ``Missed`` where it cannot be had.
+    """
+
+    call: Count
+    object: ObjectId
 
 
 class Freed(Message, frozen=True, kw_only=True):
@@ -373,6 +389,18 @@ class TasksDropped(Message, frozen=True, kw_only=True):
     ranges: tuple[tuple[Count, Count], ...] = ()
 
 
+class Brought(Message, frozen=True, kw_only=True):
+    """The object is here, in a slab that the client has; it is held once more."""
+
+    extent: Extent
+
+
+class Missed(Message, frozen=True, kw_only=True):
+    """The object that was to be brought is not to be had."""
+
+    loss: Loss
+
+
 class HostsAnswered(Message, frozen=True, kw_only=True):
     """What all hosts together said to a refresh, or to a call on every worker.
 
@@ -390,7 +418,7 @@ class Answer(Message, frozen=True, kw_only=True):
     """The answer to the call that the client has numbered ``call``."""
 
     call: Count
-    value: Done | Declined | TasksDropped | HostsAnswered = Done()
+    value: Done | Declined | TasksDropped | HostsAnswered | Brought | Missed = Done()
 
 
 class Refused(Message, frozen=True, kw_only=True):

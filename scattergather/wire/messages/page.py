@@ -23,6 +23,7 @@ from scattergather.wire.messages.client import (
     AddJob,
     AddTasks,
     Answer,
+    Bring,
     CancelJob,
     CancelTasks,
     Command,
@@ -84,6 +85,7 @@ from scattergather.wire.messages.pool import (
 )
 from scattergather.wire.messages.shared import (
     Code,
+    Excerpt,
     Forget,
     Loss,
     Release,
@@ -120,6 +122,8 @@ ToController = (
     | ForgetJob
     | Command
     | RunEverywhere
+    | Excerpt
+    | Bring
     | AddHost
     | DropHost
     | ResizeHost
@@ -159,6 +163,7 @@ ToPool = (
     | NestedOutcome
     | Drop
     | Want
+    | Excerpt
     | Resize
     | Leave
     | AskFiles

@@ -30,7 +30,9 @@ class Run(Message, frozen=True, kw_only=True):
     ``ahead`` says that its tasks are short enough for a worker to hold it behind another chunk.
     ``attempt`` counts from 1 and holds for the whole chunk. ``keep_children`` says that processes
     which its tasks leave stay in the worker. ``lend`` says that the results are for
-    a task on the same host: their large parts stay there (``Outcomes.lent``).
+    a task on the same host: their large parts stay there (``Outcomes.lent``), and ``keep`` that
+    whatever is large of them does. Of its ``objects`` those of ``away`` lie on hosts only: what is
+    returned of one must be made anew.
     """
 
     chunk: Count
@@ -48,6 +50,8 @@ class Run(Message, frozen=True, kw_only=True):
     objects: Extents = ()
     lend: bool = False
     keep_children: bool = False
+    keep: bool = False
+    away: ObjectIds = ()
 
 
 class TakeBack(Message, frozen=True, kw_only=True):
@@ -89,13 +93,17 @@ class Leave(Message, frozen=True, kw_only=True):
 
 
 class Everywhere(Message, frozen=True, kw_only=True):
-    """One call on every worker, when each is free; the body is one blob ``(args, kwargs)``."""
+    """One call on every worker, when each is free; the body is one blob ``(args, kwargs)``.
+
+    Of its ``objects`` those of ``away`` lie on hosts only, as in ``Run``.
+    """
 
     call: Count
     function: FunctionName
     needs: Digests = ()
     code_version: Count = 0
     objects: Extents = ()
+    away: ObjectIds = ()
 
 
 class NestedOutcome(Message, frozen=True, kw_only=True):
@@ -150,7 +158,7 @@ class Outcomes(Message, frozen=True, kw_only=True):
     ``elapsed`` is the time in seconds that running them took (unpickling, call, pickling); 0 says
     nothing, as where the function was new to the worker. ``objects`` are large parts of them,
     ``lent`` such as stay on this host until somebody wants them, and ``borrowed`` large arguments
-    that were returned as they came.
+    that were returned as they came. To load what was kept one needs the code of ``needs``.
     """
 
     chunk: Count
@@ -161,6 +169,7 @@ class Outcomes(Message, frozen=True, kw_only=True):
     objects: Extents = ()
     borrowed: Extents = ()
     lent: Extents = ()
+    needs: Digests = ()
 
 
 class Output(Message, frozen=True, kw_only=True):

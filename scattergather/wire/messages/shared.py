@@ -137,17 +137,31 @@ class Extent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     offset: Count = 0
 
 
+class Excerpt(Message, frozen=True, kw_only=True):
+    """``length`` bytes at ``offset`` of the object ``of`` are the object ``object`` from now on.
+
+    It lies where that lies, which stays as long as this one does.
+    """
+
+    object: ObjectId
+    of: ObjectId
+    offset: Count
+    length: Count
+
+
 Extents = Annotated[tuple[Extent, ...], msgspec.Meta(max_length=MOST_NAMES)]
 
 
 class Slab(Message, frozen=True, kw_only=True):
     """Shared memory in which extents lie; its descriptor comes with this frame.
 
-    Whoever made it writes into it, everybody else reads.
+    Whoever made it writes into it, everybody else reads. One that is ``on_disk`` is a file without
+    a name.
     """
 
     slab: SlabId
     size: Count
+    on_disk: bool = False
 
 
 class SlabGone(Message, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from scattergather.errors import (
     HostLost,
     MemoryLimitExceeded,
     OutOfMemory,
+    RefLost,
     ScatterGatherError,
     TaskKilledWorker,
     TaskLost,
@@ -31,6 +32,7 @@ ERRORS: dict[LossKind, type[ScatterGatherError]] = {
     LossKind.HOST_LOST: HostLost,
     LossKind.TIME_LIMIT: TimeLimitExceeded,
     LossKind.MEMORY_LIMIT: MemoryLimitExceeded,
+    LossKind.REF_LOST: RefLost,
     LossKind.TOO_LARGE: TooLarge,
     LossKind.VERSION_MISMATCH: VersionMismatch,
 }

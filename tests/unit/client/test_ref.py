@@ -86,7 +86,7 @@ def test_its_memory_rests_and_is_released_when_it_is_freed_by_any_way(there: The
     for end in ("free", "with", "garbage"):
         before = set(there.released())
         ref = there.put([array(), array(2.0)])
-        names = {placed.extent.object for placed in ref._objects}
+        names = {placed.extent.object for placed in ref._value.objects}
         assert len(names) == 3
         assert there.large.resting == 2 * LARGE + PAGE
         match end:
@@ -103,7 +103,7 @@ def test_its_memory_rests_and_is_released_when_it_is_freed_by_any_way(there: The
 
 def test_a_task_that_takes_it_names_its_objects_and_holds_them(there: There) -> None:
     ref = there.put(array(3.0))
-    names = {placed.extent.object for placed in ref._objects}
+    names = {placed.extent.object for placed in ref._value.objects}
     blob, _, objects = there.shipper.pack_call((ref, [ref]), {})
     assert {each.extent.object for each in objects} == names
     ref.free()
@@ -131,7 +131,7 @@ def test_a_value_with_code_of_the_notebook_brings_it_to_whoever_takes_it(there: 
     exec("class Mine:\n    def __init__(self, data): self.data = data\n", namespace)
     ref = there.put(namespace["Mine"](array()))
     _, needs, _ = there.pack(ref)
-    assert list(needs) == [code.digest for code in ref._code]
+    assert list(needs) == [code.digest for code in ref._value.code]
 
 
 def test_where_it_cannot_go_is_said_in_a_sentence(there: There) -> None:

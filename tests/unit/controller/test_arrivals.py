@@ -41,7 +41,7 @@ class Stock:
         self.here.difference_update(names)
 
 
-def fetches_nothing(_entry: Entry, names: Iterable[ObjectId]) -> Iterable[ObjectId]:
+def fetches_nothing(_entry: Entry, names: Iterable[ObjectId], _why: str) -> Iterable[ObjectId]:
     """All that comes is of results."""
     return tuple(names)
 

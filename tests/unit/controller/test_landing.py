@@ -11,8 +11,9 @@ from twisted.internet.task import Clock
 
 from scattergather.controller.values.landing import PATIENCE, Landing
 from scattergather.model.ids import ObjectId
-from scattergather.store.store import MOST_SPARED, Store
+from scattergather.store.store import Store
 from scattergather.wire.memory import scratch
+from scattergather.wire.memory.scratch import MOST_SPARED
 from scattergather.wire.memory.slabs import PAGE
 from scattergather.wire.messages.shared import Extent
 

@@ -16,7 +16,10 @@ from typing import Any
 from scattergather.inside import Where
 from scattergather.model.outcome import Kind
 from scattergather.wire import blobs
+from scattergather.wire.code.codebook import BOOK
+from scattergather.wire.code.shipping import Noting
 from scattergather.wire.memory.outside import Outside, Placed
+from scattergather.wire.memory.whole import Whole
 from scattergather.wire.messages import page as messages
 from scattergather.wire.values.bundle import Bundle, pack_bundle
 from scattergather.workers.process.line import LineLost, WorkerLine
@@ -53,7 +56,6 @@ class Chunks:
         self._displays = displays
         self._libraries = libraries
         self._large = large
-        self._outside = Outside(large.returns)
         self._journal = journal
         self._capture = capture
         self._output = capture.output
@@ -62,16 +64,26 @@ class Chunks:
         calls.residents.note = journal.note
         self._circumstances = circumstances
         self._mending = Mending(capture, line, interrupts)
-        self._results = results = ResultPickler(self._outside)
-        self._loop = loop_of(
-            self,
-            journal=journal,
-            interrupts=interrupts,
-            results=results,
-            outside=self._outside,
-            arguments=large.arguments,
-            output=capture.output,
-        )
+        goes, stays = Outside(large.returns), Whole(large.returns)
+        pairs = (goes, ResultPickler(goes)), (stays, ResultPickler(stays, Noting(BOOK)))
+        self._ways = [
+            (
+                outside,
+                results,
+                loop_of(
+                    self,
+                    journal=journal,
+                    interrupts=interrupts,
+                    results=results,
+                    outside=outside,
+                    arguments=large.arguments,
+                    output=capture.output,
+                ),
+            )
+            for outside, results in pairs
+        ]
+        """For results that are sent, and for such as stay here."""
+        self._outside, self._results, self._loop = self._ways[0]
         self._run: messages.Run | None = None
         self._keep = False
         self._since = 0.0
@@ -140,8 +152,9 @@ class Chunks:
         ends = blobs.ends_of(body, run.count)
         journal.open(run.chunk, run.first)
         self._run, self._keep = run, run.keep_children
+        self._outside, self._results, self._loop = self._ways[run.keep]
         self._interrupts.memory_limit = run.limits.memory or 0
-        self._large.arguments.open(run.objects)
+        self._large.arguments.open(run.objects, run.away)
         self._since = time.monotonic()
         # The first task here pays for imports: its time would mislead about the others.
         self._cold = not self._calls.knows(run.function, run.code_version, run.needs)
@@ -299,6 +312,7 @@ class Chunks:
         So does one with parts outside, which must be accounted for.
         """
         assert self._run is not None
+        needs = self._results.carrier.take_needs()  # before those of what is gathered are forgotten
         self.flush()
         new, borrowed = self._large.returns.announce(parts)
         # By the journal the task is not over yet; but what a thread prints from now on is the next
@@ -307,15 +321,17 @@ class Chunks:
         if self._output.size():
             self.send_output(index)
         now = time.monotonic()
+        stays = self._run.lend or self._run.keep
         message = messages.Outcomes(
             chunk=self._run.chunk,
             first=index,
             kinds=bytes([kind]),
             elapsed=self._elapsed(now),
             worker=self._circumstances.pid,
-            objects=() if self._run.lend else new,
+            objects=() if stays else new,
             borrowed=borrowed,
-            lent=new if self._run.lend else (),
+            lent=new if stays else (),
+            needs=needs,
         )
         self._line.send(message, len(blob).to_bytes(blobs.WIDTH, "little"), blob)
         self._journal.sent(1)

@@ -53,8 +53,8 @@ _plain.maxlevel = 3
 class ResultPickler:
     """One pickler for all results; ``pickler`` and ``buffer`` are for the hot loop."""
 
-    def __init__(self, outside: Outside | None = None) -> None:
-        self.carrier = Inline(BOOK)
+    def __init__(self, outside: Outside | None = None, carrier: Inline | None = None) -> None:
+        self.carrier = carrier or Inline(BOOK)
         self.buffer = io.BytesIO()
         self.outside = outside
         self.pickler = ValuePickler(self.buffer, self.carrier.reduce_class, outside)

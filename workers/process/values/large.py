@@ -12,15 +12,18 @@ import gc
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.wire.frame import MOST_INSIDE
-from scattergather.wire.memory import stub
+from scattergather.wire.memory import scratch, stub
 from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.outside import Placed
+from scattergather.wire.memory.slabs import PAGE, read, whole_pages
+from scattergather.wire.memory.whole import Pieces
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.workers.process.descriptors import close_raised, raised_descriptor
@@ -53,6 +56,7 @@ class Arguments:
         self._inherited = Inherited()
         self._told: set[ObjectId] = set()
         self._collected = False
+        self._away: frozenset[ObjectId] = frozenset()
         self.unchanged = self._views.unchanged
 
     def adopt(self, slab: SlabId, fd: int) -> None:
@@ -71,9 +75,10 @@ class Arguments:
         """That of a slab which is here."""
         return self._slabs.get(slab)
 
-    def open(self, extents: Iterable[Extent]) -> None:
-        """The tasks of the chunk at work refer to these."""
+    def open(self, extents: Iterable[Extent], away: Iterable[ObjectId] = ()) -> None:
+        """The tasks of the chunk at work refer to these; who gets results lacks those ``away``."""
         self._extents = {extent.object: extent for extent in extents}
+        self._away = frozenset(away)
         self._views.forget()
         self._collected = False
 
@@ -93,10 +98,16 @@ class Arguments:
         fd = None if extent is None else self._slabs.get(extent.slab)
         if extent is None or fd is None:
             raise LookupError("a large argument did not arrive here; add the task again")
+        if extent.offset % PAGE:  # a part of another, which nobody can map
+            return read(fd, extent)
         view = self.parking.give(fd, extent)
         self._views.mean(view)
         # Whoever keeps this has a reference to the view, which he cannot close or move.
         return memoryview(view)
+
+    def is_away(self, name: ObjectId) -> bool:
+        """This lies on hosts only: who gets results cannot find it."""
+        return name in self._away
 
     def copied(self) -> None:
         """This process was forked: what is mapped here is kept until the copy is gone."""
@@ -155,7 +166,12 @@ class Returns:
         self._interrupts = interrupts
         self._arguments = arguments
         self._arena = Arena(0, self._gone)
+        self._disk = Arena(None, self._gone, on_disk=True)
+        self._arenas = (self._arena, self._disk)
         self._most = 0
+        self._stays: dict[ObjectId, int] = {}
+        """What stays here of it, in memory, and how many bytes each takes."""
+        self._staying = 0
         self._announced: set[SlabId] = set()
         self._announcing = threading.Lock()
         self._dirty = False
@@ -169,7 +185,9 @@ class Returns:
     def borrow(self, data: memoryview) -> Result | None:
         """An argument that is returned as it came: its object, which the reader has already."""
         extent = self._arguments.unchanged(data)
-        return None if extent is None else Result(extent, borrowed=True)
+        if extent is None or self._arguments.is_away(extent.object):
+            return None
+        return Result(extent, borrowed=True)
 
     def has_room(self, size: int) -> bool:
         """True: a worker never waits for room, it sends in messages what finds none."""
@@ -205,17 +223,75 @@ class Returns:
             finally:
                 self._arena.bound = share
 
+    def put_whole(self, pieces: Pieces) -> Result | None:
+        """A copy of these as one object that stays here; None: it had better travel in the message.
+
+        Such objects take half of this worker's part of the memory, as nobody knows how long they
+        stay, and what is read soon wants some, too. Beyond that they lie in files without a name.
+
+        Raises:
+            TooLarge: there is no room in memory nor on the disk.
+        """
+        if not self._arena.bound:
+            return None
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        with self._interrupts.shielded():
+            self._line.catch_up()
+            self._use()
+            extent = None
+            if self._staying + whole_pages(size) <= self._arena.bound // 2:
+                with suppress(OSError):
+                    extent = self._fill(self._arena, pieces, size)
+            if extent is not None:
+                self._stays[extent.object] = whole_pages(size)
+                self._staying += whole_pages(size)
+                return Result(extent)
+            try:
+                found = self._fill(self._disk, pieces, size)
+            except OSError as error:
+                found, why = None, str(error)
+        if found is None:
+            raise TooLarge(
+                f"the result, {size:,} bytes that are to stay where they are, has no room in the "
+                f"memory of its worker, nor in files beside it ({why}). Free some Refs, or allow "
+                "more: spawnScatterGather(memory=...), scattergather pool --memory ...",
+                size=size,
+                bound=self._arena.bound // 2,
+            )
+        return Result(found)
+
+    def _fill(self, arena: Arena, pieces: Pieces, size: int) -> Extent | None:
+        extent = arena.reserve(size)
+        if extent is None:
+            return None
+        try:
+            if arena is self._disk and (slab := arena.descriptor(extent.slab)) is not None:
+                scratch.occupy(slab[0], extent.offset, whole_pages(size))
+            at = 0
+            for piece in pieces:
+                arena.write(extent, at, piece)
+                at += memoryview(piece).nbytes
+        except BaseException:
+            arena.free(extent.object)
+            raise
+        return extent
+
     def free(self, placed: Placed) -> None:
         """Nobody was told of this object, and nobody will be."""
         # What was borrowed may be ours: a nested call has returned what it took from us.
         if not (isinstance(placed, Result) and placed.borrowed):
-            self._arena.free(placed.extent.object)
+            self._free(placed.extent.object)
 
     def recycle(self, names: Iterable[ObjectId]) -> None:
         """Their readers have done with these."""
         self._use()
         for name in names:
-            self._arena.free(name)
+            self._free(name)
+
+    def _free(self, name: ObjectId) -> None:
+        self._staying -= self._stays.pop(name, 0)
+        for arena in self._arenas:
+            arena.free(name)
 
     def announce(self, parts: Iterable[Placed]) -> tuple[tuple[Extent, ...], tuple[Extent, ...]]:
         """What is new of these, and what was borrowed; whoever hears of them has their slabs."""
@@ -224,10 +300,11 @@ class Returns:
         borrowed = tuple(part.extent for part in parts if part.extent.object not in ours)
         with self._announcing:  # nobody goes on before it is sent
             for slab in dict.fromkeys(extent.slab for extent in new):
-                found = self._arena.descriptor(slab)
+                found = self._arena.descriptor(slab) or self._disk.descriptor(slab)
                 if found is not None and slab not in self._announced:
                     fd, size = found
-                    self._line.send_with(fd, messages.Slab(slab=slab, size=size))
+                    on_disk = self._disk.descriptor(slab) is not None
+                    self._line.send_with(fd, messages.Slab(slab=slab, size=size, on_disk=on_disk))
                     self._announced.add(slab)
         return tuple(new), borrowed
 
@@ -248,7 +325,8 @@ class Returns:
         """There is no work: what has lain free for a while goes back."""
         if self._dirty and time.monotonic() >= self._used + IDLE_SECONDS:
             self._dirty = False
-            self._arena.trim()
+            for arena in self._arenas:
+                arena.trim()
 
 
 class Passed:

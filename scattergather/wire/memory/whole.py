@@ -1,0 +1,136 @@
+"""A value that stays where it is made: one object, in which all of it lies.
+
+As one object it has one name, one length and one place, and whoever makes it again makes one
+object. Its buffers lie behind its pickle (``wire.memory.stub``), so that whoever maps it has them
+without a copy. What is ``bytes`` lies there as it is: any range of it is bytes, too.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from scattergather.model.ids import ObjectId
+from scattergather.wire.code.code import CodeBlob
+from scattergather.wire.memory import stub
+from scattergather.wire.memory.outside import Outside, Placed
+from scattergather.wire.memory.slabs import LARGE
+
+APART = 1 << 12
+"""Bytes from which on a buffer lies behind the pickle, where it can be used as it is."""
+
+ALIGNED = 64
+"""What the place of a buffer is a multiple of: vector instructions want that."""
+
+Pieces = Sequence[memoryview | bytes]
+
+
+class WholePlace(Protocol):
+    """Where values are put that stay."""
+
+    def put_whole(self, pieces: Pieces) -> Placed | None:
+        """A copy of these, one behind the other, as one object; None: it may not stay here."""
+
+    def free(self, placed: Placed) -> None:
+        """Nobody was told of this object, and nobody will be."""
+
+
+class Whole(Outside):
+    """Gathers the buffers of a value while it is pickled, and puts all of it. One thread at a time.
+
+    For a pickler it is what :class:`Outside` is. A value of less than ``LARGE`` bytes stays a blob.
+    """
+
+    def __init__(self, place: WholePlace) -> None:
+        self._whole_place = place
+        self.placed: dict[ObjectId, Placed] = {}
+        self.code: list[CodeBlob] = []
+        self.used = False
+        self.size = 0
+        self._beside: list[memoryview] = []
+
+    def buffer(self, pickled: pickle.PickleBuffer) -> bool:
+        """Take a buffer; true: it stays in the pickle."""
+        try:
+            data = pickled.raw()
+        except BufferError:  # not contiguous
+            return True
+        if data.nbytes < APART:
+            return True
+        self._beside.append(data)
+        self.used = True
+        return False
+
+    def refer(self, others: Iterable[Placed], code: Iterable[CodeBlob]) -> None:
+        """No value that a task makes takes what was put elsewhere."""
+        raise LookupError("what stays here is made here")
+
+    def seal(self, file: io.BytesIO, start: int) -> None:
+        """The value is written from ``start`` on: it is put, if it is large enough."""
+        end = file.tell()
+        ranges, size = [], end - start
+        for data in self._beside:
+            size += -size % ALIGNED
+            ranges.append((size, data.nbytes))
+            size += data.nbytes
+        tail = stub.packed_end(ranges) if ranges else b""
+        size += len(tail)
+        put = None
+        if size >= LARGE:
+            with file.getbuffer() as all_of_it, all_of_it[start:end] as pickled:
+                alone = None if ranges else _only_bytes(pickled)
+                if alone is not None:
+                    with alone:
+                        put = self._whole_place.put_whole([alone])
+                else:
+                    put = self._whole_place.put_whole([*self._pieces(pickled), tail])
+        if put is not None:
+            flag = stub.WHOLE if alone is None else stub.PLAIN
+            file.seek(start)
+            file.truncate()
+            file.write(stub.lone(put.extent.object, flag))
+            self.placed[put.extent.object] = put
+        elif ranges:
+            with file.getbuffer() as all_of_it, all_of_it[start:end] as pickled:
+                rest = b"".join([*self._pieces(pickled), tail])[end - start :]
+            file.write(rest)
+        self._forget()
+
+    def _pieces(self, pickled: memoryview) -> list[memoryview | bytes]:
+        pieces: list[memoryview | bytes] = [pickled]
+        size = pickled.nbytes
+        for data in self._beside:
+            gap = -size % ALIGNED
+            pieces += [bytes(gap), data] if gap else [data]
+            size += gap + data.nbytes
+        return pieces
+
+    def abandon(self) -> None:
+        """The value could not be written."""
+        self.code.clear()
+        self._forget()
+
+    def discard(self) -> None:
+        """Nor will anybody hear of the values since the last :meth:`take`."""
+        self.abandon()
+        for placed in self.placed.values():
+            self._whole_place.free(placed)
+        self.placed.clear()
+
+    def _forget(self) -> None:
+        self._beside.clear()
+        self.used = False
+
+
+def _only_bytes(pickled: memoryview) -> memoryview | None:
+    """The bytes of which this is the pickle; None if it is that of something else."""
+    head = bytes(pickled[:11])
+    width = {b"\x80\x05B": 4, b"\x80\x05\x8e": 8}.get(head[:3])  # BINBYTES, BINBYTES8
+    if width is None:
+        return None
+    at = 3 + width
+    length = int.from_bytes(head[3:at], "little")
+    rest = bytes(pickled[at + length : at + length + 3])
+    return pickled[at : at + length] if rest in (b"\x94.", b".") else None  # MEMOIZE, STOP
