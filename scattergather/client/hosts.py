@@ -280,10 +280,6 @@ def _resize(session: Session, name: str, value: Any) -> None:
     workers = check_workers(value, f"workers of {name!r}")
     session.life.check()
     view = _find(session, name)
-    if view.state == "leaving":
-        raise BadRequest(
-            f"{name!r} was dropped and takes nothing more; add it again when it is gone"
-        )
     if view.state == "up" and 0 < view.most < workers:
         raise BadRequest(
             f"workers of {name!r} is {workers}; that host has {plural(view.most, 'worker')}: "

@@ -158,7 +158,7 @@ class RemoteHost:
         if isinstance(state, _Joined):
             _leave(state.line, state.pool)
             state.dialler.stop()
-            state.pool.tracker.broker.close()
+        self._switchboard.hang_up(self._furl)
 
     # ---- what concerns all hosts ----
 
@@ -184,6 +184,7 @@ class RemoteHost:
         """Resume the session if there is one, else begin one. True if there is a connection."""
         resumed = self._line
         line = resumed or self._new_line()
+        pool = None
         try:
             pool = await self._switchboard.call(self._furl)
             begun = self._switchboard.reactor.seconds()
@@ -191,7 +192,8 @@ class RemoteHost:
             answer = await self._hello(pool, line, line.received if resumed else remote.NEW)
             round_trip = self._switchboard.reactor.seconds() - begun
         except defer.CancelledError:
-            pass  # by ``stop``
+            if pool is not None:  # by ``stop``, when the pool had begun a session, perhaps
+                _leave(line, pool)
         except Exception as why:
             self._refuse(explain(why, self._furl))
         else:

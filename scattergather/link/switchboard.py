@@ -87,7 +87,15 @@ class Switchboard:
     async def call(self, furl: Furl) -> Any:
         """A reference to the pool of this FURL; fails within ten seconds."""
         gated = self._handler.gated(furl)
+        self._tub.unwanted.discard(furl.tub)
         return await self.in_time(self._tub.getReference(gated))
+
+    def hang_up(self, furl: Furl) -> None:
+        """Close the connection to the pool of this FURL, once what was sent has left.
+
+        One that is being made is closed when it is there, unless the pool is called again by then.
+        """
+        self._tub.hang_up(furl.tub)
 
     async def greet(self, pool: Any, **said: Any) -> remote.Welcome | remote.Refusal:
         """The pool's answer to a hello; fails within ten seconds."""

@@ -113,6 +113,10 @@ class Scheduler:
         lease = self._leases.of(chunk, host)
         return lease.job.spec.job if lease is not None else None
 
+    def has_leases(self, host: str) -> bool:
+        """A host that is up has chunks."""
+        return bool(self._fleet.hosts[host].leases)
+
     @property
     def working(self) -> bool:
         """Something is leased, of which outcomes will come."""

@@ -359,6 +359,11 @@ class Board(Switchboard):
     def about_to_send(self) -> None:
         pass
 
+    def hang_up(self, furl: Furl) -> None:
+        wire = self.paths[furl.name].wire
+        if wire is not None:
+            wire.ends[DOWN].close()
+
     async def call(self, furl: Furl) -> Any:
         return await self.in_time(self.paths[furl.name].connect())
 

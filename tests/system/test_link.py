@@ -56,6 +56,25 @@ async def test_frames_pass_both_ways_and_stop_ends_the_session(tmp_path):
 
 
 @live
+async def test_a_host_that_is_left_while_it_joins_leaves_no_session_and_no_connection(tmp_path):
+    async with ends(tmp_path) as both:
+        tub, begun = both.links.switchboard._tub, 0
+        for milliseconds in range(30):
+            host, _ = both.host()
+            host.start()
+            await pause(milliseconds / 1000)
+            begun += not host.statistics()
+            host.stop()
+            soon = Promise(1)  # a session that nobody hears of is given up after six seconds
+            while both.server.reception.visits or tub.brokers or tub.tubConnectors:
+                assert not soon.broken()
+                await pause(0.005)
+        assert begun > 3
+        _, ear = await both.joined()
+        assert ear.heard == ["joined"]
+
+
+@live
 async def test_a_body_of_20_megabytes_arrives_whole(tmp_path):
     async with ends(tmp_path) as both:
         host, ear = await both.joined()

@@ -138,8 +138,13 @@ class HostChanges:
         entry = self._roster.entries.get(name)
         if entry is None:
             return self._unknown(name)
+        if entry.successor is not None:
+            entry.successor = msgspec.structs.replace(entry.successor, workers=workers)
+            return Done()
         if entry.leaving is not None:
-            return Declined(why=f"{name} was dropped, and takes nothing more")
+            return Declined(
+                why=f"{name} was dropped and takes nothing more; c.hosts.add(url) uses it again"
+            )
         if isinstance(entry.spec, RemoteSpec) and entry.up and entry.facts is not None:
             most = entry.facts.workers
             if workers > most:
@@ -178,8 +183,8 @@ class HostChanges:
             self._leave(entry)
 
     def _give_up(self, entry: Entry) -> None:
-        if self._is_used(entry):
-            name = entry.spec.name
+        name = entry.spec.name
+        if self._is_used(entry) and (self._driver.has_tasks(name) or self._surveys.awaits(name)):
             self._desk.notice(f"{name} did not end its workers in {LEAVE_SECONDS:g} s and is left")
             self._leave(entry)
 
@@ -200,6 +205,7 @@ class HostChanges:
         return patient and self._driver.has_calls_of(entry.spec.name)
 
     def _is_home(self, entry: Entry) -> bool:
+        """What others hold of what was made there lies elsewhere; what is not is moved now."""
         return self._objects.bring_home(entry)
 
     def _leave(self, entry: Entry) -> None:

@@ -245,6 +245,10 @@ class Driver:
             self.handle(events.JobCancelled(job=job))
         self.handle(events.HostLeft(host=host, reason=reason))
 
+    def has_tasks(self, host: str) -> bool:
+        """Tasks that this host was given have no outcome."""
+        return self._scheduler.has_leases(host)
+
     def has_calls_of(self, host: str) -> bool:
         """Calls that tasks of this host have submitted are not over."""
         return self._nested.any_of(host)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from foolscap import negotiate, pb
+from foolscap.eventual import eventually
 from foolscap.logging import log as flog
 
 from scattergather.errors import RequestError
@@ -46,6 +47,7 @@ class LinkTub(pb.Tub):
 
     Attributes:
         adopt: takes the transport of every connection that is through with its negotiation.
+        unwanted: the Tubs to which a connection is being made that is not wanted any more.
     """
 
     adopt: Callable[[Any], None] = staticmethod(lambda _transport: None)
@@ -55,6 +57,22 @@ class LinkTub(pb.Tub):
     brokerClass = LinkBroker
     negotiationClass = _Negotiation
 
+    # Foolscap's own, which it gives no types.
+    brokers: dict[Any, LinkBroker]
+    tubConnectors: dict[Any, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pb.Tub.__init__(self, *args, **kwargs)
+        self.unwanted: set[str] = set()
+
+    def hang_up(self, tub: str) -> None:
+        """Close the connection to this Tub; one that is being made, when it is there."""
+        for theirs, broker in list(self.brokers.items()):
+            if theirs.getTubID() == tub:
+                broker.close()
+        if any(theirs.getTubID() == tub for theirs in self.tubConnectors):
+            self.unwanted.add(tub)
+
     def brokerAttached(self, tubref: Any, broker: Any, isClient: bool) -> None:
         """Called by Foolscap: a connection is through with its negotiation."""
         if not broker.disconnected:
@@ -63,6 +81,13 @@ class LinkTub(pb.Tub):
             if isinstance(opener, Opener):
                 opener.deliver = broker.dataReceived
         pb.Tub.brokerAttached(self, tubref, broker, isClient)
+        # Foolscap is not through with it in this turn.
+        eventually(self._attached, tubref.getTubID(), broker)
+
+    def _attached(self, tub: str, broker: LinkBroker) -> None:
+        if tub in self.unwanted:
+            self.unwanted.discard(tub)
+            broker.close()
 
 
 def make_tub(certificate: bytes) -> Any:

@@ -92,9 +92,11 @@ def test_a_host_that_is_added_again_while_it_leaves_comes_when_it_is_gone() -> N
     (status,) = there.take(messages.Status)[-1].hosts
     assert (status.state, status.why) == ("leaving", COMES_AGAIN)
     assert len(there.hosts) == 1
+    assert there.resize("host0", 3) == Done()
     there.hosts[0].say(returned(run))
     there.clock.advance(0)
     assert there.hosts[0].stopped
+    assert there.parts.roster.entries["host0"].spec.workers == 3
     there.hosts[1].listener.joined(FACTS)
     assert len(there.runs(1)) == 1
     there.drop("host0")

@@ -148,6 +148,9 @@ class Board:
         self.failed.append(self.reactor.seconds())
         raise ConnectionRefusedError
 
+    def hang_up(self, furl: object) -> None:
+        pass
+
 
 class Ear:
     def troubled(self, sentence: str) -> None:
@@ -185,12 +188,16 @@ class Mute:
         self.tracker = SimpleNamespace(broker=self)
         self.lines: dict[bytes, object] = {}
         self.cuts: list[str] = []
+        self.said: list[str] = []
 
     def notifyOnDisconnect(self, *_: object) -> None:
         pass
 
     def callRemote(self, *_: object) -> Deferred[bytes]:
         return Deferred()
+
+    def callRemoteOnly(self, name: str, *_: object) -> None:
+        self.said.append(name)
 
     def cut(self, reason: str) -> None:
         self.cuts.append(reason)
@@ -209,6 +216,9 @@ class Answered(Switchboard):
         self.pools.append(Mute())
         return self.pools[-1]
 
+    def hang_up(self, furl: object) -> None:
+        self.hung_up = True
+
 
 def test_a_connection_over_which_no_hello_is_answered_is_not_used_again():
     board = Answered()
@@ -220,4 +230,6 @@ def test_a_connection_over_which_no_hello_is_answered_is_not_used_again():
         board.reactor.advance(0.1)
     assert [pool.cuts for pool in board.pools] == [["hello was not answered"], []]
     host.stop()
+    assert board.pools[-1].said == ["goodbye"], "it may have heard the hello"
+    assert board.hung_up
     assert not board.reactor.getDelayedCalls()

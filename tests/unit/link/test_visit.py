@@ -175,7 +175,7 @@ def test_a_host_on_whose_word_the_controller_fails_is_thrown_out_and_returns_its
     listener: Any = SimpleNamespace(
         received=fails, arrived=fails, lost=fails, measured=fails, troubled=fails, left=left.append
     )
-    board: Any = SimpleNamespace(reactor=Clock(), chance=random.Random(1))
+    board: Any = SimpleNamespace(reactor=Clock(), chance=random.Random(1), hang_up=lambda _: None)
     host = RemoteHost(board, RemoteSpec(name="far", furl=FURL), listener, NoObjectStore())
     line = host._new_line()
     dialler = host._make_dialler(line.session, b"t" * 32)
@@ -215,7 +215,7 @@ def test_a_host_that_wants_objects_without_end_is_thrown_out() -> None:
     listener: Any = SimpleNamespace(
         received=lambda *_: None, left=left.append, measured=print, troubled=print
     )
-    board: Any = SimpleNamespace(reactor=Clock(), chance=random.Random(1))
+    board: Any = SimpleNamespace(reactor=Clock(), chance=random.Random(1), hang_up=lambda _: None)
     host = RemoteHost(board, RemoteSpec(name="far", furl=FURL), listener, NoObjectStore())
     line = host._new_line()
     dialler = host._make_dialler(line.session, b"t" * 32)
