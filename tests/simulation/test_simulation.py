@@ -218,20 +218,25 @@ def test_a_task_that_is_to_be_retried_does_not_cancel_the_calls_of_the_next(seed
     run(world, Faults())
 
 
+@pytest.mark.parametrize("patient", [True, False])
 @pytest.mark.parametrize("seed", range(10))
-def test_hosts_that_come_and_go_cost_no_task_anything(seed: int) -> None:
+def test_hosts_that_come_and_go_cost_no_task_anything(seed: int, patient: bool) -> None:
     world = World(seed, Shape(daemons=3, workers=3, embedded=bool(seed % 2)))
     for retries in (0, 3):
         plain_job(world, 200, retries=retries, odd=Nature(slow=0.3, children=seed % 3))
     faults = Faults(add_host=40, drop_host=20, resize_host=20, run_everywhere=3)
     nemesis = Nemesis(world, faults, 5.0)
-    nemesis.patient = True
+    nemesis.patient = patient
     world.run_until(5.0)
     world.settle()
     world.check_at_rest()
     tasks = {b"%d.%d" % (job, index) for job in range(2) for index in range(200)}
-    assert {world.ledger.begun[task] for task in tasks} == {1}, "calls of theirs may kill"
-    assert not tasks & world.ledger.charges.keys()
+    ledger = world.ledger
+    assert not tasks & ledger.charges.keys(), "calls of theirs may kill"
+    assert bool(tasks & ledger.spared.keys()) != patient, "only who does not wait interrupts"
+    again = {task for task in tasks if task.startswith(b"1.")}
+    assert {ledger.begun[task] - ledger.spared[task] for task in again} == {1}
+    assert {ledger.begun[task] for task in tasks - again} == {1}, "they may not run twice"
 
 
 def one_service(seed: int) -> tuple[World, Service]:
