@@ -270,6 +270,10 @@ def _check_new(session: Session, spec: HostSpec) -> None:
             continue
         if spec.name == other.name or pool_of(spec) == pool_of(other):
             also = "" if spec.name == other.name else f" is the same pool as {other.name!r}, and"
+            if states.get(other.name) == "leaving":
+                raise BadRequest(
+                    f"{spec.name!r}{also} has not left yet; wait until it is not in c.hosts"
+                )
             raise BadRequest(
                 f"{spec.name!r}{also} is there already; c.hosts[{other.name!r}].workers = N says "
                 "how many workers it has for you"

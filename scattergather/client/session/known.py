@@ -110,11 +110,10 @@ class Known:
         return known or (self.go.workers if self.go is not None else 0) or 1
 
     def services(self) -> set[str] | None:
-        """The services of all hosts that are up; None before every host has answered."""
+        """The services of all hosts, as they said when they joined last; None before the go."""
         if self.go is None:
             return None
-        hosts = [*self.go.hosts, *self.snapshot().hosts]
-        return {name for host in hosts if host.state == "up" for name in host.services}
+        return {name for host in self.snapshot().hosts for name in host.services}
 
     def chosen_services(self) -> list[str]:
         """The services that hosts that are up were started for, sorted; empty if none said so."""

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import gc
+import os
 import threading
 import weakref
 from concurrent.futures import CancelledError
 
+import msgspec
 import pytest
 
 from scattergather.client.unread import Unread
@@ -23,7 +25,7 @@ from scattergather.errors import (
 )
 from scattergather.model.failure import Failure
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.client import RemoteSpec
+from scattergather.wire.messages.client import HostState, RemoteSpec
 from scattergather.wire.messages.shared import Limits
 from tests.conftest import calls
 from tests.struck import overtaken_everywhere, struck_everywhere
@@ -608,6 +610,20 @@ def test_an_unknown_service_is_answered_with_the_known(made):
     c.waitForResult()
     with pytest.raises(UnknownName, match=r"'tripel'.*triple"):
         c.addJob(calls(2), "tripel")
+
+
+def test_a_service_of_a_host_that_was_dropped_is_unknown_and_one_of_a_host_that_is_down_waits(made):
+    c, fake = made(services={"triple": lambda x: 3 * x})
+    c.waitForResult()
+    there, other = fake.host(), HostState(name="other", state="up", workers=1, services=("len",))
+    down = msgspec.structs.replace(there, state="down")
+    fake.send(messages.Status(hosts=(down, other), jobs=(), controller_pid=os.getpid()))
+    until(lambda: len(c.hosts) == 2)
+    assert c.addJob(calls(2), "triple").results() == [6]
+    fake.send(messages.Status(hosts=(other,), jobs=(), controller_pid=os.getpid()))
+    until(lambda: len(c.hosts) == 1)
+    with pytest.raises(UnknownName, match="no host has a service 'triple'; there are: len"):
+        c.addJob(calls(2), "triple")
 
 
 def test_a_service_may_be_written_as_in_the_seed(made):
