@@ -119,8 +119,11 @@ class PoolSession(Protocol):
     def clog(self, clogged: bool) -> None:
         """Much waits to be sent to the controller: begin nothing more; or: it has kept up."""
 
-    def close(self, reason: str) -> None:
-        """End the session: its workers die, nothing more is sent to the peer."""
+    def close(self, reason: str, *, may_return: bool = False) -> None:
+        """End the session: its workers die, nothing more is sent to the peer.
+
+        The controller ``may_return``, in another session, where it was lost in silence.
+        """
 
 
 class Peer(Protocol):

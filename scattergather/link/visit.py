@@ -74,6 +74,8 @@ class Visit:
     ) -> None:
         self.who = who
         self._clock = clock
+        self._silent = False
+        """The last connection was lost in silence: the controller need not be dead."""
         self._unseen = 0
         self._returned = 0
         self._watched: Any = None
@@ -83,7 +85,7 @@ class Visit:
             clock,
             greeting.session,
             self._received,
-            self.dismiss,  # or its controller would send into nothing, and wait
+            self._lost,
             refusal=lambda size: self._session.refusal(size),
         )
         self._name = name
@@ -109,7 +111,7 @@ class Visit:
         Returns:
             The number of the last piece that came from it.
         """
-        self._back = back
+        self._back, self._silent = back, False
         carrier = back.tracker.broker
         self._line.expect(carrier)
         if carrier is not self._watched:  # who says hello again and again is told of once
@@ -122,6 +124,7 @@ class Visit:
         if carrier.hung_up:
             self._line.detach(carrier, "the controller hung up", HUNG_UP_GRACE)
         else:
+            self._silent = True
             self._line.detach(carrier, "the connection broke")
 
     def send(self, message: messages.FromPool, body: bytes = b"", *, patient: bool = False) -> None:
@@ -200,15 +203,25 @@ class Visit:
 
     def dismiss(self, reason: str) -> None:
         """End the session and tell the controller."""
-        self._back.callRemoteOnly("goodbye", self.id, reason.encode(errors="replace")[:1000])
-        self.end(reason)
+        self._dismiss(reason, may_return=False)
 
-    def end(self, reason: str) -> None:
-        """End the session; no effect if it has ended."""
+    def _lost(self, reason: str) -> None:
+        """The session is beyond recovery: its controller hears it, or would wait for ever."""
+        self._dismiss(reason, may_return=self._silent)
+
+    def _dismiss(self, reason: str, *, may_return: bool) -> None:
+        self._back.callRemoteOnly("goodbye", self.id, reason.encode(errors="replace")[:1000])
+        self.end(reason, may_return=may_return)
+
+    def end(self, reason: str, *, may_return: bool = False) -> None:
+        """End the session; no effect if it has ended.
+
+        Its controller ``may_return`` if nobody knows what has become of it.
+        """
         if not self._over(self):
             return
         self._line.close()
         call_off(self._looking)
         if self._courier is not None:
             self._courier.close()
-        self._session.close(reason)
+        self._session.close(reason, may_return=may_return)

@@ -85,7 +85,7 @@ class TwinSession:
     def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         raise AssertionError("no results were sent")
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, *, may_return: bool = False) -> None:
         assert not self.closed
         assert reason
         self.closed = reason

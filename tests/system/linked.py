@@ -120,7 +120,7 @@ class EchoSession:
     def shipped(self, objects: tuple[ObjectId, ...]) -> None:
         self.delivered += objects
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, *, may_return: bool = False) -> None:
         self.closed = reason
 
 

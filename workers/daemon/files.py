@@ -1,8 +1,9 @@
 """Files that clients send to this host and fetch from it, below its data folder.
 
-Whoever has begun a transfer may go on with it for ``KEPT_SECONDS`` after its session was lost, from
-a session that comes after it: the transfer's name is known to nobody else. What is not complete by
-then has never had a name in the file system. A block is written and read in the turn in which it is
+Whoever has begun a transfer may go on with it for ``KEPT_SECONDS`` after its session was lost in
+silence, from a session that comes after it: the transfer's name is known to nobody else. One that
+hung up was killed, most likely, and nothing of it may be left. What is not complete by then has
+never had a name in the file system. A block is written and read in the turn in which it is
 asked for, and no more than one of each request is in memory.
 """
 
@@ -147,10 +148,12 @@ class HostFiles:
             departing.close()
             raise ValueError(str(error)) from None
 
-    def left(self, session: int) -> None:
-        """A session is over: what it had begun is kept for a while."""
+    def left(self, session: int, *, keep: bool) -> None:
+        """A session is over: what it had begun is dropped, or kept for a while."""
         for name, known in list(self._transfers.items()):
-            if known.session == session:
+            if known.session == session and not keep:
+                self._drop(name, session)
+            elif known.session == session:
                 known.session = None
                 known.timer = self._clock.callLater(KEPT_SECONDS, self._drop, name, None)
         lost = [name for name, known in self._transfers.items() if known.session is None]

@@ -116,8 +116,8 @@ class _Member:
     def clog(self, clogged: bool) -> None:
         self.service.handle(events.Clogged(tenant=self.number, clogged=clogged))
 
-    def close(self, reason: str) -> None:
-        self.service.close_session(self, reason)
+    def close(self, reason: str, *, may_return: bool = False) -> None:
+        self.service.close_session(self, reason, may_return=may_return)
 
 
 class PoolService:
@@ -288,8 +288,11 @@ class PoolService:
         """Why this session must not send a message of so many bytes; empty if it may."""
         return self._pool.refusal(session, size)
 
-    def close_session(self, member: _Member, reason: str) -> None:
-        """End a session with all its workers; nothing more is sent to its peer."""
+    def close_session(self, member: _Member, reason: str, *, may_return: bool = False) -> None:
+        """End a session with all its workers; nothing more is sent to its peer.
+
+        Its files under way are kept for a while if its controller ``may_return``.
+        """
         if self._members.pop(member.number, None) is None:
             return
         self.log.info("session {n} closed: {r}", n=member.number, r=reason)
@@ -297,7 +300,7 @@ class PoolService:
         for worker in self._nursery.close(member.brood):
             self._slabs.died(worker)
         member.large.close()
-        self.files.left(member.number)
+        self.files.left(member.number, keep=may_return)
 
     # ---- performing ----
 

@@ -87,7 +87,7 @@ class Host:
         number = len(self.asked) - len(self._waiting) - 1
         reply: Any
         if self.away(number):
-            self.files.left(self.session)
+            self.files.left(self.session, keep=True)
             self.session += 1
             if self.restarts:
                 self.files.close()
@@ -292,13 +292,20 @@ def test_a_host_forgets_what_nobody_goes_on_with(host: Host, home: Path) -> None
     begun = wire.BeginFile(transfer=b"t" * 16, path=b"x", size=3)
     host.files.serve(1, begun, b"")
     host.files.serve(1, wire.WriteBlock(transfer=b"t" * 16, offset=0), b"ab")
-    host.files.left(1)
+    host.files.left(1, keep=True)
     assert host.files.serve(2, begun, b"")[0] == wire.Begun(offset=2)
-    host.files.left(2)
+    host.files.left(2, keep=True)
     host.clock.advance(KEPT_SECONDS + 1)
     assert open_descriptors() == before
     assert host.files.serve(3, begun, b"")[0] == wire.Begun(offset=0)
     host.files.close()
+    assert open_descriptors() == before
+
+
+def test_a_host_forgets_at_once_what_belonged_to_who_is_dead(host: Host) -> None:
+    before = open_descriptors()
+    host.files.serve(1, wire.BeginFile(transfer=b"t" * 16, path=b"x", size=3), b"")
+    host.files.left(1, keep=False)
     assert open_descriptors() == before
 
 
@@ -323,7 +330,7 @@ def test_a_session_has_so_many_transfers_and_no_more(host: Host) -> None:
     reply, _ = host.files.serve(1, wire.BeginFile(transfer=b"t" * 16, path=b"x", size=3), b"")
     assert isinstance(reply, Declined)
     for session in range(2, 9):
-        host.files.left(session - 1)
+        host.files.left(session - 1, keep=True)
         for number in range(60):
             name = (1000 * session + number).to_bytes(16, "big")
             host.files.serve(session, wire.BeginFile(transfer=name, path=b"x", size=3), b"")

@@ -29,6 +29,7 @@ class Pool:
         self.clogs: list[bool] = []
         self.heard: list[Any] = []
         self.closed: list[str] = []
+        self.may_return: list[bool] = []
 
     def open(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(
@@ -37,8 +38,12 @@ class Pool:
             refusal=lambda size: "too much" if size > 1 << 20 else "",
             clog=self.clogs.append,
             receive=lambda message, body: self.heard.append(message),
-            close=self.closed.append,
+            close=self.close,
         )
+
+    def close(self, reason: str, *, may_return: bool) -> None:
+        self.closed.append(reason)
+        self.may_return.append(may_return)
 
 
 class There:
@@ -70,6 +75,22 @@ class There:
 
     def hear(self, message: messages.ToPool) -> None:
         self.visit._received(messages.encode(message), b"")
+
+    def connect(self, *, hung_up: bool) -> SimpleNamespace:
+        """A connection, whose ``end`` is how it will end."""
+        carrier = SimpleNamespace(lines={}, hung_up=hung_up, cut=lambda _: None)
+        carrier.carry = lambda *_: None
+
+        def notify(then: Any, *args: Any) -> None:
+            carrier.end = lambda: then(*args)
+
+        back = SimpleNamespace(
+            callRemoteOnly=lambda *said: self.said.append(said),
+            tracker=SimpleNamespace(broker=carrier),
+            notifyOnDisconnect=notify,
+        )
+        self.visit.connect(back, 0)
+        return carrier
 
 
 @pytest.fixture
@@ -236,3 +257,19 @@ def test_what_comes_before_a_hello_is_answered_is_bounded() -> None:
     for number in range(1, 1000):
         line._arrived(Piece(number, 0, data, 0.0))
     assert len(line._state.early) < 20  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("hung_up", [True, False])
+def test_a_controller_that_was_lost_in_silence_may_return_and_one_that_hung_up_may_not(
+    there: There, hung_up: bool
+) -> None:
+    there.connect(hung_up=not hung_up).end()
+    there.connect(hung_up=hung_up).end()
+    there.clock.advance(60)
+    assert there.pool.may_return == [not hung_up]
+
+
+def test_a_controller_that_says_goodbye_does_not_return(there: There) -> None:
+    there.connect(hung_up=False)
+    there.visit.end("it leaves")
+    assert there.pool.may_return == [False]
