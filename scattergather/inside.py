@@ -2,7 +2,8 @@
 
 ``submit`` and ``map`` run further calls on the same cluster; a task that waits for them lends its
 place to others, so that nested calls never starve. ``where`` says where the task runs. ``data`` is
-the folder of the files that were sent to this host, and ``send_file`` sends one home.
+the folder of the files that were sent to this host, ``send_file`` sends one home, and
+``create_file`` makes one that stays there as the result of its task.
 
 Everything here works inside a task only, from any of its threads. The worker joins it to itself by
 ``join``; at home the same import works and each call says why it cannot.
@@ -16,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from scattergather.errors import CannotTransfer, RequestError, in_protocol
 
@@ -49,6 +50,9 @@ class Hook(Protocol):
 
     def running(self) -> bool:
         """True while a task runs."""
+
+    def create_file(self) -> BinaryIO:
+        """An empty file without a name on this host."""
 
     def data(self) -> str:
         """The folder of the files that were sent to this host; RequestError if it has none."""
@@ -162,6 +166,19 @@ def _results(futures: list[NestedFuture]) -> Iterator[Any]:
 def where() -> Where:
     """Where this task runs."""
     return _joined().where()
+
+
+def create_file() -> BinaryIO:
+    """An empty binary file without a name on this host, to be written and read.
+
+    As the result of its task, in a job with ``keep=True``, it stays on its host: the result is a
+    ``Ref``, and a task that takes that gets the file, open for reading while it runs. What nobody
+    has any more is gone. It lies in the folder for temporary files and takes no memory.
+
+    Raises:
+        OSError: no file can be had there; the folder is named.
+    """
+    return _joined().create_file()
 
 
 def send_file(path: str | os.PathLike[str], to: str | None = None) -> str:

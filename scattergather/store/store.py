@@ -23,6 +23,9 @@ from scattergather.wire.memory.arena import Arena
 from scattergather.wire.memory.slabs import whole_pages
 from scattergather.wire.messages.shared import Extent
 
+MOST_EXPECTED = 1 << 16
+"""Files that may be under way to here: more than that nobody asks for."""
+
 Recycle = Callable[[tuple[ObjectId, ...]], None]
 """Tells who wrote these objects that nobody reads them any more."""
 
@@ -70,6 +73,8 @@ class Store:
         self._extents: dict[ObjectId, Extent] = {}
         self._excerpts: set[ObjectId] = set()
         """Those of them that are parts of others."""
+        self._expected: dict[ObjectId, None] = {}
+        """Those that are to come and are files."""
         self._arriving: dict[ObjectId, tuple[Arena, Extent]] = {}
         self.slab_gone: list[Callable[[SlabId], None]] = []
         """Who hears that a slab is closed: whoever was given its descriptor closes it too."""
@@ -133,13 +138,12 @@ class Store:
             at = extent.offset + whole_pages(extent.length)
         _punch(lent.fd, at, lent.size - at)
 
-    @property
-    def orphaned(self) -> int:
-        """Bytes of memory in which things lie whose makers are gone."""
+    def orphaned(self, *, on_disk: bool = False) -> int:
+        """Bytes of memory, or of files, in which things lie whose makers are gone."""
         return sum(
             whole_pages(self._extents[name].length)
             for lent in self._lent.values()
-            if lent.gone and not lent.on_disk
+            if lent.gone and lent.on_disk == on_disk
             for name in lent.live - self._excerpts
         )
 
@@ -299,10 +303,18 @@ class Store:
         """Why a task can never take all of these here; empty if it can."""
         # What a neighbour has written takes no room of ours.
         found = (self._extents.get(each.object, each) for each in extents)
-        lengths = [each.length for each in found if each.slab not in self._lent]
+        lengths = [each.length for each in found if each.slab not in self._lent and not each.file]
         if self.spills:
             return next(filter(None, map(self.refusal, lengths)), "")
         return self.refusal(*lengths)
+
+    def expect(self, extents: Iterable[Extent]) -> None:
+        """These may come: those that are files go to the disk."""
+        for each in extents:
+            if each.file and each.object not in self._extents:
+                self._expected[each.object] = None
+        while len(self._expected) > MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
 
     def refusal(self, *lengths: int) -> str:
         """Why objects of these lengths can never be here at a time; empty if they can."""
@@ -334,6 +346,9 @@ class Store:
             ValueError: there never will be room.
             OSError: the system has no memory, or no descriptors, left, or nothing takes any more.
         """
+        if name in self._expected:
+            self._arriving[name] = self._disk, self._on_disk(name, length)
+            return True
         if why := self.refusal(length):
             raise ValueError(why)
         arena = self._arena
@@ -350,12 +365,8 @@ class Store:
 
     def _spill(self, name: ObjectId, length: int) -> tuple[Arena, Extent | None]:
         try:
-            extent = self._disk.reserve(length, name)
-            found = None if extent is None else self._disk.descriptor(extent.slab)
-            if extent is not None and found is not None:
-                self._occupy(found[0], extent.offset, whole_pages(length))
+            return self._disk, self._on_disk(name, length)
         except OSError as why:
-            self._disk.free(name)
             bound, beyond = self._arena.bound, self._beyond.used
             if bound is not None and beyond + whole_pages(length) > bound:
                 raise OSError(
@@ -364,13 +375,21 @@ class Store:
                     f"in files ({why}). Read what has come, or allow more: memory=..."
                 ) from why
             return self._beyond, self._beyond.reserve(length, name)
-        return self._disk, extent
 
-    def _occupy(self, fd: int, offset: int, size: int) -> None:
-        """So much of a disk is ours. Raises OSError if there is no room for it."""
-        if self.disk_bound is not None and self._disk.used > self.disk_bound:
-            raise OSError(f"files take {self.disk_bound:,} bytes at most: --scratch-size")
-        scratch.occupy(fd, offset, size)
+    def _on_disk(self, name: ObjectId, length: int) -> Extent:
+        """Room in a file. Raises OSError if there is none."""
+        try:
+            extent = self._disk.reserve(length, name)
+            assert extent is not None, "the arena of files has no bound"
+            if self.disk_bound is not None and self._disk.used > self.disk_bound:
+                raise OSError(f"files take {self.disk_bound:,} bytes at most: --scratch-size")
+            found = self._disk.descriptor(extent.slab)
+            if found is not None:
+                scratch.occupy(found[0], extent.offset, whole_pages(length))
+        except OSError:
+            self._disk.free(name)
+            raise
+        return extent
 
     def overdraw(self) -> None:
         """One that waits for room gets it, whatever the bound: nothing else will end its wait."""
@@ -387,6 +406,7 @@ class Store:
     def stored(self, name: ObjectId) -> None:
         """All bytes of the object were written: from now on it is here."""
         _, extent = self._arriving.pop(name)
+        self._expected.pop(name, None)
         self._extents[name] = extent
         self.held += extent.length
 

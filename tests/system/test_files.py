@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +30,7 @@ from tests.system.relay import Relay
 pytestmark = pytest.mark.system
 
 DATA = random.Random(7).randbytes(3_000_001)
+MEGABYTE = random.Random(8).randbytes(1 << 20)
 BIG = 4_000_000
 
 
@@ -35,8 +38,10 @@ class Pool:
     """A daemon that can be killed and started again, and its folder of files."""
 
     def __init__(self, folder: Path) -> None:
+        self.data, self.scratch = folder / "data", folder / "scratch"
+        self.scratch.mkdir()
         self._options = ["--directory", str(folder), "--port", str(free_port())]
-        self.data = folder / "data"
+        self._options += ["--scratch", str(self.scratch), "--memory", "48M", "--workers", "2"]
         self.start()
 
     def start(self) -> None:
@@ -106,7 +111,7 @@ def size_of(name: str) -> tuple[str, int]:
 
 
 def sends_home(text: str, to: str) -> str:
-    path = inside.data / "made.txt"
+    path = inside.data / f"{os.getpid()}.txt"
     path.write_text(text)
     return inside.send_file(path, to)
 
@@ -157,6 +162,76 @@ def test_what_a_task_sends_lies_in_the_folder_for_that(c: ScatterGather, far: st
     c.addJob([((), {})], sends_what_is_no_file)
     with pytest.raises(JobFailed, match="is no file"):
         c.waitForResult()
+
+
+def creates(size: int):
+    file = inside.create_file()
+    for _ in range(size // len(MEGABYTE)):
+        file.write(MEGABYTE)
+    file.write(MEGABYTE[: size % len(MEGABYTE)])
+    return file
+
+
+def reads(file) -> tuple[int, bytes, bytes]:
+    size = sum(map(len, iter(lambda: file.read(1 << 20), b"")))
+    file.seek(-9, os.SEEK_END)
+    return size, file.read(5), file.read()
+
+
+def keeps_it(file) -> bytes:
+    sys.kept = file
+    return file.read()
+
+
+def reads_what_was_kept() -> str:
+    try:
+        return str(sys.kept.seek(0))
+    except ValueError as error:
+        return str(error)
+
+
+def read_by(size: int) -> tuple[int, bytes, bytes]:
+    end = (MEGABYTE + MEGABYTE[: size % len(MEGABYTE)])[-9:]
+    return size, end[:5], end[5:]
+
+
+def openings(folder: Path) -> list[str]:
+    """Files without a name below it that any process has."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if (link := os.readlink(each)).startswith(str(folder)):
+                found.append(f"{each}: {link}")
+    return found
+
+
+def test_what_tasks_create_stays_on_their_host_and_outlives_them(
+    c: ScatterGather, far: str, pool: Pool
+) -> None:
+    sizes = [9, 300_000, 80_000_000]  # the last is more than there is memory for
+    refs = c.addJob([((size,), {}) for size in sizes], creates, keep=True, on=far).results()
+    assert [(ref.host, ref.size) for ref in refs] == [(far, size) for size in sizes]
+    for worker in c.run_everywhere(os.getpid, on=far).values():
+        os.kill(worker, signal.SIGKILL)
+    for host in (far, "local"):
+        job = c.addJob([((ref,), {}) for ref in refs], reads, on=host)
+        assert job.results() == [read_by(size) for size in sizes]
+    with refs[1].get() as file:
+        assert file.read() == MEGABYTE[:300_000]
+    part = refs[2].part(70_000_001, 100)
+    assert part.get() == MEGABYTE[70_000_001 % len(MEGABYTE) :][:100]
+    assert c.addJob([((part,), {})], bytes).results() == [part.get()]
+    assert c.addJob([((refs[0],), {})], keeps_it, on="local").results() == [MEGABYTE[:9]]
+    job = c.addJob([((), {})], reads_what_was_kept, on="local")
+    assert "closed" in job.results()[0]
+    assert os.listdir(pool.scratch) == []
+    del refs, part, job
+    until(lambda: not openings(pool.scratch))
+
+
+def test_a_file_goes_home_with_no_job_that_keeps_nothing(c: ScatterGather) -> None:
+    with pytest.raises(JobFailed, match="from a job with keep=True"):
+        c.addJob([((9,), {})], creates).results()
 
 
 def test_what_cannot_be_done_is_said_at_once(c: ScatterGather, far: str, here: Path) -> None:

@@ -49,6 +49,8 @@ class Holdings:
         missing = self._store.missing(extents)
         if not self._shared:
             missing |= {extent.object for extent in extents if extent.object not in self._here}
+        if missing:
+            self._store.expect(extents)
         return missing, self._store.unfit(extents) if missing else ""
 
     def came(self, names: Iterable[ObjectId]) -> None:
@@ -155,8 +157,11 @@ class Slabs:
 
     def _allowance(self) -> messages.Allowance:
         """What each worker may take: what dead ones have left, and is needed, counts for all."""
-        left = max(0, self._most - self._store.orphaned)
-        return messages.Allowance(size=left // self._among, most=self._most)
+        left = max(0, self._most - self._store.orphaned())
+        disk = self._store.disk_bound
+        if disk is not None:
+            disk = max(0, disk - self._store.orphaned(on_disk=True)) // self._among
+        return messages.Allowance(size=left // self._among, most=self._most, disk=disk)
 
     def close(self) -> None:
         """There are no workers any more."""

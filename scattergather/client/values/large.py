@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections.abc import Iterable
 from functools import partial
+from io import BufferedReader
 from typing import Any
 
 from scattergather.client.pipe.outbox import Outbox, Ready
@@ -29,6 +30,7 @@ from scattergather.model.ids import ObjectId, SlabId
 from scattergather.wire.descriptors import Escorted
 from scattergather.wire.frame import frame
 from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.files import opened
 from scattergather.wire.memory.outside import Placed
 from scattergather.wire.memory.owned import own
 from scattergather.wire.memory.slabs import PAGE, punch, read, whole_pages
@@ -89,6 +91,17 @@ class Held:
         if self.extent.offset % PAGE:  # a part of another, which nobody can map
             return read(fd, self.extent)
         return private(fd, self.extent, self)
+
+    def open(self) -> BufferedReader:
+        """Its bytes, as a file that keeps this alive until it is closed.
+
+        Raises:
+            LookupError: its slab did not come.
+            OSError: no descriptors are left.
+        """
+        if self._slab is None:
+            raise LookupError("a file did not arrive")
+        return opened(self._slab.file, self.extent, self)
 
     def __del__(self) -> None:
         # An interrupt can prevent it: then the memory goes with the last object of its slab.
@@ -363,13 +376,17 @@ class LargeValues:
         """These stayed where they were made. Reader thread."""
         return tuple(Distant(self, extent) for extent in extents)
 
-    def part(self, of: Distant, offset: int, length: int) -> Distant:
+    def part(self, of: Distant, offset: int, length: int, *, file: bool = False) -> Distant:
         """A range of what stayed where it was made is an object of its own."""
         # Held before it is named: however this is interrupted it is released.
-        part = Distant(self, Extent(object=self._arena.new_name(), length=length))
+        part = Distant(self, Extent(object=self._arena.new_name(), length=length, file=file))
         self._outbox.send(
             messages.Excerpt(
-                object=part.extent.object, of=of.extent.object, offset=offset, length=length
+                object=part.extent.object,
+                of=of.extent.object,
+                offset=offset,
+                length=length,
+                file=file,
             )
         )
         return part

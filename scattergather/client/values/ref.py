@@ -21,7 +21,7 @@ from scattergather.client.homebound import Named
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import moved_classes
-from scattergather.client.values.large import Distant, Loan, Part
+from scattergather.client.values.large import Distant, Held, Loan, Part
 from scattergather.errors import BadRequest, Closed
 from scattergather.model.ids import ObjectId
 from scattergather.model.numeric import is_whole
@@ -49,10 +49,14 @@ class _Put:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stays:
-    """A value that lies where it was made; ``plain`` if it is the very bytes that lie there."""
+    """A value that lies where it was made.
+
+    It is ``plain`` if it is the very bytes that lie there, and a ``file`` if it is read as one.
+    """
 
     part: Distant
     plain: bool
+    file: bool = False
     code: tuple[CodeBlob, ...]
 
 
@@ -85,8 +89,8 @@ class Ref(Named, Generic[T]):
     def get(self) -> T:
         """The value, as it was when it was put or made; a fresh one each time.
 
-        What lies elsewhere is brought. Threads that ask at the same time do not wait for each
-        other.
+        What lies elsewhere is brought. A file is a binary file for reading. Threads that ask at the
+        same time do not wait for each other.
 
         Raises:
             BadRequest: it was freed.
@@ -99,28 +103,31 @@ class Ref(Named, Generic[T]):
                 value = _load_inside(found)
             case _Put(objects=objects):
                 value = self._load_put(objects)
-            case _Stays(part=part, plain=plain):
+            case _Stays(part=part, plain=plain, file=file):
                 here = self._bring(part)
+                if file and isinstance(here, Held):
+                    return here.open()  # type: ignore[return-value]
                 view = memoryview(here.view()).cast("B")
                 value = bytes(view) if plain else stub.load(view, _nothing)
         return value  # type: ignore[no-any-return]
 
     def part(self, offset: int, length: int) -> Ref[bytes]:
-        """A range of a value that is ``bytes``, which lies where the value lies.
+        """A range of a file, or of a value that is ``bytes``: bytes that lie where that lies.
 
         Only the range crosses when it is wanted, and it stays there when the whole is freed.
 
         Raises:
-            BadRequest: the value is not bytes that a job has kept, or has no such range.
+            BadRequest: the value is no file and no bytes that a job has kept, or has no such range.
         """
         found = self._readable("cut")
         for name, number in (("offset", offset), ("length", length)):
             if not is_whole(number) or number < 0:
                 raise BadRequest(f"{name} must be a whole number from 0 up, not {quoted(number)}")
         inside = _load_inside(found) if isinstance(found, bytes) else None
-        if type(inside) is not bytes and not (isinstance(found, _Stays) and found.plain):
+        cut = isinstance(found, _Stays) and (found.plain or found.file)
+        if type(inside) is not bytes and not cut:
             raise BadRequest(
-                f"only bytes that a job has kept have parts, {self!r} is something else"
+                f"only files and bytes that a job has kept have parts, {self!r} is something else"
             )
         size = self._size if inside is None else len(inside)
         offset, length = int(offset), int(length)
@@ -162,7 +169,7 @@ class Ref(Named, Generic[T]):
         session = self._session
         with Wait(session, lambda: f"bringing {self!r}", "It stays where it is."):
             # A name of its own: whoever reads what came need not hold what it is a copy of.
-            wanted = session.large.part(kept, 0, kept.extent.length)
+            wanted = session.large.part(kept, 0, kept.extent.length, file=kept.extent.file)
             question = session.questions.ask(
                 lambda call: messages.Bring(call=call, object=wanted.extent.object)
             )
@@ -245,9 +252,9 @@ def kept_result(
     (name,) = stub.parts(blob)
     part = next(each for each in parts if each.extent.object == name)
     assert isinstance(part, Distant)
-    plain = blob[-1] == stub.PLAIN
+    plain, file = blob[-1] == stub.PLAIN, blob[-1] == stub.FILE
     code = tuple(BOOK.codes(message.needs))
-    stays = _Stays(part=part, plain=plain, code=code)
+    stays = _Stays(part=part, plain=plain, file=file, code=code)
     return Ref(session, stays, part.extent.length, message.host)
 
 
@@ -271,9 +278,11 @@ def _reduce(writing: Any, ref: Ref[Any]) -> Any:
         case _Put(objects=objects, code=code):
             outside.refer(objects, code)
             name = objects[0].extent.object
-        case _Stays(part=part, plain=plain, code=code):
+        case _Stays(part=part, plain=plain, file=file, code=code):
             outside.refer((part,), code)
             name = part.extent.object
+            if file:
+                return stub.opened, (name,)
             if plain:
                 return stub.plain, (name,)
         case _:

@@ -183,7 +183,7 @@ class ObjectLedger:
         if message.offset + message.length > whole.extent.length:
             raise ValueError(f"{message.length} bytes at {message.offset} of a shorter object")
         whole.parts += 1
-        extent = Extent(object=message.object, length=message.length)
+        extent = Extent(object=message.object, length=message.length, file=message.file)
         self._objects[message.object] = _LargeObject(
             extent, maker=whole.maker, client=1, of=message.of, offset=message.offset
         )
@@ -207,6 +207,7 @@ class ObjectLedger:
         elif known.lost or known.maker is None:
             self._miss(self._readers.pop(name), _gone(known))
         else:
+            self._store.expect([known.extent])
             self._fetches.bring(name, known.maker)
 
     def _here(self, name: ObjectId, known: _LargeObject) -> None:
@@ -327,6 +328,7 @@ class ObjectLedger:
         for name in needed:
             if name not in here:
                 maker = None if known[name].lost else known[name].maker
+                self._store.expect([known[name].extent])
                 self._fetches.fetch(name, maker, entry)
         dropped = tuple(name for name in known if name not in needed)
         if dropped:

@@ -10,13 +10,15 @@ protocol 5), in order. With ``OUTSIDE`` the pickle is an object too, the first o
 
 A value that stays where it was made is one object, whatever is in it (``wire.memory.whole``). Its
 stub has nothing but the id, with the flag ``WHOLE`` where the object is the blob of the value, and
-``PLAIN`` where it is the very bytes that are the value. In the blob of such an object, or of a
-value that is too small to be one, the buffers are inside as well, and the flag ``PACKED`` says so::
+``PLAIN`` where it is the very bytes that are the value; with ``FILE`` it is a file. In the blob of
+such an object, or of a value that is too small to be one, the buffers are inside as well, and the
+flag ``PACKED`` says so::
 
     pickle | buffer ... | offset and length of each, uint64 | number of buffers, uint32 | flag
 
 What was put or kept (``client.values.ref``) is an object that holds such a blob; a value that takes
-it calls :func:`resolve` when it is loaded, or :func:`plain` where it is bytes. Classes of the
+it calls :func:`resolve` when it is loaded, or :func:`plain` where it is bytes, or :func:`opened`
+where it is a file. Classes of the
 notebook may have got other references since it was put: the value that takes it says which, so that
 all it holds is of the same classes.
 """
@@ -34,7 +36,7 @@ from scattergather.model.ids import ObjectId
 from scattergather.wire.code.origin import missing
 
 STOP = ord(".")
-INSIDE, OUTSIDE, WHOLE, PLAIN, PACKED = range(5)
+INSIDE, OUTSIDE, WHOLE, PLAIN, PACKED, FILE = range(6)
 ID_BYTES = 16
 _END = struct.Struct("<IB")
 _RANGE = struct.Struct("<QQ")
@@ -58,7 +60,7 @@ def trailer(buffers: Sequence[ObjectId], pickled: ObjectId | None = None) -> byt
 
 
 def lone(name: ObjectId, flag: int) -> bytes:
-    """The blob of a value that is one object: ``WHOLE`` or ``PLAIN``."""
+    """The blob of a value that is one object: ``WHOLE``, ``PLAIN`` or ``FILE``."""
     return name + _END.pack(1, flag)
 
 
@@ -72,19 +74,25 @@ def is_stub(blob: bytes | memoryview) -> bool:
     return not blob or blob[-1] != STOP
 
 
-def load(blob: bytes | memoryview, view: View) -> Any:
+def load(blob: bytes | memoryview, view: View, opening: View | None = None) -> Any:
     """The value of a blob, stub or not; what it resolves is looked at through ``view``, too.
+
+    ``opening`` makes the file that an object is.
 
     Raises:
         LookupError: by ``view``, for an object that is not here.
         ValueError: the trailer makes no sense.
     """
-    outer = getattr(_here, "view", None), getattr(_here, "moved", ())
-    _here.view, _here.moved = view, ()
+    outer = (
+        getattr(_here, "view", None),
+        getattr(_here, "moved", ()),
+        getattr(_here, "opening", None),
+    )
+    _here.view, _here.moved, _here.opening = view, (), opening
     try:
         return _load(blob, view)
     finally:
-        _here.view, _here.moved = outer
+        _here.view, _here.moved, _here.opening = outer
 
 
 def resolve(name: ObjectId, moved: Mapping[Place, Place] | None = None) -> Any:
@@ -111,6 +119,18 @@ def plain(name: ObjectId) -> bytes:
     if view is None:
         raise LookupError("a Ref can be resolved only where it was sent to")
     return bytes(view(name))
+
+
+def opened(name: ObjectId) -> Any:
+    """The file that this object is, for reading.
+
+    Raises:
+        LookupError: nothing is being loaded here, or the object is not here.
+    """
+    opening: View | None = getattr(_here, "opening", None)
+    if opening is None:
+        raise LookupError("a file can be opened only where its Ref was sent to")
+    return opening(name)
 
 
 def itself(value: Any) -> Any:
@@ -184,6 +204,8 @@ def _load(blob: bytes | memoryview, view: View | None) -> Any:
             return pickle.loads(view(ids[0]), buffers=map(view, ids[1:]))
         if flag == PLAIN:
             return bytes(view(ids[0]))
+        if flag == FILE:
+            return opened(ids[0])
         return _load(memoryview(view(ids[0])).cast("B"), view)
     except CannotImport:
         raise
@@ -202,7 +224,7 @@ def _cut(blob: bytes | memoryview) -> tuple[int, list[ObjectId], int]:
         fits = at > 0 and blob[at - 1] == STOP
     else:
         fits = at == 0 and (count == 1 or (count > 1 and flag == OUTSIDE))
-    if flag not in (INSIDE, OUTSIDE, WHOLE, PLAIN) or not fits:
+    if flag not in (INSIDE, OUTSIDE, WHOLE, PLAIN, FILE) or not fits:
         raise ValueError(f"a stub of {len(blob)} bytes cannot have {count} objects")
     return at, [bytes(blob[n : n + ID_BYTES]) for n in range(at, end, ID_BYTES)], flag
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from scattergather.errors import CannotPickle
 from scattergather.model.ids import ObjectId
 from scattergather.wire.code.code import CodeBlob
 from scattergather.wire.memory import stub
+from scattergather.wire.memory.files import CreatedFile
 from scattergather.wire.memory.outside import Outside, Placed
 from scattergather.wire.memory.slabs import LARGE
 
@@ -33,6 +35,9 @@ class WholePlace(Protocol):
     def put_whole(self, pieces: Pieces) -> Placed | None:
         """A copy of these, one behind the other, as one object; None: it may not stay here."""
 
+    def put_file(self, file: CreatedFile) -> Placed:
+        """What was written to it, as one object; it is closed."""
+
     def free(self, placed: Placed) -> None:
         """Nobody was told of this object, and nobody will be."""
 
@@ -50,6 +55,7 @@ class Whole(Outside):
         self.used = False
         self.size = 0
         self._beside: list[memoryview] = []
+        self._file: CreatedFile | None = None
 
     def buffer(self, pickled: pickle.PickleBuffer) -> bool:
         """Take a buffer; true: it stays in the pickle."""
@@ -63,6 +69,11 @@ class Whole(Outside):
         self.used = True
         return False
 
+    def take_file(self, file: CreatedFile) -> None:
+        """The value is this file: it is put in the value's place."""
+        self._file = file
+        self.used = True
+
     def refer(self, others: Iterable[Placed], code: Iterable[CodeBlob]) -> None:
         """No value that a task makes takes what was put elsewhere."""
         raise LookupError("what stays here is made here")
@@ -70,6 +81,9 @@ class Whole(Outside):
     def seal(self, file: io.BytesIO, start: int) -> None:
         """The value is written from ``start`` on: it is put, if it is large enough."""
         end = file.tell()
+        if self._file is not None:
+            self._seal_file(file, start)
+            return
         ranges, size = [], end - start
         for data in self._beside:
             size += -size % ALIGNED
@@ -98,6 +112,23 @@ class Whole(Outside):
             file.write(rest)
         self._forget()
 
+    def _seal_file(self, file: io.BytesIO, start: int) -> None:
+        created, self._file = self._file, None
+        assert created is not None
+        alone = file.getvalue()[start:] == _ALONE
+        self._forget()
+        if not alone:
+            raise CannotPickle(
+                "a file of inside.create_file() must be the result of its task itself, not a part "
+                "of it: return the file, and what else there is from another task",
+                path="",
+            )
+        put = self._whole_place.put_file(created)
+        file.seek(start)
+        file.truncate()
+        file.write(stub.lone(put.extent.object, stub.FILE))
+        self.placed[put.extent.object] = put
+
     def _pieces(self, pickled: memoryview) -> list[memoryview | bytes]:
         pieces: list[memoryview | bytes] = [pickled]
         size = pickled.nbytes
@@ -121,7 +152,22 @@ class Whole(Outside):
 
     def _forget(self) -> None:
         self._beside.clear()
+        self._file = None
         self.used = False
+
+
+def the_file() -> None:
+    """Stands in a pickle for a file that a task has created; nothing loads it."""
+    raise LookupError("a file is no part of its blob")
+
+
+class _Alone:
+    def __reduce__(self) -> Any:
+        return the_file, ()
+
+
+_ALONE = pickle.dumps(_Alone(), 5)
+"""The pickle of a value that is such a file and nothing else."""
 
 
 def _only_bytes(pickled: memoryview) -> memoryview | None:

@@ -129,11 +129,13 @@ class Drop(Message, frozen=True, kw_only=True):
 class Allowance(Message, frozen=True, kw_only=True):
     """How many bytes of results a worker may keep in slabs; beyond, they travel in messages.
 
-    A value of more than ``most`` bytes cannot be sent at all.
+    A value of more than ``most`` bytes cannot be sent at all. What stays where it is may take
+    ``disk`` bytes of files; None: what the disk has to spare.
     """
 
     size: Count
     most: Count
+    disk: Count | None = None
 
 
 class Recycle(Message, frozen=True, kw_only=True):

@@ -128,25 +128,29 @@ class Extent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """An object: bytes that travel beside the messages, and where they lie on this host.
 
     A buffer of a large array, or a whole large blob. Between hosts only ``object`` and ``length``
-    mean anything; the bytes go through the block stream.
+    mean anything; the bytes go through the block stream. A ``file`` is read and not mapped, and
+    never lies in memory.
     """
 
     object: ObjectId
     length: Count
     slab: MaybeId = b""
     offset: Count = 0
+    file: bool = False
 
 
 class Excerpt(Message, frozen=True, kw_only=True):
     """``length`` bytes at ``offset`` of the object ``of`` are the object ``object`` from now on.
 
-    It lies where that lies, which stays as long as this one does.
+    It lies where that lies, which stays as long as this one does, and is a ``file`` if it is to be
+    read as one.
     """
 
     object: ObjectId
     of: ObjectId
     offset: Count
     length: Count
+    file: bool = False
 
 
 Extents = Annotated[tuple[Extent, ...], msgspec.Meta(max_length=MOST_NAMES)]

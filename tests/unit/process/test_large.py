@@ -15,6 +15,7 @@ import pytest
 from scattergather.errors import TooLarge
 from scattergather.wire.memory import stub
 from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.files import CreatedFile
 from scattergather.wire.memory.outside import Outside
 from scattergather.wire.memory.slabs import LARGE, PAGE
 from scattergather.wire.messages import page as messages
@@ -255,3 +256,52 @@ def test_without_memory_for_large_results_what_no_message_can_carry_is_too_large
     with pytest.raises(TooLarge) as caught:
         there.returns.put(bytes(5 * LARGE))
     assert (caught.value.size, caught.value.bound) == (5 * LARGE, 4 * LARGE)
+
+
+def a_file(data: bytes) -> CreatedFile:
+    file = CreatedFile()
+    file.write(data)
+    return file
+
+
+def test_small_files_share_a_slab_and_a_large_one_is_one_until_nobody_reads_them(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "ALONE", 10 * PAGE)
+    put = [there.returns.put_file(a_file(bytes([n]) * n * PAGE)) for n in (0, 1, 2, 11, 12)]
+    there.returns.announce(put)
+    slabs = there.take()
+    assert [slab.on_disk for slab in slabs] == [True] * 3
+    assert len({result.extent.slab for result in put[:3]}) == 1
+    assert [result.extent.length for result in put] == [n * PAGE for n in (0, 1, 2, 11, 12)]
+    assert all(result.extent.file for result in put)
+    there.returns.recycle([put[3].extent.object])
+    assert there.take() == [messages.SlabGone(slab=put[3].extent.slab)]
+
+
+def test_files_take_no_more_of_the_disk_than_they_may(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "ALONE", 2 * PAGE)
+    there.returns.allow(64 * LARGE, 64 * LARGE, 4 * PAGE)
+    one = there.returns.put_file(a_file(b"x" * PAGE))
+    two = there.returns.put_file(a_file(b"x" * 3 * PAGE))
+    for size in (PAGE, 3 * PAGE):
+        with pytest.raises(OSError, match=r"do not fit into files.* --scratch-size"):
+            there.returns.put_file(a_file(b"x" * size))
+    there.returns.free(two)
+    there.returns.put_file(a_file(b"x" * 3 * PAGE))
+    there.returns.free(one)
+    there.returns.put_file(a_file(b"x" * PAGE))
+
+
+def test_a_task_has_the_files_that_it_takes_as_long_as_it_runs(there: There) -> None:
+    extent = there.lend(7)
+    there.arguments.open([extent])
+    blobs = [stub.lone(extent.object, stub.FILE)] * 2
+    files = [there.arguments.load(memoryview(blob)) for blob in blobs]
+    assert files[0].read(3) == files[1].read(3) == b"\7\7\7"
+    there.arguments.settle()
+    for file in files:
+        with pytest.raises(ValueError, match="closed"):
+            file.read()

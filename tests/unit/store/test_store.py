@@ -214,3 +214,33 @@ def test_what_does_not_lie_within_its_slab_is_refused(store: Store) -> None:
     assert store.held == 0
     assert store.length(B) is None, "nothing is known of a message that makes no sense"
     store.learn([owner.extent(A, 3)])
+
+
+def test_a_file_that_comes_lies_on_the_disk_however_small_memory_is(store: Store) -> None:
+    file = Extent(object=A, length=100 * PAGE, file=True)
+    assert "more than" in store.refusal(file.length)
+    assert store.unfit([file]) == ""
+    store.expect([file])
+    for _ in range(2):  # the connection broke, and it begins anew
+        assert store.reserve(A, file.length)
+        store.write(A, 0, b"data")
+        store.discard(A)
+    assert store.reserve(A, file.length)
+    for at in range(0, file.length, PAGE):
+        store.write(A, at, bytes([at // PAGE]) * PAGE)
+    store.stored(A)
+    assert store.read(A, 99 * PAGE, 3) == b"ccc"
+    assert (store.statistics().memory, store.statistics().disk) == (0, 100 * PAGE)
+    store.drop([A])
+    assert store.statistics().disk == 0
+    with pytest.raises(ValueError, match="more than"):
+        store.reserve(A, file.length)
+
+
+def test_a_file_for_which_there_is_no_room_is_refused(store: Store) -> None:
+    store.disk_bound = 2 * PAGE
+    store.expect([Extent(object=name, length=2 * PAGE, file=True) for name in (A, B)])
+    assert store.reserve(A, 2 * PAGE)
+    with pytest.raises(OSError, match="--scratch-size"):
+        store.reserve(B, 2 * PAGE)
+    assert store.statistics().disk == 2 * PAGE

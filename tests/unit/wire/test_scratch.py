@@ -13,6 +13,7 @@ from scattergather import BadRequest, spawnScatterGather
 from scattergather.cli.main import cli
 from scattergather.wire.memory import scratch, slabs
 from scattergather.workers.daemon import service
+from scattergather.workers.process.surroundings.place import Surroundings
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,18 @@ def test_a_folder_that_is_memory_is_told() -> None:
     (told,) = service._problems_of_scratch()
     assert f"go to {memory[0]}, which is memory itself (tmpfs)" in told
     assert "--scratch DIR" in told
+
+
+def test_a_task_that_finds_the_disk_full_is_told_which_and_what_to_do(tmp_path: Path) -> None:
+    scratch.use(str(tmp_path))
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space left") as caught:
+        os.write(full, b"x")
+    os.close(full)
+    told = Surroundings().advice(caught.value)
+    assert f"lie in {tmp_path}, whose disk has " in told
+    assert "--scratch DIR" in told
+    assert Surroundings().advice(OSError(2, "other")) == ""
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:

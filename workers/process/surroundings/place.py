@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Mapping
 
 from scattergather.machine import environment
+from scattergather.model.snapshot import in_bytes
 from scattergather.wire.memory import scratch
 from scattergather.wire.messages.page import read_place
 from scattergather.wire.messages.shared import TaskPlace
@@ -91,7 +93,12 @@ class Surroundings:
             os.environb.setdefault(b"PYTHONHASHSEED", seed)
 
     def advice(self, error: BaseException) -> str:
-        """Why a variable of the environment is not there, if ``error`` says that; else empty."""
+        """Why a variable of the environment is not there, or a disk is full; else empty.
+
+        ``error`` is what says so.
+        """
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _full_disk()
         if (
             type(error) is not KeyError
             or len(error.args) != 1
@@ -116,6 +123,19 @@ class Surroundings:
                 f"notebook's: set {name} there, or pass its value as an argument"
             )
         return ""
+
+
+def _full_disk() -> str:
+    folder = scratch.folder()
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    return (
+        f"files of inside.create_file() lie in {folder}, whose disk has "
+        f"{in_bytes(disk.f_bavail * disk.f_frsize)} left: scattergather pool --scratch DIR, or "
+        "spawnScatterGather(scratch=...), names another"
+    )
 
 
 def _become(variables: Mapping[bytes, bytes]) -> None:

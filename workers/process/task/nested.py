@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import Any, BinaryIO
 
 from msgspec.structs import replace
 
@@ -40,6 +40,7 @@ from scattergather.workers.process.task.chunk import Chunks
 from scattergather.workers.process.task.copies import is_copy
 from scattergather.workers.process.task.interrupts import Interrupts
 from scattergather.workers.process.values.answers import Holds
+from scattergather.workers.process.values.files import create_file
 from scattergather.workers.process.values.large import TaskValues
 
 SLICE = 0.05
@@ -141,6 +142,10 @@ class Nested:
             outside.discard()
             raise
         return ticket
+
+    def create_file(self) -> BinaryIO:
+        """An empty file without a name on this host."""
+        return create_file()
 
     def data(self) -> str:
         """The folder of the files that were sent to this host; RequestError if it has none."""

@@ -2,6 +2,7 @@
 
 ``large``      what came and what goes, and who still has it
 ``answers``    results of nested calls that this worker was lent
+``files``      files that tasks create and return
 ``inherited``  what processes that a task forked may read
 ``parking``    mappings of arguments, which stay for the next task
 ``views``      which mapping a value still is

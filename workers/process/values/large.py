@@ -9,19 +9,26 @@ far as its allowance goes, and so does what nested calls take; what those return
 from __future__ import annotations
 
 import gc
+import io
+import os
 import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
 
 from scattergather.errors import TooLarge
 from scattergather.model.ids import ObjectId, SlabId
 from scattergather.wire.frame import MOST_INSIDE
 from scattergather.wire.memory import scratch, stub
 from scattergather.wire.memory.arena import Arena
+from scattergather.wire.memory.files import CreatedFile, opened, reopened
 from scattergather.wire.memory.outside import Placed
+from scattergather.wire.memory.owned import Descriptor, own
 from scattergather.wire.memory.slabs import PAGE, read, whole_pages
 from scattergather.wire.memory.whole import Pieces
 from scattergather.wire.messages import page as messages
@@ -36,6 +43,9 @@ from scattergather.workers.process.values.views import Views
 
 IDLE_SECONDS = 5.0
 """After so long without work free memory goes back to the system, and nothing is parked."""
+
+ALONE = 64 << 20
+"""A file of so many bytes is a slab of its own; smaller ones are copied, and share one."""
 
 KEPT_SECONDS = 0.5
 """How often an idle worker looks if what a task had kept is gone."""
@@ -56,6 +66,10 @@ class Arguments:
         self._inherited = Inherited()
         self._told: set[ObjectId] = set()
         self._collected = False
+        self._files: list[io.BufferedReader] = []
+        """Those that the task at work was given."""
+        self._openings: WeakValueDictionary[SlabId, Descriptor] = WeakValueDictionary()
+        """Of slabs in which some of these lie: one descriptor for all."""
         self._away: frozenset[ObjectId] = frozenset()
         self.unchanged = self._views.unchanged
 
@@ -91,19 +105,32 @@ class Arguments:
         """
         # What an earlier task took may be free by the time that this one's outcome is heard.
         self._views.forget()
-        return stub.load(blob, self._view)
+        return stub.load(blob, self._view, self._opened)
+
+    def _opened(self, name: ObjectId) -> io.BufferedReader:
+        fd, extent = self._find(name)
+        slab = self._openings.get(extent.slab)
+        if slab is None:
+            slab = self._openings[extent.slab] = reopened(fd)
+        file = opened(slab, extent)
+        self._files.append(file)
+        return file
 
     def _view(self, name: ObjectId) -> Any:
-        extent = self._extents.get(name)
-        fd = None if extent is None else self._slabs.get(extent.slab)
-        if extent is None or fd is None:
-            raise LookupError("a large argument did not arrive here; add the task again")
+        fd, extent = self._find(name)
         if extent.offset % PAGE:  # a part of another, which nobody can map
             return read(fd, extent)
         view = self.parking.give(fd, extent)
         self._views.mean(view)
         # Whoever keeps this has a reference to the view, which he cannot close or move.
         return memoryview(view)
+
+    def _find(self, name: ObjectId) -> tuple[int, Extent]:
+        extent = self._extents.get(name)
+        fd = None if extent is None else self._slabs.get(extent.slab)
+        if extent is None or fd is None:
+            raise LookupError("a large argument did not arrive here; add the task again")
+        return fd, extent
 
     def is_away(self, name: ObjectId) -> bool:
         """This lies on hosts only: who gets results cannot find it."""
@@ -115,6 +142,9 @@ class Arguments:
 
     def settle(self) -> None:
         """A task is over, or nothing goes on: say what it has kept, and what is kept no more."""
+        while self._files:  # what lies there may be another's soon
+            with suppress(Exception):
+                self._files.pop().close()
         if not (self.parking.spots or self._told):
             return
         self._inherited.settle()
@@ -169,18 +199,25 @@ class Returns:
         self._disk = Arena(None, self._gone, on_disk=True)
         self._arenas = (self._arena, self._disk)
         self._most = 0
+        self._disk_bound: int | None = None
         self._stays: dict[ObjectId, int] = {}
         """What stays here of it, in memory, and how many bytes each takes."""
         self._staying = 0
+        self._files: dict[ObjectId, tuple[SlabId, Descriptor, int]] = {}
+        """Files that are slabs of their own."""
         self._announced: set[SlabId] = set()
         self._announcing = threading.Lock()
         self._dirty = False
         self._used = 0.0
 
-    def allow(self, size: int, most: int) -> None:
-        """So many bytes may lie in slabs, and no value may be larger than ``most``."""
+    def allow(self, size: int, most: int, disk: int | None = None) -> None:
+        """So many bytes may lie in slabs, and no value may be larger than ``most``.
+
+        In files there may be ``disk`` bytes, or whatever the disk has to spare.
+        """
         self._arena.bound = size
         self._most = most
+        self._disk_bound = disk
 
     def borrow(self, data: memoryview) -> Result | None:
         """An argument that is returned as it came: its object, which the reader has already."""
@@ -260,11 +297,56 @@ class Returns:
             )
         return Result(found)
 
-    def _fill(self, arena: Arena, pieces: Pieces, size: int) -> Extent | None:
+    def put_file(self, file: CreatedFile) -> Result:
+        """What was written to it, as one object that stays here; it is closed.
+
+        Raises:
+            OSError: the disk, or what a process may have of descriptors, is used up.
+        """
+        fd = file.descriptor()
+        size = os.fstat(fd).st_size
+        with self._interrupts.shielded():
+            self._line.catch_up()
+            self._use()
+            if size < ALONE:
+                extent = self._fill(self._disk, file.blocks(), size)
+                assert extent is not None, "the arena of files has no bound"
+            else:
+                self._check_disk(size)
+                extent = Extent(object=self._disk.new_name(), length=size, slab=os.urandom(16))
+                slab = extent.slab, own(os.dup, fd), size
+                self._files[extent.object] = slab
+        file.drop()
+        return Result(msgspec.structs.replace(extent, file=True))
+
+    def _check_disk(self, size: int) -> None:
+        """There is room for so many bytes more in files. Raises OSError if not."""
+        bound = self._disk_bound
+        used = self._disk.used + sum(size for _, _, size in self._files.values())
+        if bound is not None and used + size > bound:
+            raise OSError(
+                f"{size:,} bytes more do not fit into files: of the {bound:,} that the results of "
+                f"one worker may take there, {used:,} are used. Free some Refs, or allow more: "
+                "scattergather pool --scratch-size ..."
+            )
+
+    def _slab(self, slab: SlabId) -> tuple[int, int, bool] | None:
+        """Descriptor and size of a slab of ours, and whether it is on the disk."""
+        for arena in self._arenas:
+            if (found := arena.descriptor(slab)) is not None:
+                return *found, arena is self._disk
+        for name, file, size in self._files.values():
+            if name == slab:
+                return file.fileno(), size, True
+        return None
+
+    def _fill(self, arena: Arena, pieces: Iterable[bytes | memoryview], size: int) -> Extent | None:
         extent = arena.reserve(size)
         if extent is None:
             return None
         try:
+            if arena is self._disk:
+                self._check_disk(0)
             if arena is self._disk and (slab := arena.descriptor(extent.slab)) is not None:
                 scratch.occupy(slab[0], extent.offset, whole_pages(size))
             at = 0
@@ -290,6 +372,8 @@ class Returns:
 
     def _free(self, name: ObjectId) -> None:
         self._staying -= self._stays.pop(name, 0)
+        if (file := self._files.pop(name, None)) is not None:
+            self._gone(file[0])
         for arena in self._arenas:
             arena.free(name)
 
@@ -300,10 +384,9 @@ class Returns:
         borrowed = tuple(part.extent for part in parts if part.extent.object not in ours)
         with self._announcing:  # nobody goes on before it is sent
             for slab in dict.fromkeys(extent.slab for extent in new):
-                found = self._arena.descriptor(slab) or self._disk.descriptor(slab)
+                found = self._slab(slab)
                 if found is not None and slab not in self._announced:
-                    fd, size = found
-                    on_disk = self._disk.descriptor(slab) is not None
+                    fd, size, on_disk = found
                     self._line.send_with(fd, messages.Slab(slab=slab, size=size, on_disk=on_disk))
                     self._announced.add(slab)
         return tuple(new), borrowed
@@ -377,7 +460,7 @@ class TaskValues:
             case messages.Recycle():
                 self.returns.recycle(message.objects)
             case messages.Allowance():
-                self.returns.allow(message.size, message.most)
+                self.returns.allow(message.size, message.most, message.disk)
             case _:
                 return False
         return True
