@@ -14,7 +14,7 @@ from scattergather.client.seen import showing
 from scattergather.client.session.interrupting import Wait
 from scattergather.client.session.questions import Numbered
 from scattergather.client.session.session import Session
-from scattergather.errors import BadRequest, UnknownName
+from scattergather.errors import BadRequest, RequestError, UnknownName
 from scattergather.model.nearest import there_are
 from scattergather.model.quoting import quoted
 from scattergather.model.snapshot import HostView, plural
@@ -113,7 +113,7 @@ class HostsInUse(Named, Homebound, Mapping[str, "HostInUse"]):
         now = check_flag("now", now)
         session.life.check()
         _find(session, name)
-        _ask(session, lambda call: messages.DropHost(call=call, name=name, now=now))
+        _ask(session, lambda call: messages.DropHost(call=call, name=name, now=now), name)
 
     # ---- how it looks ---------------------------------------------------------------------------
 
@@ -289,9 +289,22 @@ def _resize(session: Session, name: str, value: Any) -> None:
             f"workers of {name!r} is {workers}; that host has {plural(view.most, 'worker')}: "
             "scattergather pool --workers N gives it more"
         )
-    _ask(session, lambda call: messages.ResizeHost(call=call, name=name, workers=workers))
+    _ask(session, lambda call: messages.ResizeHost(call=call, name=name, workers=workers), name)
 
 
-def _ask(session: Session, make: Callable[[int], Numbered]) -> None:
+def _ask(session: Session, make: Callable[[int], Numbered], name: str = "") -> None:
+    """The controller has done this, with the host of this name if it concerns one.
+
+    Raises:
+        UnknownName: the host is gone by now.
+    """
+    refused = None
     with Wait(session, lambda: "waiting for the controller's answer", "It does what it was told."):
-        session.questions.ask(make)
+        try:
+            session.questions.ask(make)
+        except RequestError as error:
+            refused = error
+    if refused is not None:
+        if name:
+            _find(session, name)
+        raise refused

@@ -202,7 +202,7 @@ class RemoteHost:
             elif isinstance(answer, remote.Refusal):
                 self._turned_away(answer)
             else:
-                self._welcomed(answer, line, pool, round_trip)
+                self._welcomed(answer, line, pool, round_trip - answer.held)
                 if self.spec.workers != wanted:  # that was said while the pool answered
                     self.send(messages.Resize(workers=self.spec.workers))
         if line is not self._line:

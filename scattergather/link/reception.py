@@ -37,17 +37,18 @@ class Reception:
 
     def hello(self, who: str, said: bytes, back: Any) -> remote.Welcome | remote.Refusal:
         """What a controller's hello is answered with. It has the FURL of the user ``who``."""
+        begun = self._clock.seconds()
         theirs = remote.read_versions(said)
         if theirs.protocol != messages.PROTOCOL:
             return _refusal(mismatch(theirs, "this controller", "that pool"))
         greeting = remote.read_greeting(said)
         if not greeting.session:
-            return self._welcome(0, b"")
+            return self._welcome(0, b"", begun)
         if greeting.received != remote.NEW:
             visit = self._visit_of(who, greeting.session)
             if visit is None:
                 return _refusal("it does not know this session", unknown=True)
-            return self._welcome(visit.connect(back, greeting.received), visit.ticket)
+            return self._welcome(visit.connect(back, greeting.received), visit.ticket, begun)
         if greeting.session in self.visits or len(greeting.session) != remote.SESSION_BYTES:
             return _refusal("a session needs a new id of 16 bytes")
         if len(self.visits) >= MOST_SESSIONS:
@@ -55,7 +56,7 @@ class Reception:
         if sum(visit.who == who for visit in self.visits.values()) >= MOST_OF_ONE:
             return _refusal(f"{MOST_OF_ONE} controllers of one FURL are the most it takes")
         visit = self._open(who, greeting, back)
-        return self._welcome(visit.connect(back, 0), visit.ticket)
+        return self._welcome(visit.connect(back, 0), visit.ticket, begun)
 
     def _open(self, who: str, greeting: remote.Greeting, back: Any) -> Visit:
         self._count += 1
@@ -105,13 +106,15 @@ class Reception:
         visit = self.visits.get(session)
         return visit if visit is not None and visit.who == who else None
 
-    def _welcome(self, received: int, ticket: bytes) -> remote.Welcome:
+    def _welcome(self, received: int, ticket: bytes, begun: float) -> remote.Welcome:
+        facts = self._pool.facts()
         return remote.Welcome(
             protocol=messages.PROTOCOL,
             version=scattergather.__version__,
-            facts=self._pool.facts(),
+            facts=facts,
             received=received,
             ticket=ticket,
+            held=max(0.0, self._clock.seconds() - begun),
         )
 
 

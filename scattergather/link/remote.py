@@ -25,7 +25,7 @@ from foolscap.api import RemoteInterface
 from foolscap.constraint import ByteStringConstraint as Bytes
 
 from scattergather.link.seams import PoolFacts
-from scattergather.wire.messages.shared import HashSeed, Workers
+from scattergather.wire.messages.shared import Amount, HashSeed, Workers
 
 SESSION_BYTES = 16
 MAX_GREETING = 1 << 14
@@ -81,12 +81,15 @@ class Greeting(PeerVersions, frozen=True, kw_only=True):
 class Welcome(PeerVersions, frozen=True, kw_only=True, tag=True):
     """The session is open; ``received`` is the last piece that came from the controller.
 
+    It was ``held`` for so many seconds: so long it took to open the session.
+
     ``ticket`` is a secret: whoever has it may open the stream of large objects of this session.
     """
 
     facts: PoolFacts
     received: int = 0
     ticket: bytes = b""
+    held: Amount = 0.0
 
     def __repr__(self) -> str:
         """Without the ticket."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import ssl
+import time
 from contextlib import asynccontextmanager, closing
 
 import msgspec
@@ -72,6 +73,20 @@ async def test_a_host_that_is_left_while_it_joins_leaves_no_session_and_no_conne
         assert begun > 3
         _, ear = await both.joined()
         assert ear.heard == ["joined"]
+
+
+@live
+async def test_the_time_that_a_pool_takes_to_open_a_session_is_no_way_to_it(tmp_path, monkeypatch):
+    async with ends(tmp_path) as both:
+        begin = both.pool.open
+
+        def slowly(*args, **kwargs):
+            time.sleep(0.5)
+            return begin(*args, **kwargs)
+
+        monkeypatch.setattr(both.pool, "open", slowly)
+        _, ear = await both.joined()
+        assert ear.round_trips[0] < 0.4
 
 
 @live
