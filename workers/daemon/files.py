@@ -173,7 +173,7 @@ class HostFiles:
         return self._beneath
 
     def _begin(self, session: int, request: BeginFile) -> Arriving:
-        found = self._find(session, request.transfer)
+        found = self._resume(session, request.transfer)
         if isinstance(found, Arriving) and (found.path, found.size) == (request.path, request.size):
             return found
         self._drop(request.transfer, session)
@@ -182,7 +182,7 @@ class HostFiles:
         return made
 
     def _look(self, session: int, request: LookAt) -> Seen:
-        listing = self._find(session, request.transfer)
+        listing = self._resume(session, request.transfer)
         if not isinstance(listing, _Listing) or listing.path != request.path:
             found = self._root().look(request.path)
             if not found.folder:
@@ -205,7 +205,7 @@ class HostFiles:
         return Seen(found=_entry(listing.found), entries=told, more=more)
 
     def _open(self, session: int, request: OpenFile) -> Opened:
-        found = self._find(session, request.transfer)
+        found = self._resume(session, request.transfer)
         resumed = isinstance(found, Departing) and found.path == request.path
         if resumed and isinstance(found, Departing):
             return Opened(size=found.size, mode=found.mode, resumed=True)
@@ -216,17 +216,23 @@ class HostFiles:
 
     # ---- transfers ------------------------------------------------------------------------------
 
-    def _find(self, session: int, name: bytes) -> _Transfer | None:
-        """The transfer of this name, which is this session's from now on."""
+    def _resume(self, session: int, name: bytes) -> _Transfer | None:
+        """The transfer of this name, which is this session's from now on.
+
+        It may be another's still: a host that was stopped hears of the session in which it goes on
+        before it knows that the one before is lost.
+        """
         known = self._transfers.get(name)
         if known is None:
             return None
-        if known.session not in (session, None):
-            raise Barred("that transfer is another session's")
         known.session = session
         call_off(known.timer)
         known.timer = None
         return known.transfer
+
+    def _find(self, session: int, name: bytes) -> _Transfer | None:
+        known = self._transfers.get(name)
+        return known.transfer if known is not None and known.session == session else None
 
     def _arriving(self, session: int, name: bytes) -> Arriving:
         found = self._find(session, name)

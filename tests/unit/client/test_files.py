@@ -309,16 +309,20 @@ def test_a_host_forgets_at_once_what_belonged_to_who_is_dead(host: Host) -> None
     assert open_descriptors() == before
 
 
-def test_a_transfer_is_nobody_elses_while_its_session_lasts(host: Host) -> None:
+def test_a_transfer_is_nobody_elses_but_his_who_goes_on_with_it(host: Host) -> None:
     begun = wire.BeginFile(transfer=b"t" * 16, path=b"x", size=3)
+    block = wire.WriteBlock(transfer=b"t" * 16, offset=0)
     host.files.serve(1, begun, b"")
-    for asked in (
-        begun,
-        wire.WriteBlock(transfer=b"t" * 16, offset=0),
-        wire.StopFile(transfer=b"t" * 16),
-    ):
-        host.files.serve(2, asked, b"abc")
+    for asked in (block, wire.StopFile(transfer=b"t" * 16)):
+        host.files.serve(2, asked, b"a")
     assert host.files.serve(1, begun, b"")[0] == wire.Begun(offset=0)
+    # He came back before it was noticed that he was lost.
+    host.files.serve(1, block, b"a")
+    assert host.files.serve(2, begun, b"")[0] == wire.Begun(offset=1)
+    for late in (block, wire.StopFile(transfer=b"t" * 16)):
+        host.files.serve(1, late, b"a")
+    host.files.left(1, keep=False)
+    assert host.files.serve(2, begun, b"")[0] == wire.Begun(offset=1)
 
 
 def test_a_session_has_so_many_transfers_and_no_more(host: Host) -> None:
