@@ -14,7 +14,7 @@ class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
     ``python`` is the minor version that its code is bound to, or empty; ``service`` the resident
     function it names, or empty. ``depth`` counts how many tasks submitted one another above it.
     ``stream``: the start of its tasks is reported. ``limited``: each of its tasks may take only so
-    much time or memory.
+    much time or memory. ``urgent``: others wait for it, so a host takes it beyond what it may have.
     """
 
     job: JobId
@@ -26,6 +26,7 @@ class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
     depth: int = 0
     stream: bool = False
     limited: bool = False
+    urgent: bool = False
     placement: Placement = Placement()
 
 

@@ -6,6 +6,7 @@ queued here, a host with idle workers makes us recall what others hold unstarted
 
 from __future__ import annotations
 
+from scattergather.model.ids import JobId
 from scattergather.scheduler import actions
 from scattergather.scheduler.chunking import chunk_size, read_ahead
 from scattergather.scheduler.fairness import Lines, before
@@ -22,10 +23,14 @@ class Feeding:
         self._fleet = fleet
         self._lines = lines
         self._leases = leases
+        self.urgent: dict[JobId, ScheduledJob] = {}
+        """Jobs for which hosts take more than they may have."""
 
     def feed_all(self, out: list[actions.Action]) -> None:
         """Hand out what is queued, always to the host with the fewest chunks a worker."""
         fleet, queued, fresh, aside = self._fleet, self._lines.ranks, self._lines.fresh, []
+        if self.urgent:
+            self._send_urgent(out)
         while queued and (host := fleet.least_loaded()) is not None:
             if not self._send_one(host, out):
                 if self._full(host):
@@ -66,6 +71,8 @@ class Feeding:
     def feed(self, host: ScheduledHost, out: list[actions.Action]) -> None:
         """Fill up one host that has just become less busy."""
         queued, bound, half = self._lines.ranks, self._lines.bound, host.slots // 2
+        if self.urgent:
+            self._send_urgent(out)
         some = queued or bound
         if some and len(host.leases) - host.slots >= half > 1 and self._has_plenty(host, half):
             return
@@ -75,6 +82,19 @@ class Feeding:
             self._recall(out)
         if self._fleet.leaving and (queued or bound):
             self._feed_leaving(out)
+
+    def _send_urgent(self, out: list[actions.Action]) -> None:
+        """What others wait for goes to hosts at once, beyond what these may have.
+
+        They may be full of chunks that wait for it.
+        """
+        eligible = self._fleet.eligible
+        for job in list(self.urgent.values()):
+            hosts = [
+                host for host in self._fleet.hosts.values() if host.slots and eligible(host, job)
+            ]
+            while job.pending and hosts:
+                self._send(job, min(hosts, key=lambda each: each.load), out)
 
     def _feed_leaving(self, out: list[actions.Action]) -> None:
         """Calls that tasks have submitted go to hosts that are leaving, if no other can run them.

@@ -150,7 +150,9 @@ class Scheduler:
         self._estimates[event.function] = estimate
         if len(self._estimates) > KNOWN_FUNCTIONS:
             del self._estimates[next(iter(self._estimates))]
-        self._jobs[event.job] = ScheduledJob(event, estimate, event.placement.on)
+        job = self._jobs[event.job] = ScheduledJob(event, estimate, event.placement.on)
+        if event.urgent:
+            self._feeding.urgent[event.job] = job
 
     def _tasks_added(self, event: events.TasksAdded, out: list[actions.Action]) -> None:
         job = self._jobs.get(event.job)
@@ -216,6 +218,7 @@ class Scheduler:
 
     def _end_if_done(self, job: ScheduledJob, out: list[actions.Action]) -> None:
         if job.ended and self._jobs.pop(job.spec.job, None) is not None:
+            self._feeding.urgent.pop(job.spec.job, None)
             out.append(actions.EndJob(job=job.spec.job))
 
     # ---- what hosts say ----

@@ -182,6 +182,17 @@ class Store:
         if (lent := self._lent.get(extent.slab)) is not None:
             lent.live.add(name)
 
+    def put(self, name: ObjectId, data: bytes) -> None:
+        """An object that is made here, and small: its room is not counted.
+
+        Raises:
+            OSError: the system has no memory, or no descriptors, left.
+        """
+        extent = self._beyond.put(data, name)
+        assert extent is not None  # that has no bound
+        self._extents[name] = extent
+        self.held += extent.length
+
     # ---- where they are -------------------------------------------------------------------------
 
     def missing(self, extents: Iterable[Extent]) -> frozenset[ObjectId]:

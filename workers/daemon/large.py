@@ -65,16 +65,17 @@ class Holdings:
         self._here.update(each.object for each in (*extents, *lent))
         self._lent.update(each.object for each in lent)
 
-    def excerpt(self, message: messages.Excerpt) -> None:
-        """A part of an object of this session is an object, too.
+    def excerpt(self, message: messages.Excerpt) -> bool:
+        """A part of an object of this session is an object, too; returns whether it is here.
 
-        What is not here, or no part of it, is heard of when it is wanted.
+        What is not, or is no part of it, is heard of when it is wanted.
         """
         if message.of in self._here:
             with suppress(LookupError, ValueError):
                 self._store.excerpt(message.object, message.of, message.offset, message.length)
                 self._here.add(message.object)
                 self._lent.add(message.object)
+        return not self._store.missing((Extent(object=message.object, length=0),))
 
     def shipped(self, names: Iterable[ObjectId]) -> None:
         """The controller has these results now: all but what workers lend is dropped here."""

@@ -84,8 +84,7 @@ class _Member:
         return self.service.most
 
     def receive(self, message: messages.ToPool, body: bytes) -> None:
-        if isinstance(message, messages.Excerpt):
-            self.large.excerpt(message)
+        if isinstance(message, messages.Excerpt) and not self.large.excerpt(message):
             return
         missing, refused = _NOTHING, ""
         if isinstance(message, messages.AskFiles):

@@ -79,6 +79,17 @@ def arrived(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
     tenant.wanted.difference_update(names)
     tenant.here.update(dict.fromkeys(names))
     drop(turn, tenant, unwanted)
+    _end_waits_for(turn, tenant, names)
+
+
+def found(turn: Turn, tenant: Tenant, name: ObjectId) -> None:
+    """An object that workers here have made has this name, too: who waits for it has it."""
+    if name in tenant.wanted:
+        tenant.wanted.discard(name)
+        _end_waits_for(turn, tenant, [name])
+
+
+def _end_waits_for(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
     for chunk, queued in list(tenant.waiting.items()):
         queued.missing.difference_update(names)
         if not queued.missing:

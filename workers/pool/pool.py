@@ -271,7 +271,9 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
             objects.postpone(turn, tenant, message, body, event.missing)
         case messages.NestedOutcome():
             objects.deliver_nested(turn, tenant, message, body)
-        case messages.Want() | messages.AskFiles() | messages.Excerpt():
+        case messages.Excerpt():
+            objects.found(turn, tenant, message.object)
+        case messages.Want() | messages.AskFiles():
             pass  # the link, or the service, sees to it
         case _:
             assert_never(message)

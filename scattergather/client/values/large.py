@@ -271,6 +271,8 @@ class LargeValues:
             except (OSError, LookupError):
                 # No memory, no descriptors: a message may still do. Or it was closed meanwhile.
                 return None
+            # What is held only so that results could be made again is held no more.
+            self._outbox.send(messages.MakeRoom(size=size))
             if self._hopeless(size, beside):
                 raise TooLarge(
                     f"{size:,} bytes more do not fit: of the {self.bound:,} that this client may "

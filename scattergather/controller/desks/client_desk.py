@@ -88,6 +88,8 @@ class ClientDesk:
                 self._surveys.run_everywhere(message, body)
             case messages.Excerpt():
                 self._objects.excerpt(message)
+            case messages.MakeRoom():
+                self._objects.press(message.size)
             case messages.Bring():
                 self._objects.bring(message)
             case messages.AddHost():

@@ -4,5 +4,7 @@
 ``record``    a job as it is kept here
 ``outgoing``  outcomes, on their way to whoever waits
 ``nested``    calls that tasks submit
+``lineage``   which task has made what is kept
+``remaking``  what is lost with a host is made again
 ``losses``    why tasks are lost, in words
 """

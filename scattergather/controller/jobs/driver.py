@@ -14,6 +14,7 @@ from scattergather.controller.jobs import losses
 from scattergather.controller.jobs.nested import NestedCalls, Origin, size_of
 from scattergather.controller.jobs.outgoing import Batch, Outgoing
 from scattergather.controller.jobs.record import Record, RecordStatistics
+from scattergather.controller.jobs.remaking import Remaking
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.seams import ClientEnd
 from scattergather.controller.values.objects import ObjectLedger
@@ -65,8 +66,10 @@ class Driver:
         self._send = client.send
         self._jobs: dict[JobId, Record] = {}
         self._nested = NestedCalls(roster)
+        self._remaking = Remaking(clock, objects, self._begin_again)
+        objects.remake = self._remaking.remake
         self._outgoing = Outgoing(
-            clock, scheduler, self._jobs, roster, objects, self._nested, client
+            clock, scheduler, self._jobs, roster, objects, self._nested, self._remaking, client
         )
         self._turns = Turns(self._perform)
         self.drained: Callable[[str], None] = lambda _: None
@@ -91,11 +94,20 @@ class Driver:
             yield from code_of(record.spec.function, record.spec.needs)
             yield record.spec.retry_on
             yield from record.inputs.needs()
+        yield from self._objects.lineage.code()
 
     # ---- jobs -----------------------------------------------------------------------------------
 
-    def add_job(self, spec: messages.AddJob, origin: Origin | None = None) -> None:
-        """Begin a job; its tasks follow.
+    def _begin_again(self, spec: messages.AddJob, tasks: messages.AddTasks, body: bytes) -> None:
+        """A task is run again, of a job that is over perhaps."""
+        self.add_job(spec, urgent=True)
+        self.add_tasks(tasks, body)
+        self.handle(events.TasksEnded(job=spec.job, total=1))
+
+    def add_job(
+        self, spec: messages.AddJob, origin: Origin | None = None, *, urgent: bool = False
+    ) -> None:
+        """Begin a job; its tasks follow. Hosts take one that is ``urgent`` beyond what they may.
 
         Raises:
             ValueError: nothing can be called by the name of its function, or the job is known.
@@ -118,6 +130,7 @@ class Driver:
                 depth=origin.depth if origin is not None else 0,
                 stream=spec.stream,
                 limited=spec.limits != Limits(),
+                urgent=urgent,
                 placement=spec.placement,
             )
         )
@@ -204,6 +217,8 @@ class Driver:
         self, host: str, message: messages.Outcomes, body: bytes, *, worker_goes_on: bool = False
     ) -> None:
         """A pool reports outcomes; the worker goes on anyway if it is not the one that failed."""
+        if self._objects.dead and Kind.LOST in message.kinds:
+            message, body = self._outgoing.without_refs(host, message, body)
         batch = self._outgoing.batch(host, message, body)
         if message.kinds.strip(_RETURNED):
             gone = not worker_goes_on and bool(message.kinds.strip(_GOES_ON))

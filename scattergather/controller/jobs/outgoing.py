@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import msgspec
 
 from scattergather.controller.jobs import losses
+from scattergather.controller.jobs.lineage import Recipe
 from scattergather.controller.jobs.nested import NestedCalls
 from scattergather.controller.jobs.record import Record
+from scattergather.controller.jobs.remaking import Remaking
 from scattergather.controller.roster import Roster
 from scattergather.controller.seams import ClientEnd
 from scattergather.controller.values.objects import ObjectLedger
@@ -25,6 +27,7 @@ from scattergather.reactor.seam import Clock
 from scattergather.scheduler import actions
 from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs
+from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent, Loss
 
@@ -55,6 +58,7 @@ class Outgoing:
         roster: Roster,
         objects: ObjectLedger,
         nested: NestedCalls,
+        remaking: Remaking,
         client: ClientEnd,
     ) -> None:
         self._clock = clock
@@ -63,6 +67,7 @@ class Outgoing:
         self._roster = roster
         self._objects = objects
         self._nested = nested
+        self._remaking = remaking
         self._send = client.send
         self._send_soon = client.send_soon
         self._placed: list[actions.ReportPlaced] = []
@@ -84,6 +89,23 @@ class Outgoing:
         reason = f"what {host} says of it makes no sense: {why}"
         message, body = losses.outcomes_lost(message, reason)
         return Batch(host, msgspec.structs.replace(message, lent=()), body)
+
+    def without_refs(
+        self, host: str, message: messages.Outcomes, body: bytes
+    ) -> tuple[messages.Outcomes, bytes]:
+        """The same, but that tasks are lost for good which take what is."""
+        job = self._scheduler.job_of(message.chunk, host)
+        record = None if job is None else self._jobs.get(job)
+        if record is None or not blobs.sound(body, len(message.kinds)):
+            return message, body
+        kinds, made = bytearray(message.kinds), blobs.each(body, len(message.kinds))
+        for place, kind in enumerate(kinds):
+            if kind == Kind.LOST:
+                taken = record.inputs.cut(message.first + place, 1)[2]
+                if why := self._objects.why_dead(taken):
+                    kinds[place] = Kind.EXCEEDED
+                    made[place] = messages.encode(Loss(kind=LossKind.REF_LOST, reason=why))
+        return msgspec.structs.replace(message, kinds=bytes(kinds)), blobs.pack(made)
 
     def _unsound(self, host: str, message: messages.Outcomes, body: bytes) -> str:
         """What is wrong with this; empty if nothing is."""
@@ -122,7 +144,8 @@ class Outgoing:
         if record is None:
             return
         objects = self._large_parts(action.job, batch)
-        kept = self._kept_parts(record, batch) if record.spec.keep and batch.message.lent else ()
+        stays = record.spec.keep and batch.message.lent
+        kept = self._kept_parts(record, action, batch) if stays else ()
         kinds, body = batch.message.kinds, batch.body
         if action.count != len(kinds):
             body = blobs.part(body, len(kinds), action.offset, action.offset + action.count)
@@ -164,11 +187,30 @@ class Outgoing:
             return self._objects.hold_for_worker(entries[origin.host], entries[batch.host], message)
         return self._objects.hold_for_client(message.objects, message.borrowed)
 
-    def _kept_parts(self, record: Record, batch: Batch) -> tuple[Extent, ...]:
-        """What stayed on the host of an outcome that is about to be delivered to the client."""
+    def _kept_parts(
+        self, record: Record, action: actions.Deliver, batch: Batch
+    ) -> tuple[Extent, ...]:
+        """What stayed on the host of an outcome that is about to be delivered."""
         batch.delivered = True
         entry = self._roster.entries[batch.host]
-        return self._objects.hold_kept(entry, batch.message.lent)
+        again = record.spec.job in self._remaking
+        recipe = None if again else self._recipe(record, action, batch)
+        return self._objects.hold_kept(entry, batch.message.lent, recipe)
+
+    def _recipe(self, record: Record, action: actions.Deliver, batch: Batch) -> Recipe:
+        """How that is made again."""
+        spec = record.spec
+        body, needs, objects = record.inputs.cut(action.first, 1)
+        return Recipe(
+            spec=spec,
+            label=f"task {action.first} of {spec.name}",
+            body=body,
+            needs=needs,
+            objects=objects,
+            own=self._objects.own(objects),
+            retries=max(0, spec.retries - action.attempt + 1),
+            plain=batch.body[-1] == stub.PLAIN,
+        )
 
     def lose(self, action: actions.Deliver, host: str) -> None:
         """We failed on these outcomes: their tasks are lost, unless they were delivered first."""
@@ -215,7 +257,9 @@ class Outgoing:
             return
         self._end_tasks(record, action.first, action.count)
         record.cancelled += action.count
-        if self._nested.origin(action.job) is None:
+        if action.job in self._remaking:
+            self._remaking.cancelled(action.job)
+        elif self._nested.origin(action.job) is None:
             self._send(
                 messages.TasksCancelled(job=action.job, first=action.first, count=action.count),
                 b"",
@@ -232,7 +276,9 @@ class Outgoing:
     ) -> None:
         """To the client, or to the worker whose task submitted it."""
         origin = self._nested.origin(message.job)
-        if origin is None:
+        if origin is None and message.job in self._remaking:
+            self._remaking.outcome(message, body)
+        elif origin is None:
             send = self._send_soon if patient else self._send
             send(message, body)
         else:

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from scattergather.controller.jobs.lineage import Cut, Lineage, Recipe
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.fetches import Fetches, ship
 from scattergather.controller.values.shown import ShownSlabs
@@ -45,7 +46,8 @@ class _LargeObject:
     ``client``, which got it when it made it, and with each result that it is a part of; ``workers``
     of each host; excerpts of it, ``parts``. ``asked`` are the hosts that were told to drop it and
     have not answered. An excerpt is a part ``of`` another, at ``offset``. ``lost`` is the host that
-    has taken it with it, or empty.
+    has taken it with it, or empty; where it cannot be made again, ``dead`` says why. So many
+    ``recipes`` of what is kept take it.
     """
 
     extent: Extent
@@ -54,6 +56,8 @@ class _LargeObject:
     tasks: int = 0
     workers: Counter[str] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)
+    recipes: int = 0
+    dead: str = ""
     of: ObjectId = b""
     offset: int = 0
     parts: int = 0
@@ -61,7 +65,7 @@ class _LargeObject:
 
     @property
     def needed(self) -> bool:
-        return bool(self.client or self.tasks or self.workers or self.parts)
+        return bool(self.client or self.tasks or self.workers or self.parts or self.recipes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,15 @@ class ObjectLedger:
         self._drop_results = drop_results
         self._objects: dict[ObjectId, _LargeObject] = {}
         self._fetches = Fetches(roster)
+        self._nobody = Entry(EmbeddedSpec(name=""))
+        """Where lies what was freed, and is needed again."""
+        self.lineage = Lineage()
+        self.remake: Callable[[ObjectId], None] = lambda _: None
+        """Makes again what is lost; answers by :meth:`made_again` or :meth:`give_up`."""
+        self.dead: set[ObjectId] = set()
+        """What is lost for good, and still needed."""
+        self._awaiting: dict[ObjectId, dict[str, None]] = {}
+        """The hosts that wait for what is made again."""
         self._readers: dict[ObjectId, list[int]] = {}
         """The calls of the client that wait until it can read an object."""
 
@@ -156,12 +169,160 @@ class ObjectLedger:
         shown = self._shown.show(made) if made else ()
         return shown + tuple(each.extent for each in objects)
 
-    def hold_kept(self, entry: Entry, lent: tuple[Extent, ...]) -> tuple[Extent, ...]:
-        """The client gets a result that stays on this host."""
+    def hold_kept(
+        self, entry: Entry, lent: tuple[Extent, ...], recipe: Recipe | None
+    ) -> tuple[Extent, ...]:
+        """The client gets a result that stays on this host, and is made as in ``recipe``."""
         self.register(entry, lent)
         for extent in lent:
             self._objects[extent.object].client += 1
+            if recipe is not None:
+                self._note(extent.object, recipe)
         return lent
+
+    def own(self, extents: Iterable[Extent]) -> tuple[ObjectId, ...]:
+        """Those of these that the client has lent."""
+        return tuple(
+            extent.object
+            for extent in extents
+            if (known := self._objects.get(extent.object)) is not None and known.maker is None
+        )
+
+    # ---- what is lost, and made again -----------------------------------------------------------
+
+    def _note(self, name: ObjectId, recipe: Recipe | Cut) -> None:
+        if isinstance(recipe, Recipe):
+            for own in recipe.own:
+                self._objects[own].recipes += 1
+        self._let_go(self.lineage.enter(name, recipe))
+
+    def _let_go(self, names: Iterable[ObjectId]) -> None:
+        """Recipes take these no more."""
+        free = []
+        for name in names:
+            known = self._objects.get(name)
+            if known is not None:
+                known.recipes -= 1
+                if not known.needed:
+                    free.append(name)
+        self._drop(free)
+
+    def press(self, size: int) -> None:
+        """The client lacks so many bytes of room."""
+        self._let_go(self.lineage.press(size))
+
+    def is_there(self, name: ObjectId) -> bool:
+        """An object can be taken as it is."""
+        known = self._objects.get(name)
+        return known is not None and not known.lost
+
+    def revive(self, name: ObjectId) -> None:
+        """What was freed is known again, as lost; and so is that of which it is a part."""
+        if name in self._objects:
+            return
+        known = _LargeObject(Extent(object=name, length=0), maker=self._nobody, lost="a host")
+        self._objects[name] = known
+        if isinstance(cut := self.lineage.find(name), Cut):
+            known.of, known.offset = cut.of, cut.offset
+            known.extent = Extent(object=name, length=cut.length)
+            self.revive(cut.of)
+            self._objects[cut.of].parts += 1
+
+    def await_whole(self, name: ObjectId, of: ObjectId) -> None:
+        """A part that is lost is there when that is there of which it is a part."""
+        if self.is_there(of):
+            self._recut(name, self._objects[of])
+        else:
+            self.remake(of)
+
+    def made_again(self, name: ObjectId, host: str, made: Extent | bytes, recipe: Recipe) -> None:
+        """What was lost is there again: as an object on this host, or small, as these bytes.
+
+        It is made as in ``recipe`` if it is lost once more.
+        """
+        known = self._objects.get(name)
+        if known is None or not known.lost:
+            return
+        before = self._objects.get(known.of)
+        if isinstance(made, Extent):
+            known.maker, known.of, known.offset = self._roster.entries[host], made.object, 0
+            known.extent = Extent(object=name, length=made.length)
+            self._objects[made.object].parts += 1
+            self._place_part(name, known)
+        else:
+            known.of = b""
+            known.extent = Extent(object=name, length=len(made))
+            self._store.put(name, made)
+        known.lost = ""
+        if before is not None:
+            self._release_part(before)
+        self._note(name, recipe)
+        self._found(name, known)
+
+    def _place_part(self, name: ObjectId, known: _LargeObject) -> None:
+        """An object is a part of another, and lies where that lies."""
+        if known.of in self._objects and self._store.length(known.of) is not None:
+            self._store.excerpt(name, known.of, known.offset, known.extent.length)
+        elif known.maker is not None:
+            known.maker.objects.add(name)
+        if known.maker is not None:
+            part = messages.Excerpt(
+                object=name, of=known.of, offset=known.offset, length=known.extent.length
+            )
+            self._roster.send(known.maker, part)
+
+    def _recut(self, name: ObjectId, whole: _LargeObject) -> None:
+        """What is a part of something is there again, as that is."""
+        known = self._objects[name]
+        if known.offset + known.extent.length > whole.extent.length:
+            self.give_up(name, "made again it is shorter")
+            return
+        known.maker, known.lost = whole.maker, ""
+        self._place_part(name, known)
+        self._found(name, known)
+
+    def _found(self, name: ObjectId, known: _LargeObject) -> None:
+        """Something is there again: whoever waits for it gets it, and so do parts of it."""
+        for part, each in list(self._objects.items()):
+            if each.of == name and each.lost:
+                self._recut(part, known)
+        waiting = [self._roster.entries.get(host) for host in self._awaiting.pop(name, ())]
+        here = self._store.length(name) is not None
+        for entry in waiting:
+            if entry is None or entry is known.maker:
+                continue  # it was told where it lies
+            if here:
+                ship(name, entry)
+            else:
+                self._fetches.fetch(name, known.maker, entry)
+        if name in self._readers:
+            self._read(name, known)
+
+    def give_up(self, name: ObjectId, why: str) -> None:
+        """What is lost cannot be made again: whoever waits for it hears why."""
+        known = self._objects.get(name)
+        if known is None or known.dead:
+            return
+        recipe = self.lineage.find(name)
+        made = recipe.label if isinstance(recipe, Recipe) else "a task"
+        known.dead = (
+            f"{known.extent.length:,} bytes that {made} had made were kept on {known.lost}, which "
+            f"is lost, and cannot be made again: {why}"
+        )
+        self.dead.add(name)
+        if name in self._readers:
+            self._miss(self._readers.pop(name), known.dead)
+        for host in self._awaiting.pop(name, ()):
+            if (entry := self._roster.entries.get(host)) is not None:
+                ship(name, entry)
+        for part, each in list(self._objects.items()):
+            if each.of == name and each.lost and not each.dead:
+                self.give_up(part, why)
+
+    def why_dead(self, extents: Iterable[Extent]) -> str:
+        """Why one of these is lost for good; empty if none is."""
+        lost = (self._objects[each.object] for each in extents if each.object in self.dead)
+        return next((each.dead for each in lost), "")
 
     def away(self, extents: Iterable[Extent]) -> tuple[ObjectId, ...]:
         """Those of these that lie where they were made, so that the client does not have them."""
@@ -187,6 +348,7 @@ class ObjectLedger:
         self._objects[message.object] = _LargeObject(
             extent, maker=whole.maker, client=1, of=message.of, offset=message.offset
         )
+        self._note(message.object, Cut(of=message.of, offset=message.offset, length=message.length))
         self._objects[message.object].lost = whole.lost
         if self._store.length(message.of) is not None:
             self._store.excerpt(message.object, message.of, message.offset, message.length)
@@ -202,10 +364,16 @@ class ObjectLedger:
             self._miss([message.call], "it was freed")
             return
         self._readers.setdefault(name, []).append(message.call)
+        self._read(name, known)
+
+    def _read(self, name: ObjectId, known: _LargeObject) -> None:
+        """The client waits for this."""
         if self._store.length(name) is not None:
             self._here(name, known)
-        elif known.lost or known.maker is None:
-            self._miss(self._readers.pop(name), _gone(known))
+        elif known.dead or known.maker is None:
+            self._miss(self._readers.pop(name), known.dead or "it is not there any more")
+        elif known.lost:
+            self.remake(name)
         else:
             self._store.expect([known.extent])
             self._fetches.bring(name, known.maker)
@@ -327,15 +495,22 @@ class ObjectLedger:
             entry.host.ship(here)
         for name in needed:
             if name not in here:
-                maker = None if known[name].lost else known[name].maker
-                self._store.expect([known[name].extent])
-                self._fetches.fetch(name, maker, entry)
+                self._fetch(name, known[name], entry)
         dropped = tuple(name for name in known if name not in needed)
         if dropped:
             self._roster.send(entry, messages.Drop(objects=dropped))
         for name in names:
             if name not in known and self._store.length(name) is None:
                 ship(name, entry)
+
+    def _fetch(self, name: ObjectId, known: _LargeObject, entry: Entry) -> None:
+        """A host wants what is not here."""
+        if known.lost and not known.dead:
+            self._awaiting.setdefault(name, {})[entry.spec.name] = None
+            self.remake(name)
+        else:
+            self._store.expect([known.extent])
+            self._fetches.fetch(name, None if known.lost else known.maker, entry)
 
     def fetched(
         self, entry: Entry, names: Iterable[ObjectId], reason: str = ""
@@ -395,6 +570,8 @@ class ObjectLedger:
         """
         host = entry.spec.name
         unfetched = self._fetches.left(entry)
+        for hosts in self._awaiting.values():
+            hosts.pop(host, None)
         for name, each in self._objects.items():
             if each.maker is entry and self._store.length(name) is None:
                 if self._store.length(each.of) is None:
@@ -408,10 +585,14 @@ class ObjectLedger:
         held = [name for name, each in self._objects.items() if each.workers.pop(host, 0)]
         self._drop([name for name in held if not self._objects[name].needed])
         for name, waiting in unfetched:
-            if name in self._readers:
-                self._miss(self._readers.pop(name), _gone(self._objects[name]))
+            known = self._objects.get(name)
+            if known is not None and name in self._readers:
+                self._read(name, known)
             for there in waiting:
-                ship(name, there)
+                if known is None:
+                    ship(name, there)
+                else:
+                    self._fetch(name, known, there)
 
     def _drop(self, names: list[ObjectId]) -> None:
         """Nobody needs these any more: every host that may have one is told."""
@@ -437,6 +618,7 @@ class ObjectLedger:
         """Those of them that nobody needs or reads are free."""
         freed: list[ObjectId] = []
         parted: list[_LargeObject] = []
+        released: list[ObjectId] = []
         for name in names:
             known = self._objects.get(name)
             if known is not None and not (known.needed or known.asked):
@@ -444,16 +626,16 @@ class ObjectLedger:
                 self._store.drop([name])
                 if name in self._readers:
                     self._miss(self._readers.pop(name), "it was freed")
+                self.dead.discard(name)
+                self._awaiting.pop(name, None)
+                released += self.lineage.freed(name)
                 if known.maker is None:
                     freed.append(name)
                 if (whole := self._objects.get(known.of)) is not None:
                     parted.append(whole)
         for whole in parted:
             self._release_part(whole)
+        if released:
+            self._let_go(released)
         if freed:
             self._send(messages.Freed(objects=tuple(freed)), b"")
-
-
-def _gone(known: _LargeObject) -> str:
-    where = known.lost or "this machine"
-    return f"it lay on {where}, which is lost"

@@ -170,13 +170,22 @@ _ALONE = pickle.dumps(_Alone(), 5)
 """The pickle of a value that is such a file and nothing else."""
 
 
+def plain_bytes(blob: bytes) -> bytes | None:
+    """The bytes of which this is the blob; None if it is that of something else."""
+    found = _only_bytes(memoryview(blob))
+    return None if found is None else bytes(found)
+
+
 def _only_bytes(pickled: memoryview) -> memoryview | None:
-    """The bytes of which this is the pickle; None if it is that of something else."""
-    head = bytes(pickled[:11])
-    width = {b"\x80\x05B": 4, b"\x80\x05\x8e": 8}.get(head[:3])  # BINBYTES, BINBYTES8
+    head = bytes(pickled[:20])
+    if head[2:3] == b"\x95":  # FRAME, as small ones have it
+        head, at = head[:2] + head[11:], 9
+    else:
+        at = 0
+    width = {b"\x80\x05C": 1, b"\x80\x05B": 4, b"\x80\x05\x8e": 8}.get(head[:3])  # *BINBYTES*
     if width is None:
         return None
-    at = 3 + width
-    length = int.from_bytes(head[3:at], "little")
+    at += 3 + width
+    length = int.from_bytes(head[3 : 3 + width], "little")
     rest = bytes(pickled[at + length : at + length + 3])
     return pickled[at : at + length] if rest in (b"\x94.", b".") else None  # MEMOIZE, STOP

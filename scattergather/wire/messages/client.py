@@ -329,6 +329,15 @@ class Bring(Message, frozen=True, kw_only=True):
     object: ObjectId
 
 
+class MakeRoom(Message, frozen=True, kw_only=True):
+    """The client lacks room for so many bytes.
+
+    What of its own is held only so that results can be made again is held no more.
+    """
+
+    size: Count
+
+
 class Freed(Message, frozen=True, kw_only=True):
     """Nobody reads these objects of the client any more: their memory is his again."""
 

@@ -33,6 +33,7 @@ from scattergather.wire.messages.client import (
     ForgetJob,
     Freed,
     GoReady,
+    MakeRoom,
     Notice,
     Refused,
     ResizeHost,
@@ -124,6 +125,7 @@ ToController = (
     | RunEverywhere
     | Excerpt
     | Bring
+    | MakeRoom
     | AddHost
     | DropHost
     | ResizeHost
