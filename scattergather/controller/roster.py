@@ -64,9 +64,9 @@ class Entry:
     ``workers`` is how many it has for us, ``slots`` how many chunks it can work on now: more while
     workers wait for nested results and lend theirs, fewer while it is degraded. ``known`` are the
     digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
-    ``held`` its bytes. ``round_trip`` is what was measured of the way to it, 0.0 before. Once it
-    is ``leaving``, ``brought`` are the objects that were fetched from there before it is gone, and
-    ``successor`` is what is to be used in its place then.
+    with its bytes, 0 of a part of another; ``held`` their sum. ``round_trip`` is what was measured
+    of the way to it, 0.0 before. Once it is ``leaving``, ``brought`` are the objects that were
+    fetched from there before it is gone, and ``successor`` is what is to be used in its place then.
     """
 
     spec: HostSpec
@@ -78,7 +78,7 @@ class Entry:
     slots: int = 0
     done: int = 0
     known: set[bytes] = field(default_factory=set)
-    objects: set[bytes] = field(default_factory=set)
+    objects: dict[bytes, int] = field(default_factory=dict)
     held: int = 0
     round_trip: float = 0.0
     leaving: Leaving | None = None

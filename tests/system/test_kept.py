@@ -265,3 +265,17 @@ def test_it_cannot_leave_its_client(c) -> None:
         pickle.dumps(ref)
     with pytest.raises(BadRequest, match="keep"):
         c.addJob([], made, keep="yes")
+
+
+def test_a_task_waits_for_what_it_takes_itself_and_for_no_more(c) -> None:
+    refs = c.addJob([((n, 0.1), {}) for n in range(6)], made, keep=True).results()
+
+    def taken(x: Any, n: int) -> tuple[float, int]:
+        return float(x[0]), n
+
+    job = c.addJob([((refs[n // 2], n), {}) for n in range(12)], taken)
+    assert job.results() == [(n // 2, n) for n in range(12)]
+    runs = [objects.objects for objects in job._gathering.inputs._lent.values()]
+    assert [len(objects) for objects in runs] in ([1] * 6, [])
+    mixed = c.addJob([((refs[0], refs[n]), {}) for n in range(6)], lambda x, y: float(x[0] + y[0]))
+    assert mixed.results() == list(range(6))

@@ -20,13 +20,14 @@ from scattergather.client.seen.here import current_display
 from scattergather.client.session.receiver import Refusal, new_job
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
-from scattergather.client.values.large import Part
+from scattergather.client.values.large import Part, far_of
 from scattergather.client.values.ref import kept_result
 from scattergather.errors import ScatterGatherError
+from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
 from scattergather.model.snapshot import JobView
 from scattergather.wire import blobs
-from scattergather.wire.memory.outside import Placed
+from scattergather.wire.memory.outside import NOTHING_FAR, Placed
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import JobState, TasksDropped
 
@@ -79,13 +80,14 @@ class CallStream:
         objects: tuple[Placed, ...],
     ) -> bool:
         """Queue a call; False when the stream has ended meanwhile, and another one must take it."""
+        far = far_of(objects) if objects else NOTHING_FAR
         with self._lock:
             if self.ended:
                 return False
             alone = not self._futures
             growing = self._growing
-            if growing is None or growing.taken or growing.needs != needs:
-                growing = self._next_frame(growing, needs)
+            if growing is None or growing.taken or growing.needs != needs or growing.far != far:
+                growing = self._next_frame(growing, needs, far)
             future.index = index = growing.next
             if alone:
                 self._since, self._failed = index, 0
@@ -96,11 +98,13 @@ class CallStream:
             self._queue(growing, alone=alone)
         return True
 
-    def _next_frame(self, last: Growing | None, needs: tuple[bytes, ...]) -> Growing:
+    def _next_frame(
+        self, last: Growing | None, needs: tuple[bytes, ...], far: frozenset[ObjectId]
+    ) -> Growing:
         if last is not None:
             self._queue(last)
         first = 0 if last is None else last.next
-        self._growing = growing = Growing(self._lock, self.job, first, needs)
+        self._growing = growing = Growing(self._lock, self.job, first, needs, far)
         return growing
 
     def _queue(self, growing: Growing, *, alone: bool = False) -> None:

@@ -138,10 +138,13 @@ def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
     for ever. Therefore a frame leaves as soon as it holds a quarter of all room. Refs may hold the
     rest: a value that finds no room beside what waits here sends that off and is packed again, and
     only what finds no room then is refused.
+
+    What one task of a frame takes is there before any of them runs, and lost with all of them if it
+    is lost. So tasks that take different results which lie on hosts are in different frames.
     """
     packer = sender.packer
     pack = packer.pack
-    waiting = 0
+    waiting, far = 0, packer.far
     for index, task in enumerate(tasks, sender.next):
         try:
             pair = checked(task, index)
@@ -155,6 +158,11 @@ def _send_any(sender: _Sender, tasks: Iterable[Any]) -> None:
                 size = pack(pair)
         except CannotPickle as error:
             raise readable(error, index) from error.__cause__
+        if packer.far != far:
+            if waiting:
+                sender.send_all_but_latest()
+                waiting, size = 0, 0
+            far = packer.far
         waiting += 1
         if size >= FRAME_BYTES or waiting == FRAME_TASKS or packer.beside >= sender.most_beside:
             sender.send_packed()
@@ -195,6 +203,10 @@ class _Sender:
         """Queue what the packer holds."""
         objects = self.packer.take_objects()
         self.send(*self.packer.take(), objects)
+
+    def send_all_but_latest(self) -> None:
+        """Queue what the packer holds, but for the last task."""
+        self.send(*self.packer.take_all_but_latest())
 
     def send(
         self,

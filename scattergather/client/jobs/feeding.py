@@ -27,10 +27,11 @@ from scattergather.client.pipe.outbox import Growing
 from scattergather.client.pipe.waiting import start_thread
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import readable
+from scattergather.client.values.large import far_of
 from scattergather.client.values.plain import is_plain, pack_plain
 from scattergather.errors import CannotPickle, without_our_frames
 from scattergather.wire.code.shipping import Shipment
-from scattergather.wire.memory.outside import Placed
+from scattergather.wire.memory.outside import NOTHING_FAR, Placed
 from scattergather.wire.memory.slabs import LARGE
 
 LEAST = 64
@@ -155,14 +156,15 @@ class Feeder:
     def _put(
         self, index: int, blob: bytes, needs: tuple[bytes, ...], objects: tuple[Placed, ...]
     ) -> None:
-        outbox = self._outbox
+        outbox, far = self._outbox, far_of(objects) if objects else NOTHING_FAR
         with self._lock:
             growing = self._growing
-            if growing is not None and not growing.taken and growing.needs == needs:
+            fits = growing is not None and growing.needs == needs and growing.far == far
+            if fits and growing is not None and not growing.taken:
                 growing.add(blob, objects)
                 outbox.count(len(blob))
                 return
-            self._growing = growing = Growing(self._lock, self._round.job, index, needs)
+            self._growing = growing = Growing(self._lock, self._round.job, index, needs, far)
             growing.add(blob, objects)
         outbox.count(len(blob))
         outbox.put(growing)

@@ -10,7 +10,8 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from scattergather.client import naming
@@ -26,12 +27,15 @@ from scattergather.client.session.receiver import new_job
 from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
 from scattergather.client.values.freezing import Frozen, freeze_types, moved_classes
+from scattergather.client.values.large import far_of
 from scattergather.errors import BadRequest
+from scattergather.model.ids import JobId
 from scattergather.model.snapshot import JobView
 from scattergather.wire import blobs
 from scattergather.wire.code.shipping import Shipment
 from scattergather.wire.frame import frame
 from scattergather.wire.memory import stub
+from scattergather.wire.memory.outside import Placed
 from scattergather.wire.messages import page as messages
 
 
@@ -134,22 +138,19 @@ class Rounds:
         again = self.first.again(new_job(), indexes)
         kept = [inputs.task(index) for index in indexes]
         old = [digest for _, digests, _ in kept for digest in digests]
-        objects = distinct(each for _, _, taken in kept for each in taken)
-        body = blobs.pack(stub.moving(blob, moved) for blob, _, _ in kept)
         name, reopened = f"{gathering.label} again", False
         try:
             with session.shipper.holding():
                 adding.begin(session, again, name, frozen, self._options, shipment, retry_on)
                 needs = tuple(dict.fromkeys((*old, *shipment.take_needs())))
-                head = messages.AddTasks(
-                    job=again.job, first=0, count=len(kept), needs=needs, objects=objects
-                )
-                tasks = Ready(frame(messages.encode(head), body))
+                runs = _runs(again.job, kept, needs, moved)
+                frames = [Ready(frame(head, body)) for head, body in runs]
                 # What may be refused or take long is over: the old outcomes can be given up.
                 reopened = True
                 gathering.reopen(indexes)
                 unread.enter_again(gathering, self.cancel)
-                session.outbox.put(tasks)
+                for each in frames:
+                    session.outbox.put(each)
                 session.outbox.send(messages.EndTasks(job=again.job, total=len(kept)))
             if session.life.ended:
                 # It ended when all were through: nobody else would tell this job.
@@ -164,3 +165,28 @@ class Rounds:
                 gathering.reopen(indexes)
                 again.dropped(0, len(indexes))
             raise
+
+
+def _runs(
+    job: JobId,
+    kept: Sequence[tuple[bytes, tuple[bytes, ...], tuple[Placed, ...]]],
+    needs: tuple[bytes, ...],
+    moved: Mapping[stub.Place, stub.Place],
+) -> Iterator[tuple[bytes, bytes]]:
+    """The heads and bodies of messages that add these tasks.
+
+    Tasks that take different results which lie on hosts are in different ones, as when they were
+    added first.
+    """
+    first = 0
+    for _, run in groupby(kept, lambda task: far_of(task[2])):
+        own = list(run)
+        head = messages.AddTasks(
+            job=job,
+            first=first,
+            count=len(own),
+            needs=needs,
+            objects=distinct(each for _, _, taken in own for each in taken),
+        )
+        first += len(own)
+        yield messages.encode(head), blobs.pack(stub.moving(blob, moved) for blob, _, _ in own)

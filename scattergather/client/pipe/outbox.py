@@ -66,13 +66,25 @@ class Growing:
 
     Args:
         lock: held by whoever adds; who writes takes it for an instant to close the frame.
+        job: whose tasks they are.
+        first: the index of the first.
+        needs: the code that each of them needs.
+        far: the objects on hosts that each of them takes.
     """
 
-    __slots__ = ("_blobs", "_first", "_job", "_lock", "_objects", "needs", "queued", "taken")
+    __slots__ = (
+        "_blobs", "_first", "_job", "_lock", "_objects", "far", "needs", "queued", "taken"
+    )  # fmt: skip
 
     def __init__(
-        self, lock: threading.Lock, job: JobId, first: int, needs: tuple[bytes, ...]
+        self,
+        lock: threading.Lock,
+        job: JobId,
+        first: int,
+        needs: tuple[bytes, ...],
+        far: frozenset[ObjectId] = frozenset(),
     ) -> None:
+        self.far = far
         self._lock = lock
         self._job = job
         self._first = first

@@ -201,6 +201,11 @@ class _Foreign:
                 punch(self.file.fileno(), offset, whole_pages(length))
 
 
+def far_of(objects: Iterable[Placed]) -> frozenset[ObjectId]:
+    """Those of these objects that lie where tasks have made them."""
+    return frozenset(each.extent.object for each in objects if isinstance(each, Distant))
+
+
 class LargeValues:
     """The large objects of one client: those that it sent, and those that it received. Any thread.
 

@@ -279,7 +279,7 @@ def _reduce(writing: Any, ref: Ref[Any]) -> Any:
             outside.refer(objects, code)
             name = objects[0].extent.object
         case _Stays(part=part, plain=plain, file=file, code=code):
-            outside.refer((part,), code)
+            outside.refer((part,), code, far=True)
             name = part.extent.object
             if file:
                 return stub.opened, (name,)

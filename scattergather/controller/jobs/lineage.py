@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from scattergather.model.ids import Digest, ObjectId
 from scattergather.model.snapshot import plural
+from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 
@@ -36,7 +37,7 @@ class Recipe:
     """A task: its ``body``, as in ``AddTasks``, refers to the code ``needs`` and to ``objects``.
 
     It may run ``retries`` times more. Of its objects those of ``own`` are the client's. ``label``
-    is what users call it. ``plain`` says that it has made bytes, which lie there as they are.
+    is what users call it. ``flag`` says what kind of object it makes (``wire.memory.stub``).
     """
 
     spec: messages.AddJob
@@ -46,7 +47,7 @@ class Recipe:
     objects: tuple[Extent, ...] = ()
     own: tuple[ObjectId, ...] = ()
     retries: int = 0
-    plain: bool = False
+    flag: int = stub.WHOLE
 
     @property
     def takes(self) -> tuple[ObjectId, ...]:
@@ -66,6 +67,7 @@ class Cut:
     of: ObjectId
     offset: int
     length: int
+    file: bool = False
 
     @property
     def takes(self) -> tuple[ObjectId, ...]:

@@ -27,7 +27,6 @@ from scattergather.reactor.seam import Clock
 from scattergather.scheduler import actions
 from scattergather.scheduler.scheduler import Scheduler
 from scattergather.wire import blobs
-from scattergather.wire.memory import stub
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent, Loss
 
@@ -209,7 +208,7 @@ class Outgoing:
             objects=objects,
             own=self._objects.own(objects),
             retries=max(0, spec.retries - action.attempt + 1),
-            plain=batch.body[-1] == stub.PLAIN,
+            flag=batch.body[-1],
         )
 
     def lose(self, action: actions.Deliver, host: str) -> None:

@@ -123,10 +123,12 @@ class Remaking:
     ) -> None:
         made: Extent | bytes | None = None
         if message.kept:
-            if (blob[-1] == stub.PLAIN) == recipe.plain:
+            if blob[-1] == recipe.flag:
                 made = message.kept[0]
-        else:
-            made = plain_bytes(blob) if recipe.plain else blob
+        elif recipe.flag == stub.PLAIN:
+            made = plain_bytes(blob)
+        elif recipe.flag == stub.WHOLE:
+            made = blob
         if made is None:
             self._give_up(name, "made again it was something else")
             return

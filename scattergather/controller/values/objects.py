@@ -47,7 +47,7 @@ class _LargeObject:
     of each host; excerpts of it, ``parts``. ``asked`` are the hosts that were told to drop it and
     have not answered. An excerpt is a part ``of`` another, at ``offset``. ``lost`` is the host that
     has taken it with it, or empty; where it cannot be made again, ``dead`` says why. So many
-    ``recipes`` of what is kept take it.
+    ``recipes`` of what is ``kept`` take it.
     """
 
     extent: Extent
@@ -57,6 +57,7 @@ class _LargeObject:
     workers: Counter[str] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)
     recipes: int = 0
+    kept: bool = False
     dead: str = ""
     of: ObjectId = b""
     offset: int = 0
@@ -175,7 +176,8 @@ class ObjectLedger:
         """The client gets a result that stays on this host, and is made as in ``recipe``."""
         self.register(entry, lent)
         for extent in lent:
-            self._objects[extent.object].client += 1
+            known = self._objects[extent.object]
+            known.kept, known.client = True, known.client + 1
             if recipe is not None:
                 self._note(extent.object, recipe)
         return lent
@@ -220,11 +222,12 @@ class ObjectLedger:
         """What was freed is known again, as lost; and so is that of which it is a part."""
         if name in self._objects:
             return
-        known = _LargeObject(Extent(object=name, length=0), maker=self._nobody, lost="a host")
+        extent = Extent(object=name, length=0)
+        known = _LargeObject(extent, maker=self._nobody, lost="a host", kept=True)
         self._objects[name] = known
         if isinstance(cut := self.lineage.find(name), Cut):
             known.of, known.offset = cut.of, cut.offset
-            known.extent = Extent(object=name, length=cut.length)
+            known.extent = Extent(object=name, length=cut.length, file=cut.file)
             self.revive(cut.of)
             self._objects[cut.of].parts += 1
 
@@ -246,7 +249,7 @@ class ObjectLedger:
         before = self._objects.get(known.of)
         if isinstance(made, Extent):
             known.maker, known.of, known.offset = self._roster.entries[host], made.object, 0
-            known.extent = Extent(object=name, length=made.length)
+            known.extent = Extent(object=name, length=made.length, file=made.file)
             self._objects[made.object].parts += 1
             self._place_part(name, known)
         else:
@@ -264,10 +267,14 @@ class ObjectLedger:
         if known.of in self._objects and self._store.length(known.of) is not None:
             self._store.excerpt(name, known.of, known.offset, known.extent.length)
         elif known.maker is not None:
-            known.maker.objects.add(name)
+            known.maker.objects.setdefault(name, 0)
         if known.maker is not None:
             part = messages.Excerpt(
-                object=name, of=known.of, offset=known.offset, length=known.extent.length
+                object=name,
+                of=known.of,
+                offset=known.offset,
+                length=known.extent.length,
+                file=known.extent.file,
             )
             self._roster.send(known.maker, part)
 
@@ -304,6 +311,8 @@ class ObjectLedger:
         if known is None or known.dead:
             return
         recipe = self.lineage.find(name)
+        while isinstance(recipe, Cut):
+            recipe = self.lineage.find(recipe.of)
         made = recipe.label if isinstance(recipe, Recipe) else "a task"
         known.dead = (
             f"{known.extent.length:,} bytes that {made} had made were kept on {known.lost}, which "
@@ -346,14 +355,17 @@ class ObjectLedger:
         whole.parts += 1
         extent = Extent(object=message.object, length=message.length, file=message.file)
         self._objects[message.object] = _LargeObject(
-            extent, maker=whole.maker, client=1, of=message.of, offset=message.offset
+            extent, maker=whole.maker, kept=True, client=1, of=message.of, offset=message.offset
         )
-        self._note(message.object, Cut(of=message.of, offset=message.offset, length=message.length))
+        self._note(
+            message.object,
+            Cut(of=message.of, offset=message.offset, length=message.length, file=message.file),
+        )
         self._objects[message.object].lost = whole.lost
         if self._store.length(message.of) is not None:
             self._store.excerpt(message.object, message.of, message.offset, message.length)
         elif not whole.lost:
-            whole.maker.objects.add(message.object)
+            whole.maker.objects[message.object] = 0
             self._roster.send(whole.maker, message)
 
     def bring(self, message: messages.Bring) -> None:
@@ -389,7 +401,7 @@ class ObjectLedger:
         """What has come for the client to read needs nothing of the host that it came from."""
         whole = self._objects.get(known.of)
         known.of = b""
-        entry.objects.discard(name)
+        entry.held -= entry.objects.pop(name, 0)
         self._roster.send(entry, messages.Drop(objects=(name,)))
         if whole is not None:
             self._release_part(whole)
@@ -438,7 +450,7 @@ class ObjectLedger:
                 continue
             self._objects[extent.object] = _LargeObject(extent, maker=entry)
             if isinstance(entry.spec, RemoteSpec):
-                entry.objects.add(extent.object)
+                entry.objects[extent.object] = extent.length
                 entry.held += extent.length
 
     def hold_for_worker(
@@ -488,8 +500,9 @@ class ObjectLedger:
         needed = tuple(name for name, each in known.items() if each.needed)
         # One that is wanted again did not arrive: it counts already.
         new = [name for name in needed if name not in entry.objects]
-        entry.objects.update(new)
-        entry.held += sum(known[name].extent.length for name in new)
+        sizes = {name: known[name].extent.length for name in new}
+        entry.objects.update(sizes)
+        entry.held += sum(sizes.values())
         here = tuple(name for name in needed if self._store.length(name) is not None)
         if entry.host is not None and here:
             entry.host.ship(here)
@@ -505,7 +518,7 @@ class ObjectLedger:
 
     def _fetch(self, name: ObjectId, known: _LargeObject, entry: Entry) -> None:
         """A host wants what is not here."""
-        if known.lost and not known.dead:
+        if known.kept and known.lost and not known.dead:
             self._awaiting.setdefault(name, {})[entry.spec.name] = None
             self.remake(name)
         else:
@@ -541,9 +554,7 @@ class ObjectLedger:
         """A host does not have these any more, because it was told to or for want of room."""
         for name in names:
             known = self._objects.get(name)
-            if name in entry.objects:
-                entry.objects.discard(name)
-                entry.held -= known.extent.length if known is not None and not known.of else 0
+            entry.held -= entry.objects.pop(name, 0)
             if known is not None:
                 known.asked.discard(entry.spec.name)
         self._free(names)

@@ -30,6 +30,8 @@ def _counted() -> int:
     return sys.getrefcount(owner)
 
 
+NOTHING_FAR: frozenset[ObjectId] = frozenset()
+
 _OURS = _counted()
 """References to a buffer's owner that are our own when we ask."""
 
@@ -91,6 +93,10 @@ class Outside:
         """Bytes that the objects take which were put since the last :meth:`take`."""
         self._shares = shared
         self._shared: OrderedDict[int, tuple[object, Placed]] = OrderedDict()
+        self.far: frozenset[ObjectId] = frozenset()
+        """The objects that lie elsewhere, of those that the value written last refers to."""
+        self._far: set[ObjectId] = set()
+        self._latest: dict[ObjectId, Placed] = {}
         self._buffers: list[ObjectId] = []
         self._new: list[Placed] = []
         self._fresh: list[int] = []
@@ -124,10 +130,17 @@ class Outside:
         self.used = True
         return False
 
-    def refer(self, others: Iterable[Placed], code: Iterable[CodeBlob]) -> None:
-        """The value takes objects that were put before, and what is needed to load them."""
+    def refer(
+        self, others: Iterable[Placed], code: Iterable[CodeBlob], *, far: bool = False
+    ) -> None:
+        """The value takes objects that were put before, and what is needed to load them.
+
+        Those that are ``far`` lie where a task has made them.
+        """
         for placed in others:
             self._mentioned[placed.extent.object] = placed
+            if far:
+                self._far.add(placed.extent.object)
         self.code += code
 
     def _put(self, data: bytes | memoryview) -> Placed | None:
@@ -154,6 +167,8 @@ class Outside:
         elif self._buffers:
             file.write(trailer(self._buffers))
         self.placed |= self._mentioned
+        self._latest = self._mentioned
+        self.far = frozenset(self._far) if self._far else NOTHING_FAR
         self.size += _size_of(self._new)
         self._begin()
 
@@ -187,12 +202,21 @@ class Outside:
         self._buffers = []
         self._new.clear()
         self._mentioned = {}
+        self._far.clear()
         self.used = False
+
+    def take_all_but_latest(self) -> tuple[Placed, ...]:
+        """The objects that the values before the one written last refer to."""
+        latest = self._latest
+        placed = self.take()
+        self.placed |= latest
+        return placed
 
     def take(self) -> tuple[Placed, ...]:
         """The objects that the values since the last call refer to."""
         placed = tuple(self.placed.values())
         self.placed.clear()
+        self._latest = {}
         self.size = 0
         return placed
 

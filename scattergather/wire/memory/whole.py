@@ -54,6 +54,7 @@ class Whole(Outside):
         self.code: list[CodeBlob] = []
         self.used = False
         self.size = 0
+        self._latest = {}
         self._beside: list[memoryview] = []
         self._file: CreatedFile | None = None
 
@@ -74,7 +75,9 @@ class Whole(Outside):
         self._file = file
         self.used = True
 
-    def refer(self, others: Iterable[Placed], code: Iterable[CodeBlob]) -> None:
+    def refer(
+        self, others: Iterable[Placed], code: Iterable[CodeBlob], *, far: bool = False
+    ) -> None:
         """No value that a task makes takes what was put elsewhere."""
         raise LookupError("what stays here is made here")
 

@@ -11,9 +11,10 @@ from array import array
 from collections.abc import Iterable
 from typing import Any
 
+from scattergather.model.ids import ObjectId
 from scattergather.wire.code.codebook import BOOK, CodeBook
 from scattergather.wire.code.shipping import Carrier, Inline
-from scattergather.wire.memory.outside import Outside, Placed
+from scattergather.wire.memory.outside import NOTHING_FAR, Outside, Placed
 from scattergather.wire.values.picklers import ValuePickler, write
 
 
@@ -40,6 +41,7 @@ class Packer:
         self._buffer = io.BytesIO()
         self._pickler = ValuePickler(self._buffer, self._carrier.reduce_class, outside)
         self._ends = array("Q")
+        self._needs: tuple[bytes, ...] = ()
 
     def pack(self, value: Any) -> int:
         """Append ``value``; returns the offset of its end.
@@ -67,13 +69,33 @@ class Packer:
         """The objects that the values since the last call refer to."""
         return () if self._outside is None else self._outside.take()
 
+    @property
+    def far(self) -> frozenset[ObjectId]:
+        """The objects that lie elsewhere, of those that the value packed last refers to."""
+        return NOTHING_FAR if self._outside is None else self._outside.far
+
+    def take_all_but_latest(
+        self,
+    ) -> tuple[array[int], bytes, tuple[bytes, ...], tuple[Placed, ...]]:
+        """As :meth:`take`, with their objects, of all values but the one packed last."""
+        objects = () if self._outside is None else self._outside.take_all_but_latest()
+        end = self._ends.pop()
+        cut = self._ends[-1]
+        rest = self._buffer.getvalue()[cut:]
+        ends, body, needs = self.take()
+        self._buffer.write(rest)
+        self._ends.append(end - cut)
+        self._needs = needs  # which of them belong to which value is not known
+        return ends, body[:cut], needs, objects
+
     def take(self) -> tuple[array[int], bytes, tuple[bytes, ...]]:
         """The ends, the bytes, and the digests that these values refer to; then it is empty."""
         ends, self._ends = self._ends, array("Q")
         body = self._buffer.getvalue()
         self._buffer.seek(0)
         self._buffer.truncate()
-        return ends, body, self._carrier.take_needs()
+        needs, self._needs = (*self._needs, *self._carrier.take_needs()), ()
+        return ends, body, tuple(dict.fromkeys(needs))
 
 
 class Unpacker:

@@ -252,7 +252,8 @@ def test_what_a_host_says_of_an_object_that_another_one_brings_counts_for_nothin
 def test_a_host_cannot_have_more_objects_than_anybody_can_keep_track_of() -> None:
     there = There("far")
     far = there.roster.entries["far"]
-    far.objects.update(number.to_bytes(16, "big") for number in range(MOST_OF_ONE_HOST + 1))
+    names = (number.to_bytes(16, "big") for number in range(MOST_OF_ONE_HOST + 1))
+    far.objects.update(dict.fromkeys(names, 0))
     with pytest.raises(ValueError, match="large objects are there"):
         there.objects.register(far, [ONE])
     assert not there.objects._objects
