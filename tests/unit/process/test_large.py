@@ -22,8 +22,10 @@ from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.shared import Extent
 from scattergather.wire.values.payload import Packer
 from scattergather.workers.process.task.outcomes import ResultPickler
-from scattergather.workers.process.values import large
-from scattergather.workers.process.values.large import Arguments, Returns, TaskValues
+from scattergather.workers.process.values import large, returns
+from scattergather.workers.process.values.arguments import Arguments
+from scattergather.workers.process.values.large import TaskValues
+from scattergather.workers.process.values.returns import Returns
 from tests.shelf import Shelf
 
 
@@ -267,7 +269,7 @@ def a_file(data: bytes) -> CreatedFile:
 def test_small_files_share_a_slab_and_a_large_one_is_one_until_nobody_reads_them(
     there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "ALONE", 10 * PAGE)
+    monkeypatch.setattr(returns, "ALONE", 10 * PAGE)
     put = [there.returns.put_file(a_file(bytes([n]) * n * PAGE)) for n in (0, 1, 2, 11, 12)]
     there.returns.announce(put)
     slabs = there.take()
@@ -282,7 +284,7 @@ def test_small_files_share_a_slab_and_a_large_one_is_one_until_nobody_reads_them
 def test_files_take_no_more_of_the_disk_than_they_may(
     there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "ALONE", 2 * PAGE)
+    monkeypatch.setattr(returns, "ALONE", 2 * PAGE)
     there.returns.allow(64 * LARGE, 64 * LARGE, 4 * PAGE)
     one = there.returns.put_file(a_file(b"x" * PAGE))
     two = there.returns.put_file(a_file(b"x" * 3 * PAGE))

@@ -19,7 +19,7 @@ from scattergather.wire.memory.whole import Whole
 from scattergather.wire.messages.shared import Extent
 from scattergather.workers.process.task.outcomes import ResultPickler
 from scattergather.workers.process.values.files import create_file
-from scattergather.workers.process.values.large import Result
+from scattergather.workers.process.values.returns import Result
 
 NAME: ObjectId = b"n" * 16
 

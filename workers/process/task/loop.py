@@ -51,7 +51,7 @@ from scattergather.workers.process.task.journal import (
     Journal,
 )
 from scattergather.workers.process.task.outcomes import NOTHING, ResultPickler, in_short
-from scattergather.workers.process.values.large import Arguments
+from scattergather.workers.process.values.arguments import Arguments
 
 FLUSH_SECONDS = 2e-2
 """Longer than a chunk of short tasks should last: then each makes one batch."""
