@@ -40,6 +40,7 @@ class EntryStatistics:
     cpus: int
     vitals: messages.Vitals
     traffic: Traffic
+    apart: tuple[str, ...]
 
 
 COMES_AGAIN = "it was added again and comes again when it is gone"
@@ -66,7 +67,8 @@ class Entry:
     digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
     with its bytes, 0 of a part of another; ``held`` their sum. ``round_trip`` is what was measured
     of the way to it, 0.0 before. Once it is ``leaving``, ``brought`` are the objects that were
-    fetched from there before it is gone, and ``successor`` is what is to be used in its place then.
+    fetched from there before it is gone, and ``successor`` is what is to be used in its place then. It
+    did not reach the hosts that it is ``apart`` from when that was tried last.
     """
 
     spec: HostSpec
@@ -85,6 +87,7 @@ class Entry:
     brought: set[bytes] = field(default_factory=set)
     successor: HostSpec | None = None
     vitals: messages.Vitals = UNKNOWN
+    apart: set[str] = field(default_factory=set)
 
     @property
     def settled(self) -> bool:
@@ -116,6 +119,7 @@ class Entry:
             platform=facts.platform if facts else "",
             cpus=facts.cpus if facts else 0,
             vitals=self.vitals,
+            apart=tuple(sorted(self.apart)),
             traffic=self.host.traffic() if self.host is not None else Traffic(),
         )
 

@@ -93,7 +93,9 @@ class Wiring:
         self.roster = Roster(specs)
         self.landing = Landing(reactor, store, builder.room)
         self.shown = ShownSlabs(store, client.bring, client.send)
-        self.objects = ObjectLedger(store, self.roster, self.shown, client.send, self.landing.drop)
+        self.objects = ObjectLedger(
+            reactor, store, self.roster, self.shown, client.send, self.landing.drop
+        )
         self.driver = Driver(reactor, self.scheduler, self.roster, self.objects, client)
         self.surveys = Surveys(self.roster, self.objects, client.send)
         self.board = Board(reactor, self.roster, self.driver, store, client.send)

@@ -16,6 +16,7 @@
 
 ``stream``       frames in order over a link that may break
 ``blocks``       large objects from host to host, beside the frames
+``peers``        the same between two pools, past the controller
 ``gate``         who may come in: a keyed preface before TLS and Foolscap
 ``tubs``         Foolscap, with its unsafe defaults turned off
 """

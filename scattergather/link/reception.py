@@ -5,10 +5,13 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
+import msgspec
+
 import scattergather
 from scattergather.link import remote
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.logs import in_one_line
+from scattergather.link.peers.streams import PeerStreams
 from scattergather.link.seams import HostPool
 from scattergather.link.sentences import mismatch
 from scattergather.link.visit import Visit
@@ -25,12 +28,18 @@ class Reception:
 
     Reactor thread only.
 
+    Args:
+        pool: whose sessions they are.
+        streams: connects it to other pools; None: it has no peers.
+
     Attributes:
         visits: the sessions that are open, by their ids.
     """
 
-    def __init__(self, clock: Clock, pool: HostPool) -> None:
+    def __init__(self, clock: Clock, pool: HostPool, streams: PeerStreams | None = None) -> None:
         self.visits: dict[bytes, Visit] = {}
+        self._streams = streams
+        self._certificate = streams.certificate if streams is not None else b""
         self._clock = clock
         self._pool = pool
         self._count = 0
@@ -69,6 +78,7 @@ class Reception:
             who=who,
             name=f"{called} #{self._count} ({who}, {_place(back)})",
             over=lambda visit: self.visits.pop(visit.id, None) is not None,
+            streams=self._streams,
         )
         self.visits[visit.id] = visit
         return visit
@@ -90,6 +100,8 @@ class Reception:
         """There may be room again for objects of controllers."""
         for visit in list(self.visits.values()):
             visit.room()
+        if self._streams is not None:
+            self._streams.poke()
 
     def end(self, who: str, reason: str) -> None:
         """End all sessions of this user."""
@@ -111,7 +123,7 @@ class Reception:
         return remote.Welcome(
             protocol=messages.PROTOCOL,
             version=scattergather.__version__,
-            facts=facts,
+            facts=msgspec.structs.replace(facts, certificate=self._certificate),
             received=received,
             ticket=ticket,
             held=max(0.0, self._clock.seconds() - begun),

@@ -21,7 +21,7 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What a pool says of itself when a controller joins it.
 
     Of its ``services`` those are ``chosen`` that whoever started the pool named. It may use so many
-    ``cpus``, and ``vitals`` say how its machine is.
+    ``cpus``, and ``vitals`` say how its machine is. Peers know it by its ``certificate``.
     """
 
     host: str
@@ -36,6 +36,7 @@ class PoolFacts(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     platform: Annotated[str, msgspec.Meta(max_length=200)] = ""
     cpus: Slots = 0
     vitals: Vitals = Vitals()
+    certificate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

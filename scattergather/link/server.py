@@ -15,6 +15,7 @@ from scattergather.link.gate import gate
 from scattergather.link.gate.doorkeeper import Doorkeeper
 from scattergather.link.gate.doors import Doors
 from scattergather.link.gate.gate import Key, Keys
+from scattergather.link.peers.streams import PeerStreams
 from scattergather.link.reception import Reception
 from scattergather.link.seams import HostPool
 from scattergather.link.tubs.tub import make_tub
@@ -56,7 +57,6 @@ class LinkServer:
         port: int = 0,
         advertise: str = "",
     ) -> None:
-        self.reception = Reception(reactor, pool)
         self._reactor = reactor
         self._identity = identity
         self._where = (interface, port)
@@ -64,9 +64,11 @@ class LinkServer:
         self._keys = Keys()
         self._open: dict[str, tuple[Furl, _FrontDoor]] = {}
         self._keeper = Doorkeeper(reactor, self._keys)
-        self._keeper.serve(
-            gate.DATA, carriage.admitting(reactor, identity.key_file, self.reception.claim)
-        )
+        streams = PeerStreams(reactor, identity.key_file, self._keys)
+        self.reception = Reception(reactor, pool, streams)
+        admitting = carriage.admitting(reactor, identity.key_file, self.reception.claim)
+        self._keeper.serve(gate.DATA, lambda _key, address: admitting.buildProtocol(address))
+        self._keeper.serve(gate.PEER, streams.called)
         self._doors = Doors(reactor, Invitations(identity.folder), self)
         self._tub = make_tub(identity.key)
 

@@ -12,6 +12,8 @@ from twisted.logger import Logger
 from scattergather.link import remote
 from scattergather.link.blocks import carriage
 from scattergather.link.blocks.courier import Courier
+from scattergather.link.peers.company import Company
+from scattergather.link.peers.streams import PeerStreams
 from scattergather.link.seams import HostPool, PoolSession
 from scattergather.link.stream.line import Line
 from scattergather.link.stream.stream import StreamStatistics
@@ -54,6 +56,7 @@ class Visit:
         name: what to call the controller in logs.
         back: the reference to the controller.
         over: called when the session ends; False if it had ended before.
+        streams: connects the pool to others; None: it has no peers.
 
     Attributes:
         ticket: what opens its block stream; a secret.
@@ -71,8 +74,11 @@ class Visit:
         who: str,
         name: str,
         over: Callable[[Visit], bool],
+        streams: PeerStreams | None = None,
     ) -> None:
         self.who = who
+        self._streams = streams
+        self._company: Company | None = None
         self._clock = clock
         self._silent = False
         """The last connection was lost in silence: the controller need not be dead."""
@@ -161,6 +167,9 @@ class Visit:
                 raise msgspec.ValidationError(
                     f"a body of {len(body)} bytes does not hold {message.count} blobs"
                 )
+            if isinstance(message, messages.OfPeersToPool):
+                self._receive_of_peers(message)
+                return
             if isinstance(message, messages.Want):
                 if self.courier.leaving + len(message.objects) > MOST_WANTED:
                     self.dismiss(f"it wants more than {MOST_WANTED:,} objects at a time")
@@ -186,6 +195,18 @@ class Visit:
                 shipped=lambda name: self._tell(lambda session: session.shipped((name,))),
             )
         return self._courier
+
+    def _receive_of_peers(self, message: messages.OfPeersToPool) -> None:
+        if self._company is None:
+            if self._streams is None:
+                raise msgspec.ValidationError("this pool has no peers")
+            self._company = Company(
+                self._session.objects,
+                self._streams,
+                tell=self.send,
+                arrived=lambda name: self._tell(lambda session: session.arrived((name,))),
+            )
+        self._company.receive(message)
 
     def room(self) -> None:
         """There may be room again for objects of the controller."""
@@ -224,4 +245,6 @@ class Visit:
         call_off(self._looking)
         if self._courier is not None:
             self._courier.close()
+        if self._company is not None:
+            self._company.close()
         self._session.close(reason, may_return=may_return)

@@ -51,7 +51,8 @@ class HostView:
     bytes of large values there, on the client's own machine results that it has not done with too;
     ``sent`` and ``received`` are bytes that passed between it and the controller. ``load`` is how
     many processes ran there on average within a minute, on ``cpus`` processors; ``free_memory`` and
-    ``free_disk`` (for temporary files) are in bytes. Its workers run tasks of ``jobs``.
+    ``free_disk`` (for temporary files) are in bytes. Its workers run tasks of ``jobs``. What passes between it
+    and the hosts that it is ``apart`` from goes by way of the controller.
     """
 
     name: str
@@ -75,6 +76,7 @@ class HostView:
     sent: int = 0
     received: int = 0
     jobs: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     def line(self) -> str:
         """The host in one line."""
@@ -83,6 +85,7 @@ class HostView:
             text += f"  {plural(self.workers, 'worker')}, {self.busy} busy"
             text += f", python {self.python}" if self.python else ""
             text += f", holds {in_bytes(self.memory)}" if self.memory else ""
+            text += f", does not reach {', '.join(self.apart)}" if self.apart else ""
         return text + (f"  ({self.why})" if self.why else "")
 
     def machine(self) -> str:
@@ -127,6 +130,7 @@ class HostView:
         facts += [("bytes", self.passed)] if self.sent else []
         facts += [("round trip", self.trip)] if self.round_trip else []
         facts += [("services", ", ".join(self.services))] if self.services else []
+        facts += [("does not reach", ", ".join(self.apart))] if self.apart else []
         return facts + ([("why", self.why)] if self.why else [])
 
 

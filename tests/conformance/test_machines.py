@@ -108,7 +108,7 @@ def simulated_machine(_folder: Path) -> tuple[MachineCase, Callable[[], None]]:
         ledger.stop()
         ledger.large.close()
 
-    machine = daemon.Machine(Scope(clock), ledger, chance)
+    machine = daemon.Machine(Scope(clock), ledger, chance, "host")
     case = MachineCase(
         machine=machine,
         services=(),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from scattergather.model import placement
-from scattergather.wire.messages import client, files, pool, shared, zygote
+from scattergather.wire.messages import client, files, peers, pool, shared, zygote
 from scattergather.wire.messages import page as messages
 
 PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
@@ -43,7 +43,7 @@ def test_the_page_names_the_protocol() -> None:
 
 STRUCTS = {
     name: found
-    for module in (shared, client, files, pool, zygote, placement)
+    for module in (shared, client, files, peers, pool, zygote, placement)
     for name, found in vars(module).items()
     if isinstance(found, type)
     and issubclass(found, msgspec.Struct)

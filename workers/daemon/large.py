@@ -106,8 +106,10 @@ class Holdings:
 
     def reserve(self, name: ObjectId, length: int) -> bool:
         """Make room for one that arrives; False: there is none now, or another session has it."""
-        ours = name in self._here or name in self._arriving
-        if (not ours and self._store.knows(name)) or not self._store.reserve(name, length):
+        if name in self._arriving:  # on another way: it is here when that has come, or free
+            return False
+        others = name not in self._here and self._store.knows(name)
+        if others or not self._store.reserve(name, length):
             return False
         self._arriving.add(name)
         return True

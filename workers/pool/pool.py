@@ -275,6 +275,14 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
             objects.found(turn, tenant, message.object)
         case messages.Want() | messages.AskFiles():
             pass  # the link, or the service, sees to it
+        case (
+            messages.Hand()
+            | messages.Await()
+            | messages.MintKey()
+            | messages.MeetPeer()
+            | messages.PartPeers()
+        ):
+            pass  # the link sees to it
         case _:
             assert_never(message)
 

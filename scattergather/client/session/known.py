@@ -212,6 +212,7 @@ def _view(host: HostState, outstanding: int) -> HostView:
         free_disk=host.free_disk,
         sent=host.sent,
         received=host.received,
+        apart=host.apart,
         jobs=host.jobs if outstanding else (),
     )
 

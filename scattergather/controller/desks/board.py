@@ -115,6 +115,7 @@ class Board:
                     sent=host.traffic.sent,
                     received=host.traffic.received,
                     jobs=_some(names[job] for job in runs.get(host.name, ()) if job in names),
+                    apart=host.apart,
                     why=host.why,
                     round_trip=host.round_trip,
                     memory=host.held if host.remote else here,

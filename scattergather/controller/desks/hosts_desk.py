@@ -182,6 +182,13 @@ class HostsDesk:
                 self._files.sent(name, message)
             case messages.Want():
                 self._objects.want(entry, message.objects)
+            case (
+                messages.AskKey()
+                | messages.KeyMinted()
+                | messages.Fetched()
+                | messages.NotFetched()
+            ):
+                self._objects.crossings.said(entry, message)
             case messages.Dropped():
                 self._objects.dropped(entry, message.objects)
             case messages.Release():

@@ -6,8 +6,8 @@ not need just now. When nobody needs an object any more, every host that may hav
 (``Drop``) and says when no worker maps it (``Dropped``); then its memory is the client's again.
 
 Workers make such objects, too: what a nested call takes, and what it returns. Those are needed
-while a worker holds them, lie where they were made, and are fetched from there (``Want``, the other
-way) when another host wants them.
+while a worker holds them, lie where they were made, and go from there to the hosts that want them,
+past the controller where these reach each other (``crossings``), else by way of it (``fetches``).
 
 What a job keeps lies where it was made, too, and is needed while the client holds it. A range of it
 is an object of its own (``Excerpt``), which needs that of which it is a part. To read it the client
@@ -25,10 +25,12 @@ from dataclasses import dataclass, field
 
 from scattergather.controller.jobs.lineage import Cut, Lineage, Recipe
 from scattergather.controller.roster import Entry, Roster
+from scattergather.controller.values.crossings import Crossings
 from scattergather.controller.values.fetches import Fetches, ship
 from scattergather.controller.values.shown import ShownSlabs
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import LossKind
+from scattergather.reactor.seam import Clock
 from scattergather.store.store import Store
 from scattergather.wire.messages import page as messages
 from scattergather.wire.messages.client import Brought, EmbeddedSpec, Missed, RemoteSpec
@@ -86,6 +88,7 @@ class ObjectLedger:
 
     def __init__(
         self,
+        clock: Clock,
         store: Store,
         roster: Roster,
         shown: ShownSlabs,
@@ -110,6 +113,12 @@ class ObjectLedger:
         """The hosts that wait for what is made again."""
         self._readers: dict[ObjectId, list[int]] = {}
         """The calls of the client that wait until it can read an object."""
+        self.crossings = Crossings(
+            clock,
+            roster,
+            self._reroute,
+            lambda sentence: send(messages.Notice(text=sentence), b""),
+        )
 
     def statistics(self) -> LedgerStatistics:
         """How many objects there are."""
@@ -506,9 +515,12 @@ class ObjectLedger:
         here = tuple(name for name in needed if self._store.length(name) is not None)
         if entry.host is not None and here:
             entry.host.ship(here)
-        for name in needed:
-            if name not in here:
-                self._fetch(name, known[name], entry)
+        away = [known[name] for name in needed if name not in here]
+        for each in self.crossings.hand([it for it in away if not it.lost], entry):
+            self._fetch(each.extent.object, known[each.extent.object], entry)
+        for each in away:
+            if each.lost:
+                self._fetch(each.extent.object, each, entry)
         dropped = tuple(name for name in known if name not in needed)
         if dropped:
             self._roster.send(entry, messages.Drop(objects=dropped))
@@ -524,6 +536,14 @@ class ObjectLedger:
         else:
             self._store.expect([known.extent])
             self._fetches.fetch(name, None if known.lost else known.maker, entry)
+
+    def _reroute(self, name: ObjectId, maker: Entry | None, entry: Entry) -> None:
+        """What does not come from where it lies goes to a host by way of here."""
+        known = self._objects.get(name)
+        if known is None:
+            self._fetches.fetch(name, maker, entry)
+        else:
+            self._fetch(name, known, entry)
 
     def fetched(
         self, entry: Entry, names: Iterable[ObjectId], reason: str = ""
@@ -572,7 +592,7 @@ class ObjectLedger:
                 entry.brought.add(name)
                 if self._store.length(name) is None:
                     self._fetches.bring(name, entry)
-        return not self._fetches.awaits(entry)
+        return not (self._fetches.awaits(entry) or self.crossings.leave(entry))
 
     def left(self, entry: Entry) -> None:
         """A host is gone, with its copies and its workers.
@@ -580,7 +600,7 @@ class ObjectLedger:
         Of what they have made nobody else has need: the calls that they submitted are cancelled.
         """
         host = entry.spec.name
-        unfetched = self._fetches.left(entry)
+        unfetched = [*self._fetches.left(entry), *self.crossings.left(entry)]
         for hosts in self._awaiting.values():
             hosts.pop(host, None)
         for name, each in self._objects.items():

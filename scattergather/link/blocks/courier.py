@@ -11,7 +11,7 @@ from typing import Protocol, assert_never
 
 from twisted.logger import Logger
 
-from scattergather.link.blocks.deliveries import Lost, ObjectArrived, Send
+from scattergather.link.blocks.deliveries import Credit, Lost, ObjectArrived, Send
 from scattergather.link.blocks.exchange import (
     NOWHERE,
     Action,
@@ -48,6 +48,7 @@ class Courier:
         shipped: called with each object of ours that is there, or that the other end cannot take.
         changed: called when it may need a connection now, or none any more.
         expects: this end says by :meth:`expect` what is to arrive, maybe after it was lost.
+        credit: the bytes that may be under way to here; by default its own.
 
     Attributes:
         settled: how many objects have left or arrived so far, or never will.
@@ -65,6 +66,7 @@ class Courier:
         shipped: Callable[[ObjectId], None],
         changed: Callable[[], None] = lambda: None,
         expects: bool = False,
+        credit: Credit | None = None,
     ) -> None:
         self.settled = 0
         self.ended = ""
@@ -74,7 +76,8 @@ class Courier:
         self._shipped = shipped
         self._changed = changed
         self._expects = expects
-        self._exchange = Exchange(objects)
+        self._credit = credit
+        self._exchange = Exchange(objects, credit)
         self._expected: set[ObjectId] = set()
         self._missed: set[ObjectId] = set()  # lost before they were expected
         self._road: Road | None = None
@@ -125,6 +128,10 @@ class Courier:
                 self._expected.add(name)
         self._do([])
 
+    def refuse(self, names: Iterable[ObjectId], why: str) -> None:
+        """Those of them that are under way to here are not wanted any more."""
+        self._do(self._exchange.refuse(names, why))
+
     def room(self) -> None:
         """There may be room in ``objects`` again."""
         self._do(self._exchange.room())
@@ -140,7 +147,7 @@ class Courier:
         self._expected.clear()
         self._missed.clear()
         self._exchange.close()
-        self._exchange = Exchange(self._objects)
+        self._exchange = Exchange(self._objects, self._credit)
         self._leave("the session ended")
 
     # ---- the connection ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ same shipment, so what came before and what comes after are parts of the same by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scattergather.link.blocks.block import MOST_REASON, REFUSED, STORED, WANT, Violation, pack
@@ -56,6 +57,13 @@ Outcome = Send | ObjectArrived | Lost
 
 
 @dataclass(slots=True)
+class Credit:
+    """Bytes for which there is room and that have not come; one for all that share them."""
+
+    taken: int = 0
+
+
+@dataclass(slots=True)
 class _Delivery:
     object: ObjectId
     length: int
@@ -64,15 +72,20 @@ class _Delivery:
 
 
 class Deliveries:
-    """What arrives at one end."""
+    """What arrives at one end.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    Args:
+        objects: what is filled.
+        credit: the bytes that may be under way here; by default its own.
+    """
+
+    def __init__(self, objects: ObjectStore, credit: Credit | None = None) -> None:
         self._objects = objects
+        self._credit = credit or Credit()
         self._open: dict[int, _Delivery] = {}
         self._names: set[ObjectId] = set()
         self._queue: dict[int, None] = {}  # those without room, in order
         self._parted: dict[int, _Delivery] = {}  # those of the last connection that have room
-        self._unfilled = 0
         self._settled: dict[int, bytes] = {}
         self._last = 0
         self._highest = 0
@@ -101,7 +114,7 @@ class Deliveries:
 
     def _discard(self, numbers: list[int]) -> list[Outcome]:
         doomed = [self._parted.pop(number) for number in numbers]
-        self._unfilled -= sum(each.length - each.filled for each in doomed)
+        self._credit.taken -= sum(each.length - each.filled for each in doomed)
         # Last: whoever hears that there is room may ask us at once if we want it.
         for each in doomed:
             self._objects.discard(each.object)
@@ -181,10 +194,18 @@ class Deliveries:
         except OSError as error:
             return [*self._refuse(number, delivery.object, str(error)), *self.room()]
         delivery.filled += len(data)
-        self._unfilled -= len(data)
+        self._credit.taken -= len(data)
         if delivery.filled < delivery.length:
             return []
         return [*self._complete(number, delivery.object), *self.room()]
+
+    def refuse(self, names: Iterable[ObjectId], why: str) -> list[Outcome]:
+        """Those of these objects that are under way are not wanted any more."""
+        refused, outcomes = set(names), list[Outcome]()
+        for number in [number for number, it in self._open.items() if it.object in refused]:
+            outcomes += self._refuse(number, self._open[number].object, why)
+        parted = [number for number, it in self._parted.items() if it.object in refused]
+        return [*outcomes, *self._discard(parted), *self.room()]
 
     def room(self) -> list[Outcome]:
         """Ask for the room that those need who wait for it."""
@@ -192,8 +213,12 @@ class Deliveries:
         while self._queue:
             number = next(iter(self._queue))
             delivery = self._open[number]
-            if self._unfilled and self._unfilled + delivery.length > AHEAD:
+            if self._credit.taken and self._credit.taken + delivery.length > AHEAD:
                 break
+            if self._objects.length(delivery.object) is not None:  # it came on another way
+                self._drop(number)
+                outcomes += self._arrived(number, delivery.object, known=True)
+                continue
             try:
                 if not self._objects.reserve(delivery.object, delivery.length):
                     break
@@ -202,7 +227,7 @@ class Deliveries:
                 continue
             del self._queue[number]
             delivery.has_room = True
-            self._unfilled += delivery.length
+            self._credit.taken += delivery.length
             if delivery.length:
                 outcomes.append(Send(pack(WANT, number)))
             else:
@@ -243,7 +268,7 @@ class Deliveries:
         self._names.discard(delivery.object)
         self._queue.pop(number, None)
         if delivery.has_room:
-            self._unfilled -= delivery.length - delivery.filled
+            self._credit.taken -= delivery.length - delivery.filled
             self._objects.discard(delivery.object)
 
     def _settle(self, number: int, answer: bytes) -> Send:

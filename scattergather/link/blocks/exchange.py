@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from scattergather.link.blocks import block
 from scattergather.link.blocks.block import Cutter, Frame, Violation
-from scattergather.link.blocks.deliveries import Deliveries, Lost, ObjectArrived, Send
+from scattergather.link.blocks.deliveries import (
+    Credit,
+    Deliveries,
+    Lost,
+    ObjectArrived,
+    Send,
+)
 from scattergather.link.blocks.shipments import Shipments
 from scattergather.link.seams import ObjectStore
 from scattergather.model.ids import ObjectId
@@ -52,11 +58,12 @@ class Exchange:
 
     Args:
         objects: what is read and filled.
+        credit: the bytes that may be under way to here; by default its own.
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, credit: Credit | None = None) -> None:
         self._shipments = Shipments(objects)
-        self._deliveries = Deliveries(objects)
+        self._deliveries = Deliveries(objects, credit)
         self._cutter: Cutter | None = None
         self.sent = self.received = 0
 
@@ -77,6 +84,10 @@ class Exchange:
     def withdraw(self, names: Iterable[ObjectId]) -> list[Action]:
         """Those of them that are not there yet need not arrive."""
         return _send(self._shipments.withdraw(names))
+
+    def refuse(self, names: Iterable[ObjectId], why: str) -> list[Action]:
+        """Those of them that are under way to here are not wanted any more."""
+        return [*self._deliveries.refuse(names, why)]
 
     def room(self) -> list[Action]:
         """There may be room now for what was offered to us."""

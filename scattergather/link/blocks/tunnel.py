@@ -47,8 +47,7 @@ class Tunnel:
         """The digest of the other end's certificate, as FURLs name it; after the handshake."""
         certificate = self._tls.getpeercert(binary_form=True)
         assert certificate is not None, "a daemon without a certificate"
-        name: str = base32.encode(hashlib.sha1(certificate, usedforsecurity=False).digest())
-        return name
+        return tub_of(certificate)
 
     def read(self, room: memoryview) -> int:
         """Decrypt into ``room``; how many bytes, 0 if more have to come first."""
@@ -95,6 +94,31 @@ def controllers() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def peers(key: Path, certificate: bytes, *, server: bool) -> ssl.SSLContext:
+    """For one end of a stream between two pools: each shows its certificate to the other.
+
+    ``key`` is our certificate and private key (PEM), ``certificate`` (DER) the only one that the
+    other end may have.
+
+    Raises:
+        ssl.SSLError: that is no certificate.
+    """
+    context = _strict(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=certificate)
+    context.load_cert_chain(key)
+    if server:
+        context.num_tickets = 0
+    return context
+
+
+def tub_of(certificate: bytes) -> str:
+    """The digest of a certificate (DER), as FURLs name it."""
+    name: str = base32.encode(hashlib.sha1(certificate, usedforsecurity=False).digest())
+    return name
 
 
 def _strict(side: int) -> ssl.SSLContext:

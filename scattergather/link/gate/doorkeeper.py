@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class Doorkeeper:
         self.reactor = reactor
         self.keys = keys
         self.porch = Porch(reactor, keys, self._proved)
-        self._planes: dict[bytes, Any] = {}
+        self._planes: dict[bytes, Callable[[gate.Key, Any], Any]] = {}
         self._connected: set[_Guest] = set()
 
     def open(self, interface: str, port: int) -> int:
@@ -57,12 +58,12 @@ class Doorkeeper:
 
     def listen(self, factory: Any) -> Any:
         """Foolscap's side: ``factory`` gets the callers that have proved themselves."""
-        self.serve(gate.CONTROL, factory)
+        self.serve(gate.CONTROL, lambda _key, address: factory.buildProtocol(address))
         return defer.succeed(_Port(self.porch))
 
-    def serve(self, plane: bytes, factory: Any) -> None:
-        """``factory`` gets the callers of this plane that have proved themselves."""
-        self._planes[plane] = factory
+    def serve(self, plane: bytes, build: Callable[[gate.Key, Any], Any]) -> None:
+        """``build`` makes a protocol for each caller of this plane, of his key and address."""
+        self._planes[plane] = build
 
     def statistics(self) -> GateStatistics:
         """Who is on either side of the gate."""
@@ -96,7 +97,7 @@ class Doorkeeper:
         """Called by a guest who is connected: what he talks to."""
         self._connected.add(guest)
         self.keys.opened(key.id, guest.transport)
-        return self._planes[plane].buildProtocol(guest.transport.getPeer())
+        return self._planes[plane](key, guest.transport.getPeer())
 
     def went(self, guest: _Guest, key: gate.Key) -> None:
         """Called by a guest whose connection is gone."""

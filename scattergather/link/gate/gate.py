@@ -40,6 +40,9 @@ CONTROL = b"F"
 DATA = b"D"
 """The plane of blocks."""
 
+PEER = b"P"
+"""The plane of blocks between two pools."""
+
 WELCOME = b"+"
 WRONG_KEY = b"-"
 """Said to a whole preface only; who is cut without it was crowded out, and may try again."""
@@ -86,10 +89,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keyholder:
-    """Who a key was given to."""
+    """Who a key was given to, and the planes that it opens."""
 
     key: Key
     who: str
+    planes: bytes = CONTROL + DATA
 
 
 class Keys:
@@ -104,6 +108,16 @@ class Keys:
         key = Key.of(name)
         self._entries[key.id] = Keyholder(key, who)
         return key
+
+    def add_peer(self, name: str, who: str) -> Key:
+        """Whoever knows this secret name may call as a peer, until the key is ``spent``."""
+        key = Key.of(name)
+        self._entries[key.id] = Keyholder(key, who, PEER)
+        return key
+
+    def spend(self, key_id: bytes) -> None:
+        """The key opens nothing any more; what it had opened stays."""
+        self._entries.pop(key_id, None)
 
     def revoke(self, key_id: bytes) -> int:
         """The key opens nothing any more, and what it had opened is closed; how many that were."""
@@ -121,7 +135,7 @@ class Keys:
         # A stranger's key id costs as much time as a known one.
         key = entry.key if entry else Key(key_id, nonce)
         proved = hmac.compare_digest(key.proof(nonce, plane), preface[-PROOF_BYTES:])
-        return entry if proved else None
+        return entry if entry and proved and plane in entry.planes else None
 
     def opened(self, key_id: bytes, transport: Any) -> None:
         """This key has opened a connection."""

@@ -228,8 +228,8 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     ``version`` of ours. ``round_trip`` is in seconds; ``memory`` are the bytes of large values
     there. ``load`` is the average number of processes that ran there, on ``cpus`` processors;
     ``free_memory`` and ``free_disk`` are in bytes, and so are ``sent`` to it and ``received``.
-    ``jobs`` are names of some whose tasks its workers run.
-    Those of its ``services`` are ``chosen`` that whoever started the pool named.
+    ``jobs`` are names of some whose tasks its workers run. It does not reach the hosts that it is
+    ``apart`` from. Those of its ``services`` are ``chosen`` that whoever started the pool named.
     """
 
     name: str
@@ -254,6 +254,7 @@ class HostState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     sent: Count = 0
     received: Count = 0
     jobs: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
 
 class GoReady(Message, frozen=True, kw_only=True):

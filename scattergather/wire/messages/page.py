@@ -55,6 +55,17 @@ from scattergather.wire.messages.files import (
     HostAnswer,
     SendFile,
 )
+from scattergather.wire.messages.peers import (
+    AskKey,
+    Await,
+    Fetched,
+    Hand,
+    KeyMinted,
+    MeetPeer,
+    MintKey,
+    NotFetched,
+    PartPeers,
+)
 from scattergather.wire.messages.pool import (
     Allowance,
     Born,
@@ -106,6 +117,11 @@ from scattergather.wire.messages.zygote import (
 )
 
 PROTOCOL = 4
+
+OfPeersToPool = Hand | Await | MintKey | MeetPeer | PartPeers
+"""What the link sees to, not the pool."""
+
+OfPeersFromPool = AskKey | KeyMinted | Fetched | NotFetched
 
 ToController = (
     Spawn
@@ -169,6 +185,7 @@ ToPool = (
     | Resize
     | Leave
     | AskFiles
+    | OfPeersToPool
 )
 ToWorker = (
     Code
@@ -217,6 +234,7 @@ FromPool = (
     | Vitals
     | FilesAnswer
     | SendFile
+    | OfPeersFromPool
 )
 
 

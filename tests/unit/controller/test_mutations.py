@@ -142,6 +142,11 @@ def samples(run: messages.Run) -> list[tuple[msgspec.Struct, bytes]]:
         (messages.Release(objects=(A,)), b""),
         (messages.Vitals(load=1.5, memory=1 << 30, disk=1 << 40), b""),
         (messages.FilesAnswer(call=1, reply=Seen(found=FILE, entries=(FILE,))), b"."),
+        (messages.AskKey(peer="other"), b""),
+        (messages.KeyMinted(peer="other", key="k" * 32), b""),
+        (messages.Fetched(peer="other", objects=(A,)), b""),
+        (messages.NotFetched(peer="other", objects=(A,), why="so"), b""),
+        (messages.NotFetched(peer="other", why="so", unreachable=True), b""),
         (messages.SendFile(ticket=1, transfer=A, name=b"file", size=1, mode=0o600), b""),
     ]
 

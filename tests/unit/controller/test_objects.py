@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.internet.task import Clock
 
 from scattergather.controller.roster import Entry, Roster
 from scattergather.controller.values.objects import MOST_OF_ONE_HOST, ObjectLedger
@@ -62,6 +63,7 @@ class There:
         self.roster = Roster(specs)
         self.freed: Counter[ObjectId] = Counter()
         self.objects = ObjectLedger(
+            Clock(),
             self.store,
             self.roster,
             ShownSlabs(self.store, lambda *_: None, self._said),
