@@ -51,8 +51,8 @@ class HostView:
     bytes of large values there, on the client's own machine results that it has not done with too;
     ``sent`` and ``received`` are bytes that passed between it and the controller. ``load`` is how
     many processes ran there on average within a minute, on ``cpus`` processors; ``free_memory`` and
-    ``free_disk`` (for temporary files) are in bytes. Its workers run tasks of ``jobs``. What passes between it
-    and the hosts that it is ``apart`` from goes by way of the controller.
+    ``free_disk`` (for temporary files) are in bytes. Its workers run tasks of ``jobs``. What passes
+    between it and the hosts that it is ``apart`` from goes by way of the controller.
     """
 
     name: str

@@ -39,7 +39,7 @@ class _Pair:
     """Two hosts.
 
     ``caller`` is the one that dials, and ``tried`` who has done so in vain. A key is being
-    ``minting`` at the other. ``under_way`` is what passes, by name and taker. The user has been ``told`` that they are apart.
+    ``minting`` at the other. ``under_way`` is what passes, by name and taker.
     """
 
     hosts: tuple[Entry, Entry]
