@@ -71,6 +71,7 @@ class Neighbour:
         self._heard = arrived
         self._timer: Timer | None = None
         self._asked = False
+        self._calling = False
         self._connected = False
         self._breaks = 0
         self._settled = 0
@@ -114,8 +115,10 @@ class Neighbour:
         self._tell(messages.KeyMinted(peer=self.name, key=key))
 
     def meet(self, message: messages.MeetPeer) -> None:
-        """Call the peer."""
-        Deferred.fromCoroutine(self._call(message))
+        """Call the peer, unless that is being done: both ends may have asked for it."""
+        if not self._calling:
+            self._calling = True
+            Deferred.fromCoroutine(self._call(message))
 
     async def _call(self, message: messages.MeetPeer) -> None:
         try:
@@ -125,6 +128,8 @@ class Neighbour:
                 self._log.info("no stream to {peer}: {why}", peer=self.name, why=why)
                 said = str(why) or type(why).__name__
                 self._tell(messages.NotFetched(peer=self.name, why=said[:1000], unreachable=True))
+        finally:
+            self._calling = False
 
     def part(self) -> None:
         """Nothing is to pass any more."""
