@@ -67,8 +67,8 @@ class Entry:
     digests that it has, forgotten when it leaves; ``objects`` what is large and there or under way,
     with its bytes, 0 of a part of another; ``held`` their sum. ``round_trip`` is what was measured
     of the way to it, 0.0 before. Once it is ``leaving``, ``brought`` are the objects that were
-    fetched from there before it is gone, and ``successor`` is what is to be used in its place then. It
-    did not reach the hosts that it is ``apart`` from when that was tried last.
+    fetched from there before it is gone, and ``successor`` is what is to be used in its place then.
+    It did not reach the hosts that it is ``apart`` from when that was tried last.
     """
 
     spec: HostSpec
