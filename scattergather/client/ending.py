@@ -1,9 +1,10 @@
 """The end of a program that has left something outstanding.
 
 A script that came to its end has what it asked for finished first: calls, maps, and jobs of what
-has a length. Jobs of iterators, which may have no end, are cancelled. When an exception or an
-interrupt ended it, and in a notebook's kernel, all is cancelled. Nothing of this goes without a
-word, and an interrupt ends the waiting.
+has a length. Jobs of iterators, which may have no end, are cancelled, and so is all that waits for
+a host where there is none and nobody is left to add one. When an exception or an interrupt ended
+it, and in a notebook's kernel, all is cancelled. Nothing of this goes without a word, and an
+interrupt ends the waiting.
 
 It runs when all threads of the program's own are through but its daemons. New threads cannot be
 started by then (Python 3.12), so nothing here may need one.
@@ -115,11 +116,15 @@ def _finish(sessions: Sequence[Session], ever: Sequence[Session]) -> None:
     if fed:
         _say(f"the script ended; cancelled what iterators feed: {listed(fed)}")
     due: float | None = time.monotonic() + NOTICE_SECONDS
+    hostless: set[Session] = set()
     for session in sessions:
         while not session.life.wait_closed(LOOK_SECONDS):
             for each in sessions:
                 each.echo.flush()
                 each.life.end_if_idle()
+                if each not in hostless and not each.known.snapshot().hosts:
+                    hostless.add(each)
+                    _cancel(each)
             if due is not None and time.monotonic() >= due:
                 due = None
                 _tell(sessions)
@@ -138,6 +143,13 @@ def _finish(sessions: Sequence[Session], ever: Sequence[Session]) -> None:
         _say(
             f"the script has ended, and nobody waited for what failed: {', '.join(failed)}; {wait}"
         )
+
+
+def _cancel(session: Session) -> None:
+    """Nothing is waited for where there is no host: nobody is left who could add one."""
+    if left := session.receivers.outstanding():
+        session.cancel_all()
+        _say(f"the script has ended, and there is no host; cancelled {listed(left)}")
 
 
 def _failed_calls(sessions: Sequence[Session], jobs: Sequence[Gathering]) -> int:

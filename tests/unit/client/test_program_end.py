@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 
@@ -60,6 +61,20 @@ def test_what_a_script_has_left_is_finished_without_a_word(c, fake, capsys, leav
     assert c._session.life.ended
     assert capsys.readouterr() == ("", "")
     del kept
+
+
+def test_what_waits_for_a_host_where_there_is_none_is_cancelled_and_named(c, fake, capsys):
+    fake.pause()
+    job = c.addJob([((n,), {}) for n in range(3)], work.noop)
+    future = c.submit(work.noop, 1)
+    fake.send(messages.Status(hosts=(), jobs=(), controller_pid=os.getpid()))
+    until(lambda: not c.hosts)
+    end_of(c)
+    assert c._session.life.ended
+    assert future.cancelled()
+    assert "3 cancelled" in repr(job)
+    said = "the script has ended, and there is no host; cancelled job 1 (0/3), noop (0/1)\n"
+    assert capsys.readouterr().err == f"[scattergather] {said}"
 
 
 def test_what_several_clients_have_left_is_finished(made):
