@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scattergather.controller.roster import Entry, Roster
 from scattergather.model.ids import ObjectId
 from scattergather.wire.messages import page as messages
 
 
 class Fetches:
-    """Objects that are under way to here, and the hosts that wait for each. Reactor thread only."""
+    """Objects that are under way to here, and the hosts that wait for each. Reactor thread only.
 
-    def __init__(self, roster: Roster) -> None:
+    Args:
+        roster: the hosts.
+        expect: hears of each object that is to come, before it is asked for.
+    """
+
+    def __init__(
+        self, roster: Roster, expect: Callable[[ObjectId], None] = lambda _name: None
+    ) -> None:
         self._roster = roster
+        self._expect = expect
         self._waiting: dict[ObjectId, tuple[Entry, set[str]]] = {}
 
     def __len__(self) -> int:
@@ -29,6 +39,7 @@ class Fetches:
         """What lies where it was made is wanted here."""
         if name not in self._waiting:
             self._waiting[name] = maker, set()
+            self._expect(name)
             self._roster.send(maker, messages.Want(objects=(name,)))
 
     def awaits(self, maker: Entry) -> bool:

@@ -101,7 +101,7 @@ class ObjectLedger:
         self._send = send
         self._drop_results = drop_results
         self._objects: dict[ObjectId, _LargeObject] = {}
-        self._fetches = Fetches(roster)
+        self._fetches = Fetches(roster, self._expect)
         self._nobody = Entry(EmbeddedSpec(name=""))
         """Where lies what was freed, and is needed again."""
         self.lineage = Lineage()
@@ -396,7 +396,6 @@ class ObjectLedger:
         elif known.lost:
             self.remake(name)
         else:
-            self._store.expect([known.extent])
             self._fetches.bring(name, known.maker)
 
     def _here(self, name: ObjectId, known: _LargeObject) -> None:
@@ -534,8 +533,13 @@ class ObjectLedger:
             self._awaiting.setdefault(name, {})[entry.spec.name] = None
             self.remake(name)
         else:
-            self._store.expect([known.extent])
             self._fetches.fetch(name, None if known.lost else known.maker, entry)
+
+    def _expect(self, name: ObjectId) -> None:
+        """This is to come here: a file goes to the disk."""
+        known = self._objects.get(name)
+        if known is not None:
+            self._store.expect([known.extent])
 
     def _reroute(self, name: ObjectId, maker: Entry | None, entry: Entry) -> None:
         """What does not come from where it lies goes to a host by way of here."""

@@ -237,6 +237,26 @@ def test_what_a_worker_lends_is_fetched_when_another_host_wants_it_and_dropped_e
     assert there.store.held == far.held == farther.held == 0
 
 
+@pytest.mark.parametrize("way", ["a host wants it", "the client reads it", "its host is left"])
+def test_a_file_that_is_brought_here_lies_on_the_disk_whatever_brings_it(way: str) -> None:
+    there = There("far", "farther")
+    far, _ = there.roster.entries.values()
+    file = Extent(object=ONE.object, length=LENGTH, file=True)
+    there.objects.register(far, [file])
+    there.objects.hold_for_tasks([file])
+    match way:
+        case "a host wants it":
+            there.want("farther", file)
+        case "the client reads it":
+            there.objects.bring(messages.Bring(call=1, object=file.object))
+        case _:
+            there.objects.bring_home(far)
+    assert there.hosts["far"].fetched == [file.object]
+    assert there.store.reserve(file.object, LENGTH)
+    assert (there.store.statistics().memory, there.store.statistics().disk > 0) == (0, True)
+    there.store.close()
+
+
 def test_what_a_host_says_of_an_object_that_another_one_brings_counts_for_nothing() -> None:
     there = There("far", "farther", "stranger")
     far, _, stranger = there.roster.entries.values()
