@@ -339,8 +339,10 @@ class Arriving:
 
     def _create(self) -> int:
         flags = os.O_RDWR | os.O_CLOEXEC
+        nameless = getattr(os, "O_TMPFILE", 0)  # Linux only
         try:
-            return os.open(b".", flags | os.O_TMPFILE, 0o600, dir_fd=self._folder)
+            if nameless:
+                return os.open(b".", flags | nameless, 0o600, dir_fd=self._folder)
         except OSError as error:
             if error.errno not in _NO_TMPFILE:
                 raise

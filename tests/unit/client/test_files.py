@@ -386,6 +386,17 @@ def test_a_host_that_declines_ends_it_and_keeps_nothing(host: Host, home: Path) 
     assert sorted(os.listdir(host.folder.parent)) == ["home", "host"]
 
 
+def test_only_a_host_that_allows_it_has_files_anywhere(tmp_path: Path, home: Path) -> None:
+    host = Host(tmp_path / "host", anywhere=True)
+    elsewhere = os.fsencode(tmp_path / "else" / "where")
+    send(host, home / "folder", elsewhere)
+    assert tree(tmp_path / "else" / "where") == tree(home / "folder")
+    fetch(host, elsewhere, home / "back")
+    assert tree(home / "back") == tree(home / "folder")
+    send(host, home / "file", b"below")
+    assert (host.folder / "below").read_bytes() == DATA
+
+
 # ---- a host that means harm ---------------------------------------------------------------------
 
 

@@ -76,10 +76,14 @@ def test_what_is_not_to_be_replaced_is_not(files: Beneath, root: Path) -> None:
     assert os.listdir(root) == ["file"]
 
 
+@pytest.mark.parametrize("flag", [os.O_DIRECTORY, None])
 def test_where_no_file_can_be_without_a_name_it_is_there_in_one_step_as_well(
-    files: Beneath, root: Path, monkeypatch: pytest.MonkeyPatch
+    files: Beneath, root: Path, monkeypatch: pytest.MonkeyPatch, flag: int | None
 ) -> None:
-    monkeypatch.setattr(beneath.os, "O_TMPFILE", os.O_DIRECTORY)  # EISDIR for writing
+    if flag is None:
+        monkeypatch.delattr(beneath.os, "O_TMPFILE")  # another system
+    else:
+        monkeypatch.setattr(beneath.os, "O_TMPFILE", flag)  # another file system: EISDIR
     put(files, b"file", b"old", replace=False)
     put(files, b"file", b"new")
     with pytest.raises(Existing):
