@@ -50,11 +50,16 @@ class CheckedScheduler(Scheduler):
         room: dict[str, int] = {}
         for action in out:
             if isinstance(action, scheduler_actions.SendChunk):
-                room[action.host] = max(room.get(action.host, 0), self._check_sent(action))
+                most = self._check_sent(action)
+                if self._jobs[action.job].spec.urgent:  # beyond what the host may have
+                    self._ledger.world.remade += 1
+                    continue
+                room[action.host] = max(room.get(action.host, 0), most)
             elif isinstance(action, scheduler_actions.DeliverLoss):
                 self._check_lost(action.cause)
         for host, most in room.items():
-            held = len(self._fleet.hosts[host].leases)
+            leases = self._fleet.hosts[host].leases.values()
+            held = sum(not lease.job.spec.urgent for lease in leases)
             self._ledger.check(held <= most, f"{held} chunks on {host}, which has room for {most}")
         self._check_idle()
         return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
+from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
 from scattergather.model.placement import Placement
 from scattergather.wire import blobs
@@ -29,6 +30,7 @@ class Client:
         self._answered: set[int] = set()
         self._dropped: dict[bytes, set[int]] = {}
         self._cancelled: set[bytes] = set()
+        self._brings: dict[int, ObjectId] = {}
 
     @property
     def satisfied(self) -> bool:
@@ -53,6 +55,7 @@ class Client:
         self._ledger.note("job", job.number, "tasks", job.tasks, "retries", job.retries)
         if not job.plain and self._chance.random() < 0.5:
             self.furnish(job, self._chance.choice((0.1, 1.0)))
+            job.keep = self._chance.random() < 0.4
         self.jobs[job.identity] = job
         self.final[job.identity] = set()
         spec = messages.AddJob(
@@ -63,6 +66,7 @@ class Client:
             retries=job.retries,
             limits=job.limits,
             stream=job.stream,
+            keep=job.keep,
             placement=Placement(on=job.on),
         )
         self._ask(spec, b"")
@@ -70,7 +74,8 @@ class Client:
     def furnish(self, job: Job, share: float) -> None:
         """Large objects for this share of the tasks."""
         count = self._chance.randrange(1, MOST_OBJECTS + 1)
-        objects = [self._large.lend() for _ in range(count)]
+        objects = self._large.take_kept(self._chance.randrange(count + 1))
+        objects += [self._large.lend() for _ in range(count - len(objects))]
         job.lets_go = self._chance.random() < 0.5
         self._ledger.workload.furnish(job, objects, share)
 
@@ -108,6 +113,14 @@ class Client:
         self._ask(call, b"")
         self._large.release([extent.object for extent in objects], 0.0)
 
+    def bring(self) -> None:
+        """Read something that lies where it was made."""
+        if (part := self._large.part_of_kept()) is not None:
+            self._ledger.note("bring", part)
+            call = self._call()
+            self._brings[call] = part
+            self._ask(messages.Bring(call=call, object=part), b"")
+
     def add_host(self, spec: HostSpec) -> None:
         self._ledger.note("add", spec.name)
         self._ask(messages.AddHost(call=self._call(), spec=spec), b"")
@@ -140,6 +153,8 @@ class Client:
                 self._ledger.check(message.call not in self._answered, f"twice: {message}")
                 self._ledger.check(not isinstance(message.value, Declined), f"refused: {message}")
                 self._answered.add(message.call)
+                if (part := self._brings.pop(message.call, None)) is not None:
+                    self._large.brought(part, message.value)
             case (
                 messages.GoReady()
                 | messages.Status()
@@ -157,6 +172,7 @@ class Client:
     def _outcomes(self, message: messages.TaskOutcomes, body: bytes) -> None:
         job = self._job(message.job)
         self._large.came(message.objects)
+        self._large.stayed(message.kept)
         if job is not None:
             parts = zip(message.kinds, blobs.each(body, len(message.kinds)), strict=True)
             for index, (kind, blob) in enumerate(parts, message.first):

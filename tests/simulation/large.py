@@ -16,6 +16,7 @@ from scattergather.model.ids import ObjectId, SlabId
 from scattergather.store.store import Store
 from scattergather.wire.memory.slabs import PAGE, create
 from scattergather.wire.messages import page as messages
+from scattergather.wire.messages.client import Brought, Missed
 from scattergather.wire.messages.shared import Extent
 from tests.simulation.clock import Clock
 
@@ -98,6 +99,11 @@ class Memory:
         self._count = 0
         self._own: Slab | None = None
         self.lent: dict[ObjectId, Extent] = {}
+        self.ever_lent: set[ObjectId] = set()
+        self._makers: dict[ObjectId, bytes] = {}
+        self._parts: dict[ObjectId, ObjectId] = {}
+        self._kept: dict[ObjectId, Extent] = {}
+        self.kept = self.brought_home = self.missed = 0
         self._held: Counter[ObjectId] = Counter()
         self.returned = self.results = 0
         self.ask: Callable[[messages.ToController, bytes], None] = lambda _message, _body: None
@@ -116,10 +122,21 @@ class Memory:
         self._count += 1
         return b"%016d" % self._count
 
+    def made(self, name: ObjectId, task: bytes) -> None:
+        """A task has made this: whatever it makes, when it runs again, stands for the same."""
+        self._makers[name] = task
+
+    def _same(self, one: ObjectId, other: bytes) -> bool:
+        """What was made by the same task, or is all of that, has the same name for a reader."""
+        one = self._parts.get(one, one)
+        task = self._makers.get(one)
+        return other == one or (task is not None and task == self._makers.get(other))
+
     def check(self, fd: int | None, extent: Extent, who: str) -> None:
         """Whoever has this descriptor reads what he should."""
         found = b"nothing" if fd is None else os.pread(fd, LENGTH, extent.offset)
-        right = found == words(extent.object)
+        name = found[: len(extent.object)]
+        right = found == words(name) and self._same(extent.object, name)
         self._ledger.check(right, f"{who} reads {found[:16]!r} as {extent.object!r}")
 
     # ---- the client -----------------------------------------------------------------------------
@@ -131,6 +148,7 @@ class Memory:
             self.ask(messages.Slab(slab=self._own.id, size=self._own.size), b"")
         extent = self._own.put(self.name())
         self.lent[extent.object] = extent
+        self.ever_lent.add(extent.object)
         self._held[extent.object] = 1
         return extent
 
@@ -165,6 +183,48 @@ class Memory:
                 self.results += 1
                 self.check(self._brought.get(extent.slab), extent, "the client")
             self._clock.callLater(self._chance.choice((0, 0.1, 3.0)), self._done, extent)
+
+    def stayed(self, extents: Iterable[Extent]) -> None:
+        """These stayed where they were made: a later job takes them, or nobody for long."""
+        for extent in extents:
+            self.kept += 1
+            self._held[extent.object] += 1
+            self._kept[extent.object] = extent
+            seconds = self._chance.choice((0.1, 3.0, 20.0))
+            self._clock.callLater(seconds, self._expire, extent.object)
+
+    def _expire(self, name: ObjectId) -> None:
+        if self._kept.pop(name, None) is not None:
+            self._release((name,))
+
+    def take_kept(self, count: int) -> list[Extent]:
+        """So many at most of what stayed: whoever takes them lets them go."""
+        names = self._chance.sample(list(self._kept), min(count, len(self._kept)))
+        return [self._kept.pop(name) for name in names]
+
+    def part_of_kept(self) -> ObjectId | None:
+        """A name for all of something that stayed, which the client holds as well."""
+        if not self._kept:
+            return None
+        extent = self._chance.choice(list(self._kept.values()))
+        part = self.name()
+        self._parts[part] = extent.object
+        self._held[part] = 1
+        excerpt = messages.Excerpt(object=part, of=extent.object, offset=0, length=extent.length)
+        self.ask(excerpt, b"")
+        return part
+
+    def brought(self, part: ObjectId, value: object) -> None:
+        """What was to be brought is here, or is not to be had."""
+        self._release((part,))
+        if isinstance(value, Brought):
+            self.brought_home += 1
+            self._held[part] += 1
+            self.check(self._brought.get(value.extent.slab), value.extent, "the client")
+            self._clock.callLater(self._chance.choice((0, 0.1, 3.0)), self._done, value.extent)
+        else:
+            self.missed += 1
+            self._ledger.check(isinstance(value, Missed), f"{part!r}: {value}")
 
     def _done(self, extent: Extent) -> None:
         own = self._own.fd if self._own is not None and extent.object in self.lent else None

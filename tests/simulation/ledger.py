@@ -149,6 +149,12 @@ class Ledger:
             memory = self.workload.memory(task)
             self.check(loss.kind[0] == "T" or memory > loss.limit, f"{task!r} is small: {loss}")
             return
+        if loss.kind == "RefLost":
+            job = self.workload.job_of(task)
+            taken = () if job is None else job.objects
+            kept = [each for each in taken if each.object not in self.large.ever_lent]
+            self.check(kept, f"{task!r} takes nothing that was kept: {loss}")
+            return
         if loss.kind == "HostLost" and "c.hosts.drop" in loss.reason:  # charged to nobody
             on = self.workload.bound_to(task)
             self.check(on and loss.host == ", ".join(on), f"{task!r} is bound to {on}: {loss}")

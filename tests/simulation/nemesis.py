@@ -37,6 +37,7 @@ class Faults:
     cancel_job: float = 0.0
     cancel_tasks: float = 0.0
     add_job: float = 0.0
+    bring: float = 0.0
     largest_job: int = 20
     noise: float = 0.0
     torn: float = 0.0
@@ -69,6 +70,7 @@ class Nemesis:
             (faults.drop_host, self.drop_host),
             (faults.resize_host, self.resize_host),
             (faults.run_everywhere, world.client.run_everywhere),
+            (faults.bring, world.client.bring),
             (faults.cancel_job, self.cancel_job),
             (faults.cancel_tasks, self.cancel_tasks),
             (faults.add_job, lambda: self.add_job(self._chance.randrange(1, faults.largest_job))),

@@ -384,10 +384,12 @@ class Process:
             return
         objects: tuple[Extent, ...] = ()
         borrowed: tuple[Extent, ...] = ()
-        if load.returns == "same":
+        stays = run.lend or run.keep
+        if load.returns == "same" and not run.keep and load.takes[0] not in run.away:
             borrowed = tuple(each for each in run.objects if each.object == load.takes[0])
         else:
             objects = (self._make(),)
+            self.ledger.large.made(objects[0].object, self.task)
         if last < torn * 2 / 3:
             self.die(signal.SIGKILL)
             return
@@ -397,9 +399,9 @@ class Process:
             kinds=bytes([Kind.RETURNED]),
             elapsed=self.scope.seconds() - self._since,
             worker=self.pid,
-            objects=() if run.lend else objects,
+            objects=() if stays else objects,
             borrowed=borrowed,
-            lent=objects if run.lend else (),
+            lent=objects if stays else (),
         )
         self.send(message, blobs.pack([blob]))
         if self.index + 1 == run.first + run.count:

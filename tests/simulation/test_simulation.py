@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def whatever_goes_wrong(seed: int) -> World:
         drop_host=changes,
         resize_host=changes,
         run_everywhere=mean(0.5),
+        bring=3 * random.Random(f"keep {seed}").choice((0, 1, 3)),
         cancel_job=mean(0.3),
         cancel_tasks=mean(0.3),
         add_job=jobs,
@@ -245,6 +247,28 @@ def one_service(seed: int) -> tuple[World, Service]:
     world.run_until(1.0)
     (service,) = world.services()
     return world, service
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_kept_is_made_again_when_its_host_is_lost(seed: int) -> None:
+    world = World(seed, Shape(daemons=3, workers=2, embedded=seed % 2 == 0))
+    client, large = world.client, world.large
+    faults = Faults(kill_daemon=4, freeze_host=1, cut=1, bring=30)
+    for _ in range(3):
+        job = world.workload.new_job(30, plain=True, retries=1000)
+        objects = large.take_kept(3)
+        world.workload.furnish(job, objects, 1.0)
+        job.loads = {index: replace(load, returns="new") for index, load in job.loads.items()}
+        job.keep = True
+        client.begin(job)
+        client.add(job, 0, 30)
+        Nemesis(world, faults, 20.0)
+        world.run_until(world.clock.now + 20.0)
+    world.settle()
+    world.check_at_rest()
+    assert large.kept == 90
+    assert large.brought_home > 0
+    assert large.missed == 0
 
 
 @pytest.mark.parametrize("which", ["root", "session"])

@@ -68,7 +68,8 @@ class Job:
     """A job of the client; ``natures`` holds the tasks that are not plain.
 
     ``loads`` are the large objects of its tasks, which the client ``lets_go`` when all tasks are
-    added, or holds until all have their outcomes. Its tasks, and what they call, run ``on`` these
+    added, or holds until all have their outcomes. What is large of its results stays where it is
+    made if it is to ``keep`` them. Its tasks, and what they call, run ``on`` these
     hosts only, if any are named.
     """
 
@@ -85,6 +86,7 @@ class Job:
     objects: list[Extent] = field(default_factory=list)
     loads: dict[int, Load] = field(default_factory=dict)
     lets_go: bool = True
+    keep: bool = False
     on: tuple[str, ...] = ()
 
     def blob(self, index: int) -> bytes:

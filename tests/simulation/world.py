@@ -151,6 +151,7 @@ class World:
         room = random.Random(f"room {seed}").choice((None, 1, 2, 8))
         self.store = self.large.store(None if room is None else room * PAGE)
         self.paths: dict[str, Path] = {}
+        self.remade = 0
         self.lost_hosts: list[str] = []
         self.embedded: Service | None = None
         self.scheduler = CheckedScheduler(self.ledger)

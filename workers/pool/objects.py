@@ -24,7 +24,7 @@ from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind, LossKind
 from scattergather.wire import blobs
 from scattergather.wire.messages import page as messages
-from scattergather.wire.messages.shared import Loss
+from scattergather.wire.messages.shared import Extent, Loss
 from scattergather.workers.pool import actions
 from scattergather.workers.pool.chunks import roll_calls
 from scattergather.workers.pool.chunks.feeding import feed
@@ -287,6 +287,14 @@ def drop(turn: Turn, tenant: Tenant, names: Iterable[ObjectId]) -> None:
     tenant.wanted.difference_update(names)
     tenant.dropping.update(names)
     _drop_unkept(turn, tenant, names)
+
+
+def spare(tenant: Tenant, extents: Iterable[Extent]) -> None:
+    """A chunk takes these: those that were to be dropped, and that a worker keeps still, stay.
+
+    The controller needs them again, since what was lost elsewhere is made of them.
+    """
+    tenant.dropping.difference_update(extent.object for extent in extents)
 
 
 def keeps(turn: Turn, tenant: Tenant, worker: PoolWorker, names: Iterable[ObjectId]) -> None:

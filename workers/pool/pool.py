@@ -222,6 +222,8 @@ def _received(turn: Turn, tenant: Tenant, event: events.MessageReceived) -> None
             if len(tenant.queue) + len(tenant.waiting) >= MOST_CHUNKS:
                 raise Breach(f"more than {MOST_CHUNKS:,} chunks of it wait")
             tenant.last = message.chunk
+            if tenant.dropping and message.objects:
+                objects.spare(tenant, message.objects)
             if event.refused:
                 objects.lose_chunk(turn, tenant, message, event.refused)
                 return

@@ -42,6 +42,12 @@ Begin = Callable[[messages.AddJob, messages.AddTasks, bytes], None]
 """Begins a job of one task."""
 
 
+LOOK_SECONDS = 0.05
+LOOKS = 100
+"""How often is looked whether hosts have dropped what is to be there again, and how many times: a
+worker that keeps it must not hold others up for ever."""
+
+
 class Remaking:
     """The objects that are being made again. Reactor thread only.
 
@@ -73,12 +79,15 @@ class Remaking:
         """
         if name not in self._names:
             self._names.add(name)
-            self._clock.callLater(0, self._remake, name)
+            self._clock.callLater(0, self._remake, name, LOOKS)
 
-    def _remake(self, name: ObjectId) -> None:
+    def _remake(self, name: ObjectId, looks: int) -> None:
         recipe = self._objects.lineage.find(name)
         if self._objects.is_there(name):
             self._names.discard(name)
+        elif looks and self._objects.is_going(name):
+            # A host that may get it anew must not take the old word for the new object.
+            self._clock.callLater(LOOK_SECONDS, self._remake, name, looks - 1)
         elif recipe is None or (why := self._objects.lineage.refusal(name, self._objects.is_there)):
             self._give_up(name, "what made it is not known any more" if recipe is None else why)
         elif isinstance(recipe, Cut):

@@ -227,6 +227,11 @@ class ObjectLedger:
         known = self._objects.get(name)
         return known is not None and not known.lost
 
+    def is_going(self, name: ObjectId) -> bool:
+        """A host was told to drop it, and has not answered."""
+        known = self._objects.get(name)
+        return known is not None and bool(known.asked)
+
     def revive(self, name: ObjectId) -> None:
         """What was freed is known again, as lost; and so is that of which it is a part."""
         if name in self._objects:
@@ -529,7 +534,9 @@ class ObjectLedger:
 
     def _fetch(self, name: ObjectId, known: _LargeObject, entry: Entry) -> None:
         """A host wants what is not here."""
-        if known.kept and known.lost and not known.dead:
+        if self._store.length(name) is not None:
+            ship(name, entry)
+        elif known.kept and known.lost and not known.dead:
             self._awaiting.setdefault(name, {})[entry.spec.name] = None
             self.remake(name)
         else:
@@ -566,13 +573,26 @@ class ObjectLedger:
                     if name in self._readers:
                         self._part_with(name, known, entry)
                         self._here(name, known)
-                elif name in self._readers:
-                    self._miss(self._readers.pop(name), reason)
+                else:
+                    self._not_brought(name, known, entry, reason)
                 for each in waiting:
-                    ship(name, each)
+                    self._fetch(name, known, each)
             else:
                 self._store.drop([name])
         return tuple(others)
+
+    def _not_brought(self, name: ObjectId, known: _LargeObject, entry: Entry, reason: str) -> None:
+        """This cannot come from the host that it is on, which may have lost it, or be lost."""
+        if known.kept and not known.lost:
+            known.lost = entry.spec.name
+            why = "" if known.extent.file else self._store.refusal(known.extent.length)
+            if why:
+                self.give_up(name, why)
+        if name in self._readers:
+            if known.kept:
+                self._read(name, known)
+            else:
+                self._miss(self._readers.pop(name), reason)
 
     def dropped(self, entry: Entry, names: Iterable[ObjectId]) -> None:
         """A host does not have these any more, because it was told to or for want of room."""
@@ -581,7 +601,13 @@ class ObjectLedger:
             entry.held -= entry.objects.pop(name, 0)
             if known is not None:
                 known.asked.discard(entry.spec.name)
+                if known.kept and known.maker is entry:
+                    # Something that is to be made again may take it, until all have dropped it.
+                    known.lost = known.lost or self._unless_here(name, entry.spec.name)
         self._free(names)
+
+    def _unless_here(self, name: ObjectId, host: str) -> str:
+        return "" if self._store.length(name) is not None else host
 
     def bring_home(self, entry: Entry) -> bool:
         """What others need and lies on this host only comes here; True once all of it has come.
