@@ -44,6 +44,8 @@ from scattergather.wire.messages.client import Declined, Done, EmbeddedSpec, Hos
 LOOK_SECONDS = 0.05
 """How often is looked whether a host that has no tasks any more can be left."""
 
+MOVES = "what others need of it is moved from there"
+
 LEAVE_SECONDS = 15.0
 """What ends the workers of a host is not waited for longer. It kills them after two seconds, and
 their zygote, if that stands still, after ten."""
@@ -195,7 +197,10 @@ class HostChanges:
         name = entry.spec.name
         if not self._is_used(entry):
             return  # it was lost meanwhile
-        if self._surveys.awaits(name) or self._has_calls(entry) or not self._is_home(entry):
+        if self._surveys.awaits(name) or self._has_calls(entry):
+            self._reactor.callLater(LOOK_SECONDS, self._look, entry)
+        elif not self._is_home(entry):
+            entry.why = MOVES
             self._reactor.callLater(LOOK_SECONDS, self._look, entry)
         else:
             self._leave(entry)

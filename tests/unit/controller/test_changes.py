@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scattergather.controller.desks.changes import LEAVE_SECONDS, LOOK_SECONDS
+from scattergather.controller.desks.changes import LEAVE_SECONDS, LOOK_SECONDS, MOVES
 from scattergather.controller.roster import COMES_AGAIN
 from scattergather.link.seams import PoolFacts
 from scattergather.wire.messages import page as messages
@@ -187,6 +187,7 @@ def test_what_others_need_of_a_dropped_host_is_fetched_before_it_is_left(comes: 
     there.clock.advance(1)
     assert [each.objects for each in there.hosts[0].take(messages.Want)] == [(name,)]
     assert not there.hosts[0].stopped
+    assert there.take(messages.Status)[-1].hosts[0].why == MOVES
     if comes:
         there.parts.landing.reserve(name, 8)
         there.parts.landing.write(name, 0, b"12345678")
