@@ -43,7 +43,7 @@ class Feeding:
         while fresh:
             self._feed_bound(fresh.popitem()[0], out)
         if fleet.leaving and (queued or self._lines.bound):
-            self._feed_leaving(out)
+            self.feed_leaving(out)
         self._recall(out)
 
     def _feed_bound(self, on: tuple[str, ...], out: list[actions.Action]) -> None:
@@ -81,7 +81,7 @@ class Feeding:
         if not queued:
             self._recall(out)
         if self._fleet.leaving and (queued or bound):
-            self._feed_leaving(out)
+            self.feed_leaving(out)
 
     def _send_urgent(self, out: list[actions.Action]) -> None:
         """What others wait for goes to hosts at once, beyond what these may have.
@@ -96,7 +96,7 @@ class Feeding:
             while job.pending and hosts:
                 self._send(job, min(hosts, key=lambda each: each.load), out)
 
-    def _feed_leaving(self, out: list[actions.Action]) -> None:
+    def feed_leaving(self, out: list[actions.Action]) -> None:
         """Calls that tasks have submitted go to hosts that are leaving, if no other can run them.
 
         What runs there waits for them perhaps, and is waited for.

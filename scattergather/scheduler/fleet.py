@@ -73,11 +73,14 @@ class Fleet:
         self.set_aside(host)
         self.leaving[host.name] = host
         if not host.leases:
-            self._drained(host)
+            self.drained.append(host)
 
-    def _drained(self, host: ScheduledHost) -> None:
-        host.closed = True
-        self.drained.append(host)
+    def take_drained(self) -> list[ScheduledHost]:
+        """Those of the hosts that leave which have nothing any more: they get nothing now."""
+        found, self.drained = [host for host in self.drained if not host.leases], []
+        for host in found:
+            host.closed = True
+        return found
 
     def leave(self, host: ScheduledHost) -> None:
         """A host is gone."""
@@ -146,14 +149,16 @@ class Fleet:
         """Why no host can run the job, and none will; None if one can, or may yet join.
 
         With no host at all a job waits, and so does one that is bound to hosts which are not up.
-        Calls of tasks on a host that leaves may run there.
+        Calls of tasks on a host that leaves may run there, until it has nothing any more.
         """
-        python, on = job.spec.python, job.on
-        if on and self.dropped.issuperset(on) and not (job.spec.depth and self._leaves(on)):
+        python, on, call = job.spec.python, job.on, job.spec.depth > 0
+        if on and self.dropped.issuperset(on) and not (call and self._leaves(on)):
             return actions.HostsDropped(hosts=on)
-        if not python or not self.settled or not self.hosts or (not on and self._pythons[python]):
+        if not python or not self.settled or not self.hosts:
             return None
-        hosts = list(self.hosts.values())
+        if not on and self._pythons[python] and not (call and self.leaving):
+            return None
+        hosts = [host for host in self.hosts.values() if not (call and host.closed)]
         if on:
             hosts = [host for host in hosts if host.name in on]
         if not hosts:
@@ -171,7 +176,7 @@ class Fleet:
         if has == slots:
             self.crowded.pop(host.name, None)
             if host.leaving is not None:
-                self._drained(host)
+                self.drained.append(host)
         if slots and has / slots < host.listed:
             self.enlist(host)
 

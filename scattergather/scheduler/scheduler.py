@@ -104,8 +104,7 @@ class Scheduler:
             case _:
                 assert_never(event)
         if self._fleet.drained:
-            out += [actions.LeaveHost(host=host.name) for host in self._fleet.drained]
-            self._fleet.drained.clear()
+            self._leave_drained(out)
         return out
 
     def job_of(self, chunk: int, host: str) -> JobId | None:
@@ -369,6 +368,13 @@ class Scheduler:
         if tasks := sum(lease.stop - lease.next for lease in host.leases.values()):
             out.append(actions.TakeBackFrom(host=host.name, count=tasks))
         self._feeding.feed_all(out)
+
+    def _leave_drained(self, out: list[actions.Action]) -> None:
+        """Hosts that leave have nothing any more, unless calls of what ran there need them."""
+        self._feeding.feed_leaving(out)
+        if drained := self._fleet.take_drained():
+            self._fail_stranded(out)
+            out += [actions.LeaveHost(host=host.name) for host in drained]
 
     def _host_left(self, event: events.HostLeft, out: list[actions.Action]) -> None:
         host = self._fleet.hosts.get(event.host)

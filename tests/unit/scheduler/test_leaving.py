@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scattergather.model.outcome import Kind
+from scattergather.model.placement import Placement
 from scattergather.scheduler import actions, events
 from tests.unit.scheduler.test_scheduler import B, Bench, chunks, finals
+
+C = b"c" * 16
 
 
 def left(out: list[actions.Action]) -> list[str]:
@@ -85,6 +90,29 @@ def test_calls_of_tasks_run_on_a_host_that_leaves_only_where_no_other_can_run_th
         assert call.host == ("beta" if other else "alpha")
         assert not left(bench.done(call))
         assert left(bench.done(outer)) == ["alpha"]
+
+
+BOUND = {"its python": {"python": "3.11"}, "its name": {"placement": Placement(on=("alpha",))}}
+
+
+@pytest.mark.parametrize("bound", BOUND)
+def test_calls_that_only_a_host_that_leaves_can_run_run_there_also_when_nobody_waits(bound) -> None:
+    bench = Bench()
+    bench.host("alpha", slots=1, python="3.11")
+    (outer,) = chunks(bench.job(tasks=1))
+    bench.host("beta", slots=1, python="3.12")
+    bench(events.HostsSettled())
+    bench(events.HostDraining(host="alpha"))
+    assert not chunks(bench.job(B, tasks=2, depth=1, **BOUND[bound]))
+    out = bench.done(outer)
+    for _ in range(2):
+        (call,) = chunks(out)
+        assert call.host == "alpha"
+        assert not left(out)
+        out = bench.done(call)
+    assert left(out) == ["alpha"]
+    late = bench.job(C, tasks=1, depth=1, **BOUND[bound])
+    assert [type(each) for each in finals(late)] == [actions.DeliverLoss], "it is left by now"
 
 
 def test_a_host_whose_workers_are_ended_gets_no_calls_either() -> None:
