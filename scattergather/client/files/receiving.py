@@ -6,6 +6,8 @@ import os
 import pickle
 import threading
 from collections import deque
+from contextlib import suppress
+from functools import partial
 
 from scattergather.client.files.calls import FileCalls
 from scattergather.client.files.incoming import Incoming
@@ -21,7 +23,9 @@ from scattergather.wire.values.raised import pack_exception
 
 
 class Receiving:
-    """Takes what tasks send, one file after the other, on a thread that lives while it is needed.
+    """Takes what tasks send, one file of a host after the other.
+
+    Each host has a thread while it is needed: one that is slow, or stopped, holds no other up.
 
     Args:
         calls: of the session.
@@ -31,42 +35,44 @@ class Receiving:
     def __init__(self, calls: FileCalls, folder: str) -> None:
         self._calls = calls
         self._folder = folder
-        self._bell = Bell()
-        self._waiting: deque[messages.FileSent] = deque()
-        self._working = False
+        self._waiting: dict[str, deque[messages.FileSent]] = {}
+        """By hosts: those for which a thread works."""
         self._turn = threading.Lock()
 
     def sent(self, message: messages.FileSent) -> None:
         """A task sends a file, and waits. Reader thread."""
         with self._turn:
-            self._waiting.append(message)
-            begin, self._working = not self._working, True
-        if begin:
-            start_thread(self._work, "scattergather-files")
+            waiting = self._waiting.get(message.host)
+            if waiting is not None:
+                waiting.append(message)
+                return
+            self._waiting[message.host] = deque([message])
+        start_thread(partial(self._work, message.host), "scattergather-files")
 
-    def _work(self) -> None:
+    def _work(self, host: str) -> None:
         while True:
             with self._turn:
-                if not self._waiting:
-                    self._working = False
+                waiting = self._waiting[host]
+                if not waiting or self._calls.life.ended:
+                    del self._waiting[host]
                     return
-                message = self._waiting.popleft()
-            try:
+                message = waiting.popleft()
+            # Away: the task is lost as well. Any other: the session is over.
+            with suppress(Away, Stopped, ScatterGatherError):
                 self._take(message)
-            except (Away, Stopped):  # the task is lost as well
-                pass
-            except ScatterGatherError:  # the session is over
-                if self._calls.life.ended:
-                    return
 
     def _take(self, message: messages.FileSent) -> None:
-        lane = Lane(self._calls, message.host, lambda: self._calls.life.ended, self._bell)
+        lane = Lane(self._calls, message.host, lambda: self._calls.life.ended, Bell())
         try:
             path = self._receive(message, lane)
-        except (Barred, CannotTransfer) as error:
+        except (Away, Stopped):
+            raise
+        except Exception as error:  # whatever it is, the task waits for an answer
             lane.forget()
             lane.say(StopFile(transfer=message.transfer))
-            kind, body = Kind.RAISED, pack_exception(CannotTransfer(str(error)))
+            told_why = isinstance(error, Barred | CannotTransfer)
+            why = str(error) if told_why else f"it could not be taken: {error!r}"
+            kind, body = Kind.RAISED, pack_exception(CannotTransfer(why))
         else:
             kind, body = Kind.RETURNED, pickle.dumps(path)
         told = messages.FileTaken(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from scattergather.client.files import receiving
 from scattergather.client.files import transfer as transfers
 from scattergather.client.files.calls import FileCalls
 from scattergather.client.files.fetching import Fetching
@@ -531,6 +532,21 @@ def test_what_a_task_sends_lies_nowhere_else(host: Host, tmp_path: Path, name: b
         Task(host, tmp_path / "received").sends(b"abc", name)
     assert os.listdir(tmp_path / "outside") == []
     assert os.listdir(tmp_path / "received") == ["link"]
+
+
+def test_a_task_is_answered_whatever_goes_wrong_here(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(host, tmp_path / "received")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no thread, no memory, no anything")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiving, "_check_new", fail)
+        with pytest.raises(CannotTransfer, match=r"could not be taken: RuntimeError.*no anything"):
+            task.sends(b"abc", b"x")
+    assert Path(task.sends(b"abc", b"x")).read_bytes() == b"abc"
 
 
 def test_a_file_of_another_size_than_was_said_is_not_taken(host: Host, tmp_path: Path) -> None:
