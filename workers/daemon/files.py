@@ -46,6 +46,9 @@ KEPT_SECONDS = 600.0
 MOST_TRANSFERS = 64
 """Of one session, and of all sessions that were lost: each is a descriptor or two."""
 
+MOST_LENT = 4096
+"""Files of tasks of one session that wait for its client to take them: each task waits as well."""
+
 
 @dataclass(slots=True)
 class _Listing:
@@ -66,10 +69,14 @@ _Transfer = Arriving | Departing | _Listing
 
 @dataclass(slots=True)
 class _UnderWay:
-    """A transfer, and the session that it belongs to; None: it was lost."""
+    """A transfer, and the session that it belongs to; None: it was lost.
+
+    One that was ``lent`` is a file that a task sends.
+    """
 
     transfer: _Transfer
     session: int | None
+    lent: bool = False
     timer: Timer | None = field(default=None)
 
 
@@ -143,7 +150,7 @@ class HostFiles:
         try:
             if transfer in self._transfers:
                 raise Barred("a transfer of that name is there already")
-            self._enter(session, transfer, departing)
+            self._enter(session, transfer, departing, lent=True)
         except Barred as error:
             departing.close()
             raise ValueError(str(error)) from None
@@ -151,7 +158,7 @@ class HostFiles:
     def left(self, session: int, *, keep: bool) -> None:
         """A session is over: what it had begun is dropped, or kept for a while."""
         for name, known in list(self._transfers.items()):
-            if known.session == session and not keep:
+            if known.session == session and (known.lent or not keep):
                 self._drop(name, session)
             elif known.session == session:
                 known.session = None
@@ -246,12 +253,13 @@ class HostFiles:
             raise Barred(f"no such file is open; it is kept for {in_time(KEPT_SECONDS)} only")
         return found
 
-    def _enter(self, session: int, name: bytes, transfer: _Transfer) -> None:
-        of_session = sum(known.session == session for known in self._transfers.values())
-        if of_session >= MOST_TRANSFERS:
+    def _enter(self, session: int, name: bytes, transfer: _Transfer, *, lent: bool = False) -> None:
+        most = MOST_LENT if lent else MOST_TRANSFERS
+        known = self._transfers.values()
+        if sum(each.session == session and each.lent == lent for each in known) >= most:
             transfer.close()
-            raise Barred(f"{MOST_TRANSFERS} files are under way already")
-        self._transfers[name] = _UnderWay(transfer, session)
+            raise Barred(f"{most:,} files are under way already")
+        self._transfers[name] = _UnderWay(transfer, session, lent)
 
     def _drop(self, name: bytes, session: int | None) -> None:
         known = self._transfers.get(name)

@@ -555,6 +555,16 @@ def test_a_file_of_another_size_than_was_said_is_not_taken(host: Host, tmp_path:
     assert os.listdir(tmp_path / "received") == []
 
 
+def test_many_tasks_may_send_files_at_once_and_the_client_as_well(host: Host, home: Path) -> None:
+    before = open_descriptors()
+    for number in range(2 * daemon_files.MOST_TRANSFERS):
+        fd = os.memfd_create("sent")
+        host.files.lend(1, number.to_bytes(16, "big"), fd, b"x")
+    send(host, home / "file", b"file")
+    host.files.left(1, keep=True)  # the tasks are lost in any case
+    assert open_descriptors() == before
+
+
 def test_a_worker_can_lend_nothing_but_a_file(host: Host) -> None:
     before = open_descriptors()
     reader, writer = os.pipe()
