@@ -233,6 +233,12 @@ CASES: Sequence[Case] = (
         unit="s",
         measure=between.added,
     ),
+    Case(
+        name="between-kept-small",
+        title="small results that are kept / that come home",
+        unit="x",
+        measure=between.kept_small,
+    ),
     Case(name="queued", title="memory per queued task", unit="B", measure=queued, once=True),
 )
 

@@ -101,6 +101,13 @@ class System(Protocol):
         """
         raise Lacking
 
+    def small_results(self, tasks: int, *, keep: bool) -> float:
+        """Seconds until the results of so many tasks, of 100 bytes each, are in the caller's hands.
+
+        Kept, they may stay where they were made.
+        """
+        raise Lacking
+
     def over_hosts(self, hosts: int, workers: int) -> AbstractContextManager[tuple[Map, int]]:
         """Another one over so many hosts with so many workers: its map, and the middle's pid."""
         raise Lacking

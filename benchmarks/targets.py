@@ -223,6 +223,11 @@ TARGETS: Sequence[Target] = (
         )
         for system, how in ((EMBEDDED, ", on this machine"), (FOOLSCAP, ""))
     ),
+    Target(
+        text="small results that are kept / that come home",
+        values=absolute(EMBEDDED, "between-kept-small"),
+        limit=1.1,
+    ),
     Target(text="memory per queued task", values=absolute(EMBEDDED, "queued"), limit=300, unit="B"),
     Target(
         text="1,000,000 from a generator, peak",

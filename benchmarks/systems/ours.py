@@ -157,6 +157,13 @@ class Embedded(System):
                 took.append(job.results()[0] - began)
         return took
 
+    def small_results(self, tasks: int, *, keep: bool) -> float:
+        """One job, with ``keep=True`` or without."""
+        calls: list[Any] = [((number,), {}) for number in range(tasks)]
+        began = time.perf_counter()
+        self.c.addJob(calls, functions.hundred, keep=keep).results()
+        return time.perf_counter() - began
+
     def host_to_add(self) -> str:
         """As the user names it."""
         return f"local:{WORKERS}"

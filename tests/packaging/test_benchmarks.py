@@ -57,7 +57,7 @@ CASES = (
     "start", "roundtrip", "map", "submit", "seed", "naps", "refresh", "queued", "iterate-1M",
     "iterate-10M", "shared-held", "plus-one-held", "shared-sent", "echo", "copied", "plus-one",
     "arrays", "arrays-map", "shared", "put", "whole", "whole-put", "hosts-together",
-    "hosts-spread", "between-added",
+    "hosts-spread", "between-added", "between-kept-small",
 )  # fmt: skip
 
 

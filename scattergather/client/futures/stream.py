@@ -21,7 +21,7 @@ from scattergather.client.session.receiver import Refusal, new_job
 from scattergather.client.session.session import Session
 from scattergather.client.values.freezing import Frozen
 from scattergather.client.values.large import Part, far_of
-from scattergather.client.values.ref import kept_result
+from scattergather.client.values.ref import kept_results
 from scattergather.errors import ScatterGatherError
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import Kind
@@ -190,9 +190,8 @@ class CallStream:
                 if kind == Kind.RETURNED:
                     try:
                         if self._keeps:
-                            value = kept_result(
-                                self.session, message, large, body[start : base + end]
-                            )
+                            blob = body[start : base + end]
+                            (value,) = kept_results(self.session, message, large, [blob])
                         else:
                             value = load(start, base + end)
                     except Exception as error:

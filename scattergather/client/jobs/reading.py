@@ -31,8 +31,8 @@ _OUR_NOTE = "[scattergather] "
 _WORKERS_NOTE = re.compile(r"\[scattergather\] task \d+ ")
 _QUOTED = re.compile(r"'(\w+)'")
 
-Refer = Callable[[messages.TaskOutcomes, tuple[Part, ...], bytes], Any]
-"""Makes what stands for a result: of the message that brought it, its parts and its blob."""
+Refer = Callable[[messages.TaskOutcomes, tuple[Part, ...], Sequence[bytes]], list[Any]]
+"""Makes what stands for results: of the message that brought them, their parts and their blobs."""
 
 Describe = Callable[[int], str]
 """Says of which task an index is, for the note of an error: ``task 3 of job 1 ...``."""
@@ -60,16 +60,16 @@ def read_outcomes(
     describe: Describe,
     label: str,
     large: Sequence[Part] = (),
-    refer: Callable[[bytes], Any] | None = None,
+    refer: Callable[[Sequence[bytes]], list[Any]] | None = None,
 ) -> tuple[list[Any], bytes]:
     """The results, errors in the failed places, and the kinds.
 
     A result that cannot be rebuilt here counts as raised. With ``refer`` none is rebuilt: that
-    makes of its blob what stands for it.
+    makes of their blobs what stands for them.
     """
     count = len(kinds)
     if refer is not None and kinds.count(Kind.RETURNED) == count:
-        return list(map(refer, blobs.each(body, count))), kinds
+        return refer(blobs.each(body, count)), kinds
     base = count * blobs.WIDTH
     ends = [base + end for end in blobs.ends_of(body, count)]
     if kinds.count(Kind.RETURNED) == count and not large:
@@ -87,7 +87,10 @@ def read_outcomes(
     for place, (kind, end) in enumerate(zip(kinds, ends, strict=True)):
         if kind == Kind.RETURNED:
             try:
-                values.append(load(start, end) if refer is None else refer(body[start:end]))
+                if refer is None:
+                    values.append(load(start, end))
+                else:
+                    values += refer([body[start:end]])
             except FAILURES as error:
                 values.append(not_rebuilt(error, describe(first + place)))
                 changed = bytearray(kinds) if changed is None else changed

@@ -34,7 +34,7 @@ from scattergather.client.session.session import Session
 from scattergather.client.unread import Unread
 from scattergather.client.values.freezing import freeze_types
 from scattergather.client.values.plain import are_plain
-from scattergather.client.values.ref import kept_result
+from scattergather.client.values.ref import kept_results
 from scattergather.model.snapshot import plural
 from scattergather.wire.code.shipping import Shipment
 
@@ -152,7 +152,7 @@ class Scatter:
         inputs = KeptInputs(shipment.code) if keeps else None
         gathering = Gathering(label, inputs, options.placement.on)
         if options.keep:
-            gathering.refer = partial(kept_result, session)
+            gathering.refer = partial(kept_results, session)
         channel = None
         if options.echo:
             channel = JobEcho(label, current_display(), lambda: not gathering.finished)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -40,8 +40,8 @@ class Segment:
         self.worker = worker
         self.attempt = attempt
         self.large = large
-        self.refer: Callable[[bytes], Any] | None = None
-        """Makes of a result's blob what stands for it; None: results are loaded."""
+        self.refer: Callable[[Sequence[bytes]], list[Any]] | None = None
+        """Makes of the blobs of results what stands for them; None: results are loaded."""
 
     @property
     def size(self) -> int:

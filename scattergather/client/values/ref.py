@@ -243,12 +243,22 @@ def put(session: Session, value: T) -> Ref[T]:
     return Ref(session, _Put(objects=objects, code=codes), size)
 
 
-def kept_result(
+def kept_results(
+    session: Session,
+    message: messages.TaskOutcomes,
+    parts: Sequence[Part],
+    blobs: Sequence[bytes],
+) -> list[Ref[Any]]:
+    """What stands for the results that are in these blobs, of a job that keeps its results."""
+    if not parts:
+        host = message.host
+        return [Ref(session, blob, len(blob), host) for blob in blobs]
+    return [_kept_result(session, message, parts, blob) for blob in blobs]
+
+
+def _kept_result(
     session: Session, message: messages.TaskOutcomes, parts: Sequence[Part], blob: bytes
 ) -> Ref[Any]:
-    """What stands for the result that is in this blob, of a job that keeps its results."""
-    if not parts:
-        return Ref(session, blob, len(blob), message.host)
     (name,) = stub.parts(blob)
     part = next(each for each in parts if each.extent.object == name)
     assert isinstance(part, Distant)
