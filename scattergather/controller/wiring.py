@@ -41,7 +41,12 @@ class _Listener:
     """Hears one host, and says which one it was; implements ``link.seams.HostListener``."""
 
     def __init__(
-        self, entry: Entry, arrivals: Arrivals, desk: HostsDesk, changes: HostChanges
+        self,
+        entry: Entry,
+        arrivals: Arrivals,
+        objects: ObjectLedger,
+        desk: HostsDesk,
+        changes: HostChanges,
     ) -> None:
         self._entry = entry
         self._arrivals = arrivals
@@ -51,6 +56,7 @@ class _Listener:
         self.received = partial(arrivals.said, entry)
         self.arrived = partial(arrivals.arrived, entry)
         self.lost = partial(arrivals.lost, entry)
+        self.shipped = partial(objects.shipped, entry)
         self.measured = partial(desk.measured, entry)
         self.refused = partial(desk.refused, entry)
         self.troubled = desk.notice
@@ -149,7 +155,7 @@ class Wiring:
 
     def _enter(self, entry: Entry) -> None:
         """There is what leads to this host, not started."""
-        listener = _Listener(entry, self.arrivals, self.hosts_desk, self.changes)
+        listener = _Listener(entry, self.arrivals, self.objects, self.hosts_desk, self.changes)
         entry.host = self._builder.build(entry.spec, listener, self.landing)
 
     def start(self) -> None:

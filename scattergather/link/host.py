@@ -271,7 +271,7 @@ class RemoteHost:
             self._objects,
             arrived=lambda name: self._try(lambda: self._listener.arrived((name,))),
             lost=lambda name, why: self._try(lambda: self._listener.lost((name,), why)),
-            shipped=lambda _: None,
+            shipped=lambda name: self._try(lambda: self._listener.shipped((name,))),
             changed=lambda: dialler.look(),
             expects=True,
         )

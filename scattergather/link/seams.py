@@ -168,6 +168,9 @@ class HostListener(Protocol):
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         """These objects of results will not arrive while this session lasts."""
 
+    def shipped(self, objects: tuple[ObjectId, ...]) -> None:
+        """These objects, which were shipped there, are there; or it has no room for them, ever."""
+
     def measured(self, round_trip: float) -> None:
         """A word to the pool and back takes so many seconds now, without what queues on its way.
 

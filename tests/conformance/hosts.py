@@ -120,6 +120,9 @@ class Witness:
     def lost(self, objects: tuple[ObjectId, ...], reason: str) -> None:
         raise AssertionError("no results were sent")
 
+    def shipped(self, objects: tuple[bytes, ...]) -> None:
+        pass
+
     def measured(self, round_trip: float) -> None:
         assert self.heard[-1:] == ["joined"]
         self.round_trips.append(round_trip)

@@ -199,14 +199,16 @@ async def test_what_is_gone_at_the_owner_is_said_to_be_and_nothing_else_waits_fo
 
 
 async def knocks(daemon: Daemon, key: gate.Key, plane: bytes) -> str:
-    """What comes of a call at a daemon's gate: the name of an error, or "in"."""
+    """What comes of a call at a daemon's gate: how it was refused, or "in"."""
     inner = endpoints.HostnameEndpoint(reactor, "127.0.0.1", daemon.ends.port)
     talker: Any = protocol.Factory.forProtocol(protocol.Protocol)
     talker.noisy = False
     try:
         made = await caller.GatedEndpoint(reactor, inner, key, plane).connect(talker)
-    except Exception as error:
-        return type(error).__name__
+    except caller.PoolFull as error:
+        return "no plane" if "no plane of that kind" in str(error) else str(error)
+    except caller.GateClosed:
+        return "GateClosed"
     made.transport.abortConnection()
     return "in"
 
@@ -215,13 +217,13 @@ async def knocks(daemon: Daemon, key: gate.Key, plane: bytes) -> str:
 async def test_a_key_of_a_peer_opens_the_plane_of_peers_only_and_once(tmp_path):
     async with daemons(tmp_path) as pair:
         owners = gate.Key.of(pair.beta.ends.server.furl.name)
-        assert await knocks(pair.beta, owners, gate.PEER) == "GateClosed"
+        assert await knocks(pair.beta, owners, gate.PEER) == "no plane"
         pair.mint()
         await until(lambda: pair.beta.said(messages.KeyMinted))
         (minted,) = pair.beta.said(messages.KeyMinted)
         key = gate.Key.of(minted.key)
-        assert await knocks(pair.beta, key, gate.DATA) == "GateClosed"
-        assert await knocks(pair.beta, key, gate.CONTROL) == "GateClosed"
+        assert await knocks(pair.beta, key, gate.DATA) == "no plane"
+        assert await knocks(pair.beta, key, gate.CONTROL) == "no plane"
         assert await knocks(pair.beta, gate.Key.of("x" * 32), gate.PEER) == "GateClosed"
         assert await knocks(pair.beta, key, gate.PEER) == "in"
         assert await knocks(pair.beta, key, gate.PEER) == "GateClosed"

@@ -104,6 +104,18 @@ def test_hosts_that_do_not_reach_each_other_are_served_and_said_to_be(cluster, c
     assert crosses(cluster, "alpha", "beta") < 100_000
 
 
+def test_what_many_hosts_want_is_sent_to_two_of_them(cluster) -> None:
+    c = cluster.client
+    value = c.put(array(20))
+    near = [cluster.names[name] for name in ("alpha", "beta", "gamma")]
+    before = sum(host.sent for host in c.command("status").hosts)
+    sums = c.run_everywhere(lambda x: float(x.sum()), value, on=near)
+    assert list(sums.values()) == [float(array(20).sum())] * 3
+    assert sum(host.sent for host in c.command("status").hosts) - before < 2 * 20 * MB + 100_000
+    del value
+    eventually(lambda: sum(host.memory for host in c.command("status").hosts) == 0)
+
+
 def test_nothing_of_it_stays(cluster) -> None:
     c, held = cluster.client, Held()
     assert crosses(cluster, "alpha", "beta", 1, count=5) < 100_000

@@ -6,6 +6,7 @@
 ``shown``      the slabs of this host that the client has
 ``fetches``    what lies on one host and is wanted on another, by way of here
 ``crossings``  the same, past here
+``spreading``  what lies here and is wanted on many hosts
 ``arrivals``   outcomes whose large parts are still on their way from another host
 ``landing``    when there is room for those parts
 """

@@ -30,8 +30,13 @@ APART_SECONDS = 60.0
 class Made(Protocol):
     """An object that may lie on a host."""
 
-    extent: Extent
-    maker: Entry | None
+    @property
+    def extent(self) -> Extent:
+        """What it is."""
+
+    @property
+    def maker(self) -> Entry | None:
+        """Where it lies; None: nowhere but here."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +66,7 @@ class Crossings:
         roster: the hosts.
         fetch: brings an object from one host to another by way of this process.
         notice: tells the user something.
+        came: hears what a host has got.
     """
 
     def __init__(
@@ -69,11 +75,13 @@ class Crossings:
         roster: Roster,
         fetch: Callable[[ObjectId, Entry | None, Entry], None],
         notice: Callable[[str], None],
+        came: Callable[[ObjectId, Entry], None],
     ) -> None:
         self._clock = clock
         self._roster = roster
         self._fetch = fetch
         self._notice = notice
+        self._came = came
         self._pairs: dict[frozenset[str], _Pair] = {}
 
     def leave(self, entry: Entry) -> bool:
@@ -106,7 +114,7 @@ class Crossings:
         return others
 
     def _pair(self, owner: Entry, taker: Entry) -> _Pair | None:
-        if owner is taker or not (_has_streams(owner) and _has_streams(taker)):
+        if owner is taker or not (has_streams(owner) and has_streams(taker)):
             return None
         key = frozenset((owner.spec.name, taker.spec.name))
         pair = self._pairs.get(key)
@@ -132,7 +140,8 @@ class Crossings:
                 pair.tried.clear()
                 self._mark(pair, apart=False)
                 for name in message.objects:
-                    pair.under_way.pop((name, entry.spec.name), None)
+                    if pair.under_way.pop((name, entry.spec.name), 0) is None:
+                        self._came(name, entry)
             case messages.NotFetched():
                 self._missed(pair, entry, message)
             case _:
@@ -226,7 +235,7 @@ class Crossings:
         return gone
 
 
-def _has_streams(entry: Entry) -> bool:
+def has_streams(entry: Entry) -> bool:
     """It may call others and be called by them: it has the certificate that its FURL names."""
     facts = entry.facts
     return (

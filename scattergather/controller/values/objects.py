@@ -25,9 +25,10 @@ from dataclasses import dataclass, field
 
 from scattergather.controller.jobs.lineage import Cut, Lineage, Recipe
 from scattergather.controller.roster import Entry, Roster
-from scattergather.controller.values.crossings import Crossings
+from scattergather.controller.values.crossings import Crossings, has_streams
 from scattergather.controller.values.fetches import Fetches, ship
 from scattergather.controller.values.shown import ShownSlabs
+from scattergather.controller.values.spreading import SPREAD_BYTES, Spreading
 from scattergather.model.ids import ObjectId
 from scattergather.model.outcome import LossKind
 from scattergather.reactor.seam import Clock
@@ -118,7 +119,9 @@ class ObjectLedger:
             roster,
             self._reroute,
             lambda sentence: send(messages.Notice(text=sentence), b""),
+            lambda name, entry: self._spreading.came(name, entry),
         )
+        self._spreading = Spreading(clock, roster, self.crossings, ship)
 
     def statistics(self) -> LedgerStatistics:
         """How many objects there are."""
@@ -517,8 +520,13 @@ class ObjectLedger:
         entry.objects.update(sizes)
         entry.held += sum(sizes.values())
         here = tuple(name for name in needed if self._store.length(name) is not None)
-        if entry.host is not None and here:
-            entry.host.ship(here)
+        spread = {name for name in here if known[name].extent.length >= SPREAD_BYTES}
+        if spread and not has_streams(entry):
+            spread = set()
+        for name in sorted(spread):  # so that it can be replayed
+            self._spreading.want(known[name].extent, entry)
+        if entry.host is not None and len(spread) < len(here):
+            entry.host.ship(tuple(name for name in here if name not in spread))
         away = [known[name] for name in needed if name not in here]
         for each in self.crossings.hand([it for it in away if not it.lost], entry):
             self._fetch(each.extent.object, known[each.extent.object], entry)
@@ -550,11 +558,18 @@ class ObjectLedger:
 
     def _reroute(self, name: ObjectId, maker: Entry | None, entry: Entry) -> None:
         """What does not come from where it lies goes to a host by way of here."""
+        if self._spreading.failed(name, entry):
+            return
         known = self._objects.get(name)
         if known is None:
             self._fetches.fetch(name, maker, entry)
         else:
             self._fetch(name, known, entry)
+
+    def shipped(self, entry: Entry, names: Iterable[ObjectId]) -> None:
+        """A host has got these from here."""
+        for name in names:
+            self._spreading.came(name, entry)
 
     def fetched(
         self, entry: Entry, names: Iterable[ObjectId], reason: str = ""
@@ -601,6 +616,7 @@ class ObjectLedger:
             entry.held -= entry.objects.pop(name, 0)
             if known is not None:
                 known.asked.discard(entry.spec.name)
+                self._spreading.dropped(name, entry)
                 if known.kept and known.maker is entry:
                     # Something that is to be made again may take it, until all have dropped it.
                     known.lost = known.lost or self._unless_here(name, entry.spec.name)
@@ -642,6 +658,7 @@ class ObjectLedger:
         asked = [name for name, each in self._objects.items() if host in each.asked]
         self.dropped(entry, sorted({*asked, *entry.objects}))
         entry.held = 0
+        self._spreading.left(entry)
         # Behind that: other hosts were not asked yet for what only workers of this one held.
         held = [name for name, each in self._objects.items() if each.workers.pop(host, 0)]
         self._drop([name for name in held if not self._objects[name].needed])
@@ -650,6 +667,8 @@ class ObjectLedger:
             if known is not None and name in self._readers:
                 self._read(name, known)
             for there in waiting:
+                if self._spreading.failed(name, there):
+                    continue
                 if known is None:
                     ship(name, there)
                 else:
@@ -659,6 +678,8 @@ class ObjectLedger:
         """Nobody needs these any more: every host that may have one is told."""
         if not names:
             return
+        for name in names:
+            self._spreading.forget(name)
         told: list[tuple[Entry, tuple[ObjectId, ...]]] = []
         for entry in self._roster.up():
             # Workers of this machine see what lies here without asking.

@@ -74,7 +74,7 @@ class Doorkeeper:
 
     def _proved(self, sock: socket.socket, entry: gate.Keyholder, plane: bytes) -> None:
         """A caller who has proved a key gets a transport of Twisted's, if there is room for him."""
-        verdict = self._judge(entry.key, plane)
+        verdict = self._judge(entry, plane)
         # Twisted works on a duplicate. An OSError says that he hung up meanwhile.
         with sock, contextlib.suppress(OSError):
             if verdict == gate.WELCOME:
@@ -83,13 +83,13 @@ class Doorkeeper:
             else:
                 sock.send(verdict)
 
-    def _judge(self, key: gate.Key, plane: bytes) -> bytes:
-        if plane not in self._planes:
+    def _judge(self, entry: gate.Keyholder, plane: bytes) -> bytes:
+        if plane not in self._planes or plane not in entry.planes:
             return gate.NO_SUCH_PLANE
         if len(self._connected) >= gate.MOST_CONNECTIONS:
             self._log.warn("turned a caller away: {many} are in", many=len(self._connected))
             return gate.FULL
-        if self.keys.live(key.id) >= gate.MOST_OF_ONE_KEY:
+        if self.keys.live(entry.key.id) >= gate.MOST_OF_ONE_KEY:
             return gate.FULL
         return gate.WELCOME
 

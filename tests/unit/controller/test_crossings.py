@@ -52,6 +52,7 @@ class There:
         self.roster = Roster(tuple(specs))
         self.fetched: list[tuple[ObjectId, Entry | None, Entry]] = []
         self.notices: list[str] = []
+        self.came: list[tuple[ObjectId, str]] = []
         self.hosts: dict[str, Host] = {}
         for name, entry in self.roster.entries.items():
             entry.host = self.hosts[name] = Host()  # type: ignore[assignment]
@@ -65,7 +66,11 @@ class There:
                 certificate=name.encode() if name in names else b"",
             )
         self.crossings = Crossings(
-            self.clock, self.roster, lambda *each: self.fetched.append(each), self.notices.append
+            self.clock,
+            self.roster,
+            lambda *each: self.fetched.append(each),
+            self.notices.append,
+            lambda name, entry: self.came.append((name, entry.spec.name)),
         )
 
     def entry(self, name: str) -> Entry:
@@ -122,6 +127,7 @@ def test_owner_and_taker_are_told_and_meet_when_they_ask(there) -> None:
     there.say("beta", messages.Fetched(peer="alpha", objects=(ONE, TWO)))
     assert not there.crossings.leave(there.entry("alpha"))
     assert (there.fetched, there.notices) == ([], [])
+    assert there.came == [(ONE, "beta"), (TWO, "beta")]
 
 
 def test_what_lies_here_or_is_wanted_here_goes_another_way(there) -> None:

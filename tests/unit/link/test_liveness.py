@@ -159,6 +159,9 @@ class Ear:
     def refused(self, reason: str) -> None:
         pass
 
+    def shipped(self, objects: tuple[bytes, ...]) -> None:
+        pass
+
     def measured(self, round_trip: float) -> None:
         raise AssertionError("nobody answers")
 
