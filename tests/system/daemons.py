@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from scattergather.settings.furl import Furl
@@ -39,15 +39,18 @@ os.environ["PYTHONPATH"] = {str(Path(__file__).parents[2])!r}
 
 
 class Daemon:
-    """A daemon that was started; ``errors`` is what it wrote to stderr, once it ended."""
+    """A daemon that was started; ``errors`` is what it wrote to stderr, once it ended.
 
-    def __init__(self, *options: str, shim: str = "") -> None:
+    What is ``within`` stands before its command, and becomes it.
+    """
+
+    def __init__(self, *options: str, shim: str = "", within: Sequence[str] = ()) -> None:
         launch = COMMAND
         if shim:
             source = f"{shim}\nfrom scattergather.cli.main import main\nmain()"
             launch = [sys.executable, "-c", source]
         self.process = subprocess.Popen(
-            [*launch, "pool", "--workers", "1", *options],
+            [*within, *launch, "pool", "--workers", "1", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -83,8 +86,8 @@ def daemons() -> Iterator[Callable[..., Daemon]]:
     """Starts daemons; those that still run at the end are killed."""
     started: list[Daemon] = []
 
-    def begin(*options: str, shim: str = "") -> Daemon:
-        started.append(Daemon(*options, shim=shim))
+    def begin(*options: str, shim: str = "", within: Sequence[str] = ()) -> Daemon:
+        started.append(Daemon(*options, shim=shim, within=within))
         return started[-1]
 
     try:
