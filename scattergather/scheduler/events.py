@@ -31,12 +31,16 @@ class JobAdded(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TasksAdded(Struct, frozen=True, kw_only=True, gc=False):
-    """Tasks ``first`` ... ``first + count - 1`` were queued; ``size`` is their bytes together."""
+    """Tasks ``first`` ... ``first + count - 1`` were queued; ``size`` is their bytes together.
+
+    What is large of what they take lies ``near``: on the host of this name, if any is named.
+    """
 
     job: JobId
     first: int
     count: int
     size: int = 0
+    near: str = ""
 
 
 class TasksEnded(Struct, frozen=True, kw_only=True, gc=False):

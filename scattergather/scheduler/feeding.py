@@ -151,7 +151,17 @@ class Feeding:
         self._send(job, host, out)
         return True
 
+    def _nearer(self, job: ScheduledJob, host: ScheduledHost) -> ScheduledHost:
+        """The host that is near to what is next of the job, if it has an idle worker; else this."""
+        near = job.bring_forward(host.name)
+        other = self._fleet.hosts.get(near)
+        if other is None or len(other.leases) >= other.slots:
+            return host
+        return other if self._fleet.eligible(other, job) else host
+
     def _send(self, job: ScheduledJob, host: ScheduledHost, out: list[actions.Action]) -> None:
+        if job.near:
+            host = self._nearer(job, host)
         size = chunk_size(
             job.estimate,
             queued=job.queued,

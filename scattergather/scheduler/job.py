@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from scattergather.scheduler.chunking import Estimate
 from scattergather.scheduler.events import JobAdded
 
+FEW = 64
+"""Ranges of a job that are looked at for one that a host had better run than others."""
+
 
 @dataclass(slots=True)
 class Range:
-    """Tasks ``[first, stop)``, to be run for the ``attempt``-th time."""
+    """Tasks ``[first, stop)``, to be run for the ``attempt``-th time, best on the host ``near``."""
 
     first: int
     stop: int
     attempt: int = 1
+    near: str = ""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,8 @@ class ScheduledJob:
     cancelled: bool = False
     turn: int = 0
     leases: dict[int, HostLease] = field(default_factory=dict)
+    near: bool = False
+    """Some of its tasks had better run where what they take lies."""
 
     @property
     def attempts(self) -> int:
@@ -70,13 +76,14 @@ class ScheduledJob:
         """Every task has its outcome and no more will come."""
         return self.total is not None and self.done == self.total
 
-    def add(self, first: int, count: int, size: int) -> None:
+    def add(self, first: int, count: int, size: int, near: str = "") -> None:
         """Queue new tasks at the end."""
         last = self.pending[-1] if self.pending else None
-        if last is not None and last.stop == first and last.attempt == 1:
+        if last is not None and last.stop == first and last.attempt == 1 and last.near == near:
             last.stop += count
         else:
-            self.pending.append(Range(first, first + count))
+            self.pending.append(Range(first, first + count, 1, near))
+            self.near = self.near or bool(near)
         self.queued += count
         self.added += count
         self.size += size
@@ -87,6 +94,21 @@ class ScheduledJob:
             self.pending.appendleft(Range(first, stop, attempt))
             self.queued += stop - first
 
+    def bring_forward(self, host: str) -> str:
+        """Let that be next which this host had better run; returns where the next had better run.
+
+        Only the first few ranges are looked at. Of those that no host is near to it is the first,
+        and if there is none what is next stays next: whoever has nothing else runs that.
+        """
+        if self.pending[0].near != host and self.pending[0].attempt == 1:
+            few = [self.pending[at] for at in range(min(FEW, len(self.pending)))]
+            best = next((each for each in few if each.near == host), None)
+            best = best or next((each for each in few if not each.near), None)
+            if best is not None and best is not self.pending[0]:
+                self.pending.remove(best)
+                self.pending.appendleft(best)
+        return self.pending[0].near
+
     def take(self, count: int) -> Range:
         """The next range of at most ``count`` tasks; a task with a past is taken alone."""
         head = self.pending[0]
@@ -96,7 +118,7 @@ class ScheduledJob:
             self.pending.popleft()
             taken = head
         else:
-            taken = Range(head.first, head.first + count, head.attempt)
+            taken = Range(head.first, head.first + count, head.attempt, head.near)
             head.first += count
         self.queued -= taken.stop - taken.first
         return taken
@@ -110,9 +132,9 @@ class ScheduledJob:
                 kept.append(waiting)
                 continue
             if waiting.first < low:
-                kept.append(Range(waiting.first, low, waiting.attempt))
+                kept.append(Range(waiting.first, low, waiting.attempt, waiting.near))
             if high < waiting.stop:
-                kept.append(Range(high, waiting.stop, waiting.attempt))
+                kept.append(Range(high, waiting.stop, waiting.attempt, waiting.near))
             self.queued -= high - low
             yield low, high
         self.pending = kept

@@ -164,7 +164,7 @@ class Scheduler:
             self._cancelled(job, event.first, event.first + event.count, out)
             return
         stood = bool(job.pending)
-        job.add(event.first, event.count, event.size)
+        job.add(event.first, event.count, event.size, event.near)
         if stood:
             return
         self._lines.join(job)

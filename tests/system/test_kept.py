@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -279,3 +280,17 @@ def test_a_task_waits_for_what_it_takes_itself_and_for_no_more(c) -> None:
     assert [len(objects) for objects in runs] in ([1] * 6, [])
     mixed = c.addJob([((refs[0], refs[n]), {}) for n in range(6)], lambda x, y: float(x[0] + y[0]))
     assert mixed.results() == list(range(6))
+
+
+def first_of(x: Any) -> float:
+    time.sleep(0.02)
+    return float(x[0])
+
+
+def test_tasks_run_where_what_they_take_lies(c) -> None:
+    refs = c.addJob([((n,), {}) for n in range(16)], made, keep=True).results()
+    before = came(c)
+    job = c.addJob([((ref,), {}) for ref in refs], first_of)
+    assert job.results() == list(range(16))
+    assert [c.submit(first_of, ref).result() for ref in refs] == list(range(16))
+    assert came(c) - before < 8 * MB  # of 32, if hosts take turns

@@ -158,11 +158,14 @@ class Driver:
             raise ValueError(f"tasks from {message.first} on, where {record.added} had come")
         record.inputs.add(message.first, message.count, body, message.needs, message.objects)
         record.added += message.count
-        size = len(body)
+        size, near = len(body), ""
         if message.objects:
             size += self._objects.hold_for_tasks(message.objects) // LIGHTER
+            near = self._objects.near(message.objects)
         self.handle(
-            events.TasksAdded(job=message.job, first=message.first, count=message.count, size=size)
+            events.TasksAdded(
+                job=message.job, first=message.first, count=message.count, size=size, near=near
+            )
         )
 
     def end_tasks(self, message: messages.EndTasks) -> None:

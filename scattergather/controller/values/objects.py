@@ -202,6 +202,15 @@ class ObjectLedger:
             if (known := self._objects.get(extent.object)) is not None and known.maker is None
         )
 
+    def near(self, extents: Iterable[Extent]) -> str:
+        """The host on which most bytes of these lie that were kept; empty if none were."""
+        held: Counter[str] = Counter()
+        for extent in extents:
+            known = self._objects.get(extent.object)
+            if known is not None and known.kept and known.maker is not None and not known.lost:
+                held[known.maker.spec.name] += known.extent.length
+        return held.most_common(1)[0][0] if held else ""
+
     # ---- what is lost, and made again -----------------------------------------------------------
 
     def _note(self, name: ObjectId, recipe: Recipe | Cut) -> None:
