@@ -556,6 +556,8 @@ class ObjectLedger:
         elif known.kept and known.lost and not known.dead:
             self._awaiting.setdefault(name, {})[entry.spec.name] = None
             self.remake(name)
+        elif known.kept and known.maker is entry and not known.lost:
+            pass  # it has asked before it heard that it lies there now
         else:
             self._fetches.fetch(name, None if known.lost else known.maker, entry)
 
