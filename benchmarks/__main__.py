@@ -96,7 +96,12 @@ def main(
     else:
         others = picked(peers, others, "peer")
     wanted = picked(only, CASE_NAMES, "case")
-    long = [case.name for case in cases.CASES if case.long and case.name in wanted]
+    groups = {word.strip().lower() for word in (only or "").split(",")} & {*cases.GROUPS}
+    long = [
+        case.name
+        for case in cases.CASES
+        if case.long and case.name in wanted and case.name.partition("-")[0] not in groups
+    ]
     if short and only is not None and long:
         raise click.UsageError(f"not part of a short run: {', '.join(long)}")
     systems = others if without_ours else ours + others

@@ -42,6 +42,19 @@ def few(array: Any, place: int) -> float:
     return float(array[place]) + float(array[-1 - place])
 
 
+def filled(size: int, number: float) -> Any:
+    """An array of ``size`` bytes, of the same number everywhere."""
+    # Here, as numpy is loaded by those workers only that need it.
+    import numpy as np  # noqa: PLC0415
+
+    return np.full(size // 8, number)
+
+
+def paged(*arrays: Any) -> float:
+    """The sum of one number of every page of all of them."""
+    return sum(float(array[:: 4096 // 8].sum()) for array in arrays)
+
+
 def whole(array: Any, place: int) -> float:
     """The sum of one number of every eighth page of a large array: all of it has to be there."""
     return float(array[place::4096].sum())

@@ -10,7 +10,7 @@ processes everything else (their PSS without ``Pss_Shmem``). A page of a private
 written is a copy, and counts as the private memory that it is. Since ``Shmem`` is the machine's,
 only differences mean something, and only while nobody else fills shared memory.
 
-``python -m benchmarks.memory PERIOD SHARED PID...`` watches until its stdin ends, then prints the
+``python -m benchmarks.memory PERIOD WHAT PID...`` watches until its stdin ends, then prints the
 peak: a process of its own, since a thread would take its turns from the one that is measured.
 """
 
@@ -28,6 +28,9 @@ from pathlib import Path
 PERIOD = 0.1
 MARK = "BENCHMARKS_STAGE"
 SETTLED = 256 * 1024
+
+Measure = Callable[[Sequence[int]], int]
+"""Bytes, of these processes."""
 
 
 def mark() -> None:
@@ -78,6 +81,22 @@ def held(pids: Sequence[int]) -> int:
     return _sum(pids, {"Pss": 1, "Pss_Shmem": -1}) + shared()
 
 
+class Grown:
+    """By how many bytes the private memory of one process has grown, of that which grew most."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self.before = {pid: private(pid) for pid in pids}
+
+    def __call__(self, pids: Sequence[int]) -> int:
+        """Now; one that has ended has not grown."""
+        return max(private(pid) - self.before[pid] for pid in pids)
+
+
+def private(pid: int) -> int:
+    """Bytes of this process without shared memory."""
+    return _sum([pid], {"Pss": 1, "Pss_Shmem": -1})
+
+
 def over_loopback() -> int:
     """Bytes that have crossed the loopback interface since the machine came up."""
     with open("/proc/net/dev") as devices:
@@ -87,7 +106,7 @@ def over_loopback() -> int:
 def settled(
     pids: Sequence[int],
     patience: float = 20.0,
-    measure: Callable[[Sequence[int]], int] = pss,
+    measure: Measure = pss,
 ) -> int:
     """What is measured, once it has changed by less than 256 kB in half a second."""
     until = time.monotonic() + patience
@@ -102,12 +121,20 @@ def settled(
 
 
 class Watch:
-    """Samples ``pss``, or ``held``, every ``period`` seconds until asked for the peak."""
+    """Samples ``pss`` every ``period`` seconds until asked for the peak; or something else.
+
+    That is ``held`` with shared memory, or ``Grown`` of each process by itself.
+    """
 
     def __init__(
-        self, pids: Sequence[int], *, period: float = PERIOD, with_shared: bool = False
+        self,
+        pids: Sequence[int],
+        *,
+        period: float = PERIOD,
+        with_shared: bool = False,
+        each: bool = False,
     ) -> None:
-        arguments = [period, int(with_shared), *pids]
+        arguments = [period, "each" if each else "held" if with_shared else "pss", *pids]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.memory", *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -119,14 +146,15 @@ class Watch:
         self.process.stdout.readline()  # it has begun
 
     def peak(self) -> int:
-        """The largest sum seen, in bytes; ends the watch."""
+        """The largest number seen, in bytes; ends the watch."""
         out, _ = self.process.communicate()
         return int(out)
 
 
-def main(period: float, with_shared: bool, pids: list[int]) -> None:
+def main(period: float, what: str, pids: list[int]) -> None:
     """Watches; see the top of this file."""
-    measure = held if with_shared else pss
+    measures: dict[str, Measure] = {"pss": pss, "held": held, "each": Grown(pids)}
+    measure = measures[what]
     print("watching", flush=True)
     peak = measure(pids)
     while not select.select([sys.stdin], [], [], period)[0]:
@@ -135,4 +163,4 @@ def main(period: float, with_shared: bool, pids: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), sys.argv[2] == "1", [int(pid) for pid in sys.argv[3:]])
+    main(float(sys.argv[1]), sys.argv[2], [int(pid) for pid in sys.argv[3:]])

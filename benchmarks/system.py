@@ -24,6 +24,24 @@ class Lacking(Exception):
     """This system has no such operation; the case is left out for it."""
 
 
+class Hosts(Protocol):
+    """Several hosts of a system, each with a worker or more, and what goes between them."""
+
+    def make(self, wanted: Sequence[tuple[int, int, float]]) -> list[Any]:
+        """A task on this host each makes so many bytes of this number, which stay there."""
+
+    def take(self, wanted: Sequence[tuple[int, Sequence[Any]]]) -> list[float]:
+        """A task on this host each takes these of them; returns ``functions.paged`` of each."""
+
+    def passed(self) -> int:
+        """Bytes that have passed the middle so far, to hosts and from them."""
+        raise Lacking
+
+    def processes(self) -> list[int]:
+        """The pids of all that have a part in it."""
+        raise Lacking
+
+
 class System(Protocol):
     """One way to run tasks. Everything is called on the main thread of a process of its own."""
 
@@ -110,6 +128,10 @@ class System(Protocol):
 
     def over_hosts(self, hosts: int, workers: int) -> AbstractContextManager[tuple[Map, int]]:
         """Another one over so many hosts with so many workers: its map, and the middle's pid."""
+        raise Lacking
+
+    def between(self, hosts: int) -> AbstractContextManager[Hosts]:
+        """So many hosts, in a system of their own."""
         raise Lacking
 
     def keepers(self) -> list[int]:

@@ -224,6 +224,38 @@ TARGETS: Sequence[Target] = (
         for system, how in ((EMBEDDED, ", on this machine"), (FOOLSCAP, ""))
     ),
     Target(
+        text="a large array from a task to one on another host / a bare TLS stream",
+        values=ratio((FOOLSCAP, "between-handed"), ("TLS stream", "between-handed")),
+        limit=0.8,
+        at_least=True,
+    ),
+    *(
+        Target(
+            text=f"a large array from a task to one on another host / {peer}'s",
+            values=ratio((FOOLSCAP, "between-handed"), (peer, "between-handed")),
+            limit=3,
+            at_least=True,
+        )
+        for peer in ("Ray", "dask.distributed")
+    ),
+    Target(
+        text="what passes the controller for it",
+        values=absolute(FOOLSCAP, "between-handed-passed"),
+        limit=100e3,
+        unit="B",
+    ),
+    Target(
+        text="all to all: parts between tasks on 4 hosts / a bare TLS stream",
+        values=ratio((FOOLSCAP, "between-exchanged"), ("TLS stream", "between-exchanged")),
+        limit=1.5,
+    ),
+    Target(
+        text="growth of the process that grows most in it",
+        values=absolute(FOOLSCAP, "between-exchanged-grown"),
+        limit=64e6,
+        unit="B",
+    ),
+    Target(
         text="small results that are kept / that come home",
         values=absolute(EMBEDDED, "between-kept-small"),
         limit=1.1,

@@ -14,11 +14,12 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from benchmarks import functions
-from benchmarks.system import WORKERS, Lacking, System
+from benchmarks.system import WORKERS, Hosts, Lacking, System
 
 
 class Serial(System):
@@ -105,6 +106,25 @@ class Slabs(System):
         return np.frombuffer(mapping, array.dtype)
 
 
+class Link(Hosts):
+    """A bare TLS stream of the standard library, over which goes what hosts take from others."""
+
+    def __init__(self, order: Callable[[int], None]) -> None:
+        self.order = order
+
+    def make(self, wanted: Sequence[tuple[int, int, float]]) -> list[Any]:
+        """Nothing but what it would be."""
+        return list(wanted)
+
+    def take(self, wanted: Sequence[tuple[int, Sequence[Any]]]) -> list[float]:
+        """As many bytes as lie on other hosts than the task, and the numbers from the order."""
+        self.order(sum(each[1] for host, parts in wanted for each in parts if each[0] != host))
+        return [
+            float(sum(number * -(-size // 4096) for _, size, number in parts))
+            for _, parts in wanted
+        ]
+
+
 class Stream(System):
     """What a link costs at least: TLS between two processes, in one direction.
 
@@ -115,27 +135,48 @@ class Stream(System):
 
     def start(self) -> None:
         """Two processes, connected."""
-        command = [sys.executable, "-m", "benchmarks.stream"]
-        self.receiver = subprocess.Popen([*command, "receive"], stdout=subprocess.PIPE, text=True)
-        assert self.receiver.stdout is not None
-        port = self.receiver.stdout.readline().strip()
-        self.sender = subprocess.Popen(
-            [*command, "send", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.stack = ExitStack()
+        self.order = self.stack.enter_context(_stream("benchmarks.stream"))
 
     def stop(self) -> None:
-        """The sender ends with its stdin, the receiver with the connection."""
-        self.sender.communicate()
-        self.receiver.communicate()
+        """Both end."""
+        self.stack.close()
 
     def large(self, function: Callable[[Any], Any], array: Any) -> Any:
         """There and back again, from here."""
         if function is not functions.copied:
             raise Lacking
-        assert self.sender.stdin is not None
-        assert self.sender.stdout is not None
-        self.sender.stdin.write(f"{2 * array.nbytes}\n")
-        self.sender.stdin.flush()
-        if not self.sender.stdout.readline():
-            raise RuntimeError("the stream broke")
+        self.order(2 * array.nbytes)
         return array
+
+    @contextmanager
+    def between(self, hosts: int) -> Iterator[Hosts]:
+        """Two processes, as a stream is between two, however many there are."""
+        with _stream("benchmarks.tls") as order:
+            yield Link(order)
+
+
+@contextmanager
+def _stream(module: str) -> Iterator[Callable[[int], None]]:
+    """Passes so many bytes from one process to another one, and waits until they are there."""
+    command = [sys.executable, "-m", module]
+    receiver = subprocess.Popen([*command, "receive"], stdout=subprocess.PIPE, text=True)
+    assert receiver.stdout is not None
+    port = receiver.stdout.readline().strip()
+    sender = subprocess.Popen(
+        [*command, "send", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def order(count: int) -> None:
+        assert sender.stdin is not None
+        assert sender.stdout is not None
+        sender.stdin.write(f"{count}\n")
+        sender.stdin.flush()
+        if not sender.stdout.readline():
+            raise RuntimeError("the stream broke")
+
+    try:
+        yield order
+    finally:  # the sender ends with its stdin, the receiver with the connection
+        sender.communicate()
+        receiver.communicate()

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.system import WORKERS, System
+from benchmarks import functions
+from benchmarks.system import WORKERS, Hosts, System
+
+
+class Workers(Hosts):
+    """Workers of a client; what they make stays there."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.names = list(client.scheduler_info(n_workers=-1)["workers"])
+
+    def make(self, wanted: Sequence[tuple[int, int, float]]) -> list[Any]:
+        """Futures."""
+        import distributed  # noqa: PLC0415 - optional
+
+        futures = [
+            self.client.submit(
+                functions.filled, size, number, workers=[self.names[host]], pure=False
+            )
+            for host, size, number in wanted
+        ]
+        distributed.wait(futures)
+        return futures
+
+    def take(self, wanted: Sequence[tuple[int, Sequence[Any]]]) -> list[float]:
+        """Futures as arguments."""
+        futures = [
+            self.client.submit(functions.paged, *parts, workers=[self.names[host]], pure=False)
+            for host, parts in wanted
+        ]
+        results: list[float] = self.client.gather(futures)
+        return results
 
 
 class Dask(System):
@@ -59,3 +91,17 @@ class Dask(System):
     def queue(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> object:
         """Futures."""
         return self.client.map(function, xs, pure=False)
+
+    @contextmanager
+    def between(self, hosts: int) -> Iterator[Hosts]:
+        """Another cluster with a worker a host."""
+        import distributed  # noqa: PLC0415 - optional
+
+        with (
+            distributed.LocalCluster(
+                n_workers=hosts, threads_per_worker=1, processes=True, dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
+            client.wait_for_workers(hosts)
+            yield Workers(client)

@@ -8,12 +8,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks import functions
-from benchmarks.system import WORKERS, Lacking, Map, System
+from benchmarks.system import WORKERS, Hosts, Lacking, Map, System
 
 
 def controllers() -> list[int]:
@@ -50,6 +50,40 @@ def daemons(stack: ExitStack, folder: str, count: int, workers: int) -> list[str
                 raise RuntimeError(f"the pool daemon did not come up: {daemon.args!r}")
             time.sleep(0.02)
     return furls
+
+
+class Daemons(Hosts):
+    """Hosts of a client; what they make they keep."""
+
+    def __init__(self, c: Any, controller: int) -> None:
+        self.c = c
+        self.controller = controller
+        self.names = [host.name for host in c.command("status").hosts]
+
+    def make(self, wanted: Sequence[tuple[int, int, float]]) -> list[Any]:
+        """``keep=True``."""
+        keeping = [self.c.options(keep=True, on=name) for name in self.names]
+        futures = [
+            keeping[host].submit(functions.filled, size, number) for host, size, number in wanted
+        ]
+        return [future.result() for future in futures]
+
+    def take(self, wanted: Sequence[tuple[int, Sequence[Any]]]) -> list[float]:
+        """Refs as arguments."""
+        there = [self.c.options(on=name) for name in self.names]
+        futures = [there[host].submit(functions.paged, *refs) for host, refs in wanted]
+        return [future.result() for future in futures]
+
+    def passed(self) -> int:
+        """By the controller's books."""
+        return sum(host.sent + host.received for host in self.c.command("status").hosts)
+
+    def processes(self) -> list[int]:
+        """The client, its controller, and all of the daemons."""
+        import psutil  # noqa: PLC0415 - not part of what `start` times
+
+        children = psutil.Process().children(recursive=True)
+        return [os.getpid(), *(child.pid for child in children)]
 
 
 class Embedded(System):
@@ -171,6 +205,16 @@ class Embedded(System):
     @contextmanager
     def over_hosts(self, hosts: int, workers: int) -> Iterator[tuple[Map, int]]:
         """So many daemons on loopback, and a controller of their own."""
+        with self.daemons(hosts, workers) as there:
+            c = there.c
+            yield (
+                lambda function, xs: c.addJob([((x,), {}) for x in xs], function).results(),
+                there.controller,
+            )
+
+    @contextmanager
+    def daemons(self, hosts: int, workers: int) -> Iterator[Daemons]:
+        """So many daemons on loopback, and a controller of their own."""
         from scattergather import spawnScatterGather  # noqa: PLC0415 - as in spawn
 
         others = set(controllers())
@@ -182,7 +226,7 @@ class Embedded(System):
                 time.sleep(0.1)
                 assert all(host.state != "down" for host in go.hosts), go
             (pid,) = set(controllers()) - others
-            yield lambda function, xs: c.addJob([((x,), {}) for x in xs], function).results(), pid
+            yield Daemons(c, pid)
 
     def keepers(self) -> list[int]:
         """The client and its controller."""
@@ -216,6 +260,10 @@ class Foolscap(Embedded):
     def host_to_add(self) -> str:
         """As the user names it."""
         return self.furl
+
+    def between(self, hosts: int) -> AbstractContextManager[Hosts]:
+        """Daemons on loopback with a worker each."""
+        return self.daemons(hosts, 1)
 
     def refresh(self, workers: int, laps: int) -> list[float]:
         """Left to the embedded pool: the daemon has as many workers as it was started with."""

@@ -4,10 +4,43 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.system import WORKERS, System
+from benchmarks import functions
+from benchmarks.system import WORKERS, Hosts, System
+
+
+class Nodes(Hosts):
+    """Nodes, each with a resource that only it has; what is put on one stays there."""
+
+    def __init__(self, ray: Any) -> None:
+        self.ray = ray
+        self.read = ray.remote(functions.paged)
+
+        def put(size: int, number: float) -> list[Any]:
+            return [ray.put(functions.filled(size, number))]
+
+        self.put = ray.remote(put)
+
+    def make(self, wanted: Sequence[tuple[int, int, float]]) -> list[Any]:
+        """``ray.put`` in a task, which returns the reference."""
+        made = [
+            self.put.options(resources={f"host-{host}": 1}).remote(size, number)
+            for host, size, number in wanted
+        ]
+        return [ref for (ref,) in self.ray.get(made)]
+
+    def take(self, wanted: Sequence[tuple[int, Sequence[Any]]]) -> list[float]:
+        """References as arguments."""
+        results: list[float] = self.ray.get(
+            [
+                self.read.options(resources={f"host-{host}": 1}).remote(*parts)
+                for host, parts in wanted
+            ]
+        )
+        return results
 
 
 class Ray(System):
@@ -80,6 +113,23 @@ class Ray(System):
             self.pool = None
         remote = self.remote(function)
         return [remote.remote(x) for x in xs]
+
+    @contextmanager
+    def between(self, hosts: int) -> Iterator[Hosts]:
+        """A cluster with a node a host, in the place of our own node."""
+        from ray.cluster_utils import Cluster  # noqa: PLC0415 - optional
+
+        self.stop()
+        cluster = Cluster()
+        try:
+            for host in range(hosts):
+                cluster.add_node(num_cpus=1, resources={f"host-{host}": 1}, include_dashboard=False)
+            self.ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+            yield Nodes(self.ray)
+        finally:
+            self.ray.shutdown()
+            cluster.shutdown()
+            self.start()
 
     def keepers(self) -> list[int]:
         """The driver and all of the node but its workers."""

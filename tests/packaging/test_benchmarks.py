@@ -58,6 +58,7 @@ CASES = (
     "iterate-10M", "shared-held", "plus-one-held", "shared-sent", "echo", "copied", "plus-one",
     "arrays", "arrays-map", "shared", "put", "whole", "whole-put", "hosts-together",
     "hosts-spread", "between-added", "between-kept-small",
+    "between-handed", "between-handed-passed", "between-exchanged", "between-exchanged-grown",
 )  # fmt: skip
 
 
