@@ -127,14 +127,6 @@ def test_what_goes_between_hosts_that_reach_each_other_does_not_pass_the_control
     assert lent(cluster, "alpha", "beta", gate) < 100_000
 
 
-def test_nothing_of_it_stays(cluster) -> None:
-    c, held = cluster.client, Held()
-    assert kept(cluster, "alpha", "beta") < 100_000
-    assert kept(cluster, "beta", "gamma") > 10 * MB
-    eventually(lambda: sum(host.memory for host in c.command("status").hosts) == 0)
-    held.returns(within=30)
-
-
 def test_what_is_under_way_when_hosts_lose_each_other_comes_by_way_of_the_controller(
     cluster,
 ) -> None:
@@ -146,3 +138,11 @@ def test_what_is_under_way_when_hosts_lose_each_other_comes_by_way_of_the_contro
     networks["alpha"].part(networks["delta"])
     assert job.results(timeout=60) == [float(array(20).sum())]
     assert passed(c) - before > 20 * MB
+
+
+def test_nothing_of_it_stays(cluster) -> None:
+    c, held = cluster.client, Held()
+    assert kept(cluster, "alpha", "beta") < 100_000
+    assert kept(cluster, "beta", "gamma") > 10 * MB
+    eventually(lambda: sum(host.memory for host in c.command("status").hosts) == 0)
+    held.returns(within=30)

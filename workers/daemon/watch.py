@@ -4,7 +4,8 @@
   and the memory that their tasks take, whether a signal stopped them, outcomes that wait behind a
   long task, what a task has printed that runs for more than a second, output that floods.
 - Zygotes are looked at every two seconds, always.
-- When nothing has worked for a few of those looks, free memory goes back to the system.
+- When nothing has worked for a few of those looks, free memory goes back to the system, and so
+  does what becomes free later: somebody may have kept a value until then.
 - Every six seconds is told how the machine is, also at rest: others may use it, too.
 """
 
@@ -154,7 +155,7 @@ class WorkerWatch:
 
     def _look_at_zygotes(self) -> None:
         self._quiet = 0 if self._working() else self._quiet + 1
-        if self._quiet == REST_LOOKS:
+        if self._quiet >= REST_LOOKS:
             self._rest()
         self._until_told -= 1
         if not self._until_told:

@@ -37,7 +37,6 @@ SMALL = 1 << 14
 LOOK_SECONDS = 2.0
 """How often the reader looks around while nothing comes."""
 
-REST_LOOKS = 5
 STOPPED_LOOKS = 5
 """Looks and not seconds are counted: what passed while this process stood still, or the machine
 slept, does not count."""
@@ -64,7 +63,7 @@ class Listener(Protocol):
         """A frame has come."""
 
     def rest(self) -> None:
-        """Nothing has come for a while, and perhaps nothing will for long."""
+        """Nothing has come for a moment."""
 
     def stopped(self, pid: int, again: bool) -> None:
         """A signal has stopped the controller for a while now, and something is to come from it.
@@ -78,12 +77,8 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class _Silence:
-    """How often the reader has looked around since something came.
+    """How often in a row the reader has found the controller ``stopped`` since something came."""
 
-    ``stopped``: how often in a row it has found the controller stopped.
-    """
-
-    looks: int = 0
     stopped: int = 0
 
 
@@ -278,7 +273,7 @@ class Pipe:
                     listener.received(head, body)
                     del head, body  # or the last frame stays here until the next
                 del listener, data
-                silence.looks = silence.stopped = 0
+                silence.stopped = 0
         except (OSError, FrameError):
             return
         finally:
@@ -291,9 +286,7 @@ class Pipe:
         # The writer hears at once of a user who is gone, unless it is in the middle of a send.
         if listener is None or self.unused:
             return False
-        silence.looks += 1
-        if silence.looks == REST_LOOKS:
-            listener.rest()
+        listener.rest()
         stopped = listener.waiting and self.is_stopped()
         silence.stopped = silence.stopped + 1 if stopped else 0
         if silence.stopped >= STOPPED_LOOKS and self.process is not None:

@@ -153,7 +153,7 @@ class Session:
         self.inbox.sort(head, body)
 
     def rest(self) -> None:
-        """Nothing has come for a while: memory that is free goes back to the system."""
+        """Nothing has come for a moment: memory that has been free for a while is given back."""
         self.large.rest()
 
     def stopped(self, pid: int, again: bool) -> None:

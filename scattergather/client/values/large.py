@@ -206,6 +206,10 @@ def far_of(objects: Iterable[Placed]) -> frozenset[ObjectId]:
     return frozenset(each.extent.object for each in objects if isinstance(each, Distant))
 
 
+REST_LOOKS = 4
+"""After so many moments, of 2 s at least, what is free goes back to the system."""
+
+
 class LargeValues:
     """The large objects of one client: those that it sent, and those that it received. Any thread.
 
@@ -228,6 +232,8 @@ class LargeValues:
         self.watch = outbox.watch
         self.inherited = InheritedResults()
         self._announcing = threading.Lock()
+        self._looks = 0
+        """Since something was put or freed."""
         self._stuck = 0
         """Bytes of loans that belong to values which wait for more room."""
 
@@ -270,6 +276,7 @@ class LargeValues:
             try:
                 extent = self._arena.put(data, name)
                 if extent is not None:
+                    self._looks = 0
                     self._announce(extent.slab)
                     loan.extent = extent
                     return loan
@@ -327,6 +334,7 @@ class LargeValues:
         for name in names:
             self._arena.free(name)
             self.loans.pop(name, None)
+        self._looks = 0
         self._room.ring()
 
     def own_view(self, loan: Loan) -> Any:
@@ -419,9 +427,14 @@ class LargeValues:
     # ---- time -----------------------------------------------------------------------------------
 
     def rest(self) -> None:
-        """Nothing has happened for a while: what is free goes back to the system."""
+        """Nothing has come for a moment: what has been free for some of these goes back.
+
+        What comes from time to time, such as how hosts are, says nothing of what is needed.
+        """
         self.inherited.settle()
-        self._arena.trim()
+        self._looks += 1
+        if self._looks == REST_LOOKS:
+            self._arena.trim()
 
     def close(self) -> None:
         """The controller is gone; results that arrived stay readable. Reader thread."""

@@ -18,7 +18,7 @@ from scattergather.client.jobs.inputs import KeptInputs
 from scattergather.client.pipe.outbox import Outbox, Ready
 from scattergather.client.pipe.waiting import readers
 from scattergather.client.values import large
-from scattergather.client.values.large import Copied, Held, LargeValues, Loan
+from scattergather.client.values.large import REST_LOOKS, Copied, Held, LargeValues, Loan
 from scattergather.errors import Closed, TooLarge
 from scattergather.model.outcome import Kind
 from scattergather.wire.descriptors import Escorted
@@ -631,3 +631,19 @@ def test_a_release_never_overtakes_what_was_said_before_the_last_holder_let_go(
     del loan
     said = there.read()
     assert said.index(task) < next(n for n, each in enumerate(said) if name in released([each]))
+
+
+def test_what_is_free_for_a_while_goes_back_whatever_comes_meanwhile(there: Controller) -> None:
+    loan = put(there.large, 2)
+    name = loan.extent.object
+    for _ in range(3 * REST_LOOKS):  # it is lent, and nothing happens for long
+        there.large.rest()
+    del loan
+    there.free()
+    assert there.large.lent == 0
+    for _ in range(REST_LOOKS - 1):
+        there.large.rest()
+    assert there.large._arena.warm
+    there.large.rest()
+    assert not there.large._arena.warm
+    assert name not in there.large.loans
