@@ -31,6 +31,7 @@ class JobOptions:
         echo: what tasks print is shown here.
         keep_children: processes that tasks leave stay for the next task in that worker.
         on: the names of the hosts that may run the tasks, one as text or several; None lets any.
+            A Ref stands for the host that made it.
         keep: results are ``Ref``s; what is large of them stays where it was made.
 
     Raises:
@@ -112,17 +113,16 @@ class JobOptions:
 def read_hosts(on: Any) -> tuple[str, ...] | None:
     """The names of hosts that somebody gave, each once; None where he gave none.
 
+    A Ref stands for the host that made its value.
+
     Raises:
-        BadRequest: these are no names.
+        BadRequest: these are no names, or no host has made a value.
     """
     if on is None:
         return None
-    if isinstance(on, Ref):
-        raise BadRequest(
-            "on takes names of hosts; of a Ref nobody knows yet where it lies. Any host that runs "
-            "a task gets its value: leave on out"
-        )
-    names: Any = (on,) if isinstance(on, str) else on
+    names: Any = (on,) if isinstance(on, str | Ref) else on
+    if isinstance(names, (tuple, list, set, frozenset)):
+        names = tuple(_place_of(each) if isinstance(each, Ref) else each for each in names)
     if not isinstance(names, (tuple, list, set, frozenset)) or not all(
         isinstance(name, str) for name in names
     ):
@@ -130,6 +130,15 @@ def read_hosts(on: Any) -> tuple[str, ...] | None:
     if not names:
         raise BadRequest("on names no host, so nothing could run; None lets any host")
     return tuple(sorted(set(names)))
+
+
+def _place_of(ref: Ref[Any]) -> str:
+    if not ref.host:
+        raise BadRequest(
+            "no host has made the value of this Ref: it was put here. Leave on out, since any host "
+            "that runs a task gets it"
+        )
+    return ref.host
 
 
 LONGEST_NAME = 100

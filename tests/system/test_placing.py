@@ -113,8 +113,15 @@ def test_what_is_no_host_is_answered_with_those_there_are(cluster: Cluster) -> N
     listed = f"there are: {cluster.alpha}, {cluster.beta}, local. Did you mean 'local'?"
     with pytest.raises(UnknownName, match=re.escape(f"unknown host 'lokal'; {listed}")):
         c.addJob(calls([1]), place, on="lokal")
-    with pytest.raises(BadRequest, match=r"of a Ref nobody knows yet where it lies"):
+    with pytest.raises(BadRequest, match=r"no host has made the value of this Ref"):
         c.options(on=c.put(b"x"))
+
+
+def test_a_ref_stands_for_the_host_that_made_it(cluster: Cluster) -> None:
+    c = cluster.client
+    (made,) = c.addJob(calls(1 << 17), bytes, keep=True, on=cluster.beta).results()
+    assert c.addJob(calls(*range(6)), place, on=made).results() == ["beta"] * 6
+    assert set(c.run_everywhere(place, on=[made, "local"]).values()) == {"beta", "local"}
 
 
 def test_a_host_that_dies_is_waited_for_by_what_is_bound_to_it_and_by_nothing_else(
