@@ -537,11 +537,11 @@ class ObjectLedger:
         if entry.host is not None and len(spread) < len(here):
             entry.host.ship(tuple(name for name in here if name not in spread))
         away = [known[name] for name in needed if name not in here]
-        for each in self.crossings.hand([it for it in away if not it.lost], entry):
-            self._fetch(each.extent.object, known[each.extent.object], entry)
-        for each in away:
-            if each.lost:
-                self._fetch(each.extent.object, each, entry)
+        lost = [each for each in away if each.lost]
+        there = [each for each in away if not each.lost]
+        for each in (*self.crossings.hand(there, entry), *lost):
+            name = each.extent.object
+            self._fetch(name, known[name], entry)
         dropped = tuple(name for name in known if name not in needed)
         if dropped:
             self._roster.send(entry, messages.Drop(objects=dropped))

@@ -261,7 +261,7 @@ def admitting(reactor: Clock, key: Path, claim: Callable[[bytes, bytes], Courier
         made.begun.addErrback(lambda _: None)  # whoever it was will dial again, or was a stranger
         return made
 
-    return _factory(carriage)
+    return factory_of(carriage)
 
 
 def calling(reactor: Clock, tub: str, session: bytes, ticket: bytes, courier: Courier) -> Any:
@@ -279,10 +279,11 @@ def calling(reactor: Clock, tub: str, session: bytes, ticket: bytes, courier: Co
         inside = Tunnel(context, server=False)
         return Carriage(reactor, inside, len(WELCOME), judge, opening=session + ticket, tub=tub)
 
-    return _factory(carriage)
+    return factory_of(carriage)
 
 
-def _factory(carriage: Callable[[], Carriage]) -> Any:
+def factory_of(carriage: Callable[[], Carriage]) -> Any:
+    """Twisted's factory of such connections, which says nothing of them in the log."""
     factory: Any = protocol.Factory.forProtocol(carriage)
     factory.noisy = False
     return factory

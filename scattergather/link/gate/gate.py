@@ -93,7 +93,7 @@ class Keyholder:
 
     key: Key
     who: str
-    planes: bytes = CONTROL + DATA
+    planes: bytes
 
 
 class Keys:
@@ -103,16 +103,13 @@ class Keys:
         self._entries: dict[bytes, Keyholder] = {}
         self._live: dict[bytes, set[Any]] = {}
 
-    def add(self, name: str, who: str) -> Key:
-        """Whoever knows the FURL with this secret name may come in."""
-        key = Key.of(name)
-        self._entries[key.id] = Keyholder(key, who)
-        return key
+    def add(self, name: str, who: str, planes: bytes = CONTROL + DATA) -> Key:
+        """Whoever knows this secret name may come in, to these planes: by default those of a FURL.
 
-    def add_peer(self, name: str, who: str) -> Key:
-        """Whoever knows this secret name may call as a peer, until the key is ``spent``."""
+        A key of a peer is for that plane, until it is ``spent``.
+        """
         key = Key.of(name)
-        self._entries[key.id] = Keyholder(key, who, PEER)
+        self._entries[key.id] = Keyholder(key, who, planes)
         return key
 
     def spend(self, key_id: bytes) -> None:

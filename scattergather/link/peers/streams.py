@@ -16,7 +16,7 @@ from twisted.internet import endpoints, protocol
 from twisted.internet.defer import Deferred
 
 from scattergather.link.blocks import tunnel
-from scattergather.link.blocks.carriage import WELCOME, Carriage
+from scattergather.link.blocks.carriage import WELCOME, Carriage, factory_of
 from scattergather.link.blocks.courier import Courier
 from scattergather.link.blocks.deliveries import Credit
 from scattergather.link.blocks.tunnel import Tunnel
@@ -88,7 +88,7 @@ class PeerStreams:
         """
         self._context(certificate, server=True)
         name = secret_name()
-        key = self._keys.add_peer(name, who)
+        key = self._keys.add(name, who, gate.PEER)
         expiry = self.reactor.callLater(KEY_SECONDS, self._spend, key.id)
         self._minted[key.id] = _Minted(talker, certificate, expiry)
         return name
@@ -148,8 +148,7 @@ class PeerStreams:
                 tub=tunnel.tub_of(message.certificate),
             )
 
-        factory: Any = protocol.Factory.forProtocol(carriage)
-        factory.noisy = False
+        factory = factory_of(carriage)
         for place, (host, port) in enumerate(message.addresses):
             inner = endpoints.HostnameEndpoint(self.reactor, host, port)
             dialling: Deferred[Any] = GatedEndpoint(self.reactor, inner, key, gate.PEER).connect(
